@@ -1,0 +1,10 @@
+"""Callbacks: one per file."""
+
+from kerastricks.lazy import attach
+
+__all__ = ["BatchLossLog", "MetricsLog", "ProgressLine"]
+
+__getattr__, __dir__, load_all = attach(
+    __name__,
+    {"BatchLossLog": "batch_loss_log", "MetricsLog": "metrics_log", "ProgressLine": "progress_line"},
+)

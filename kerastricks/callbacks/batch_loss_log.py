@@ -1,0 +1,67 @@
+"""The true loss of every batch, in a compact file."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastricks.errors import TrainingDivergedError
+
+
+class BatchLossLog(keras.callbacks.Callback):
+    """Appends each batch's own loss to a file of little-endian float32: `numpy.fromfile(path, "<f4")`.
+
+    Keras's `logs["loss"]` is the mean of the epoch so far, which hides spikes and the width of the noise. Batch k
+    stands at byte 4 k, so that a resumed run cuts the file where it goes on. A loss that is not finite ends the
+    training.
+
+    Args:
+        path: of the file, or None to only watch.
+        learning_rate: named in the message when training diverges.
+
+    Raises:
+        TrainingDivergedError: at the first batch whose loss is NaN or infinite.
+    """
+
+    def __init__(self, path: Path | None, learning_rate: float | None = None) -> None:
+        super().__init__()
+        self.path = path
+        self.learning_rate = learning_rate
+        self._pending = np.zeros(0, "<f4")
+        self._epoch = 0
+
+    def cut(self, steps: int) -> None:
+        """Drops what was written after the first `steps` batches."""
+        self._pending = np.zeros(0, "<f4")
+        if self.path is not None and self.path.exists():
+            with open(self.path, "r+b") as file:
+                file.truncate(4 * steps)
+
+    def flush(self) -> None:
+        """Writes what is pending."""
+        if self.path is not None and len(self._pending):
+            with open(self.path, "ab") as file:
+                file.write(self._pending.tobytes())
+        self._pending = np.zeros(0, "<f4")
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        loss = float(keras.ops.convert_to_numpy(self.model.batch_loss.value))
+        self._pending = np.append(self._pending, np.float32(loss)).astype("<f4")
+        if len(self._pending) >= 256:
+            self.flush()
+        if not np.isfinite(loss):
+            self.flush()
+            rate = f" (now {self.learning_rate:g})" if self.learning_rate else ""
+            raise TrainingDivergedError(
+                f"the loss is {loss} at epoch {self._epoch + 1}, batch {batch + 1}: lower learning_rate{rate}"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.flush()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.flush()

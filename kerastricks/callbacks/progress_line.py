@@ -1,0 +1,85 @@
+"""A live line per epoch."""
+
+import time
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+
+class ProgressLine(keras.callbacks.Callback):
+    """Shows epoch, loss, accuracy, validation, images per second and the time that is left.
+
+    On a terminal the line of the current epoch is alive; elsewhere each epoch prints one line when it ends.
+
+    Args:
+        batch_size: for images per second.
+        first_step: where a resumed training goes on.
+        console: rich's, for tests and pipes.
+    """
+
+    def __init__(self, batch_size: int, first_step: int = 0, console: Console | None = None) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.first_step = first_step
+        self._console = console or Console()
+        self._live: Live | None = None
+        self._done = 0
+        self._drawn = 0.0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._started = time.perf_counter()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch_started = time.perf_counter()
+        self._epoch_batches = 0
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._done += 1
+        self._epoch_batches += 1
+        self._epoch_seconds = time.perf_counter() - self._epoch_started
+        now = time.perf_counter()
+        if self._live is not None and now - self._drawn > 0.2:
+            self._drawn = now
+            share = f"{(batch + 1) / self.params['steps']:4.0%}"
+            self._live.update(self._line(share, logs or {}), refresh=True)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.close()
+        self._console.print(self._line("", logs or {}), soft_wrap=True)
+
+    def close(self) -> None:
+        """Takes the live line away; called also when training is interrupted."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _line(self, share: str, logs: dict[str, Any]) -> Text:
+        epochs, steps = self.params["epochs"], self.params["steps"]
+        width = len(str(epochs))
+        parts = [f"epoch {self._epoch + 1:{width}}/{epochs}"]
+        if share:
+            parts.append(share)
+        parts += [f"{name} {float(logs[name]):.4f}" for name in _ORDER if name in logs]
+        speed = self._epoch_batches * self.batch_size / max(self._epoch_seconds, 1e-9)
+        parts.append(f"{speed:,.0f} images/s")
+        left = epochs * steps - self.first_step - self._done
+        seconds = (time.perf_counter() - self._started) / max(self._done, 1) * left
+        parts.append(f"ETA {clock(seconds)}" if left > 0 else f"in {clock(time.perf_counter() - self._started)}")
+        return Text("  ".join(parts))
+
+
+_ORDER = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+def clock(seconds: float) -> str:
+    """3:07 or 2:03:07."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,17 @@
+"""From a folder, a zip or arrays of images to batches: `load("path/to/images", augment="flip | pad_crop(4)")`."""
+
+from kerastricks.lazy import attach
+
+__all__ = ["OPS", "ImageData", "PixelStatistics", "decode_image", "fit_image", "load"]
+
+__getattr__, __dir__, load_all = attach(
+    __name__,
+    {
+        "ImageData": "image_data",
+        "OPS": "ops",
+        "PixelStatistics": "statistics",
+        "decode_image": "decode",
+        "fit_image": "decode",
+        "load": "load",
+    },
+)

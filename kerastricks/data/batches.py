@@ -1,0 +1,133 @@
+"""Batches of a split as tf.data data sets, by counter: any batch of any epoch can be had at once.
+
+The training order is a stateless permutation of (seed, epoch), and the draws of a batch depend on (seed, epoch,
+step) alone. So the sequence is the same whatever the parallelism, and can be resumed at any step without
+replaying what came before.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from kerastricks.data.augment import Augmentation
+from kerastricks.data.decode import decode_image, fit_image
+from kerastricks.data.folder import FolderReader
+from kerastricks.data.pixels import read_contents
+from kerastricks.data.source import Arrays, Examples
+
+# From indices (n,) to images (n, height, width, channels) uint8.
+Gather = Callable[[tf.Tensor], tf.Tensor]
+
+
+class Batches:
+    """Serves one split.
+
+    Args:
+        examples: decoded arrays, or files that are decoded each time they are used.
+        image_shape: (height, width, channels).
+        batch_size: of the batches; a training batch is never smaller, the last one of an evaluation may be.
+        seed: of order and draws.
+    """
+
+    def __init__(
+        self, examples: Examples, image_shape: tuple[int, int, int], batch_size: int, seed: int
+    ) -> None:
+        self.examples = examples
+        self.image_shape = image_shape
+        self.batch_size = batch_size
+        self.seed = seed
+        self.size = len(examples)
+        self.labels = tf.constant(examples.labels, tf.int32)
+        # An argument of the gather and not a constant of its graph.
+        self.images = tf.constant(examples.images) if isinstance(examples, Arrays) else None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training batches in an epoch; the remainder is left out, another one each epoch."""
+        return self.size // self.batch_size
+
+    def evaluation(self) -> tf.data.Dataset:
+        """All images in order: (uint8 images, int32 labels); the last batch holds the remainder."""
+        steps = -(-self.size // self.batch_size)
+        starts = tf.data.Dataset.range(steps)
+
+        def indices(step: tf.Tensor) -> tf.Tensor:
+            start = step * self.batch_size
+            return tf.range(start, tf.minimum(start + self.batch_size, self.size))
+
+        dataset = self._batches(starts.map(indices), batch=None)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+        return dataset.prefetch(2).with_options(_options())
+
+    def training(self, augmentation: Augmentation) -> tf.data.Dataset:
+        """One epoch an iteration, in another order with other draws each time; the same from run to run."""
+        epochs = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True).take(1)
+        steps = epochs.flat_map(
+            lambda epoch: tf.data.Dataset.range(self.steps_per_epoch).map(lambda step: (epoch, step))
+        )
+        dataset = self._augmented(steps, augmentation)
+        return dataset.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch))
+
+    def training_from(self, augmentation: Augmentation, first_step: int) -> tf.data.Dataset:
+        """Endless training batches from a global step on: epoch e begins at step e * steps_per_epoch."""
+        counter = tf.data.Dataset.counter(first_step)
+        steps = counter.map(lambda step: (step // self.steps_per_epoch, step % self.steps_per_epoch))
+        return self._augmented(steps, augmentation)
+
+    def _augmented(self, steps: tf.data.Dataset, augmentation: Augmentation) -> tf.data.Dataset:
+        base = tf.constant([self.seed, 0x7261], tf.int64)  # apart from every other use of the seed
+
+        def draw(images: tf.Tensor, labels: tf.Tensor, epoch: tf.Tensor, step: tf.Tensor) -> tuple:
+            seed = tf.random.experimental.stateless_fold_in(base, epoch)
+            return augmentation.on_host(images, tf.random.experimental.stateless_fold_in(seed, step)), labels
+
+        batches = self._batches(steps.map(self._shuffled), batch=self.batch_size)
+        dataset = tf.data.Dataset.zip(batches, steps).map(
+            lambda batch, position: draw(*batch, *position), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        return dataset.prefetch(2).with_options(_options())
+
+    def _shuffled(self, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """The indices of one batch: a slice of the epoch's permutation, made in O(batch)."""
+        positions = step * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
+        seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
+        return tf.random.experimental.index_shuffle(positions, seed, self.size - 1)
+
+    def _batches(self, indices: tf.data.Dataset, batch: int | None) -> tf.data.Dataset:
+        shape = (batch, *self.image_shape)
+        if self.images is not None:
+            images = self.images
+
+            def gather(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                return tf.ensure_shape(tf.gather(images, chosen), shape), tf.gather(self.labels, chosen)
+
+            return indices.map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+
+        def decode(contents: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return fit_image(decode_image(contents), *self.image_shape), label
+
+        contents_of = self._contents()
+        return (
+            indices.map(lambda chosen: (contents_of(chosen), tf.gather(self.labels, chosen)))
+            .prefetch(2)
+            .unbatch()
+            .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(self.batch_size, drop_remainder=batch is not None)
+        )
+
+    def _contents(self) -> Gather:
+        files = self.examples
+        assert not isinstance(files, Arrays)
+        if not isinstance(files.reader, FolderReader):
+            return read_contents(files)
+        # Files of a folder are read without Python.
+        paths = tf.constant([str(files.reader.path / name) for name in files.names])
+        return lambda indices: tf.map_fn(
+            tf.io.read_file, tf.gather(paths, indices), fn_output_signature=tf.string, parallel_iterations=16
+        )
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    return options

@@ -1,0 +1,44 @@
+"""A folder of images."""
+
+import os
+from pathlib import Path
+
+from kerastricks.data.layout import find_layout
+from kerastricks.data.source import Source
+from kerastricks.errors import DataError
+
+
+class FolderReader:
+    """Reads files below a folder.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file."""
+        return (self.path / name).read_bytes()
+
+
+def folder_source(path: Path) -> Source:
+    """The source for a folder.
+
+    Raises:
+        DataError: for a folder that cannot be read, or whose layout is none.
+    """
+    names: list[str] = []
+    empty: list[str] = []
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}): give yourself access to it")
+
+    for folder, subfolders, files in os.walk(path, onerror=refuse, followlinks=True):
+        relative = Path(folder).relative_to(path).as_posix()
+        inside = "" if relative == "." else f"{relative}/"
+        names += [inside + name for name in files]
+        if inside and not subfolders and not any(not name.startswith(".") for name in files):
+            empty.append(inside)
+    return find_layout(names, empty, FolderReader(path), path.name or str(path))

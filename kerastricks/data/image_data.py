@@ -1,0 +1,121 @@
+"""What `load` returns: three data sets and what is known of them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerastricks.data.augment import Augmentation
+from kerastricks.data.batches import Batches
+from kerastricks.data.source import Arrays
+from kerastricks.data.statistics import PixelStatistics
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Images ready to train on.
+
+    `train`, `validation` and `test` are `tf.data.Dataset`s of (images, labels): labels int32 (batch,), images
+    (batch, height, width, channels), 0 to 255 and finite. Images are uint8, except that those of `train` are
+    float32 where an op that changes colours ran in the host stage. A training batch is always full: the
+    remainder of an epoch, other images each time, is left out. The last batch of validation and test holds
+    their remainder.
+
+    Args:
+        name: of the source.
+        class_names: the label is the index.
+        image_shape: (height, width, channels) in pixels.
+        splits: "train", "validation", "test".
+        augmentation: of the training split.
+        statistics: of the pixels of the training split.
+        skipped: a record for each file that was left out: split, class, file, reason.
+        fingerprint: of names, labels and contents; equal for equal data.
+        batch_size: images in a batch.
+        seed: of splits, order and draws.
+        in_memory: whether the decoded images are kept in memory.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    splits: dict[str, Batches]
+    augmentation: Augmentation
+    statistics: PixelStatistics
+    skipped: list[dict[str, str]] = field(repr=False)
+    fingerprint: str
+    batch_size: int
+    seed: int
+    in_memory: bool
+
+    @property
+    def train(self) -> tf.data.Dataset:
+        """One epoch of augmented batches an iteration, differently ordered each time."""
+        return self.splits["train"].training(self.augmentation)
+
+    @property
+    def validation(self) -> tf.data.Dataset:
+        """All validation images, in order, without augmentation."""
+        return self.splits["validation"].evaluation()
+
+    @property
+    def test(self) -> tf.data.Dataset:
+        """All test images, in order, without augmentation."""
+        return self.splits["test"].evaluation()
+
+    @property
+    def device_stage(self) -> keras.Sequential | None:
+        """The Keras layers still to be applied to training images, or None: see docs/data.md."""
+        return self.augmentation.device_stage
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of `train`."""
+        return self.splits["train"].steps_per_epoch
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(channels,): of the training pixels, 0 to 255."""
+        return self.statistics.mean
+
+    @property
+    def std(self) -> np.ndarray:
+        """(channels,): of the training pixels, 0 to 255."""
+        return self.statistics.std
+
+    def train_from(self, step: int) -> tf.data.Dataset:
+        """Endless augmented batches from global step `step` on, for resuming."""
+        return self.splits["train"].training_from(self.augmentation, step)
+
+    def labels(self, split: str) -> np.ndarray:
+        """(N,) int32."""
+        return self.splits[split].examples.labels
+
+    def class_counts(self) -> dict[str, list[int]]:
+        """Images per class of each split."""
+        return {
+            name: np.bincount(self.labels(name), minlength=len(self.class_names)).tolist() for name in self.splits
+        }
+
+    def sample(self, count: int = 2048) -> np.ndarray:
+        """The first images of a seeded shuffle of the training split, without augmentation: uint8."""
+        batches = self.splits["train"]
+        chosen = np.random.default_rng(self.seed).permutation(batches.size)[:count]
+        examples = batches.examples.take(np.sort(chosen))
+        if isinstance(examples, Arrays):
+            return examples.images
+        part = Batches(examples, self.image_shape, self.batch_size, self.seed)
+        return np.concatenate([images.numpy() for images, _ in part.evaluation()])
+
+    def describe(self) -> dict[str, Any]:
+        """What a run records, and compares when it is resumed."""
+        return {
+            "name": self.name,
+            "class_names": list(self.class_names),
+            "image_shape": list(self.image_shape),
+            "images": {name: batches.size for name, batches in self.splits.items()},
+            "class_counts": self.class_counts(),
+            "skipped": len(self.skipped),
+            "fingerprint": self.fingerprint,
+        }

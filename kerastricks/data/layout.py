@@ -1,0 +1,103 @@
+"""Finds classes and splits in the names of files: CLASS/*.jpg, or train/ validation/ test/ with classes inside."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from kerastricks.data.source import Files, Reader, Source
+from kerastricks.errors import DataError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def find_layout(
+    names: Iterable[str], empty_folders: Iterable[str], reader: Reader, source_name: str
+) -> Source:
+    """Reads classes and splits off relative paths.
+
+    Args:
+        names: of all files, with forward slashes; hidden ones are left out here.
+        empty_folders: folders without files, with forward slashes.
+        reader: reads them.
+        source_name: for messages.
+
+    Raises:
+        DataError: for no images, one class, an empty class, or a class that training never sees.
+    """
+    paths = sorted(name for name in names if not _hidden(name))
+    folders = sorted({folder.rstrip("/") for folder in empty_folders if not _hidden(folder)})
+    prefix = _common_folder(paths + [f"{folder}/" for folder in folders])
+    paths = [name[len(prefix) :] for name in paths]
+    folders = [folder[len(prefix) :] for folder in folders if folder.startswith(prefix)]
+
+    by_split: dict[str, dict[str, list[str]]] = {}
+    top_folders = {name.split("/")[0] for name in paths if "/" in name} | {f.split("/")[0] for f in folders if f}
+    has_splits = any(SPLIT_NAMES.get(folder.lower()) == "train" for folder in top_folders)
+    for name in paths:
+        parts = name.split("/")
+        if has_splits:
+            split = SPLIT_NAMES.get(parts[0].lower())
+            if split is None or len(parts) < 3:
+                continue  # a README beside the splits
+            by_split.setdefault(split, {}).setdefault(parts[1], []).append(prefix + name)
+        elif len(parts) >= 2:
+            by_split.setdefault("train", {}).setdefault(parts[0], []).append(prefix + name)
+
+    train = by_split.get("train", {})
+    if not train:
+        raise DataError(f"{source_name}: no images: expected CLASS/*.jpg or train/CLASS/*.jpg inside")
+    depth = 2 if has_splits else 1
+    for folder in folders:
+        parts = folder.split("/")
+        split = SPLIT_NAMES.get(parts[0].lower(), "") if has_splits else "train"
+        if len(parts) == depth and split and parts[-1] not in by_split.get(split, {}):
+            raise DataError(f"{source_name}: class {parts[-1]!r} is empty in {folder}/: fill it or delete it")
+    class_names = tuple(sorted(train))
+    if len(class_names) < 2:
+        raise DataError(
+            f"{source_name}: only one class, {class_names[0]!r}: a classifier needs two or more folders of images"
+        )
+    for split, classes in by_split.items():
+        unknown = sorted(set(classes) - set(class_names))
+        if unknown:
+            raise DataError(
+                f"{source_name}: class {unknown[0]!r} is in {split} but not in train: "
+                f"add images of it to train, or delete it from {split}"
+            )
+    splits = {}
+    for split, classes in by_split.items():
+        chosen = [(name, class_names.index(label)) for label in sorted(classes) for name in classes[label]]
+        splits[split] = Files(
+            [name for name, _ in chosen], np.array([label for _, label in chosen], np.int32), reader
+        )
+    return Source(source_name, class_names, splits)
+
+
+def _hidden(name: str) -> bool:
+    """.DS_Store, .git/..., and what macOS adds to a zip."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def _common_folder(paths: list[str]) -> str:
+    """Folders that only wrap the rest: "images/" of images/cat/1.jpg and images/dog/2.jpg."""
+    prefix = ""
+    while True:
+        heads = {path[len(prefix) :].split("/")[0] for path in paths if path != prefix}
+        if len(heads) != 1:
+            return prefix
+        inner = prefix + heads.pop() + "/"
+        # Only a folder of folders is a wrapper: a single folder of files is a single class.
+        if not all(path.startswith(inner) and "/" in path[len(inner) :] for path in paths):
+            return prefix
+        if SPLIT_NAMES.get(inner.split("/")[-2].lower()):
+            return prefix
+        prefix = inner

@@ -1,0 +1,73 @@
+"""Second look at files: decodes every image once, into memory or only to see that it can be."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from kerastricks.data.decode import decode_image, fit_image
+from kerastricks.data.progress import Progress
+from kerastricks.data.source import Files
+from kerastricks.errors import DataError
+
+_READ_AHEAD = 64  # files per call into Python
+
+
+def read_contents(files: Files) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A TensorFlow function from indices (n,) to the bytes of those files (n,)."""
+
+    def read(indices: np.ndarray) -> np.ndarray:
+        return np.array([files.reader.read(files.names[i]) for i in indices], dtype=object)
+
+    def from_indices(indices: tf.Tensor) -> tf.Tensor:
+        contents = tf.numpy_function(read, [indices], tf.string, stateful=False)
+        contents.set_shape(indices.shape)
+        return contents
+
+    return from_indices
+
+
+def decode_all(
+    files: Files, image_shape: tuple[int, int, int], description: str, progress: Progress
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of (indices, images uint8) in order; a file that cannot be decoded is not among them.
+
+    Args:
+        files: whose headers were good.
+        image_shape: (height, width, channels) of the result.
+        description: for the progress.
+        progress: shown there.
+    """
+    contents_of = read_contents(files)
+
+    def decode(index: tf.Tensor, contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return index, fit_image(decode_image(contents), *image_shape)
+
+    batches = (
+        tf.data.Dataset.range(len(files))
+        .batch(_READ_AHEAD)
+        .map(lambda indices: (indices, contents_of(indices)))
+        .unbatch()
+        .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .ignore_errors(log_warning=False)
+        .batch(_READ_AHEAD)
+        .prefetch(2)
+    )
+    with progress(description, len(files)) as advance:
+        done = 0
+        for indices, images in batches:
+            yield indices.numpy(), images.numpy()
+            advance(int(indices[-1]) + 1 - done)
+            done = int(indices[-1]) + 1
+        advance(len(files) - done)
+
+
+def why_undecodable(contents: bytes) -> str:
+    """What the decoder says against a file."""
+    try:
+        decode_image(tf.constant(contents))
+    except tf.errors.InvalidArgumentError as error:
+        lines = [line for line in error.message.splitlines() if line.strip()]
+        reason = lines[0].split("}}")[-1].strip().split(" [Op")[0]
+        return f"truncated or damaged ({reason[:120]})"
+    raise DataError("a file that could not be decoded can be now: it changed while it was read; run it again")

@@ -1,0 +1,128 @@
+"""What a source of images is: named classes, and for each split either files or arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from kerastricks.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+
+
+class Reader(Protocol):
+    """Where the bytes of files come from."""
+
+    path: Path
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; OSError or zipfile.BadZipFile where they cannot be had."""
+        ...
+
+
+@dataclass(frozen=True)
+class Files:
+    """Encoded images with their labels.
+
+    Args:
+        names: relative to the reader's root, with forward slashes.
+        labels: (len(names),) int32.
+        reader: reads them.
+    """
+
+    names: Sequence[str]
+    labels: np.ndarray
+    reader: Reader
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, indices: np.ndarray) -> "Files":
+        """The chosen ones, in that order."""
+        return Files([self.names[i] for i in indices], self.labels[indices], self.reader)
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Decoded images with their labels.
+
+    Args:
+        images: (N, height, width, 1 or 3) uint8.
+        labels: (N,) int32.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: np.ndarray) -> "Arrays":
+        """The chosen ones, in that order."""
+        return Arrays(self.images[indices], self.labels[indices])
+
+
+Examples = Files | Arrays
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images as they were found, before splits are made.
+
+    Args:
+        name: short, for messages and run folders.
+        class_names: the label is the index.
+        splits: the splits that were found; "train" always.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: dict[str, Examples]
+
+
+def arrays(images: np.ndarray, labels: np.ndarray, name: str = "arrays") -> Arrays:
+    """Checks arrays and brings them into the one form.
+
+    Args:
+        images: (N, height, width), (N, height, width, 1) or (N, height, width, 3); values 0 to 255.
+        labels: (N,) or (N, 1) integers from 0.
+        name: for messages.
+
+    Raises:
+        DataError: for another shape, values outside 0-255 (also NaN), or labels that do not fit.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise DataError(
+            f"{name}: images must be (N, height, width) or (N, height, width, 1 or 3). Received: {images.shape}"
+        )
+    if images.dtype != np.uint8:
+        if images.size and not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 255):
+            raise DataError(
+                f"{name}: pixels must be finite and in 0-255. Received: {images.dtype} from {images.min()} to "
+                f"{images.max()}"
+            )
+        if images.size and np.issubdtype(images.dtype, np.floating) and images.max() <= 1:
+            raise DataError(f"{name}: pixels must be 0-255 and look like 0-1: multiply them by 255")
+        images = np.round(images).astype(np.uint8)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"{name}: labels must be {len(images)} integers, one per image. "
+            f"Received: shape {labels.shape}, {labels.dtype}"
+        )
+    if len(labels) and labels.min() < 0:
+        raise DataError(f"{name}: labels must count from 0. Received: {labels.min()}")
+    return Arrays(images, labels.astype(np.int32))
+
+
+def arrays_source(pair: tuple[np.ndarray, np.ndarray]) -> Source:
+    """The source for `(x, y)`."""
+    examples = arrays(*pair)
+    classes = int(examples.labels.max()) + 1 if len(examples) else 0
+    return Source("arrays", tuple(str(i) for i in range(classes)), {"train": examples})

@@ -1,0 +1,62 @@
+"""Mean, standard deviation and colour covariance of a data set's pixels, in one pass."""
+
+import numpy as np
+
+
+class PixelStatistics:
+    """Collects the moments of pixels over batches; partial results add up.
+
+    Sums of integers up to 255 are exact in float64 up to 10^11 pixels, so that neither the order nor the size
+    of the batches changes the result.
+
+    Args:
+        channels: of the images.
+
+    Example:
+        >>> import numpy
+        >>> from kerastricks.data import PixelStatistics
+        >>> statistics = PixelStatistics(1)
+        >>> statistics.update(numpy.array([[[[0]], [[255]]]], "uint8"))
+        >>> float(statistics.mean[0]), float(statistics.std[0])
+        (127.5, 127.5)
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.count = 0
+        self.total = np.zeros(channels)
+        self.products = np.zeros((channels, channels))
+
+    def update(self, images: np.ndarray) -> None:
+        """Adds images (batch, height, width, channels), uint8."""
+        pixels = images.reshape(-1, images.shape[-1]).astype("float64")
+        self.count += len(pixels)
+        self.total += pixels.sum(axis=0)
+        self.products += pixels.T @ pixels
+
+    def __add__(self, other: "PixelStatistics") -> "PixelStatistics":
+        result = PixelStatistics(len(self.total))
+        result.count = self.count + other.count
+        result.total = self.total + other.total
+        result.products = self.products + other.products
+        return result
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(channels,), 0 to 255."""
+        return self.total / max(self.count, 1)
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """(channels, channels), in squared pixel values."""
+        return self.products / max(self.count, 1) - np.outer(self.mean, self.mean)
+
+    @property
+    def std(self) -> np.ndarray:
+        """(channels,); 1 where a channel never changes, so that dividing by it is safe."""
+        variance = np.diag(self.covariance)
+        return np.where(variance > 1e-6, np.sqrt(np.maximum(variance, 0)), 1.0)
+
+    def eigen(self) -> tuple[np.ndarray, np.ndarray]:
+        """Eigenvalues, descending, and eigenvectors (a column each) of the covariance of pixels in [0, 1]."""
+        values, vectors = np.linalg.eigh(self.covariance / 255.0**2)
+        return np.maximum(values[::-1], 0), vectors[:, ::-1]

@@ -1,0 +1,25 @@
+"""Keeps TensorFlow off the GPU where another backend trains on it.
+
+TensorFlow reads and decodes under every backend, and by default takes all memory of every GPU it sees.
+"""
+
+import keras
+import tensorflow as tf
+
+
+def has_gpu() -> bool:
+    """Whether the backend that trains has a GPU."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return bool(tf.config.list_physical_devices("GPU"))
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() == "gpu"
+    import torch
+
+    return torch.cuda.is_available()
+
+
+if keras.backend.backend() != "tensorflow":
+    tf.config.set_visible_devices([], "GPU")

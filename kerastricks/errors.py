@@ -1,0 +1,98 @@
+"""The exceptions kerastricks raises.
+
+    KerasTricksError
+    +-- UsageError (ValueError)        the user can mend it: the command line exits 2
+    |   +-- UnknownNameError           a name that no registry, recipe or field has
+    |   +-- SpecError                  "name(a, k=v) | ..." that does not parse
+    |   +-- ConfigError                a field of the configuration
+    |   +-- DataError                  a folder, zip, file or array of images
+    |   +-- RunFolderError             a run folder that is missing, foreign or changed
+    |   +-- MissingExtraError          an optional dependency that is not installed (also ImportError)
+    +-- RunFailedError (RuntimeError)  what was asked was right, and it failed: the command line exits 1
+        +-- TrainingDivergedError      the loss is not finite (also ArithmeticError)
+        +-- CheckpointError            a checkpoint could not be written (also OSError)
+        +-- ExportError                the exported model does not agree with the trained one
+
+`Interrupted` is a KeyboardInterrupt: Ctrl-C or SIGTERM arrived and the state has been saved.
+
+Each message is one line: the argument, file or element, the rule, what was received, and the way out.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class KerasTricksError(Exception):
+    """The base of every error that kerastricks raises on purpose."""
+
+
+class UsageError(KerasTricksError, ValueError):
+    """Something the user can mend."""
+
+
+class SpecError(UsageError):
+    """A spec string that does not parse."""
+
+
+class ConfigError(UsageError):
+    """A field of the configuration has an illegal value."""
+
+
+class DataError(UsageError):
+    """The images cannot be used as they are."""
+
+
+class RunFolderError(UsageError):
+    """A run folder is missing, is not one, or has changed since."""
+
+
+class MissingExtraError(UsageError, ImportError):
+    """An optional dependency is needed and not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed: pip install 'kerastricks[{extra}]'")
+
+
+class UnknownNameError(UsageError):
+    """A name that is not there, with the nearest that are."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], list_command: str | None = None) -> None:
+        known = sorted(known)
+        near = nearest(name, known)
+        hint = f"did you mean {', '.join(near)}?" if near else f"there is {', '.join(known) or 'none'}"
+        where = f" (all of them: {list_command})" if list_command else ""
+        super().__init__(f"no {kind} is called {name!r}: {hint}{where}")
+
+
+class RunFailedError(KerasTricksError, RuntimeError):
+    """The request was right and the work failed."""
+
+
+class TrainingDivergedError(RunFailedError, ArithmeticError):
+    """The loss became NaN or infinite."""
+
+
+class CheckpointError(RunFailedError, OSError):
+    """A checkpoint could not be written; the last good one is still there."""
+
+
+class ExportError(RunFailedError):
+    """What was written does not agree with the model it was written from."""
+
+
+class Interrupted(KeyboardInterrupt):  # noqa: N818 - it is not an error
+    """Ctrl-C or SIGTERM arrived during training and the state was saved.
+
+    Args:
+        signal_number: which signal it was.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"interrupted by signal {signal_number}")
+        self.signal_number = signal_number
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The at most three names that look most like `name`."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    return [by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]

@@ -1,0 +1,127 @@
+"""Fancy PCA, the colour augmentation of AlexNet."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import ops
+
+# Eigenvalues and eigenvectors (rows R, G, B; columns p1, p2, p3) of ImageNet's pixels in [0, 1].
+IMAGENET_EIGENVALUES = (0.2175, 0.0188, 0.0045)
+IMAGENET_EIGENVECTORS = (
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
+
+
+@keras.saving.register_keras_serializable(package="kerastricks")
+class FancyPCA(keras.layers.Layer):
+    """Adds one random colour to each image, along the principal components of the data set's colours.
+
+    Every pixel of an image gets the same vector `[p1 p2 p3] [a1 l1, a2 l2, a3 l3]^T`, with `p` the eigenvectors
+    and `l` the eigenvalues of the covariance of the training set's RGB pixels, and `a ~ N(0, stddev)` drawn
+    once per image and use. It helps where the label does not depend on the colour and intensity of the light,
+    and hurts where it does (ripeness, stains). Training: the draw is added. Inference: the identity.
+
+    Args:
+        stddev: standard deviation of `a`; 0 or more, no unit.
+        eigenvalues: three variances of RGB in [0, 1]; ImageNet's by default.
+        eigenvectors: 3x3, rows R, G, B, one component per column; ImageNet's by default.
+        value_range: (low, high) of the pixels; the shift is scaled by `high - low`.
+        scale: "variance" multiplies `a` by `l` as the paper writes it, "stddev" by sqrt(l), which moves
+            colours as far as the data varies.
+        clip: whether the result is clipped to `value_range`.
+        seed: an integer, or None for a random one.
+        **kwargs: of `keras.layers.Layer`: `name`, `dtype`.
+
+    Call arguments:
+        images: float or integer, (batch, height, width, 3), RGB, within `value_range`.
+        training: whether to draw.
+
+    Returns:
+        Float in the layer's compute dtype, of the same shape.
+
+    Raises:
+        ValueError: for a negative `stddev`, an unknown `scale`, an empty `value_range`, constants of the
+            wrong shape, or images that have not three channels.
+
+    Example:
+        >>> import kerastricks, numpy
+        >>> layer = kerastricks.layers.FancyPCA(0.1, seed=0)
+        >>> layer(numpy.full((2, 4, 4, 3), 128.0), training=True).shape
+        TensorShape([2, 4, 4, 3])
+
+    Reference:
+        Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural Networks,
+        NeurIPS 2012, section 4.1. Deviation: the result is clipped, which the paper does not say.
+    """
+
+    def __init__(
+        self,
+        stddev: float = 0.1,
+        eigenvalues: Sequence[float] = IMAGENET_EIGENVALUES,
+        eigenvectors: Sequence[Sequence[float]] = IMAGENET_EIGENVECTORS,
+        value_range: tuple[float, float] = (0.0, 255.0),
+        scale: Literal["variance", "stddev"] = "variance",
+        clip: bool = True,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if stddev < 0:
+            raise ValueError(f"stddev must be 0 or more. Received: stddev={stddev}")
+        if scale not in ("variance", "stddev"):
+            raise ValueError(f'scale must be "variance" or "stddev". Received: scale={scale!r}')
+        if not value_range[0] < value_range[1]:
+            raise ValueError(f"value_range must be (low, high). Received: value_range={value_range}")
+        if np.shape(eigenvalues) != (3,) or np.shape(eigenvectors) != (3, 3):
+            raise ValueError(
+                "eigenvalues must have shape (3,) and eigenvectors (3, 3). "
+                f"Received: {np.shape(eigenvalues)} and {np.shape(eigenvectors)}"
+            )
+        self.stddev = stddev
+        self.eigenvalues = np.asarray(eigenvalues, "float64").tolist()
+        self.eigenvectors = np.asarray(eigenvectors, "float64").tolist()
+        self.value_range = tuple(value_range)
+        self.scale = scale
+        self.clip = clip
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def shift(self, images: Any, alphas: Any) -> Any:
+        """Adds the colour of given draws: `alphas` of shape (batch, 3), in the unit of `stddev`."""
+        strengths = np.sqrt(self.eigenvalues) if self.scale == "stddev" else np.asarray(self.eigenvalues)
+        low, high = self.value_range
+        # Row k is component k, already scaled: alphas @ components is the colour of each image.
+        components = (np.asarray(self.eigenvectors) * strengths).T * (high - low)
+        images = ops.cast(images, self.compute_dtype)
+        colours = ops.matmul(ops.cast(alphas, "float32"), ops.convert_to_tensor(components, "float32"))
+        shifted = images + ops.cast(colours, images.dtype)[:, None, None, :]
+        return ops.clip(shifted, low, high) if self.clip else shifted
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        if images.shape[-1] != 3:
+            raise ValueError(f"FancyPCA needs images (batch, height, width, 3). Received: {images.shape}")
+        if not training or self.stddev == 0:
+            return ops.cast(images, self.compute_dtype)
+        draws = keras.random.normal(
+            (ops.shape(images)[0], 3), stddev=self.stddev, dtype="float32", seed=self.seed_generator
+        )
+        return self.shift(images, draws)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "stddev": self.stddev,
+            "eigenvalues": self.eigenvalues,
+            "eigenvectors": self.eigenvectors,
+            "value_range": self.value_range,
+            "scale": self.scale,
+            "clip": self.clip,
+            "seed": self.seed,
+        }

@@ -1,0 +1,73 @@
+"""A model of the zoo by name."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastricks import spec
+from kerastricks.models.catalog import CATALOG, MODELS
+from kerastricks.models.knobs import Knobs
+
+
+def create(
+    name: str,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    classes: int = 10,
+    *,
+    mean: Sequence[float] | float = 127.5,
+    std: Sequence[float] | float = 127.5,
+    **options: Any,
+) -> keras.Model:
+    """Builds a classifier: pixels 0-255 in, normalised inside, probabilities out.
+
+    Args:
+        name: of the zoo, "resnet_20", or a spec with options, "resnet_20(dropout=0.1, activation='prelu')".
+        input_shape: (height, width, channels) in pixels; 1 or 3 channels.
+        classes: number of classes, 2 or more.
+        mean: subtracted from the pixels; one number or one per channel (`data.mean`). 127.5 with `std`
+            127.5 scales to [-1, 1].
+        std: the pixels are divided by it; the same forms (`data.std`).
+        **options: the knobs (`activation`, `initializer`, `regularizer`, `dropout`) and what the family has
+            of its own, such as `widths` of `plain_cnn`. The spec's own options win over these.
+
+    Returns:
+        A functional `keras.Model`: (batch, height, width, channels) float32, 0 to 255, to (batch, classes)
+        float32 probabilities. The layer before the softmax is called "logits". Weights are random: set
+        `keras.utils.set_random_seed` before for repeatable ones. A layer initialized with `PatchWhitening`
+        is fitted with `kerastricks.initializers.whiten_patches`, which `kerastricks train` calls.
+
+    Raises:
+        UnknownNameError: for a name that the zoo does not have.
+        SpecError: for options that the model does not have.
+        ValueError: for values that its layers refuse.
+
+    Example:
+        >>> import kerastricks
+        >>> model = kerastricks.models.create("plain_cnn(widths=(8, 8))", (8, 8, 1), classes=3)
+        >>> model.output_shape
+        (None, 3)
+    """
+    if classes < 2:
+        raise ValueError(f"classes must be 2 or more. Received: classes={classes}")
+    parsed = spec.parse(name)
+    family = MODELS[parsed.name]
+    config = dict(CATALOG[parsed.name].config) if parsed.name in CATALOG else {}
+
+    channels = input_shape[-1]
+    inputs = keras.Input(input_shape, dtype="float32", name="pixels")
+    normalized = keras.layers.Normalization(
+        mean=np.broadcast_to(mean, channels).tolist(),
+        variance=np.square(np.broadcast_to(std, channels)).tolist(),
+        dtype="float32",  # 0-255 in bfloat16 leaves no room for fractions
+        name="normalization",
+    )(inputs)
+    features, knobs = parsed.call(family, x=normalized, **{**config, **options})
+    if knobs.dropout:
+        features = keras.layers.Dropout(knobs.dropout, name="dropout")(features)
+    logits = keras.layers.Dense(
+        classes, kernel_regularizer=knobs.regularizer, dtype="float32", name="logits"
+    )(features)
+    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
+    return keras.Model(inputs, probabilities, name=parsed.name)

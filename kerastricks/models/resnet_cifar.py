@@ -1,0 +1,64 @@
+"""Residual networks for small images.
+
+He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016, section 4.2: 6n + 2 layers, three
+stages of n blocks with 16, 32 and 64 filters, shortcuts without weights (option A).
+"""
+
+from typing import Any
+
+import keras
+
+from kerastricks.layers.pad_shortcut import PadShortcut
+from kerastricks.models.knobs import Knobs
+
+
+def resnet_cifar(
+    x: Any,
+    depth: int = 20,
+    width: int = 16,
+    activation: str = "relu",
+    initializer: Any = "he_normal",
+    regularizer: Any = None,
+    dropout: float = 0.0,
+) -> tuple[Any, Knobs]:
+    """From normalised images to features.
+
+    Args:
+        x: (batch, height, width, channels).
+        depth: 6n + 2 layers.
+        width: filters of the first stage.
+        activation: see `Knobs`.
+        initializer: see `Knobs`.
+        regularizer: see `Knobs`.
+        dropout: see `Knobs`.
+
+    Returns:
+        Features (batch, 4 * width) and the knobs for the head.
+
+    Raises:
+        ValueError: for a depth that is not 6n + 2.
+    """
+    if depth < 8 or (depth - 2) % 6:
+        raise ValueError(f"depth must be 6n + 2: 8, 14, 20, 32, 56, 110. Received: depth={depth}")
+    knobs = Knobs(activation, initializer, regularizer, dropout)
+    x = knobs.convolve(x, width, "stem_conv")
+    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="stem_norm")(x)
+    x = knobs.activate(x, "stem_activation")
+    for stage in range(3):
+        for block in range((depth - 2) // 6):
+            strides = 2 if stage > 0 and block == 0 else 1
+            x = _basic_block(x, width * 2**stage, strides, knobs, f"stage{stage + 1}_block{block + 1}")
+    return keras.layers.GlobalAveragePooling2D(name="pool")(x), knobs
+
+
+def _basic_block(x: Any, filters: int, strides: int, knobs: Knobs, name: str) -> Any:
+    shortcut = x
+    if strides > 1 or x.shape[-1] != filters:
+        shortcut = PadShortcut(filters, strides, name=f"{name}_shortcut")(x)
+    x = knobs.convolve(x, filters, f"{name}_conv1", strides)
+    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm1")(x)
+    x = knobs.activate(x, f"{name}_activation1")
+    x = knobs.convolve(x, filters, f"{name}_conv2")
+    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm2")(x)
+    x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
+    return knobs.activate(x, f"{name}_activation2")

@@ -1,0 +1,124 @@
+"""Finds and loads recipes: files in pipelines/ that a user reads, copies and runs.
+
+A recipe is a Python file whose docstring opens with the command, the score and the wall time, with a dictionary
+`CONFIG` of fields of `kerastricks.training.Config`, and, if it wants its own network, a function
+`create_model(data, config) -> keras.Model`.
+"""
+
+import ast
+import runpy
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kerastricks.errors import UnknownNameError, UsageError
+
+_PACKAGE = Path(__file__).parent
+# In a wheel beside the package, in an editable install and a checkout beside its parent.
+FOLDERS = (_PACKAGE / "_recipes", _PACKAGE.parent / "pipelines")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe file, loaded.
+
+    Args:
+        name: the file's name without .py.
+        path: the file.
+        summary: the first line of its docstring.
+        config: fields of `Config`.
+        create_model: its own network, or None for the one that `config` names.
+    """
+
+    name: str
+    path: Path
+    summary: str
+    config: dict[str, Any] = field(default_factory=dict)
+    create_model: Callable[..., Any] | None = None
+
+    @property
+    def data(self) -> Any:
+        """The source that the recipe names."""
+        if "data" not in self.config:
+            raise UsageError(f"{self.path}: CONFIG names no data: give it on the command line, --set data=PATH")
+        return self.config["data"]
+
+
+def names() -> list[str]:
+    """The recipes that come with kerastricks."""
+    return sorted(path.stem for path in _folder().glob("*.py"))
+
+
+def find(name: str | Path) -> Path:
+    """The file of a recipe's name, or the path itself where it is one.
+
+    Raises:
+        UnknownNameError: for neither.
+    """
+    path = Path(name)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise UsageError(f"{path}: no such recipe file")
+        return path
+    if str(name) not in names():
+        raise UnknownNameError("recipe", str(name), names(), "kerastricks recipe list")
+    return _folder() / f"{name}.py"
+
+
+def summary(name: str | Path) -> str:
+    """The first line of a recipe's docstring, without running the recipe."""
+    text = ast.get_docstring(ast.parse(find(name).read_text(encoding="utf-8"))) or ""
+    return text.split("\n")[0]
+
+
+def load(name: str | Path) -> Recipe:
+    """Runs a recipe file and takes its `CONFIG` and `create_model`.
+
+    Raises:
+        UnknownNameError: for a name that is neither a recipe nor a file.
+        UsageError: for a file that fails or has no CONFIG.
+    """
+    path = find(name)
+    try:
+        found = runpy.run_path(str(path))
+    except Exception as error:  # whatever a user's file does
+        where = _line_of(error, path)
+        raise UsageError(f"{path}{where}: {type(error).__name__}: {error}") from error
+    config = found.get("CONFIG")
+    if not isinstance(config, dict):
+        raise UsageError(f"{path}: no dictionary CONFIG: start from `kerastricks recipe copy folder .`")
+    return Recipe(path.stem, path, summary(path), config, found.get("create_model"))
+
+
+def copy(name: str, folder: Path) -> Path:
+    """Puts an editable copy of a recipe into a folder; an existing file is not overwritten.
+
+    Raises:
+        UnknownNameError: for a name that is no recipe.
+        UsageError: where the file exists already.
+    """
+    target = folder / f"{name}.py"
+    if target.exists():
+        raise UsageError(f"{target} exists already: delete it or copy to another folder")
+    source = find(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return target
+
+
+def _folder() -> Path:
+    return next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[-1])
+
+
+def _line_of(error: Exception, path: Path) -> str:
+    if isinstance(error, SyntaxError):
+        return f":{error.lineno}"
+    trace = error.__traceback__
+    line = ""
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = f":{trace.tb_lineno}"
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,79 @@
+"""Specs: things written as short strings, "resnet_20(dropout=0.1)" or "flip | pad_crop(4)".
+
+A spec is read as Python's grammar and only literals are accepted as arguments: nothing is evaluated.
+"""
+
+import ast
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kerastricks.errors import SpecError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parsed call: its name and its literal arguments."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        arguments = [repr(value) for value in self.args]
+        arguments += [f"{key}={value!r}" for key, value in self.kwargs.items()]
+        return f"{self.name}({', '.join(arguments)})" if arguments else self.name
+
+    def call(self, function: Callable[..., Any], **more: Any) -> Any:
+        """Calls `function` with the arguments of the spec and `more`; wrong arguments raise SpecError."""
+        try:
+            inspect.signature(function).bind(*self.args, **{**more, **self.kwargs})
+        except TypeError as error:
+            known = [name for name in inspect.signature(function).parameters if name not in more]
+            raise SpecError(f"{self}: {error} (arguments of {self.name}: {', '.join(known) or 'none'})") from None
+        return function(*self.args, **{**more, **self.kwargs})
+
+
+def parse(text: str) -> Spec:
+    """Parses one "name(a, k=v)"."""
+    specs = parse_sequence(text)
+    if len(specs) != 1:
+        raise SpecError(f"{text!r}: expected one name(...), received {len(specs)}")
+    return specs[0]
+
+
+def parse_sequence(text: str) -> list[Spec]:
+    """Parses "a | b(4) | c(0.1, mode='x')"; the empty string is the empty sequence."""
+    if not text.strip():
+        return []
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise SpecError(
+            f"{text!r}: does not parse at column {error.offset}: expected name(literal, ...) | ..."
+        ) from None
+    return [_one(node, text) for node in _flatten(tree)]
+
+
+def _flatten(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return [*_flatten(node.left), *_flatten(node.right)]
+    return [node]
+
+
+def _one(node: ast.expr, text: str) -> Spec:
+    if isinstance(node, ast.Name):
+        return Spec(node.id)
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        raise SpecError(f"{text!r}: expected name or name(...) at column {node.col_offset + 1}")
+    try:
+        args = tuple(ast.literal_eval(argument) for argument in node.args)
+        kwargs = {}
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                raise ValueError
+            kwargs[keyword.arg] = ast.literal_eval(keyword.value)
+    except ValueError:
+        raise SpecError(f"{text!r}: arguments of {node.func.id} must be literals (4, 0.1, 'name')") from None
+    return Spec(node.func.id, args, kwargs)

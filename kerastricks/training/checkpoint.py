@@ -1,0 +1,158 @@
+"""The whole state of a training in one file, written whole or not at all.
+
+A `.keras` file has no place for dropout's seed generators, callbacks or the position in the data, and Keras's
+`BackupAndRestore` saves weights and epoch only.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastricks.errors import CheckpointError
+
+FILE_NAME = "checkpoint.npz"
+_GROUPS = ("model", "optimizer", "metrics")
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a training is: `step` optimizer steps in all, `finished` when nothing is left to train."""
+
+    step: int = 0
+    finished: bool = False
+
+
+def save(path: Path, model: keras.Model, callbacks: Iterable[keras.callbacks.Callback], position: Position) -> None:
+    """Writes weights, optimizer, metrics, random state, callbacks and position.
+
+    Raises:
+        CheckpointError: where the disk does not take it; the file that was there before is still there.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for group, variables in _variables(model).items():
+        for index, variable in enumerate(variables):
+            arrays[f"{group}/{index:04d}"] = keras.ops.convert_to_numpy(variable.value)
+    states = [_callback_state(callback, f"callback/{i}", arrays) for i, callback in enumerate(callbacks)]
+    record = {"step": position.step, "finished": position.finished, "callbacks": states}
+    arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    write_whole(path, arrays)
+
+
+def write_whole(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes to a temporary name, forces it to disk and renames it."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        kept = "the last good checkpoint is still there" if path.exists() else "there is no earlier one"
+        raise CheckpointError(f"{path}: checkpoint not written, {reason}; {kept}: make room and use --resume") from None
+
+
+def read_position(path: Path) -> Position:
+    """How far the run of a checkpoint is; the start where there is none."""
+    if not path.exists():
+        return Position()
+    with _open(path) as file:
+        record = json.loads(file["record"].tobytes())
+    return Position(record["step"], record["finished"])
+
+
+def restore(path: Path, model: keras.Model, callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Puts everything but the metrics back into a model that is built and compiled alike.
+
+    Raises:
+        CheckpointError: for a file that does not belong to this model.
+    """
+    with _open(path) as file:
+        record = json.loads(file["record"].tobytes())
+        for group, variables in _variables(model).items():
+            _assign(path, group, variables, file)
+        for callback, state in zip(callbacks, record["callbacks"], strict=True):
+            for name, value in state.items():
+                setattr(callback, name, _unpack(value, file))
+
+
+def restore_metrics(path: Path, model: keras.Model) -> None:
+    """Puts the running metrics of an unfinished epoch back; Keras resets them at the start of each epoch."""
+    with _open(path) as file:
+        _assign(path, "metrics", model.metrics_variables, file)
+
+
+def _variables(model: keras.Model) -> dict[str, list[Any]]:
+    # model.variables holds the metrics' too, and those of dropout's seed generators.
+    metrics = {id(variable) for variable in model.metrics_variables}
+    own = [variable for variable in model.variables if id(variable) not in metrics]
+    return dict(zip(_GROUPS, (own, model.optimizer.variables, model.metrics_variables), strict=True))
+
+
+def _assign(path: Path, group: str, variables: list[Any], file: Any) -> None:
+    names = [name for name in file.files if name.startswith(f"{group}/")]
+    if len(names) != len(variables):
+        raise CheckpointError(
+            f"{path}: holds {len(names)} {group} variables where this model has {len(variables)}: it is another's"
+        )
+    for name, variable in zip(sorted(names), variables, strict=True):
+        value = file[name]
+        if value.shape != tuple(variable.shape):
+            raise CheckpointError(f"{path}: {name} has shape {value.shape}, expected {tuple(variable.shape)}")
+        variable.assign(value)
+
+
+def _open(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}): delete it to start the run again") from None
+
+
+def _callback_state(
+    callback: keras.callbacks.Callback, prefix: str, arrays: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """The plain attributes of a callback: numbers, strings, arrays, and lists and dictionaries of them."""
+    state = {}
+    for name, value in vars(callback).items():
+        if name in ("_model", "model", "params", "validation_data"):
+            continue
+        try:
+            state[name] = _pack(value, f"{prefix}/{name}", arrays)
+        except TypeError:
+            continue  # a function, a file: made anew by whoever made the callback
+    return state
+
+
+def _pack(value: Any, key: str, arrays: dict[str, np.ndarray]) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        if np.asarray(value).dtype == object:
+            raise TypeError
+        arrays[key] = np.asarray(value)
+        return {"array": key}
+    if isinstance(value, list | tuple):
+        return {"list": [_pack(item, f"{key}/{i}", arrays) for i, item in enumerate(value)]}
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        return {"dict": {name: _pack(item, f"{key}/{name}", arrays) for name, item in value.items()}}
+    raise TypeError
+
+
+def _unpack(value: Any, file: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return file[value["array"]]
+    if "list" in value:
+        return [_unpack(item, file) for item in value["list"]]
+    return {name: _unpack(item, file) for name, item in value["dict"].items()}

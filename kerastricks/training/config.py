@@ -1,0 +1,159 @@
+"""The configuration of a training: everything that decides its result."""
+
+import ast
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kerastricks import spec
+from kerastricks.errors import ConfigError, UnknownNameError
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A frozen set of fields, filled from defaults < recipe < flags < `--set`.
+
+    Args:
+        data: a path or name, see `kerastricks.data.load`.
+        model: of the zoo, as a spec: "plain_cnn", "resnet_20(dropout=0.1)".
+        augment: the ops of training images, "flip | pad_crop(4)"; "" is none, "auto" decides by the images.
+        image_size: side in pixels; None decides by the images.
+        batch_size: images in a step.
+        epochs: passes over the training images; None sees 450,000 images in 10 to 60 of them.
+        optimizer: a spec: "sgd(momentum=0.9, nesterov=True)", "adamw(beta_2=0.99)".
+        learning_rate: its highest value.
+        schedule: a spec: "linear(warmup=0.2)", "cosine(warmup=0.05)", "constant"; `warmup` is a fraction of
+            all steps, `final` the last rate as a fraction of the highest.
+        weight_decay: decoupled, multiplied by the rate; never applied to biases, normalisation, PReLU slopes.
+        label_smoothing: in [0, 1).
+        clip_norm: largest global norm of the gradient; None for no limit.
+        early_stopping_epochs: stop after so many epochs without a better validation loss, and take the best
+            weights; None trains to the end.
+        validation: fraction of the training images, where the data has no validation split.
+        test: the same for the test split.
+        seed: of splits, weights, order and draws.
+        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
+        jit: whether the step is compiled (XLA, torch.compile); "auto" decides by the device.
+        max_pixels: an image of more is left out as a decompression bomb.
+        max_skipped: the largest fraction of files that may be left out.
+
+    Raises:
+        ConfigError: for a value outside its range; the message names the field.
+    """
+
+    data: str | None = None
+    model: str = "plain_cnn"
+    augment: str = "auto"
+    image_size: int | None = None
+    batch_size: int = 128
+    epochs: int | None = None
+    optimizer: str = "sgd(momentum=0.9, nesterov=True)"
+    learning_rate: float = 0.1
+    schedule: str = "linear(warmup=0.2)"
+    weight_decay: float = 5e-3
+    label_smoothing: float = 0.1
+    clip_norm: float | None = 5.0
+    early_stopping_epochs: int | None = None
+    validation: float = 0.1
+    test: float = 0.1
+    seed: int = 0
+    precision: str = "auto"
+    jit: bool | str = "auto"
+    max_pixels: int = 100_000_000
+    max_skipped: float = 0.05
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_type(field, getattr(self, field.name))
+        _check(self.batch_size >= 1, "batch_size", "1 or more", self.batch_size)
+        _check(self.epochs is None or self.epochs >= 1, "epochs", "1 or more", self.epochs)
+        _check(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        _check(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
+        _check(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
+        _check(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "above 0 or None", self.clip_norm)
+        patience = self.early_stopping_epochs
+        _check(patience is None or patience >= 1, "early_stopping_epochs", "1 or more, or None", patience)
+        _check(0 < self.validation < 1, "validation", "in (0, 1)", self.validation)
+        _check(0 < self.test < 1, "test", "in (0, 1)", self.test)
+        _check(self.seed >= 0, "seed", "0 or more", self.seed)
+        _check(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self.precision)
+        _check(self.jit in (True, False, "auto"), "jit", "True, False or auto", self.jit)
+        _check(self.max_pixels >= 1, "max_pixels", "1 or more", self.max_pixels)
+        _check(0 <= self.max_skipped <= 1, "max_skipped", "in [0, 1]", self.max_skipped)
+        for name in ("model", "optimizer", "schedule"):
+            spec.parse(getattr(self, name))
+        if self.augment != "auto":
+            spec.parse_sequence(self.augment)
+
+    @classmethod
+    def from_layers(cls, *layers: Mapping[str, Any]) -> "Config":
+        """The configuration of several mappings; a later one wins.
+
+        Raises:
+            UnknownNameError: for a field that does not exist.
+        """
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            for name, value in layer.items():
+                check_field(name)
+                merged[name] = value
+        return cls(**merged)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Field by field, for JSON."""
+        return dataclasses.asdict(self)
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Config))
+
+
+def check_field(name: str) -> None:
+    """Raises UnknownNameError unless `Config` has the field."""
+    if name not in FIELDS:
+        raise UnknownNameError("field of the configuration", name, FIELDS, "kerastricks train --help")
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """ "learning_rate=0.05" to its name and value; a value that is no literal is a string.
+
+    Raises:
+        ConfigError: without "=".
+        UnknownNameError: for a field that does not exist.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {text}: expected FIELD=VALUE")
+    check_field(name.strip())
+    return name.strip(), parse_value(value)
+
+
+def parse_value(text: str) -> Any:
+    """A literal where it is one ("0.1", "None", "true"), else the text itself."""
+    words = {"true": True, "false": False, "none": None, "null": None}
+    if text.strip().lower() in words:
+        return words[text.strip().lower()]
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return text
+    return value if isinstance(value, int | float | str) else text
+
+
+def _check(holds: bool, name: str, rule: str, value: Any) -> None:
+    if not holds:
+        raise ConfigError(f"{name} must be {rule}. Received: {name}={value!r}")
+
+
+def _check_type(field: dataclasses.Field, value: Any) -> None:
+    allowed: Any = field.type
+    if isinstance(value, bool) and field.name != "jit":
+        holds = False
+    elif allowed in (float, float | None) and isinstance(value, int):
+        holds = True
+    else:
+        holds = isinstance(value, allowed)
+    name = getattr(allowed, "__name__", None) if isinstance(allowed, type) else None
+    _check(holds, field.name, name or str(allowed).replace(" | ", " or "), value)

@@ -1,0 +1,203 @@
+"""Trains a classifier on loaded images."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+from kerastricks.callbacks.batch_loss_log import BatchLossLog
+from kerastricks.callbacks.metrics_log import MetricsLog
+from kerastricks.callbacks.progress_line import ProgressLine
+from kerastricks.data.image_data import ImageData
+from kerastricks.errors import ConfigError
+from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
+from kerastricks.training import checkpoint, device
+from kerastricks.training.config import Config
+from kerastricks.training.optimizer import build_optimizer
+from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, catch_signals
+from kerastricks.training.training_model import TrainingModel, precision, split_head
+
+IMAGES_SEEN = 450_000  # by default: ten epochs of CIFAR-10
+
+
+def fit(
+    model: keras.Model,
+    data: ImageData,
+    config: Config | None = None,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    run_folder: Path | None = None,
+) -> keras.callbacks.History:
+    """Trains `model` in place, with the device stage of `data` in front of it.
+
+    The precision is changed for the training only; weights and the model that is left are float32. With the same
+    seed, data and a model of the same initial weights, the trained weights on one machine's CPU are the same to
+    the bit.
+
+    Args:
+        model: functional or Sequential, (batch, height, width, channels) 0-255 to probabilities or logits.
+        data: from `kerastricks.data.load`.
+        config: `data`, `model`, `augment` and the sizes of the splits are not read here: `data` has them.
+        callbacks: any of Keras's. Their plain attributes are part of a checkpoint. Their `model` is the training
+            model; its `classifier` shares all weights with yours.
+        run_folder: where metrics.jsonl, batch_loss.f32 and the checkpoint are written. If a checkpoint is there,
+            training goes on from it and ends in the same weights as if it had not been interrupted.
+
+    Returns:
+        Keras's `History` of the epochs of this call.
+
+    Raises:
+        UsageError: for a model that is no classifier of these images.
+        TrainingDivergedError: when the loss is not finite.
+        CheckpointError: when a checkpoint cannot be written or read.
+        Interrupted: after Ctrl-C or SIGTERM, when the state has been saved in `run_folder`.
+
+    Example:
+        >>> import kerastricks, numpy
+        >>> x = numpy.random.default_rng(0).integers(0, 256, (64, 8, 8, 1)).astype("uint8")
+        >>> data = kerastricks.data.load((x, numpy.arange(64) % 2), batch_size=16)
+        >>> model = kerastricks.models.create("plain_cnn(widths=(4,))", data.image_shape, 2)
+        >>> history = kerastricks.training.fit(model, data, kerastricks.training.Config(epochs=1))
+        >>> sorted(history.history)
+        ['accuracy', 'loss', 'val_accuracy', 'val_loss']
+    """
+    config = resolve(config or Config(), data)
+    _check_fits(model, data)
+    assert config.epochs is not None
+    classifier, from_logits = split_head(model)
+    training_model = TrainingModel(classifier, data.device_stage)
+    steps = data.steps_per_epoch
+    training_model.compile(
+        optimizer=build_optimizer(config, config.epochs * steps, classifier),
+        loss=_loss(config, from_logits),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=config.jit,
+    )
+    path = run_folder / checkpoint.FILE_NAME if run_folder is not None else None
+    position = checkpoint.read_position(path) if path is not None else checkpoint.Position()
+
+    stateful = [*callbacks]
+    if config.early_stopping_epochs is not None:
+        stateful.append(
+            keras.callbacks.EarlyStopping(
+                "val_loss", patience=config.early_stopping_epochs, restore_best_weights=True
+            )
+        )
+    losses = BatchLossLog(run_folder / "batch_loss.f32" if run_folder else None, config.learning_rate)
+    line = ProgressLine(data.batch_size, position.step)
+    ordered: list[keras.callbacks.Callback] = [*stateful, losses, line]
+    if run_folder is not None:
+        log = MetricsLog(run_folder / "metrics.jsonl", data.batch_size)
+        losses.cut(position.step)
+        log.cut(position.step // steps)
+        ordered.append(log)
+
+    with precision(model, config.precision), catch_signals_if(run_folder is not None) as request:
+        training_model.build((None, *data.image_shape))
+        if path is not None:
+            ordered.append(Checkpointer(path, stateful, losses, steps, position.step, request))
+        handlers = ResumableCallbacks(ordered, training_model, config.epochs, steps)
+        try:
+            _train(training_model, data, config.epochs, handlers, stateful, position, path)
+        finally:
+            line.close()
+    return training_model.history
+
+
+def _train(
+    model: TrainingModel,
+    data: ImageData,
+    epochs: int,
+    handlers: ResumableCallbacks,
+    stateful: Sequence[keras.callbacks.Callback],
+    position: checkpoint.Position,
+    path: Path | None,
+) -> None:
+    steps = data.steps_per_epoch
+    # A first batch makes metrics and optimizer variables exist, so that they can be restored.
+    model.optimizer.build(model.trainable_variables)
+    _build_metrics(model, data)
+    handlers.begin()
+    if path is not None and path.exists():
+        checkpoint.restore(path, model, stateful)
+    if position.finished:
+        handlers.history = model.history
+        return
+    epoch, done = divmod(position.step, steps)
+    stopped = getattr(model, "stop_training", False)
+    if done:
+        handlers.batch_offset = done
+        _fit(model, data, position.step, steps - done, epoch, epoch + 1, handlers)
+        handlers.batch_offset = 0
+        epoch, stopped = epoch + 1, model.stop_training
+    if epoch < epochs and not stopped:
+        _fit(model, data, epoch * steps, steps, epoch, epochs, handlers)
+    handlers.end()
+
+
+def _fit(
+    model: TrainingModel,
+    data: ImageData,
+    first_step: int,
+    steps: int,
+    epoch: int,
+    epochs: int,
+    handlers: ResumableCallbacks,
+) -> None:
+    model.fit(
+        data.train_from(first_step),
+        steps_per_epoch=steps,
+        initial_epoch=epoch,
+        epochs=epochs,
+        validation_data=data.validation,
+        callbacks=handlers,
+        verbose=0,
+    )
+
+
+def _build_metrics(model: TrainingModel, data: ImageData) -> None:
+    """Lets Keras make the variables of loss and metrics, which it does from a first batch."""
+    images, labels = next(iter(data.validation.take(1)))
+    model.evaluate(images[:1].numpy(), labels[:1].numpy(), batch_size=1, verbose=0)
+    model.reset_metrics()
+
+
+def resolve(config: Config, data: ImageData) -> Config:
+    """Every `auto` and `None` that data and device decide, decided."""
+    size = len(data.labels("train"))
+    height, width, _ = data.image_shape
+    return dataclasses.replace(
+        config,
+        augment=data.augmentation.text,
+        image_size=height if height == width else None,
+        batch_size=data.batch_size,
+        epochs=config.epochs or min(max(round(IMAGES_SEEN / size), 10), 60),
+        precision=device.choose_precision() if config.precision == "auto" else config.precision,
+        jit=device.choose_jit() if config.jit == "auto" else config.jit,
+    )
+
+
+def _loss(config: Config, from_logits: bool) -> keras.losses.Loss:
+    if config.label_smoothing:
+        return LabelSmoothingCrossentropy(config.label_smoothing, from_logits, name="loss")
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits, name="loss")
+
+
+def _check_fits(model: keras.Model, data: ImageData) -> None:
+    split_head(model)
+    expected, classes = data.image_shape, len(data.class_names)
+    shape = tuple(model.inputs[0].shape[1:])
+    if len(shape) != 3 or any(s not in (None, e) for s, e in zip(shape, expected, strict=True)):
+        raise ConfigError(f"model takes images of shape {shape}, the data has {expected}: create it with that shape")
+    if model.outputs[0].shape[-1] != classes:
+        raise ConfigError(f"model has {model.outputs[0].shape[-1]} classes, the data has {classes}")
+
+
+def catch_signals_if(wanted: bool):  # noqa: ANN201
+    """Signals are only taken over where a checkpoint can be written."""
+    import contextlib
+
+    from kerastricks.training.resumable import StopRequest
+
+    return catch_signals() if wanted else contextlib.nullcontext(StopRequest())

@@ -1,0 +1,89 @@
+"""The model that is trained: device stage, then logits, with the true loss of each batch at hand."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from kerastricks.errors import UsageError
+
+
+class TrainingModel(keras.Model):
+    """Augments on the device, classifies, and keeps the loss of the last batch.
+
+    Keras's `logs["loss"]` is the mean of the epoch so far; `batch_loss` is the batch's own.
+
+    Args:
+        classifier: from pixels to logits (or probabilities).
+        device_stage: layers for training images, or None.
+    """
+
+    def __init__(self, classifier: keras.Model, device_stage: keras.Sequential | None = None) -> None:
+        super().__init__(name="training_model")
+        self.classifier = classifier
+        self.device_stage = device_stage
+        self.batch_loss = self.add_weight(name="batch_loss", shape=(), initializer="zeros", trainable=False)
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        if training and self.device_stage is not None:
+            images = self.device_stage(images, training=True)
+        return self.classifier(images, training=training)
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        loss = super().compute_loss(*args, **kwargs)
+        if kwargs.get("training", True):
+            self.batch_loss.assign(keras.ops.stop_gradient(loss))
+        return loss
+
+
+def split_head(model: keras.Model) -> tuple[keras.Model, bool]:
+    """The part of a classifier that training needs, and whether it ends in logits.
+
+    A last layer that is only a softmax is cut off (the loss is exact on logits); a last layer with a softmax
+    inside is left, and a linear one is taken to give logits.
+
+    Raises:
+        UsageError: for a model that is not functional, or whose last layer is neither.
+    """
+    if len(getattr(model, "outputs", None) or ()) != 1:
+        raise UsageError(
+            f"model must be a built functional or Sequential keras.Model with one output. Received: {model!r}"
+        )
+    layer = model.outputs[0]._keras_history.operation
+    if isinstance(layer, keras.layers.Softmax) or (
+        isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.softmax
+    ):
+        return keras.Model(model.inputs, layer.input, name="classifier"), True
+    activation = getattr(layer, "activation", None)
+    if activation is keras.activations.softmax:
+        return model, False
+    if activation in (None, keras.activations.linear):
+        return model, True
+    raise UsageError(
+        f"the last layer of model must end in softmax or be linear. Received: activation={activation.__name__!r}"
+    )
+
+
+@contextmanager
+def precision(model: keras.Model, policy: str) -> Iterator[None]:
+    """Computes in another precision for a while; weights stay float32.
+
+    The layers that see raw pixels and those that give logits and probabilities stay in float32.
+    """
+    head = model.outputs[0]._keras_history.operation
+    kept = {id(head)}
+    if isinstance(head, keras.layers.Softmax | keras.layers.Activation):
+        kept.add(id(head.input._keras_history.operation))
+    changed = []
+    if policy != "float32":
+        for layer in model._flatten_layers(include_self=False, recursive=True):
+            stays = isinstance(layer, keras.layers.Normalization | keras.layers.Rescaling | keras.layers.InputLayer)
+            if id(layer) not in kept and not stays and layer.dtype_policy.name == "float32":
+                changed.append(layer)
+                layer.dtype_policy = policy
+    try:
+        yield
+    finally:
+        for layer in changed:
+            layer.dtype_policy = "float32"
