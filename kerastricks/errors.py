@@ -80,7 +80,7 @@ class ExportError(RunFailedError):
     """What was written does not agree with the model it was written from."""
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - it is not an error
+class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM arrived during training and the state was saved.
 
     Args:

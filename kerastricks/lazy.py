@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 
@@ -13,14 +14,20 @@ def attach(
 
     Args:
         package: the package's `__name__`.
-        modules: public name to the submodule that defines it; "" for a submodule that is itself public.
+        modules: public name to the submodule that defines it.
     """
+
+    class Package(ModuleType):
+        """Keeps a public name its own: importing `training.fit` would bind `fit` to the submodule."""
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if not (name in modules and isinstance(value, ModuleType)):
+                super().__setattr__(name, value)
 
     def get(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(f"{package}.{modules[name] or name}")
-        value = getattr(module, name) if modules[name] else module
+        value = getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
         setattr(sys.modules[package], name, value)
         return value
 
@@ -31,4 +38,5 @@ def attach(
         for name in modules:
             get(name)
 
+    sys.modules[package].__class__ = Package
     return get, names, load_all

@@ -18,9 +18,7 @@ class Registry(Mapping[str, Any]):
         list_command: the command that lists all names, for messages.
     """
 
-    def __init__(
-        self, kind: str, entries: Mapping[str, str] | None = None, list_command: str | None = None
-    ) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, str] | None = None, list_command: str | None = None) -> None:
         self.kind = kind
         self.list_command = list_command
         self._entries: dict[str, Any] = dict(entries or {})
@@ -36,9 +34,13 @@ class Registry(Mapping[str, Any]):
 
         return add
 
-    def __getitem__(self, name: str) -> Any:
+    def check(self, name: str) -> None:
+        """Raises UnknownNameError, with the nearest names, for a name that is not there; imports nothing."""
         if name not in self._entries:
             raise UnknownNameError(self.kind, name, self._entries, self.list_command)
+
+    def __getitem__(self, name: str) -> Any:
+        self.check(name)
         entry = self._entries[name]
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")

@@ -17,14 +17,14 @@ class ProgressLine(keras.callbacks.Callback):
     Args:
         batch_size: for images per second.
         first_step: where a resumed training goes on.
-        console: rich's, for tests and pipes.
+        console: rich's; standard error by default.
     """
 
     def __init__(self, batch_size: int, first_step: int = 0, console: Console | None = None) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.first_step = first_step
-        self._console = console or Console()
+        self._console = console or Console(stderr=True, highlight=False)
         self._live: Live | None = None
         self._done = 0
         self._drawn = 0.0

@@ -29,9 +29,7 @@ class Batches:
         seed: of order and draws.
     """
 
-    def __init__(
-        self, examples: Examples, image_shape: tuple[int, int, int], batch_size: int, seed: int
-    ) -> None:
+    def __init__(self, examples: Examples, image_shape: tuple[int, int, int], batch_size: int, seed: int) -> None:
         self.examples = examples
         self.image_shape = image_shape
         self.batch_size = batch_size

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerastricks.data.names import BUILTIN_NAMES
 from kerastricks.data.source import Arrays, Source, arrays
 from kerastricks.errors import DataError
 from kerastricks.registry import Registry
@@ -18,13 +19,7 @@ CIFAR10_CLASSES = (
 )  # fmt: skip
 DIGIT_CLASSES = tuple("0123456789")
 
-BUILTIN = Registry(
-    "data set",
-    {
-        name: f"kerastricks.data.builtin:{name}"
-        for name in ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist")
-    },
-)
+BUILTIN = Registry("data set", {name: f"kerastricks.data.builtin:{name}" for name in BUILTIN_NAMES})
 
 
 def digits() -> Source:

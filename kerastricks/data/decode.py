@@ -8,7 +8,7 @@ import tensorflow as tf
 _HEAD_BYTES = 160_000  # an APP1 segment has at most 64 KiB, and little stands before it
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def decode_image(contents: tf.Tensor) -> tf.Tensor:
     """Decodes JPEG, PNG, GIF (its first frame), BMP or WebP into upright RGB.
 
@@ -127,12 +127,12 @@ def _tiff_orientation(head: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
 
     def number(values: tf.Tensor) -> tf.Tensor:
         """Big-endian by TIFF's "MM"; reversed where the file is little-endian."""
-        digits = tf.where(little_endian, tf.reverse(values, [-1]), values)
-        powers = tf.constant([16777216, 65536, 256, 1][-values.shape[-1] :])
-        return tf.reduce_sum(digits * powers, axis=-1)
+        return tf.reduce_sum(tf.where(little_endian, tf.reverse(values, [-1]), values) * [256, 1], axis=-1)
 
-    directory = tf.clip_by_value(number(tiff[4:8]), 0, tf.size(tiff) - 2)
-    count = number(tf.ensure_shape(tiff[directory : directory + 2], [2]))
+    # An offset above 65535 would lie outside the segment: its lower half is all there is to read.
+    low_half = tf.where(little_endian, tiff[4:6], tiff[6:8])
+    directory = tf.clip_by_value(number(low_half), 0, tf.size(tiff) - 2)
+    count = number(tiff[directory : directory + 2])
     available = (tf.size(tiff) - directory - 2) // 12
     count = tf.minimum(count, available)
     entries = tf.reshape(tiff[directory + 2 : directory + 2 + 12 * count], [-1, 12])

@@ -94,9 +94,7 @@ class ImageData:
 
     def class_counts(self) -> dict[str, list[int]]:
         """Images per class of each split."""
-        return {
-            name: np.bincount(self.labels(name), minlength=len(self.class_names)).tolist() for name in self.splits
-        }
+        return {name: np.bincount(self.labels(name), minlength=len(self.class_names)).tolist() for name in self.splits}
 
     def sample(self, count: int = 2048) -> np.ndarray:
         """The first images of a seeded shuffle of the training split, without augmentation: uint8."""

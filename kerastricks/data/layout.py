@@ -19,9 +19,7 @@ SPLIT_NAMES = {
 }
 
 
-def find_layout(
-    names: Iterable[str], empty_folders: Iterable[str], reader: Reader, source_name: str
-) -> Source:
+def find_layout(names: Iterable[str], empty_folders: Iterable[str], reader: Reader, source_name: str) -> Source:
     """Reads classes and splits off relative paths.
 
     Args:
@@ -76,9 +74,7 @@ def find_layout(
     splits = {}
     for split, classes in by_split.items():
         chosen = [(name, class_names.index(label)) for label in sorted(classes) for name in classes[label]]
-        splits[split] = Files(
-            [name for name, _ in chosen], np.array([label for _, label in chosen], np.int32), reader
-        )
+        splits[split] = Files([name for name, _ in chosen], np.array([label for _, label in chosen], np.int32), reader)
     return Source(source_name, class_names, splits)
 
 

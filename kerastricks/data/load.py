@@ -1,29 +1,17 @@
 """Loads images from anywhere: the one entry to `kerastricks.data`."""
 
-import hashlib
-import os
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from kerastricks import recipes
-from kerastricks.data.archive import zip_source
 from kerastricks.data.augment import Augmentation, Stages
 from kerastricks.data.batches import Batches
-from kerastricks.data.builtin import BUILTIN, idx_source, is_idx_folder
-from kerastricks.data.folder import folder_source
-from kerastricks.data.headers import Headers, read_headers
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.pixels import decode_all, why_undecodable
+from kerastricks.data.pixels import decode_all
 from kerastricks.data.progress import Progress, silent
-from kerastricks.data.source import SPLITS, Arrays, Examples, Files, Source, arrays_source
+from kerastricks.data.reading import read_source
+from kerastricks.data.source import SPLITS, Arrays, Examples
 from kerastricks.data.splits import make_splits
 from kerastricks.data.statistics import PixelStatistics
-from kerastricks.errors import DataError, UnknownNameError
-
-PHOTO_SIDE_PX = 64  # photographs of different sizes, where nothing is asked for
-SMALL_SIDE_PX = 128  # images of one size up to this are used as they are
+from kerastricks.errors import DataError
 
 
 def load(
@@ -77,54 +65,31 @@ def load(
     """
     if batch_size < 1:
         raise DataError(f"batch_size must be 1 or more. Received: batch_size={batch_size}")
-    found = find_source(source)
-    if len(found.class_names) < 2:
-        raise DataError(f"{found.name}: a classifier needs two or more classes. Received: {len(found.class_names)}")
-    headers = {
-        name: read_headers(examples, max_pixels, f"looking at {name}", progress)
-        for name, examples in found.splits.items()
-        if isinstance(examples, Files)
-    }
-    image_shape = _image_shape(found, headers, image_size)
-    photographs = bool(headers)
-    skipped: list[dict[str, str]] = []
-    digests: list[bytes] = []
-    usable: dict[str, Examples] = {}
-    total = sum(len(examples) for examples in found.splits.values())
-    in_memory = total * int(np.prod(image_shape)) <= memory_bytes
-    for name, examples in found.splits.items():
-        if isinstance(examples, Files):
-            kept = _readable(examples, headers[name], name, found, skipped)
-            usable[name] = _decodable(kept, name, found, image_shape, in_memory, skipped, progress)
-            checksums = zip(examples.names, examples.labels, headers[name].checksums, strict=True)
-            digests += [f"{name}/{file} {label} {crc}".encode() for file, label, crc in checksums]
-        else:
-            usable[name] = examples
-            digests += [name.encode(), examples.images.tobytes(), examples.labels.tobytes()]
-    if total and len(skipped) / total > max_skipped:
-        worst = skipped[0]
-        raise DataError(
-            f"{found.name}: {len(skipped)} of {total} files cannot be used, more than {max_skipped:.0%}; the first is "
-            f"{worst['file']} ({worst['reason']}): mend them or allow more (max_skipped)"
-        )
-    _check_classes(found, usable)
-    splits = make_splits(Source(found.name, found.class_names, usable), validation, test, seed)
-    statistics = _measure(splits["train"], image_shape, progress)
+    readable = read_source(
+        source,
+        image_size=image_size,
+        max_pixels=max_pixels,
+        max_skipped=max_skipped,
+        memory_bytes=memory_bytes,
+        progress=progress,
+    )
+    splits = make_splits(readable.source, validation, test, seed)
+    statistics = _measure(splits["train"], readable.image_shape, progress)
     batch_size = min(batch_size, len(splits["train"]))
     if augment == "auto":
-        augment = default_augment(image_shape, photographs)
+        augment = default_augment(readable.image_shape, readable.photographs)
     return ImageData(
-        name=found.name,
-        class_names=found.class_names,
-        image_shape=image_shape,
-        splits={name: Batches(splits[name], image_shape, batch_size, seed) for name in SPLITS},
+        name=readable.source.name,
+        class_names=readable.source.class_names,
+        image_shape=readable.image_shape,
+        splits={name: Batches(splits[name], readable.image_shape, batch_size, seed) for name in SPLITS},
         augmentation=Augmentation(augment, statistics, seed, stages),
         statistics=statistics,
-        skipped=skipped,
-        fingerprint=hashlib.blake2b(b"\n".join(digests), digest_size=16).hexdigest(),
+        skipped=readable.skipped,
+        fingerprint=readable.fingerprint,
         batch_size=batch_size,
         seed=seed,
-        in_memory=in_memory,
+        in_memory=readable.in_memory,
     )
 
 
@@ -132,108 +97,6 @@ def default_augment(image_shape: tuple[int, int, int], photographs: bool) -> str
     """Shifts by an eighth of the side; flips too for photographs, whose left and right mean the same."""
     shift = f"pad_crop({max(1, min(image_shape[:2]) // 8)})"
     return f"flip | {shift}" if photographs else shift
-
-
-def find_source(source: Any) -> Source:
-    """The source for what `load` accepts.
-
-    Raises:
-        UnknownNameError: for a name that is neither a path nor known.
-        DataError: for a path that holds no images.
-    """
-    if isinstance(source, tuple) and len(source) == 2:
-        return arrays_source(source)
-    if not isinstance(source, str | os.PathLike):
-        raise DataError(f"source must be a path, a name or a pair (x, y). Received: {type(source).__name__}")
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return idx_source(path) if is_idx_folder(path) else folder_source(path)
-    if path.is_file():
-        if path.suffix == ".py":
-            return find_source(recipes.load(path).data)
-        return zip_source(path)
-    name = str(source)
-    if name in BUILTIN:
-        return BUILTIN[name]()
-    if name in recipes.names():
-        return find_source(recipes.load(name).data)
-    if path.suffix or len(path.parts) > 1:
-        raise DataError(f"{source}: no such file or folder")
-    raise UnknownNameError("data set or file", name, [*BUILTIN, *recipes.names()], "kerastricks recipe list")
-
-
-def _image_shape(
-    source: Source, headers: dict[str, Headers], image_size: int | None
-) -> tuple[int, int, int]:
-    if image_size is not None and image_size < 4:
-        raise DataError(f"image_size must be 4 pixels or more. Received: image_size={image_size}")
-    shapes = {examples.images.shape[1:] for examples in source.splits.values() if isinstance(examples, Arrays)}
-    if shapes:
-        shape = shapes.pop()
-        if shapes or (image_size is not None and shape[:2] != (image_size, image_size)):
-            raise DataError(
-                f"{source.name}: arrays are used at their own size, {shape}: resize them before, or give a folder"
-            )
-        return shape
-    sizes = np.concatenate([header.sizes[header.sizes[:, 0] > 0] for header in headers.values()])
-    channels = 1 if len(sizes) and all(header.grey for header in headers.values()) else 3
-    if image_size is not None:
-        return (image_size, image_size, channels)
-    if len(sizes) and (sizes == sizes[0]).all() and sizes[0].max() <= SMALL_SIDE_PX and sizes[0].min() >= 4:
-        return (int(sizes[0, 0]), int(sizes[0, 1]), channels)
-    return (PHOTO_SIDE_PX, PHOTO_SIDE_PX, channels)
-
-
-def _readable(
-    files: Files, headers: Headers, split: str, source: Source, skipped: list[dict[str, str]]
-) -> Files:
-    skipped += [_record(files, i, split, source, reason) for i, reason in headers.skipped.items()]
-    return files.take(np.flatnonzero(headers.sizes[:, 0] > 0))
-
-
-def _decodable(
-    files: Files,
-    split: str,
-    source: Source,
-    image_shape: tuple[int, int, int],
-    in_memory: bool,
-    skipped: list[dict[str, str]],
-    progress: Progress,
-) -> Examples:
-    """Decodes all of a split; keeps the pixels where they fit, else only the names of the good files."""
-    images = np.empty((len(files) if in_memory else 0, *image_shape), np.uint8)
-    good = np.zeros(len(files), bool)
-    for indices, decoded in decode_all(files, image_shape, f"decoding {split}", progress):
-        good[indices] = True
-        if in_memory:
-            images[indices] = decoded
-    for index in np.flatnonzero(~good):
-        reason = why_undecodable(files.reader.read(files.names[index]))
-        skipped.append(_record(files, index, split, source, reason))
-    kept = files if good.all() else files.take(np.flatnonzero(good))
-    if not in_memory:
-        return kept
-    return Arrays(images if good.all() else images[good], kept.labels)
-
-
-def _record(files: Files, index: int, split: str, source: Source, reason: str) -> dict[str, str]:
-    label = source.class_names[files.labels[index]]
-    return {"split": split, "class": label, "file": files.names[index], "reason": reason}
-
-
-def _check_classes(source: Source, usable: dict[str, Examples]) -> None:
-    for name, examples in usable.items():
-        counts = np.bincount(examples.labels, minlength=len(source.class_names))
-        if len(counts) > len(source.class_names):
-            raise DataError(
-                f"{source.name}: label {len(counts) - 1} is in {name} but not in train: classes are "
-                f"0 to {len(source.class_names) - 1}"
-            )
-        if name == "train" and (counts == 0).any():
-            empty = source.class_names[int(np.argmin(counts))]
-            raise DataError(f"{source.name}: class {empty!r} has no usable image in train: add some or delete it")
-        if not counts.sum():
-            raise DataError(f"{source.name}: {name} has no usable image: add some or delete the folder")
 
 
 def _measure(train: Examples, image_shape: tuple[int, int, int], progress: Progress) -> PixelStatistics:

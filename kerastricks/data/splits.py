@@ -38,7 +38,7 @@ def make_splits(source: Source, validation: float, test: float, seed: int) -> di
         if len(indices) < 1 + len(missing):
             raise DataError(
                 f"{source.name}: class {class_name!r} has {len(indices)} usable training images, and "
-                f"{1 + len(missing)} are needed to make {' and '.join(missing)}: add images, or make the splits yourself"
+                f"{1 + len(missing)} are needed to make {' and '.join(missing)}: add images, or make the splits"
             )
         total = len(indices)
         for name, fraction in missing.items():

@@ -4,6 +4,4 @@ from kerastricks.lazy import attach
 
 __all__ = ["FancyPCA", "PadShortcut"]
 
-__getattr__, __dir__, load_all = attach(
-    __name__, {"FancyPCA": "fancy_pca", "PadShortcut": "pad_shortcut"}
-)
+__getattr__, __dir__, load_all = attach(__name__, {"FancyPCA": "fancy_pca", "PadShortcut": "pad_shortcut"})

@@ -4,6 +4,4 @@ from kerastricks.lazy import attach
 
 __all__ = ["LabelSmoothingCrossentropy"]
 
-__getattr__, __dir__, load_all = attach(
-    __name__, {"LabelSmoothingCrossentropy": "label_smoothing_crossentropy"}
-)
+__getattr__, __dir__, load_all = attach(__name__, {"LabelSmoothingCrossentropy": "label_smoothing_crossentropy"})

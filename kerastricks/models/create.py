@@ -8,7 +8,6 @@ import numpy as np
 
 from kerastricks import spec
 from kerastricks.models.catalog import CATALOG, MODELS
-from kerastricks.models.knobs import Knobs
 
 
 def create(
@@ -66,8 +65,6 @@ def create(
     features, knobs = parsed.call(family, x=normalized, **{**config, **options})
     if knobs.dropout:
         features = keras.layers.Dropout(knobs.dropout, name="dropout")(features)
-    logits = keras.layers.Dense(
-        classes, kernel_regularizer=knobs.regularizer, dtype="float32", name="logits"
-    )(features)
+    logits = keras.layers.Dense(classes, kernel_regularizer=knobs.regularizer, dtype="float32", name="logits")(features)
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
     return keras.Model(inputs, probabilities, name=parsed.name)

@@ -11,9 +11,7 @@ ACTIVATION_LAYERS: dict[str, Callable[[], keras.layers.Layer]] = {
     # Maas et al. 2013: 0.01; Keras's default is 0.3.
     "leaky_relu": lambda: keras.layers.LeakyReLU(negative_slope=0.01),
     # He et al. 2015: one slope per channel from 0.25; Keras's default is one per pixel from 0.
-    "prelu": lambda: keras.layers.PReLU(
-        alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2]
-    ),
+    "prelu": lambda: keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2]),
 }
 
 

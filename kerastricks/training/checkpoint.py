@@ -118,9 +118,7 @@ def _open(path: Path) -> Any:
         raise CheckpointError(f"{path}: cannot be read ({error}): delete it to start the run again") from None
 
 
-def _callback_state(
-    callback: keras.callbacks.Callback, prefix: str, arrays: dict[str, np.ndarray]
-) -> dict[str, Any]:
+def _callback_state(callback: keras.callbacks.Callback, prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The plain attributes of a callback: numbers, strings, arrays, and lists and dictionaries of them."""
     state = {}
     for name, value in vars(callback).items():

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import keras
@@ -15,7 +16,7 @@ from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrosse
 from kerastricks.training import checkpoint, device
 from kerastricks.training.config import Config
 from kerastricks.training.optimizer import build_optimizer
-from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, catch_signals
+from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, StopRequest, catch_signals
 from kerastricks.training.training_model import TrainingModel, precision, split_head
 
 IMAGES_SEEN = 450_000  # by default: ten epochs of CIFAR-10
@@ -80,9 +81,7 @@ def fit(
     stateful = [*callbacks]
     if config.early_stopping_epochs is not None:
         stateful.append(
-            keras.callbacks.EarlyStopping(
-                "val_loss", patience=config.early_stopping_epochs, restore_best_weights=True
-            )
+            keras.callbacks.EarlyStopping("val_loss", patience=config.early_stopping_epochs, restore_best_weights=True)
         )
     losses = BatchLossLog(run_folder / "batch_loss.f32" if run_folder else None, config.learning_rate)
     line = ProgressLine(data.batch_size, position.step)
@@ -93,7 +92,8 @@ def fit(
         log.cut(position.step // steps)
         ordered.append(log)
 
-    with precision(model, config.precision), catch_signals_if(run_folder is not None) as request:
+    stops = catch_signals() if path is not None else nullcontext(StopRequest())
+    with precision(model, config.precision), stops as request:
         training_model.build((None, *data.image_shape))
         if path is not None:
             ordered.append(Checkpointer(path, stateful, losses, steps, position.step, request))
@@ -152,6 +152,7 @@ def _fit(
         epochs=epochs,
         validation_data=data.validation,
         callbacks=handlers,
+        shuffle=False,  # the data set is shuffled already
         verbose=0,
     )
 
@@ -192,12 +193,3 @@ def _check_fits(model: keras.Model, data: ImageData) -> None:
         raise ConfigError(f"model takes images of shape {shape}, the data has {expected}: create it with that shape")
     if model.outputs[0].shape[-1] != classes:
         raise ConfigError(f"model has {model.outputs[0].shape[-1]} classes, the data has {classes}")
-
-
-def catch_signals_if(wanted: bool):  # noqa: ANN201
-    """Signals are only taken over where a checkpoint can be written."""
-    import contextlib
-
-    from kerastricks.training.resumable import StopRequest
-
-    return catch_signals() if wanted else contextlib.nullcontext(StopRequest())

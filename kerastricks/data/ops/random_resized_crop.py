@@ -31,13 +31,9 @@ class RandomResizedCrop:
 
     def __post_init__(self) -> None:
         if not 0 < self.low <= self.high <= 1:
-            raise SpecError(
-                f"random_resized_crop: 0 < low <= high <= 1. Received: low={self.low}, high={self.high}"
-            )
+            raise SpecError(f"random_resized_crop: 0 < low <= high <= 1. Received: low={self.low}, high={self.high}")
         if self.max_ratio < 1:
-            raise SpecError(
-                f"random_resized_crop: max_ratio must be 1 or more. Received: max_ratio={self.max_ratio}"
-            )
+            raise SpecError(f"random_resized_crop: max_ratio must be 1 or more. Received: max_ratio={self.max_ratio}")
 
     def __call__(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         batch = tf.shape(images)[0]

@@ -1,0 +1,46 @@
+# Everything from nothing: needs Python 3.11 to 3.13, make and a package index.
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first Python that runs and has the right version.
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $(p))))
+# Packages beyond the dev extra: CI gives "torch==2.13.0 jax".
+BACKENDS ?=
+
+.PHONY: demo test check lint format types wheel clean
+
+demo: $(BIN)/.installed
+	$(BIN)/kerastricks train digits
+
+test: $(BIN)/.dev
+	$(BIN)/python tests/run.py
+
+check: lint types test
+
+lint: $(BIN)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(BIN)/.dev
+	$(BIN)/mypy
+
+format: $(BIN)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(BIN)/.dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 found: install one, or give it: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(BIN)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' $(BACKENDS)
+	touch $@ $(BIN)/.installed

@@ -1,0 +1,96 @@
+"""The command `kerastricks`: one file per subcommand, imported when it is called.
+
+Exit codes: 0, 1 (failed), 2 (the user's mistake), and the shell's 130 and 143 for Ctrl-C and SIGTERM.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+from kerastricks import __version__
+from kerastricks.errors import Interrupted, KerasTricksError, UsageError
+
+# Known here, so that the help page imports no subcommand.
+COMMANDS = {
+    "evaluate": "Score a run on images.",
+    "models": "List the models of the zoo.",
+    "predict": "Classify image files with a run.",
+    "recipe": "List, show and copy recipes.",
+    "train": "Train a classifier from images.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(f"kerastricks.cli.{cmd_name}"), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from kerastricks.errors import UnknownNameError
+
+            raise UnknownNameError("command", args[0], COMMANDS, "kerastricks --help")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kerastricks")
+def cli() -> None:
+    """The must-know tricks for training deep image classifiers, on Keras 3.
+
+    \b
+    kerastricks train path/to/images/      CLASS/*.jpg, or train/ test/ with classes inside
+    kerastricks train digits               a built-in recipe: see `kerastricks recipe list`
+    kerastricks predict saved_models/RUN image.jpg
+
+    Shell completion: eval "$(_KERASTRICKS_COMPLETE=bash_source kerastricks)", or zsh_source, fish_source.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command and exits."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs the command and returns its exit code; every expected error is one line."""
+    try:
+        code = cli.main(arguments, prog_name="kerastricks", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except Interrupted as error:
+        return 128 + error.signal_number
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return 128 + signal.SIGINT
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        return 128 + signal.SIGINT
+    except click.ClickException as error:
+        click.echo(f"error: {_one_line(error.format_message())}", err=True)
+        return 2
+    except UsageError as error:
+        click.echo(f"error: {_one_line(error)}", err=True)
+        return 2
+    except KerasTricksError as error:
+        click.echo(f"error: {_one_line(error)}", err=True)
+        return 1
+    except BrokenPipeError:
+        # `kerastricks ... | head`: the reader has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())

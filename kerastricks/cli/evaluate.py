@@ -1,0 +1,45 @@
+"""kerastricks evaluate"""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("data")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(run: Path, data: str, as_json: bool) -> None:
+    """Score the run folder RUN on the images of DATA.
+
+    Of a DATA with splits the test split is used, of the data the run was trained on the images it did not see, and
+    of a folder of classes all images.
+    """
+    from kerastricks.runs.folder import RunFolder
+
+    folder = RunFolder.open(run)
+    folder.read(folder.summary)  # an unfinished run is refused before anything slow
+    from kerastricks.cli.quiet import import_keras
+
+    import_keras()
+    from rich.table import Table
+
+    from kerastricks.cli import screen
+    from kerastricks.runs.evaluate import evaluate as score
+
+    found = score(folder, data, screen.bar)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    skipped = f", {found['skipped']} file(s) left out" if found["skipped"] else ""
+    screen.output.print(f"{found['data']}, {found['split']}: {found['images']:,} images{skipped}")
+    screen.output.print(
+        f"accuracy {found['accuracy']:.2%}, balanced {found['balanced_accuracy']:.2%}, log-loss {found['log_loss']:.3f}"
+    )
+    table = Table("class", box=None, pad_edge=False)
+    table.add_column("images", justify="right")
+    table.add_column("recall", justify="right")
+    for (name, recall), row in zip(found["recall"].items(), found["confusion_matrix"], strict=True):
+        table.add_row(name, str(sum(row)), "-" if recall is None else f"{recall:.1%}")
+    screen.output.print(table)

@@ -1,0 +1,78 @@
+"""kerastricks predict"""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerastricks.errors import DataError, RunFailedError, RunFolderError
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), help="Write all probabilities.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+def predict(run: Path, images: tuple[Path, ...], csv_path: Path | None, as_json: bool) -> None:
+    """Classify IMAGES (files, or folders with everything in them) with the run folder RUN."""
+    if not run.is_dir():
+        raise RunFolderError(f"{run}: no such run folder")
+    files = list(_files(images))
+    if not files:
+        raise DataError(f"{images[0]}: no files inside")
+    if csv_path is not None and not csv_path.absolute().parent.is_dir():
+        raise DataError(f"{csv_path}: the folder does not exist: make it first")
+    from kerastricks.cli.quiet import import_keras
+
+    import_keras()
+    from kerastricks.cli import screen
+    from kerastricks.serving.served_model import ServedModel
+
+    served = ServedModel(run)
+    rows: list[list[Any]] = []
+    unusable = 0
+    with screen.bar("classifying", len(files)) as advance:
+        for found in served.predict(files):
+            advance(1)
+            if found.probabilities is None:
+                unusable += 1
+                click.echo(f"{found.file}: left out: {found.error}", err=True)
+                continue
+            values = [round(float(value), 6) for value in found.probabilities]
+            rows.append([str(found.file), found.label, max(values), *values])
+            if as_json:
+                line = {"file": str(found.file), "label": found.label, "probability": max(values)}
+                click.echo(json.dumps({**line, "probabilities": dict(zip(served.class_names, values, strict=True))}))
+    if csv_path is not None and rows:
+        header = ["file", "label", "probability", *served.class_names]
+        temporary = csv_path.with_name(f".tmp-{csv_path.name}")
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *rows])
+        os.replace(temporary, csv_path)
+        click.echo(f"{len(rows)} rows in {csv_path}", err=True)
+    elif not as_json:
+        width = max((len(row[0]) for row in rows), default=0)
+        for file, label, probability, *_ in rows:
+            click.echo(f"{file:{width}}  {label}  {probability:.3f}")
+    if not rows:
+        raise RunFailedError(f"none of {len(files)} file(s) could be used")
+    if unusable:
+        click.echo(f"{unusable} of {len(files)} file(s) left out", err=True)
+
+
+def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(
+                inner
+                for inner in path.rglob("*")
+                if inner.is_file() and not any(part.startswith(".") for part in inner.relative_to(path).parts)
+            )
+        elif path.exists():
+            yield path
+        else:
+            raise DataError(f"{path}: no such file")

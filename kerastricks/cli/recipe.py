@@ -1,0 +1,47 @@
+"""kerastricks recipe list | show | copy"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerastricks import recipes
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in recipes.names() if name.startswith(incomplete)]
+
+
+@click.group()
+def recipe() -> None:
+    """List, show and copy recipes: short files that say how to train on one data set."""
+
+
+@recipe.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(as_json: bool) -> None:
+    """List the recipes."""
+    rows: dict[str, Any] = {name: recipes.summary(name) for name in recipes.names()}
+    if as_json:
+        import json
+
+        click.echo(json.dumps(rows, indent=2))
+        return
+    width = max(map(len, rows), default=0)
+    for name, summary in rows.items():
+        click.echo(f"{name:{width}}  {summary}")
+
+
+@recipe.command()
+@click.argument("name", shell_complete=_complete)
+def show(name: str) -> None:
+    """Print a recipe."""
+    click.echo(recipes.find(name).read_text(encoding="utf-8"), nl=False)
+
+
+@recipe.command()
+@click.argument("name", shell_complete=_complete)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def copy(name: str, folder: Path) -> None:
+    """Put an editable copy of a recipe into FOLDER; run it with `kerastricks train FOLDER/NAME.py`."""
+    click.echo(recipes.copy(name, folder))

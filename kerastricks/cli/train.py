@@ -1,0 +1,146 @@
+"""kerastricks train"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerastricks import recipes
+from kerastricks.errors import Interrupted, UsageError
+
+
+def _complete_source(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    from click.shell_completion import CompletionItem
+
+    names = [CompletionItem(name) for name in recipes.names() if name.startswith(incomplete)]
+    return [*names, CompletionItem(incomplete, type="file")]
+
+
+def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from kerastricks.models.catalog import CATALOG
+
+    return [name for name in CATALOG if name.startswith(incomplete)]
+
+
+@click.command()
+@click.argument("source", required=False, shell_complete=_complete_source)
+@click.option("--model", metavar="SPEC", shell_complete=_complete_model, help='"resnet_20(dropout=0.1)".')
+@click.option("--augment", metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.')
+@click.option("--epochs", type=int, help="Passes over the training images.")
+@click.option("--seed", type=int, help="Of splits, weights, order and draws.")
+@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("saved_models"), show_default=True)
+@click.option("--name", help="Of the run folder.  [default: MODEL-DATA-NUMBER]")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def train(
+    source: str | None,
+    model: str | None,
+    augment: str | None,
+    epochs: int | None,
+    seed: int | None,
+    assignments: tuple[str, ...],
+    out: Path,
+    name: str | None,
+    resume: Path | None,
+    as_json: bool,
+) -> None:
+    """Train a classifier from SOURCE and leave a run folder.
+
+    SOURCE is a folder or zip of images (CLASS/*.jpg, or train/ validation/ test/ with classes inside), the name
+    of a recipe (`kerastricks recipe list`), or a recipe file of your own.
+
+    Fields of the configuration for --set: data, model, augment, image_size, batch_size, epochs, optimizer,
+    learning_rate, schedule, weight_decay, label_smoothing, clip_norm, early_stopping_epochs, validation, test,
+    seed, precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
+    """
+    from kerastricks.models.catalog import MODELS
+    from kerastricks.spec import parse
+    from kerastricks.training.config import Config, parse_assignment
+
+    given = {"model": model, "augment": augment, "epochs": epochs, "seed": seed}
+    flags = {field: value for field, value in given.items() if value is not None}
+    flags |= dict(parse_assignment(text) for text in assignments)
+    recipe = None if source is None or resume is not None else _find_recipe(source)
+    if resume is None:
+        if source is None and "data" not in flags:
+            raise UsageError("SOURCE is missing: a folder or zip of images, or a recipe: kerastricks recipe list")
+        base = recipe.config if recipe is not None else ({"data": source} if source is not None else {})
+        config = Config.from_layers(base, flags)
+        if recipe is None or recipe.create_model is None:
+            MODELS.check(parse(config.model).name)  # an unknown name is refused before anything slow
+        if recipe is None:
+            _check_source(str(config.data))
+
+    from kerastricks.cli.quiet import import_keras
+
+    import_keras()
+    from kerastricks.cli import screen
+    from kerastricks.runs.folder import RunFolder
+    from kerastricks.runs.train import differences, start
+    from kerastricks.runs.train import train as train_run
+
+    if resume is not None:
+        run = RunFolder.open(resume)
+        changed = differences(run, flags)
+        if changed:
+            raise UsageError(f"{resume}: a run is resumed as it began; {'; '.join(changed)}: start a new run for that")
+        if run.summary.exists():
+            screen.say(f"{resume}: finished already")
+            _report(run, run.read(run.summary), as_json)
+            return
+    else:
+        run = start(config, out, name, recipe)
+    screen.say(f"run folder: {run.path}")
+    try:
+        summary = train_run(run, screen.say, screen.bar)
+    except KeyboardInterrupt as stop:
+        how = "" if isinstance(stop, Interrupted) else " from the last checkpoint"
+        screen.say(f"interrupted; go on{how} with: kerastricks train --resume {run.path}")
+        raise
+    except UsageError:
+        if resume is None and not run.checkpoint.exists():
+            shutil.rmtree(run.path, ignore_errors=True)  # nothing was trained: a mistake leaves no folder behind
+        raise
+    _report(run, summary, as_json)
+
+
+def _find_recipe(source: str) -> recipes.Recipe | None:
+    path = Path(source)
+    if path.suffix == ".py" or (not path.exists() and source in recipes.names()):
+        return recipes.load(source)
+    return None
+
+
+def _check_source(source: str) -> None:
+    """An unknown name is refused before TensorFlow is imported."""
+    from kerastricks.data.names import BUILTIN_NAMES
+    from kerastricks.errors import DataError, UnknownNameError
+
+    path = Path(source).expanduser()
+    if path.exists() or source in BUILTIN_NAMES:
+        return
+    if path.suffix or len(path.parts) > 1:
+        raise DataError(f"{source}: no such file or folder")
+    raise UnknownNameError(
+        "data set, recipe or file", source, {*BUILTIN_NAMES, *recipes.names()}, "kerastricks recipe list"
+    )
+
+
+def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
+    from kerastricks.cli import screen
+
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    screen.output.print(
+        f"test accuracy {summary['accuracy']:.2%}, balanced {summary['balanced_accuracy']:.2%}, "
+        f"log-loss {summary['log_loss']:.3f} ({summary['images']:,} images)"
+    )
+    screen.output.print(f"  model       {run.model}", soft_wrap=True)
+    screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)
+    screen.output.print(f"  curves      {run.curves}", soft_wrap=True)
+    screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
+    screen.output.print(f"  use it      kerastricks predict {run.path} IMAGE ...", soft_wrap=True)

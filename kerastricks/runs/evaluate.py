@@ -1,0 +1,99 @@
+"""A finished run on images it was not trained on."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastricks.data.batches import Batches
+from kerastricks.data.progress import Progress, silent
+from kerastricks.data.reading import Readable, read_source
+from kerastricks.data.source import Arrays, Examples, Files
+from kerastricks.data.splits import make_splits
+from kerastricks.errors import DataError
+from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.scores import scores
+
+
+def evaluate(run: RunFolder, data: Any, progress: Progress = silent) -> dict[str, Any]:
+    """Scores `model.keras` of a run.
+
+    The images are the test split of the data; the run's own test split where the data are those it was trained on;
+    and all images where the data have no splits.
+
+    Args:
+        run: a finished one.
+        data: whatever `kerastricks.data.load` takes. Its classes may be some of the run's.
+        progress: where long work shows how far it is.
+
+    Returns:
+        What `scores` returns, with `split`, `data` and `skipped`.
+
+    Raises:
+        DataError: for a class that the run does not know.
+        RunFolderError: for a run that is not finished.
+    """
+    record = run.read(run.config)
+    summary = run.read(run.summary)
+    model = keras.models.load_model(run.model, compile=False)
+    config, class_names = record["config"], summary["class_names"]
+    image_shape = tuple(model.inputs[0].shape[1:])
+    readable = read_source(
+        data,
+        image_size=None,
+        max_pixels=config["max_pixels"],
+        max_skipped=config["max_skipped"],
+        memory_bytes=0,
+        progress=progress,
+        image_shape=image_shape,
+    )
+    split, examples = _choose(readable, summary["data"]["fingerprint"], config)
+    examples = _relabel(examples, readable.source.class_names, class_names, readable.source.name)
+    if isinstance(examples, Arrays) and examples.images.shape[1:] != image_shape:
+        raise DataError(
+            f"{readable.source.name}: images are {examples.images.shape[1:]}, the model takes {image_shape}"
+        )
+    batches = Batches(examples, image_shape, 128, 0)
+    probabilities = predict(model, batches, f"evaluating {split}", progress)
+    return {
+        "data": readable.source.name,
+        "split": split,
+        "skipped": len(readable.skipped),
+        **scores(examples.labels, probabilities, class_names),
+    }
+
+
+def predict(model: keras.Model, batches: Batches, description: str, progress: Progress) -> np.ndarray:
+    """Probabilities (N, K) float32, in the order of the split."""
+    found = []
+    with progress(description, batches.size) as advance:
+        for images, _ in batches.evaluation():
+            found.append(model.predict_on_batch(images.numpy()))
+            advance(len(images))
+    return np.concatenate(found).astype("float32")
+
+
+def _choose(readable: Readable, fingerprint: str, config: dict[str, Any]) -> tuple[str, Examples]:
+    splits = readable.source.splits
+    if "test" in splits:
+        return "test", splits["test"]
+    if readable.fingerprint == fingerprint:
+        made = make_splits(readable.source, config["validation"], config["test"], config["seed"])
+        return "test (the images the run did not train on)", made["test"]
+    if len(splits) > 1:
+        return "validation", splits["validation"]
+    return "all images", splits["train"]
+
+
+def _relabel(examples: Examples, found_names: tuple[str, ...], class_names: list[str], source: str) -> Examples:
+    """Labels by the names of the classes: their numbers may differ between the two data sets."""
+    unknown = sorted(set(found_names) - set(class_names))
+    if unknown:
+        raise DataError(
+            f"{source}: class {unknown[0]!r} is not one of the model's: {', '.join(class_names)}: rename the folder"
+        )
+    table = np.array([class_names.index(name) for name in found_names], np.int32)
+    labels = table[examples.labels]
+    if isinstance(examples, Arrays):
+        return Arrays(examples.images, labels)
+    return Files(examples.names, labels, examples.reader)

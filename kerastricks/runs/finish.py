@@ -1,0 +1,97 @@
+"""From a trained model to a finished run folder."""
+
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import keras
+import numpy as np
+
+import kerastricks
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.progress import Progress, silent
+from kerastricks.runs.card import card
+from kerastricks.runs.curves import draw_curves
+from kerastricks.runs.evaluate import predict
+from kerastricks.runs.folder import RunFolder, write_text
+from kerastricks.runs.scores import scores
+from kerastricks.serving.export import export_saved_model
+from kerastricks.serving.verify import verify_export
+from kerastricks.training import device
+from kerastricks.training.config import Config
+from kerastricks.training.training_model import split_head
+
+_VERIFIED_IMAGES = 16
+
+
+def finish(
+    run: RunFolder, model: keras.Model, data: ImageData, config: Config, progress: Progress = silent
+) -> dict[str, Any]:
+    """Saves, exports, verifies, evaluates, draws and describes a trained classifier.
+
+    Args:
+        run: the folder, with metrics.jsonl and batch_loss.f32.
+        model: trained, float32.
+        data: it was trained on.
+        config: resolved.
+        progress: where long work shows how far it is.
+
+    Returns:
+        The summary, as in summary.json.
+
+    Raises:
+        ExportError: when what was written does not agree with `model`.
+    """
+    model = with_probabilities(model)
+    temporary = run.model.with_name(".tmp-model.keras")
+    model.save(temporary)
+    os.replace(temporary, run.model)
+    exported = export_saved_model(run.model, data.class_names, run.path)
+
+    test = data.splits["test"]
+    images = next(iter(data.test)).__getitem__(0)[:_VERIFIED_IMAGES].numpy()
+    verify_export(run.model, exported, images, np.asarray(model.predict_on_batch(images)))
+
+    probabilities = predict(model, test, "evaluating test", progress)
+    lines = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    summary = {
+        **scores(data.labels("test"), probabilities, data.class_names),
+        "class_names": list(data.class_names),
+        "data": data.describe(),
+        "model": config.model,
+        "parameters": model.count_params(),
+        "epochs": len(lines),
+        "training_seconds": round(sum(line["seconds"] for line in lines), 1),
+        "device": device.describe(),
+        "saved_model": exported.name,
+        "versions": versions(),
+    }
+    title = f"{run.path.name}: test accuracy {summary['accuracy']:.2%}"
+    draw_curves(run.metrics, run.batch_loss, run.curves, title)
+    write_text(run.card, card(run.path.name, summary, config.as_dict()))
+    run.write(run.summary, summary)  # last: a run with a summary is finished
+    run.checkpoint.unlink(missing_ok=True)
+    return summary
+
+
+def with_probabilities(model: keras.Model) -> keras.Model:
+    """The model itself, or with a softmax behind it where it ends in logits."""
+    classifier, from_logits = split_head(model)
+    if not from_logits or classifier is not model:
+        return model
+    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(model.outputs[0])
+    return keras.Model(model.inputs, probabilities, name=model.name)
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide the result."""
+    found = {"kerastricks": kerastricks.__version__, "python": platform.python_version()}
+    backend = keras.backend.backend()
+    for package in ("keras", "tensorflow", "numpy", *([backend] if backend != "tensorflow" else [])):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

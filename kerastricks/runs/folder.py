@@ -1,0 +1,102 @@
+"""A run folder: its name, its files, and that nothing in it is overwritten or half-written."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from kerastricks.errors import RunFolderError
+
+
+class RunFolder:
+    """Paths and records of one run.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.summary = path / "summary.json"
+        self.metrics = path / "metrics.jsonl"
+        self.batch_loss = path / "batch_loss.f32"
+        self.skipped = path / "skipped.jsonl"
+        self.model = path / "model.keras"
+        self.curves = path / "curves.png"
+        self.card = path / "card.md"
+        self.recipe = path / "recipe.py"
+        self.checkpoint = path / "checkpoint.npz"
+
+    @classmethod
+    def create(cls, out: Path, name: str | None, model: str, data: str) -> "RunFolder":
+        """A new folder: `out/name`, or `out/MODEL-DATA-N` with the first number that is free.
+
+        Raises:
+            RunFolderError: where the name is taken or the place cannot be written to.
+        """
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            if name is not None:
+                path = out / name
+                path.mkdir()
+                return cls(path)
+            number = 1
+            while True:
+                path = out / f"{model}-{data}-{number}"
+                try:
+                    path.mkdir()  # fails if another process was faster
+                    return cls(path)
+                except FileExistsError:
+                    number += 1
+        except FileExistsError:
+            raise RunFolderError(
+                f"{out / (name or '')} exists already and nothing is overwritten: choose another --name, or go on "
+                f"with --resume {out / (name or '')}"
+            ) from None
+        except OSError as error:
+            raise RunFolderError(f"{out}: cannot be written to ({error.strerror}): choose another --out") from None
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """An existing one.
+
+        Raises:
+            RunFolderError: for a folder that no run wrote.
+        """
+        run = cls(path)
+        if not run.config.is_file():
+            raise RunFolderError(f"{path}: no run folder (no config.json inside): `kerastricks train` writes them")
+        return run
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """A JSON record.
+
+        Raises:
+            RunFolderError: where it is missing or damaged.
+        """
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunFolderError(
+                f"{path}: missing: the run is not finished: kerastricks train --resume {self.path}"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{path}: cannot be read ({error})") from None
+
+    def write(self, path: Path, record: dict[str, Any]) -> None:
+        """Writes a JSON record whole."""
+        write_text(path, json.dumps(record, indent=2) + "\n")
+
+    def clean(self) -> None:
+        """Removes what an interrupted process left under temporary names."""
+        for path in self.path.glob(".tmp-*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file under a temporary name and renames it."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

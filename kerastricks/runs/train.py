@@ -1,0 +1,163 @@
+"""One training from a configuration to a finished run folder, begun or resumed."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerastricks import recipes
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.load import load
+from kerastricks.data.progress import Progress, silent
+from kerastricks.errors import ConfigError, RunFolderError
+from kerastricks.initializers.patch_whitening import whiten_patches
+from kerastricks.models.create import create
+from kerastricks.runs.finish import finish
+from kerastricks.runs.folder import RunFolder, write_text
+from kerastricks.training import device
+from kerastricks.training.config import Config
+from kerastricks.training.fit import fit, resolve
+
+Say = Callable[[str], None]
+
+
+def start(config: Config, out: Path, name: str | None, recipe: recipes.Recipe | None) -> RunFolder:
+    """Makes the folder of a new run; from here on it can be resumed.
+
+    Raises:
+        ConfigError: without data.
+        RunFolderError: where the folder cannot be made.
+    """
+    if config.data is None:
+        raise ConfigError("data is missing: name a folder, a zip, a data set or a recipe")
+    path = Path(config.data).expanduser()
+    if path.exists():
+        config = dataclasses.replace(config, data=str(path.resolve()))
+    model = config.model.partition("(")[0].strip()
+    run = RunFolder.create(out, name, model if not (recipe and recipe.create_model) else recipe.name, path.stem)
+    if recipe is not None:
+        shutil.copyfile(recipe.path, run.recipe)
+    run.write(run.config, {"config": config.as_dict(), "resolved": False})
+    return run
+
+
+def train(run: RunFolder, say: Say = print, progress: Progress = silent) -> dict[str, Any]:
+    """Trains a run to its end, from wherever it is.
+
+    Args:
+        run: made by `start`; its configuration, and its recipe's `create_model`, are used.
+        say: gets a line about each thing decided.
+        progress: where long work shows how far it is.
+
+    Returns:
+        The summary, as in summary.json.
+
+    Raises:
+        DataError: for anything wrong with the images.
+        RunFolderError: where the data are not those the run began with.
+        RunFailedError: where training or export fails.
+        Interrupted: after Ctrl-C or SIGTERM, when the state has been saved.
+    """
+    run.clean()
+    record = run.read(run.config)
+    config = Config.from_layers(record["config"])
+    if record["resolved"] and record["backend"] != keras.backend.backend():
+        raise RunFolderError(
+            f"{run.path}: began with the {record['backend']} backend: resume it with KERAS_BACKEND={record['backend']}"
+        )
+    data = load(
+        config.data,
+        augment=config.augment,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        validation=config.validation,
+        test=config.test,
+        image_size=config.image_size,
+        max_pixels=config.max_pixels,
+        max_skipped=config.max_skipped,
+        progress=progress,
+    )
+    if record["resolved"]:
+        _refuse_other_data(run, record["data"], data.describe())
+    config = resolve(config, data)
+    _write_skipped(run, data)
+    run.write(
+        run.config,
+        {
+            "config": config.as_dict(),
+            "resolved": True,
+            "data": data.describe(),
+            "backend": keras.backend.backend(),
+            "device": device.describe(),
+        },
+    )
+    for line in _describe_data(data):
+        say(line)
+
+    keras.utils.set_random_seed(config.seed)
+    model = _create_model(run, config, data)
+    jit = "compiled" if config.jit else "not compiled"
+    say(
+        f"{config.model}: {model.count_params():,} weights, {config.epochs} epochs of {data.steps_per_epoch} batches "
+        f"of {data.batch_size} on {device.describe()}, {config.precision}, {jit}"
+    )
+    fit(model, data, config, run_folder=run.path)
+    say("saving, exporting, checking the export in a fresh process")
+    return finish(run, model, data, config, progress)
+
+
+def differences(run: RunFolder, wanted: dict[str, Any]) -> list[str]:
+    """Where the fields of `wanted` are not those of the run: "learning_rate: 0.1 in the run, 0.2 asked for"."""
+    have = run.read(run.config)["config"]
+    return [
+        f"{name}: {have[name]!r} in the run, {value!r} asked for"
+        for name, value in wanted.items()
+        if have.get(name) != value
+    ]
+
+
+def _create_model(run: RunFolder, config: Config, data: ImageData) -> keras.Model:
+    own = recipes.load(run.recipe).create_model if run.recipe.exists() else None
+    if own is not None:
+        model = own(data, config)
+        if not isinstance(model, keras.Model):
+            raise ConfigError(f"{run.recipe}: create_model must return a keras.Model. Received: {type(model).__name__}")
+    else:
+        model = create(config.model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
+    whiten_patches(model, data.sample())
+    return model
+
+
+def _refuse_other_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> None:
+    if before == now:
+        return
+    changes = [f"{name}: {before.get(name)} then, {now[name]} now" for name in now if before.get(name) != now[name]]
+    raise RunFolderError(
+        f"{run.path}: the data set is not the one the run began with ({'; '.join(changes)}): bring it back, or start "
+        f"a new run"
+    )
+
+
+def _write_skipped(run: RunFolder, data: ImageData) -> None:
+    write_text(run.skipped, "".join(json.dumps(record) + "\n" for record in data.skipped))
+
+
+def _describe_data(data: ImageData) -> list[str]:
+    height, width, channels = data.image_shape
+    counts = ", ".join(f"{batches.size:,} {name}" for name, batches in data.splits.items())
+    kept = "in memory" if data.in_memory else "decoded as they are used"
+    lines = [
+        f"{data.name}: {len(data.class_names)} classes, {counts}; {height}x{width} "
+        f"{'grey' if channels == 1 else 'RGB'}, {kept}; augmentation: {data.augmentation.text or 'none'}"
+    ]
+    if data.skipped:
+        first = data.skipped[0]
+        lines.append(
+            f"{len(data.skipped)} file(s) left out, named in skipped.jsonl; the first: {first['file']}: "
+            f"{first['reason']}"
+        )
+    return lines

@@ -1,0 +1,10 @@
+"""Export to SavedModel, and use of what was exported."""
+
+from kerastricks.lazy import attach
+
+__all__ = ["ServedModel", "export_saved_model", "verify_export"]
+
+__getattr__, __dir__, load_all = attach(
+    __name__,
+    {"ServedModel": "served_model", "export_saved_model": "export", "verify_export": "verify"},
+)

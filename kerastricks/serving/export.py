@@ -1,0 +1,126 @@
+"""One SavedModel from a classifier: image bytes in, classes out."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerastricks.data.decode import decode_image, fit_image
+from kerastricks.errors import ExportError
+
+
+class _Classifier(tf.Module):
+    """The model with its two signatures."""
+
+    def __init__(self, model: keras.Model, class_names: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.class_names = tf.constant(list(class_names))
+        height, width, channels = model.inputs[0].shape[1:]
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "bytes")])
+        def serve_bytes(contents: tf.Tensor) -> dict[str, tf.Tensor]:
+            images = tf.map_fn(
+                lambda one: fit_image(decode_image(one), height, width, channels),
+                contents,
+                fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8),
+            )
+            return self._classify(tf.cast(images, tf.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec([None, height, width, channels], tf.float32, "images")])
+        def serve_tensor(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._classify(images)
+
+        self.serve_bytes = serve_bytes
+        self.serve_tensor = serve_tensor
+
+    def _classify(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = self.model(images, training=False)
+        rows = tf.shape(probabilities)[0]
+        return {
+            "probabilities": probabilities,
+            "label": tf.gather(self.class_names, tf.argmax(probabilities, axis=1)),
+            # One row per image: TensorFlow Serving's row format wants the batch first in every output.
+            "classes": tf.tile(self.class_names[None], [rows, 1]),
+        }
+
+
+def export_saved_model(model_path: Path, class_names: Sequence[str], base: Path) -> Path:
+    """Writes a `.keras` classifier as the next numbered SavedModel below `base`.
+
+    Signatures: `serving_default` takes `bytes`, a string tensor (batch,) of encoded images; `tensor` takes
+    `images`, float32 (batch, height, width, channels), 0 to 255. Both return `probabilities` float32 (batch, K),
+    `label` string (batch,) and `classes` string (batch, K). The bytes are decoded, turned by EXIF and resized by
+    the functions that training used. It is written under a temporary name and renamed.
+
+    Args:
+        model_path: of a model from pixels 0-255 to probabilities.
+        class_names: in the order of the probabilities.
+        base: the folder; TensorFlow Serving's base path.
+
+    Returns:
+        The folder that was written: `base/1`, `base/2` ...
+
+    Raises:
+        ExportError: when TensorFlow cannot write it.
+    """
+    temporary = base / f".tmp-export-{os.getpid()}"
+    try:
+        if keras.backend.backend() == "tensorflow":
+            write(model_path, class_names, temporary)
+        else:
+            _write_with_tensorflow(model_path, class_names, temporary)
+        target = base / str(next_number(base))
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def write(model_path: Path, class_names: Sequence[str], target: Path) -> None:
+    """Writes the SavedModel; the backend must be TensorFlow."""
+    module = _Classifier(keras.models.load_model(model_path, compile=False), class_names)
+    signatures = {"serving_default": module.serve_bytes, "tensor": module.serve_tensor}
+    tf.saved_model.save(module, str(target), signatures=signatures)
+
+
+def next_number(base: Path) -> int:
+    """One more than the highest numbered folder."""
+    return max((int(path.name) for path in base.iterdir() if path.name.isdigit()), default=0) + 1
+
+
+def _write_with_tensorflow(model_path: Path, class_names: Sequence[str], target: Path) -> None:
+    """JAX and torch models have no SavedModel of their own: a process with the TensorFlow backend writes it."""
+    arguments: list[Any] = [model_path, json.dumps(list(class_names)), target]
+    run_with_tensorflow("kerastricks.serving.export", arguments)
+
+
+def run_with_tensorflow(module: str, arguments: Sequence[Any]) -> None:
+    """Runs a module in a fresh process with the TensorFlow backend, on the CPU.
+
+    Raises:
+        ExportError: with the process's last line where it fails.
+    """
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ExportError(f"{arguments[0]}: {module.rsplit('.', 1)[-1]} failed in a fresh process: {last}")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,84 @@
+"""A SavedModel used from Python: files in, classes out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from kerastricks.data.headers import read_header
+from kerastricks.errors import RunFolderError
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says to one file.
+
+    Args:
+        file: its path.
+        label: the most probable class; None where the file could not be used.
+        probabilities: (K,) float32.
+        error: why the file could not be used.
+    """
+
+    file: Path
+    label: str | None = None
+    probabilities: np.ndarray | None = None
+    error: str | None = None
+
+
+class ServedModel:
+    """The newest SavedModel of a run folder.
+
+    Args:
+        run: a folder with numbered SavedModels inside, or a SavedModel itself.
+
+    Raises:
+        RunFolderError: where there is none.
+    """
+
+    def __init__(self, run: Path) -> None:
+        numbers = sorted(int(path.name) for path in run.iterdir() if path.name.isdigit()) if run.is_dir() else []
+        folder = run / str(numbers[-1]) if numbers else run
+        if not (folder / "saved_model.pb").exists():
+            raise RunFolderError(f"{run}: no SavedModel inside: give the folder that `kerastricks train` wrote")
+        self._model = tf.saved_model.load(str(folder))
+        self._signature = self._model.signatures["serving_default"]
+        self.class_names: tuple[str, ...] = tuple(name.decode() for name in self._model.class_names.numpy())
+
+    def predict(self, files: Sequence[Path], max_pixels: int = 100_000_000) -> Iterator[Prediction]:
+        """One prediction per file, in order; a file that is no usable image gets its `error`."""
+        for start in range(0, len(files), _BATCH):
+            yield from self._predict_batch(files[start : start + _BATCH], max_pixels)
+
+    def _predict_batch(self, files: Sequence[Path], max_pixels: int) -> list[Prediction]:
+        results: dict[Path, Prediction] = {}
+        contents: dict[Path, bytes] = {}
+        for file in files:
+            try:
+                contents[file] = file.read_bytes()
+                read_header(contents[file], max_pixels)
+            except (OSError, ValueError) as error:
+                contents.pop(file, None)
+                reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+                results[file] = Prediction(file, error=reason)
+        try:
+            results |= self._classify(contents)
+        except tf.errors.InvalidArgumentError:
+            # One file spoils its batch: find out which.
+            for file, one in contents.items():
+                try:
+                    results |= self._classify({file: one})
+                except tf.errors.InvalidArgumentError:
+                    results[file] = Prediction(file, error="truncated or damaged")
+        return [results[file] for file in files]
+
+    def _classify(self, contents: dict[Path, bytes]) -> dict[Path, Prediction]:
+        if not contents:
+            return {}
+        found = self._signature(bytes=tf.constant(list(contents.values())))
+        labels, probabilities = found["label"].numpy(), found["probabilities"].numpy()
+        return {file: Prediction(file, labels[row].decode(), probabilities[row]) for row, file in enumerate(contents)}
