@@ -73,7 +73,11 @@ def _one(node: ast.expr, text: str) -> Spec:
         for keyword in node.keywords:
             if keyword.arg is None:
                 raise ValueError
+            if keyword.arg in kwargs:
+                raise SpecError(f"{text!r}: {keyword.arg} is given twice to {node.func.id}")
             kwargs[keyword.arg] = ast.literal_eval(keyword.value)
-    except ValueError:
+    except SpecError:
+        raise
+    except (ValueError, TypeError):
         raise SpecError(f"{text!r}: arguments of {node.func.id} must be literals (4, 0.1, 'name')") from None
     return Spec(node.func.id, args, kwargs)

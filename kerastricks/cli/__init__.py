@@ -69,14 +69,14 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         code = cli.main(arguments, prog_name="kerastricks", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except Interrupted as error:
-        return 128 + error.signal_number
-    except KeyboardInterrupt:
+    except click.exceptions.Abort as error:  # click's word for every KeyboardInterrupt
+        if isinstance(error.__cause__, Interrupted):
+            return 128 + error.__cause__.signal_number
         click.echo("interrupted", err=True)
         return 128 + signal.SIGINT
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
-        return 128 + signal.SIGINT
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
     except click.ClickException as error:
         click.echo(f"error: {_one_line(error.format_message())}", err=True)
         return 2

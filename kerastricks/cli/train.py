@@ -50,7 +50,8 @@ def train(
     """Train a classifier from SOURCE and leave a run folder.
 
     SOURCE is a folder or zip of images (CLASS/*.jpg, or train/ validation/ test/ with classes inside), the name
-    of a recipe (`kerastricks recipe list`), or a recipe file of your own.
+    of a recipe (`kerastricks recipe list`), a recipe file of your own, or a data set: digits, mnist, fashion_mnist,
+    cifar10, cifar100.
 
     Fields of the configuration for --set: data, model, augment, image_size, batch_size, epochs, optimizer,
     learning_rate, schedule, weight_decay, label_smoothing, clip_norm, early_stopping_epochs, validation, test,
@@ -63,7 +64,9 @@ def train(
     given = {"model": model, "augment": augment, "epochs": epochs, "seed": seed}
     flags = {field: value for field, value in given.items() if value is not None}
     flags |= dict(parse_assignment(text) for text in assignments)
-    recipe = None if source is None or resume is not None else _find_recipe(source)
+    if source is not None and resume is not None:
+        raise UsageError("SOURCE and --resume exclude each other: the run knows its data")
+    recipe = _find_recipe(source) if source is not None else None
     if resume is None:
         if source is None and "data" not in flags:
             raise UsageError("SOURCE is missing: a folder or zip of images, or a recipe: kerastricks recipe list")
@@ -93,7 +96,6 @@ def train(
             return
     else:
         run = start(config, out, name, recipe)
-    screen.say(f"run folder: {run.path}")
     try:
         summary = train_run(run, screen.say, screen.bar)
     except KeyboardInterrupt as stop:
@@ -125,7 +127,7 @@ def _check_source(source: str) -> None:
     if path.suffix or len(path.parts) > 1:
         raise DataError(f"{source}: no such file or folder")
     raise UnknownNameError(
-        "data set, recipe or file", source, {*BUILTIN_NAMES, *recipes.names()}, "kerastricks recipe list"
+        "data set, recipe or file", source, {*BUILTIN_NAMES, *recipes.names()}, "kerastricks train --help"
     )
 
 

@@ -1,7 +1,7 @@
 """A zip of images, read in place."""
 
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from kerastricks.data.layout import find_layout
 from kerastricks.data.source import Source
@@ -43,10 +43,7 @@ def zip_source(path: Path) -> Source:
     if any(member.flag_bits & 1 for member in members):
         raise DataError(f"{path}: the zip is encrypted: unpack it and give the folder")
     names = [member.filename for member in members if not member.is_dir()]
-    filled = {name.rsplit("/", 1)[0] + "/" for name in names if "/" in name}
-    empty = [
-        member.filename
-        for member in members
-        if member.is_dir() and not any(folder.startswith(member.filename) for folder in filled)
-    ]
-    return find_layout(names, empty, reader, path.stem)
+    # A zip may or may not have members for its folders.
+    folders = {str(folder) for member in members for folder in PurePosixPath(member.filename).parents}
+    folders |= {member.filename for member in members if member.is_dir()}
+    return find_layout(names, folders - {"."}, reader, path.stem)

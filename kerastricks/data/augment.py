@@ -1,6 +1,7 @@
 """A spec such as "flip | pad_crop(4) | fancy_pca(0.1)" as the two stages of a pipeline."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import keras
@@ -10,7 +11,7 @@ from kerastricks import spec
 from kerastricks.data.ops import OPS
 from kerastricks.data.statistics import PixelStatistics
 from kerastricks.data.tensorflow_device import has_gpu
-from kerastricks.errors import SpecError
+from kerastricks.errors import SpecError, UnknownNameError
 
 Stages = Literal["auto", "host"]
 
@@ -26,25 +27,33 @@ class Augmentation:
         statistics: of the training split; fits fancy PCA.
         seed: of the device's draws.
         stages: "auto" or "host".
+        image_shape: (height, width, channels), to refuse at once what such images are too small for.
 
     Raises:
         UnknownNameError: for an op that is not there.
         SpecError: for arguments an op refuses, or an index op behind a colour op.
     """
 
-    def __init__(self, text: str, statistics: PixelStatistics, seed: int, stages: Stages = "auto") -> None:
+    def __init__(
+        self,
+        text: str,
+        statistics: PixelStatistics,
+        seed: int,
+        stages: Stages = "auto",
+        image_shape: tuple[int, int, int] | None = None,
+    ) -> None:
         if stages not in ("auto", "host"):
             raise SpecError(f'stages must be "auto" or "host". Received: stages={stages!r}')
-        tensorflow = keras.backend.backend() == "tensorflow"
-        if stages == "host" and not tensorflow and not tf.executing_eagerly():  # pragma: no cover
-            raise SpecError('stages="host" needs eager TensorFlow')
-        colours_on_host = tensorflow and (stages == "host" or not has_gpu())
+        colours_on_host = stages == "host" or (keras.backend.backend() == "tensorflow" and not has_gpu())
         self.text = text
         self.host_ops: list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = []
         device_layers: list[keras.layers.Layer] = []
         colour_before: str | None = None
         for place, parsed in enumerate(spec.parse_sequence(text), start=1):
-            op = build_op(parsed, place, text)
+            with _naming(parsed, place, text):
+                op = parsed.call(OPS[parsed.name])
+                if image_shape is not None and hasattr(op, "check"):
+                    op.check(image_shape)
             if not hasattr(op, "layer"):
                 if colour_before is not None:
                     raise SpecError(
@@ -54,7 +63,8 @@ class Augmentation:
                 self.host_ops.append(op)
                 continue
             colour_before = parsed.name
-            layer = op.layer(statistics, seed + place)
+            with _naming(parsed, place, text):
+                layer = op.layer(statistics, seed + place)
             if colours_on_host:
                 self.host_ops.append(_on_host(op, layer))
             else:
@@ -68,15 +78,18 @@ class Augmentation:
         return images
 
 
-def build_op(parsed: spec.Spec, place: int, text: str) -> Any:
-    """One op with its arguments checked."""
-    factory = OPS[parsed.name]
+@contextmanager
+def _naming(parsed: spec.Spec, place: int, text: str) -> Iterator[None]:
+    """Adds to an op's own message which op of which spec it is."""
     try:
-        return parsed.call(factory)
-    except SpecError as error:
-        raise SpecError(f"{error} (op {place} of {text!r})") from None
-    except TypeError as error:
-        raise SpecError(f"{parsed}: {error} (op {place} of {text!r})") from None
+        yield
+    except UnknownNameError:
+        raise
+    except (SpecError, TypeError, ValueError) as error:
+        message = str(error)
+        if not message.startswith(parsed.name):
+            message = f"{parsed if isinstance(error, TypeError) else parsed.name}: {message}"
+        raise SpecError(f"{message} (op {place} of {text!r})") from None
 
 
 def _on_host(op: Any, layer: keras.layers.Layer) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

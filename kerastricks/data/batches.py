@@ -5,6 +5,7 @@ step) alone. So the sequence is the same whatever the parallelism, and can be re
 replaying what came before.
 """
 
+import os
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -14,6 +15,8 @@ from kerastricks.data.decode import decode_image, fit_image
 from kerastricks.data.folder import FolderReader
 from kerastricks.data.pixels import read_contents
 from kerastricks.data.source import Arrays, Examples
+
+PARALLEL_CALLS = os.cpu_count() or 1
 
 # From indices (n,) to images (n, height, width, channels) uint8.
 Gather = Callable[[tf.Tensor], tf.Tensor]
@@ -81,7 +84,7 @@ class Batches:
 
         batches = self._batches(steps.map(self._shuffled), batch=self.batch_size)
         dataset = tf.data.Dataset.zip(batches, steps).map(
-            lambda batch, position: draw(*batch, *position), num_parallel_calls=tf.data.AUTOTUNE
+            lambda batch, position: draw(*batch, *position), num_parallel_calls=PARALLEL_CALLS
         )
         return dataset.prefetch(2).with_options(_options())
 
@@ -99,7 +102,7 @@ class Batches:
             def gather(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 return tf.ensure_shape(tf.gather(images, chosen), shape), tf.gather(self.labels, chosen)
 
-            return indices.map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+            return indices.map(gather, num_parallel_calls=PARALLEL_CALLS)
 
         def decode(contents: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return fit_image(decode_image(contents), *self.image_shape), label
@@ -109,7 +112,7 @@ class Batches:
             indices.map(lambda chosen: (contents_of(chosen), tf.gather(self.labels, chosen)))
             .prefetch(2)
             .unbatch()
-            .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .map(decode, num_parallel_calls=PARALLEL_CALLS, deterministic=True)
             .batch(self.batch_size, drop_remainder=batch is not None)
         )
 
@@ -128,4 +131,6 @@ class Batches:
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
+    # Ending an iterator waits for the autotuner's thread, which sleeps: up to half a minute an epoch was measured.
+    options.autotune.enabled = False
     return options

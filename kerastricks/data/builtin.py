@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +61,14 @@ def _keras_dataset(name: str, class_names: tuple[str, ...]) -> Source:
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # urllib's, ssl's and Keras's own have no common base
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
             f"{name} could not be downloaded ({reason}): get the images another way and give their folder or "
             f"zip: kerastricks train PATH"
         ) from None
-    return Source(name, class_names, {"train": arrays(*train, name), "test": arrays(*test, name)})
+    return Source(
+        name, class_names, {"train": arrays(train[0], train[1], name), "test": arrays(test[0], test[1], name)}
+    )
 
 
 def is_idx_folder(path: Path) -> bool:
@@ -83,12 +86,12 @@ def idx_source(path: Path) -> Source:
     for split, prefix in (("train", "train"), ("test", "t10k")):
         images = _read_idx(path, f"{prefix}-images*idx3*", 3)
         labels = _read_idx(path, f"{prefix}-labels*idx1*", 1)
-        splits[split] = arrays(images, labels, f"{path} ({split})")  # type: ignore[assignment]
+        splits[split] = arrays(images, labels, f"{path} ({split})")
     classes = int(splits["train"].labels.max()) + 1
     names = FASHION_MNIST_CLASSES if "fashion" in str(path).lower() and classes == 10 else DIGIT_CLASSES
     if classes != len(names):
         names = tuple(str(i) for i in range(classes))
-    return Source(path.name, names, dict(splits))
+    return Source(path.name, names, splits)
 
 
 def _read_idx(folder: Path, pattern: str, dimensions: int) -> np.ndarray:
@@ -100,7 +103,7 @@ def _read_idx(folder: Path, pattern: str, dimensions: int) -> np.ndarray:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         zero, kind, found_dimensions = struct.unpack(">HBB", raw[:4])
         shape = struct.unpack(f">{dimensions}I", raw[4 : 4 + 4 * dimensions])
-    except (OSError, EOFError, struct.error) as error:
+    except (OSError, EOFError, struct.error, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}): download it again") from None
     values = np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions)
     if (zero, kind, found_dimensions) != (0, 8, dimensions) or len(values) != int(np.prod(shape)):

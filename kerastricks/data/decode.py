@@ -12,8 +12,8 @@ _HEAD_BYTES = 160_000  # an APP1 segment has at most 64 KiB, and little stands b
 def decode_image(contents: tf.Tensor) -> tf.Tensor:
     """Decodes JPEG, PNG, GIF (its first frame), BMP or WebP into upright RGB.
 
-    Grey becomes RGB, CMYK is converted, transparency is laid over white, 16-bit PNG is reduced to 8 bits and a
-    JPEG is turned as its EXIF orientation says (`tf.io.decode_image` ignores it).
+    Grey becomes RGB, CMYK is converted, transparency of PNG and WebP is laid over white, 16-bit PNG is reduced to 8
+    bits and a JPEG is turned as its EXIF orientation says (`tf.io.decode_image` ignores it).
 
     Args:
         contents: scalar string, the file's bytes.
@@ -26,8 +26,12 @@ def decode_image(contents: tf.Tensor) -> tf.Tensor:
     """
     head = tf.io.decode_raw(tf.strings.substr(contents, 0, _HEAD_BYTES), tf.uint8)
     is_png = tf.strings.substr(contents, 1, 3) == "PNG"
-    # A PNG is decoded with alpha, 255 where it has none; other formats have none here.
-    image = tf.cond(is_png, lambda: _over_white(tf.io.decode_png(contents, channels=4)), lambda: _rgb(contents))
+    is_webp = tf.strings.substr(contents, 8, 4) == "WEBP"
+    image = tf.cond(
+        is_png,
+        lambda: _png(contents, head),
+        lambda: tf.cond(is_webp, lambda: _webp(contents), lambda: _rgb(contents)),
+    )
     orientation = _exif_orientation(head)
     image = tf.cond(orientation > 1, lambda: _upright(image, orientation), lambda: image)
     image.set_shape([None, None, 3])
@@ -69,6 +73,21 @@ def _crop_and_resize(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
 def _rgb(contents: tf.Tensor) -> tf.Tensor:
     return tf.io.decode_image(contents, channels=3, expand_animations=False)
+
+
+def _png(contents: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
+    rgba = tf.io.decode_png(contents, channels=4)
+    # Where a PNG of less than 8 bits has no alpha, TensorFlow fills in its largest sample and not 255.
+    filled = tf.bitwise.left_shift(tf.constant(1, tf.uint8), tf.minimum(head[24], 7)) - 1
+    opaque = tf.logical_and(head[24] < 8, tf.reduce_all(rgba[..., 3] == filled))
+    return tf.cond(opaque, lambda: rgba[..., :3], lambda: _over_white(rgba))
+
+
+def _webp(contents: tf.Tensor) -> tf.Tensor:
+    """WebP is decoded with the channels it has: TensorFlow refuses to add or drop alpha."""
+    image = tf.io.decode_image(contents, channels=0, expand_animations=False)
+    has_alpha = tf.shape(image)[-1] == 4
+    return tf.cond(has_alpha, lambda: _over_white(tf.ensure_shape(image, [None, None, 4])), lambda: image[..., :3])
 
 
 def _over_white(rgba: tf.Tensor) -> tf.Tensor:

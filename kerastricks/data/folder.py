@@ -30,7 +30,7 @@ def folder_source(path: Path) -> Source:
         DataError: for a folder that cannot be read, or whose layout is none.
     """
     names: list[str] = []
-    empty: list[str] = []
+    folders: list[str] = []
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}): give yourself access to it")
@@ -39,6 +39,5 @@ def folder_source(path: Path) -> Source:
         relative = Path(folder).relative_to(path).as_posix()
         inside = "" if relative == "." else f"{relative}/"
         names += [inside + name for name in files]
-        if inside and not subfolders and not any(not name.startswith(".") for name in files):
-            empty.append(inside)
-    return find_layout(names, empty, FolderReader(path), path.name or str(path))
+        folders += [inside + name for name in subfolders]
+    return find_layout(names, folders, FolderReader(path), path.name or str(path))

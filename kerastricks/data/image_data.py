@@ -1,6 +1,7 @@
 """What `load` returns: three data sets and what is known of them."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -49,7 +50,7 @@ class ImageData:
     seed: int
     in_memory: bool
 
-    @property
+    @cached_property  # one data set: each iteration over it is another epoch
     def train(self) -> tf.data.Dataset:
         """One epoch of augmented batches an iteration, differently ordered each time."""
         return self.splits["train"].training(self.augmentation)

@@ -19,12 +19,12 @@ SPLIT_NAMES = {
 }
 
 
-def find_layout(names: Iterable[str], empty_folders: Iterable[str], reader: Reader, source_name: str) -> Source:
+def find_layout(names: Iterable[str], folders: Iterable[str], reader: Reader, source_name: str) -> Source:
     """Reads classes and splits off relative paths.
 
     Args:
         names: of all files, with forward slashes; hidden ones are left out here.
-        empty_folders: folders without files, with forward slashes.
+        folders: all of them, with forward slashes, so that one without files can be seen.
         reader: reads them.
         source_name: for messages.
 
@@ -32,13 +32,13 @@ def find_layout(names: Iterable[str], empty_folders: Iterable[str], reader: Read
         DataError: for no images, one class, an empty class, or a class that training never sees.
     """
     paths = sorted(name for name in names if not _hidden(name))
-    folders = sorted({folder.rstrip("/") for folder in empty_folders if not _hidden(folder)})
-    prefix = _common_folder(paths + [f"{folder}/" for folder in folders])
+    sorted_folders = sorted({folder.rstrip("/") for folder in folders if not _hidden(folder)})
+    prefix = _common_folder(paths + [f"{folder}/" for folder in sorted_folders])
     paths = [name[len(prefix) :] for name in paths]
-    folders = [folder[len(prefix) :] for folder in folders if folder.startswith(prefix)]
+    inner_folders = [folder[len(prefix) :] for folder in sorted_folders if folder.startswith(prefix)]
 
     by_split: dict[str, dict[str, list[str]]] = {}
-    top_folders = {name.split("/")[0] for name in paths if "/" in name} | {f.split("/")[0] for f in folders if f}
+    top_folders = {name.split("/")[0] for name in paths if "/" in name} | {f.split("/")[0] for f in inner_folders if f}
     has_splits = any(SPLIT_NAMES.get(folder.lower()) == "train" for folder in top_folders)
     for name in paths:
         parts = name.split("/")
@@ -52,9 +52,10 @@ def find_layout(names: Iterable[str], empty_folders: Iterable[str], reader: Read
 
     train = by_split.get("train", {})
     if not train:
-        raise DataError(f"{source_name}: no images: expected CLASS/*.jpg or train/CLASS/*.jpg inside")
+        loose = " in folders named by their class (images stand beside them)" if paths else ""
+        raise DataError(f"{source_name}: no images{loose}: expected CLASS/*.jpg or train/CLASS/*.jpg inside")
     depth = 2 if has_splits else 1
-    for folder in folders:
+    for folder in inner_folders:
         parts = folder.split("/")
         split = SPLIT_NAMES.get(parts[0].lower(), "") if has_splits else "train"
         if len(parts) == depth and split and parts[-1] not in by_split.get(split, {}):
@@ -87,12 +88,13 @@ def _common_folder(paths: list[str]) -> str:
     """Folders that only wrap the rest: "images/" of images/cat/1.jpg and images/dog/2.jpg."""
     prefix = ""
     while True:
-        heads = {path[len(prefix) :].split("/")[0] for path in paths if path != prefix}
+        paths = [path for path in paths if "/" in path[len(prefix) :]]  # a README beside the folder is none of it
+        heads = {path[len(prefix) :].split("/")[0] for path in paths}
         if len(heads) != 1:
             return prefix
         inner = prefix + heads.pop() + "/"
         # Only a folder of folders is a wrapper: a single folder of files is a single class.
-        if not all(path.startswith(inner) and "/" in path[len(inner) :] for path in paths):
+        if not all("/" in path[len(inner) :] for path in paths if path != inner):
             return prefix
         if SPLIT_NAMES.get(inner.split("/")[-2].lower()):
             return prefix

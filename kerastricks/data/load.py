@@ -65,6 +65,8 @@ def load(
     """
     if batch_size < 1:
         raise DataError(f"batch_size must be 1 or more. Received: batch_size={batch_size}")
+    if seed < 0:
+        raise DataError(f"seed must be 0 or more. Received: seed={seed}")
     readable = read_source(
         source,
         image_size=image_size,
@@ -83,7 +85,7 @@ def load(
         class_names=readable.source.class_names,
         image_shape=readable.image_shape,
         splits={name: Batches(splits[name], readable.image_shape, batch_size, seed) for name in SPLITS},
-        augmentation=Augmentation(augment, statistics, seed, stages),
+        augmentation=Augmentation(augment, statistics, seed, stages, readable.image_shape),
         statistics=statistics,
         skipped=readable.skipped,
         fingerprint=readable.fingerprint,

@@ -1,5 +1,6 @@
 """Second look at files: decodes every image once, into memory or only to see that it can be."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -48,7 +49,7 @@ def decode_all(
         .batch(_READ_AHEAD)
         .map(lambda indices: (indices, contents_of(indices)))
         .unbatch()
-        .map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .map(decode, num_parallel_calls=os.cpu_count() or 1, deterministic=True)
         .ignore_errors(log_warning=False)
         .batch(_READ_AHEAD)
         .prefetch(2)
@@ -66,8 +67,9 @@ def why_undecodable(contents: bytes) -> str:
     """What the decoder says against a file."""
     try:
         decode_image(tf.constant(contents))
-    except tf.errors.InvalidArgumentError as error:
-        lines = [line for line in error.message.splitlines() if line.strip()]
-        reason = lines[0].split("}}")[-1].strip().split(" [Op")[0]
+    except tf.errors.OpError as error:
+        # The decoder's own words stand on the line before the node that says them.
+        lines = [line.strip() for line in error.message.split("[[")[0].splitlines() if line.strip()]
+        reason = lines[-1].split("}}")[-1].split(" [Op")[0].strip()
         return f"truncated or damaged ({reason[:120]})"
     raise DataError("a file that could not be decoded can be now: it changed while it was read; run it again")

@@ -119,7 +119,7 @@ def find_source(source: Any) -> Source:
         return find_source(recipes.load(name).data)
     if path.suffix or len(path.parts) > 1:
         raise DataError(f"{source}: no such file or folder")
-    raise UnknownNameError("data set or file", name, [*BUILTIN, *recipes.names()], "kerastricks recipe list")
+    raise UnknownNameError("data set or file", name, {*BUILTIN, *recipes.names()}, "kerastricks train --help")
 
 
 def _image_shape(source: Source, headers: dict[str, Headers], image_size: int | None) -> tuple[int, int, int]:
@@ -163,7 +163,7 @@ def _decodable(
         good[indices] = True
         if in_memory:
             images[indices] = decoded
-    for index in np.flatnonzero(~good):
+    for index in np.flatnonzero(~good).tolist():
         reason = why_undecodable(files.reader.read(files.names[index]))
         skipped.append(_record(files, index, split, source, reason))
     kept = files if good.all() else files.take(np.flatnonzero(good))

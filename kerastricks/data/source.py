@@ -1,6 +1,6 @@
 """What a source of images is: named classes, and for each split either files or arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -79,7 +79,7 @@ class Source:
 
     name: str
     class_names: tuple[str, ...]
-    splits: dict[str, Examples]
+    splits: Mapping[str, Examples]
 
 
 def arrays(images: np.ndarray, labels: np.ndarray, name: str = "arrays") -> Arrays:
@@ -93,7 +93,10 @@ def arrays(images: np.ndarray, labels: np.ndarray, name: str = "arrays") -> Arra
     Raises:
         DataError: for another shape, values outside 0-255 (also NaN), or labels that do not fit.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
+    try:
+        images, labels = np.asarray(images), np.asarray(labels)
+    except ValueError:
+        raise DataError(f"{name}: images must be (N, height, width) or (N, height, width, 1 or 3)") from None
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 3):

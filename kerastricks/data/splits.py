@@ -41,8 +41,8 @@ def make_splits(source: Source, validation: float, test: float, seed: int) -> di
                 f"{1 + len(missing)} are needed to make {' and '.join(missing)}: add images, or make the splits"
             )
         total = len(indices)
-        for name, fraction in missing.items():
-            count = min(max(1, round(fraction * total)), len(indices) - 1)
+        for still_to_fill, (name, fraction) in zip(range(len(missing), 0, -1), missing.items(), strict=True):
+            count = min(max(1, round(fraction * total)), len(indices) - still_to_fill)
             chosen[name].append(indices[:count])
             indices = indices[count:]
         chosen["train"].append(indices)

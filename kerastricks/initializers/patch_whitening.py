@@ -69,7 +69,7 @@ class PatchWhitening(keras.initializers.Initializer):
         # (N, y, x, C, k, k) to rows in the kernel's order (k, k, C).
         patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, kernel_size**2 * images.shape[-1])
         values, vectors = np.linalg.eigh(np.cov(patches.astype("float64"), rowvar=False, bias=True))
-        return cls(values[::-1], vectors[:, ::-1], epsilon)
+        return cls(values[::-1].tolist(), vectors[:, ::-1].tolist(), epsilon)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
         rows, filters = int(np.prod(shape[:-1])), shape[-1]
@@ -107,7 +107,7 @@ def whiten_patches(model: keras.Model, images: np.ndarray) -> bool:
     for layer in model.layers:
         start = getattr(layer, "kernel_initializer", None)
         if isinstance(start, PatchWhitening):
-            seen = keras.Model(model.inputs, layer.input).predict(images, batch_size=256, verbose=0)
+            seen = keras.Model(model.inputs[0], layer.input).predict(images, batch_size=256, verbose=0)
             fitted = PatchWhitening.fit(np.asarray(seen, "float32"), layer.kernel_size[0], start.epsilon)
             layer.kernel.assign(fitted(layer.kernel.shape))
             return True

@@ -90,16 +90,19 @@ class FancyPCA(keras.layers.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def shift(self, images: Any, alphas: Any) -> Any:
-        """Adds the colour of given draws: `alphas` of shape (batch, 3), in the unit of `stddev`."""
+    @property
+    def components(self) -> np.ndarray:
+        """(3, 3): row k is component k times its strength, in pixel values; draws @ components are colours."""
         strengths = np.sqrt(self.eigenvalues) if self.scale == "stddev" else np.asarray(self.eigenvalues)
         low, high = self.value_range
-        # Row k is component k, already scaled: alphas @ components is the colour of each image.
-        components = (np.asarray(self.eigenvectors) * strengths).T * (high - low)
+        return (np.asarray(self.eigenvectors) * strengths).T * (high - low)
+
+    def shift(self, images: Any, alphas: Any) -> Any:
+        """Adds the colour of given draws: `alphas` of shape (batch, 3), in the unit of `stddev`."""
         images = ops.cast(images, self.compute_dtype)
-        colours = ops.matmul(ops.cast(alphas, "float32"), ops.convert_to_tensor(components, "float32"))
+        colours = ops.matmul(ops.cast(alphas, "float32"), ops.convert_to_tensor(self.components, "float32"))
         shifted = images + ops.cast(colours, images.dtype)[:, None, None, :]
-        return ops.clip(shifted, low, high) if self.clip else shifted
+        return ops.clip(shifted, *self.value_range) if self.clip else shifted
 
     def call(self, images: Any, training: bool = False) -> Any:
         if images.shape[-1] != 3:

@@ -37,14 +37,14 @@ CATALOG: dict[str, ModelEntry] = {
     "plain_cnn": ModelEntry(
         "kerastricks.models.plain_cnn:plain_cnn",
         {},
-        0,
+        1_532_202,
         32,
-        "3x3 convolutions, stride 1, zero padding, 2x2 pooling, any depth; whitened first layer",
+        "3x3, stride 1, 2x2 pooling, any depth",
         "Simonyan, Zisserman 2015; Jordan 2024",
     ),
-    "resnet_20": ModelEntry(_RESNET, {"depth": 20}, 0, 32, "the CIFAR residual network", "He et al. 2016"),
-    "resnet_32": ModelEntry(_RESNET, {"depth": 32}, 0, 32, "the CIFAR residual network", "He et al. 2016"),
-    "resnet_56": ModelEntry(_RESNET, {"depth": 56}, 0, 32, "the CIFAR residual network", "He et al. 2016"),
+    "resnet_20": ModelEntry(_RESNET, {"depth": 20}, 271_098, 32, "the CIFAR residual network", "He et al. 2016"),
+    "resnet_32": ModelEntry(_RESNET, {"depth": 32}, 466_426, 32, "the CIFAR residual network", "He et al. 2016"),
+    "resnet_56": ModelEntry(_RESNET, {"depth": 56}, 857_082, 32, "the CIFAR residual network", "He et al. 2016"),
 }
 
 MODELS = Registry("model", {name: entry.family for name, entry in CATALOG.items()}, "kerastricks models")

@@ -15,8 +15,8 @@ def create(
     input_shape: tuple[int, int, int] = (32, 32, 3),
     classes: int = 10,
     *,
-    mean: Sequence[float] | float = 127.5,
-    std: Sequence[float] | float = 127.5,
+    mean: Sequence[float] | np.ndarray | float = 127.5,
+    std: Sequence[float] | np.ndarray | float = 127.5,
     **options: Any,
 ) -> keras.Model:
     """Builds a classifier: pixels 0-255 in, normalised inside, probabilities out.

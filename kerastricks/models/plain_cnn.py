@@ -16,10 +16,8 @@ from kerastricks.models.knobs import Knobs
 
 def default_widths(height: int, width: int) -> tuple[int, ...]:
     """Filters per stage such that the last maps are 2 to 7 pixels wide: 8 px one stage, 32 px three."""
-    side, widths = min(height, width), [64]
-    while side // 2 ** (len(widths) + 1) >= 4 and len(widths) < 6:
-        widths.append(128)
-    return tuple(widths)
+    stages = max(1, (min(height, width) // 4).bit_length() - 1)
+    return (64, 192, 256, 256, 256, 256)[:stages]
 
 
 def plain_cnn(
@@ -27,7 +25,7 @@ def plain_cnn(
     widths: Sequence[int] | None = None,
     convs_per_stage: int = 2,
     whitening: bool = True,
-    activation: str = "gelu",
+    activation: str = "relu",
     initializer: Any = "he_normal",
     regularizer: Any = None,
     dropout: float = 0.0,
@@ -74,6 +72,6 @@ def plain_cnn(
             x = knobs.convolve(x, filters, f"stage{stage}_conv{conv}")
             if conv == 1:
                 x = keras.layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
-            x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"stage{stage}_norm{conv}")(x)
+            x = keras.layers.BatchNormalization(momentum=0.9, name=f"stage{stage}_norm{conv}")(x)
             x = knobs.activate(x, f"stage{stage}_activation{conv}")
     return keras.layers.GlobalAveragePooling2D(name="pool")(x), knobs

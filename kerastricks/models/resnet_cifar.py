@@ -42,7 +42,7 @@ def resnet_cifar(
         raise ValueError(f"depth must be 6n + 2: 8, 14, 20, 32, 56, 110. Received: depth={depth}")
     knobs = Knobs(activation, initializer, regularizer, dropout)
     x = knobs.convolve(x, width, "stem_conv")
-    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="stem_norm")(x)
+    x = keras.layers.BatchNormalization(momentum=0.9, name="stem_norm")(x)
     x = knobs.activate(x, "stem_activation")
     for stage in range(3):
         for block in range((depth - 2) // 6):
@@ -56,9 +56,9 @@ def _basic_block(x: Any, filters: int, strides: int, knobs: Knobs, name: str) ->
     if strides > 1 or x.shape[-1] != filters:
         shortcut = PadShortcut(filters, strides, name=f"{name}_shortcut")(x)
     x = knobs.convolve(x, filters, f"{name}_conv1", strides)
-    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm1")(x)
+    x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm1")(x)
     x = knobs.activate(x, f"{name}_activation1")
     x = knobs.convolve(x, filters, f"{name}_conv2")
-    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm2")(x)
+    x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm2")(x)
     x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
     return knobs.activate(x, f"{name}_activation2")

@@ -14,13 +14,14 @@ def card(name: str, summary: dict[str, Any], config: dict[str, Any]) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in summary["versions"].items())
     return f"""# {name}
 
-{summary["parameters"]:,} weights, trained on {data["name"]} ({data["images"]["train"]:,} images of
-{len(summary["class_names"])} classes, {shape[0]}x{shape[1]}, {"grey" if shape[2] == 1 else "RGB"}) in
-{summary["training_seconds"]:.0f} s on {summary["device"]}.
+`{summary["model"]}`, {summary["parameters"]:,} weights, for {len(summary["class_names"])} classes of \
+{shape[0]}x{shape[1]} {"grey" if shape[2] == 1 else "RGB"} images.
+Trained on {data["images"]["train"]:,} images of {data["name"]} in {summary["training_seconds"]:.0f} s on \
+{summary["device"]}.
 
-On the {summary["images"]:,} images of the test split: accuracy **{summary["accuracy"]:.2%}**, balanced accuracy
-{summary["balanced_accuracy"]:.2%}, log-loss {summary["log_loss"]:.3f}. One run, seed {config["seed"]}: the spread over
-seeds is not known from it.
+On {summary["images"]:,} test images: accuracy **{summary["accuracy"]:.2%}**, balanced accuracy \
+{summary["balanced_accuracy"]:.2%}, log-loss {summary["log_loss"]:.3f}.
+One run, seed {config["seed"]}: the spread over seeds is not known from it.
 
 ![loss and accuracy](curves.png)
 
@@ -36,8 +37,8 @@ import kerastricks, keras
 model = keras.models.load_model("model.keras")  # pixels 0-255, {tuple(shape)}, to probabilities
 ```
 
-`kerastricks predict {name} image.jpg`, or serve this folder with TensorFlow Serving: `serving_default` takes encoded
-images (`bytes`), `tensor` takes pixels (`images`).
+`kerastricks predict {name} image.jpg`, or serve this folder with TensorFlow Serving:
+`serving_default` takes encoded images (`bytes`), `tensor` takes pixels (`images`).
 
 ## How it was made
 

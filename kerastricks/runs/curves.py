@@ -29,21 +29,23 @@ def draw_curves(metrics: Path, batch_loss: Path, target: Path, title: str) -> No
         steps_per_epoch = lines[-1]["step"] / lines[-1]["epoch"]
         left.plot(np.arange(1, len(losses) + 1) / steps_per_epoch, losses, color=_BATCH, lw=0.6, label="each batch")
     marker = "o" if len(epochs) < 30 else None
-    left.plot(epochs, [line["loss"] for line in lines], color=_TRAINING, marker=marker, ms=3, label="training")
+    # The mean over an epoch belongs to its middle, a validation to its end.
+    middles = [epoch - 0.5 for epoch in epochs]
+    left.plot(middles, [line["loss"] for line in lines], color=_TRAINING, marker=marker, ms=3, label="training")
     left.plot(epochs, [line["val_loss"] for line in lines], color=_VALIDATION, marker=marker, ms=3, label="validation")
     left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, _loss_limit(losses, lines)))
     left.legend(frameon=False)
 
-    right.plot(epochs, [line["accuracy"] for line in lines], color=_TRAINING, marker=marker, ms=3, label="training")
+    right.plot(middles, [line["accuracy"] for line in lines], color=_TRAINING, marker=marker, ms=3, label="training")
     right.plot(
         epochs, [line["val_accuracy"] for line in lines], color=_VALIDATION, marker=marker, ms=3, label="validation"
     )
-    right.set(xlabel="epoch", ylabel="accuracy", ylim=(None, 1))
+    right.set(xlabel="epoch", ylabel="accuracy", ylim=(None, 1.02))
     rate = right.twinx()
     rate.plot(epochs, [line["learning_rate"] for line in lines], color="0.6", ls=":", label="learning rate")
     rate.set_ylabel("learning rate", color="0.5")
     rate.set_ylim(bottom=0)
-    right.legend(frameon=False, loc="lower right")
+    right.legend(frameon=False, loc="center right")
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines["top"].set_visible(False)

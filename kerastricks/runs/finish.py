@@ -60,7 +60,7 @@ def finish(
         **scores(data.labels("test"), probabilities, data.class_names),
         "class_names": list(data.class_names),
         "data": data.describe(),
-        "model": config.model,
+        "model": model.name,
         "parameters": model.count_params(),
         "epochs": len(lines),
         "training_seconds": round(sum(line["seconds"] for line in lines), 1),
@@ -82,7 +82,7 @@ def with_probabilities(model: keras.Model) -> keras.Model:
     if not from_logits or classifier is not model:
         return model
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(model.outputs[0])
-    return keras.Model(model.inputs, probabilities, name=model.name)
+    return keras.Model(model.inputs[0], probabilities, name=model.name)
 
 
 def versions() -> dict[str, str]:

@@ -95,6 +95,7 @@ def train(run: RunFolder, say: Say = print, progress: Progress = silent) -> dict
             "device": device.describe(),
         },
     )
+    say(f"run folder: {run.path}")
     for line in _describe_data(data):
         say(line)
 
@@ -102,7 +103,7 @@ def train(run: RunFolder, say: Say = print, progress: Progress = silent) -> dict
     model = _create_model(run, config, data)
     jit = "compiled" if config.jit else "not compiled"
     say(
-        f"{config.model}: {model.count_params():,} weights, {config.epochs} epochs of {data.steps_per_epoch} batches "
+        f"{model.name}: {model.count_params():,} weights, {config.epochs} epochs of {data.steps_per_epoch} batches "
         f"of {data.batch_size} on {device.describe()}, {config.precision}, {jit}"
     )
     fit(model, data, config, run_folder=run.path)

@@ -22,7 +22,7 @@ class _Classifier(tf.Module):
     def __init__(self, model: keras.Model, class_names: Sequence[str]) -> None:
         super().__init__()
         self.model = model
-        self.class_names = tf.constant(list(class_names))
+        self.class_names = tf.Variable(list(class_names), trainable=False)  # a constant would not be restored
         height, width, channels = model.inputs[0].shape[1:]
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "bytes")])

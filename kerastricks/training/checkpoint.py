@@ -8,7 +8,7 @@ import errno
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from kerastricks.errors import CheckpointError
+from kerastricks.training import random_state
 
 FILE_NAME = "checkpoint.npz"
 _GROUPS = ("model", "optimizer", "metrics")
@@ -23,9 +24,16 @@ _GROUPS = ("model", "optimizer", "metrics")
 
 @dataclass(frozen=True)
 class Position:
-    """How far a training is: `step` optimizer steps in all, `finished` when nothing is left to train."""
+    """How far a training is.
+
+    Args:
+        step: optimizer steps in all.
+        stopped: a callback ended the training; only the callbacks' own end is left.
+        finished: nothing is left.
+    """
 
     step: int = 0
+    stopped: bool = False
     finished: bool = False
 
 
@@ -40,7 +48,9 @@ def save(path: Path, model: keras.Model, callbacks: Iterable[keras.callbacks.Cal
         for index, variable in enumerate(variables):
             arrays[f"{group}/{index:04d}"] = keras.ops.convert_to_numpy(variable.value)
     states = [_callback_state(callback, f"callback/{i}", arrays) for i, callback in enumerate(callbacks)]
-    record = {"step": position.step, "finished": position.finished, "callbacks": states}
+    for name, state in random_state.get().items():
+        arrays[f"random/{name}"] = state
+    record = {"position": asdict(position), "callbacks": states}
     arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
     write_whole(path, arrays)
 
@@ -67,7 +77,7 @@ def read_position(path: Path) -> Position:
         return Position()
     with _open(path) as file:
         record = json.loads(file["record"].tobytes())
-    return Position(record["step"], record["finished"])
+    return Position(**record["position"])
 
 
 def restore(path: Path, model: keras.Model, callbacks: Iterable[keras.callbacks.Callback]) -> None:
@@ -80,6 +90,7 @@ def restore(path: Path, model: keras.Model, callbacks: Iterable[keras.callbacks.
         record = json.loads(file["record"].tobytes())
         for group, variables in _variables(model).items():
             _assign(path, group, variables, file)
+        random_state.put({name[7:]: file[name] for name in file.files if name.startswith("random/")})
         for callback, state in zip(callbacks, record["callbacks"], strict=True):
             for name, value in state.items():
                 setattr(callback, name, _unpack(value, file))

@@ -6,11 +6,11 @@ from typing import Any
 import keras
 
 from kerastricks import spec
-from kerastricks.errors import ConfigError, UnknownNameError
+from kerastricks.errors import ConfigError
 from kerastricks.schedules.warmup_linear import WarmupLinear
 from kerastricks.training.config import Config
 
-OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
+_CLASSES: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
     "lion": keras.optimizers.Lion,
@@ -30,10 +30,8 @@ _NORMALIZATIONS = (
 def build_optimizer(config: Config, total_steps: int, model: keras.Model) -> keras.optimizers.Optimizer:
     """The optimizer of `config` for `total_steps` steps, which leaves the right weights of `model` undecayed."""
     parsed = spec.parse(config.optimizer)
-    if parsed.name not in OPTIMIZERS:
-        raise UnknownNameError("optimizer", parsed.name, OPTIMIZERS)
     optimizer = parsed.call(
-        OPTIMIZERS[parsed.name],
+        _CLASSES[parsed.name],
         learning_rate=build_schedule(config, total_steps),
         weight_decay=config.weight_decay or None,
         global_clipnorm=config.clip_norm,
@@ -57,8 +55,6 @@ def build_schedule(config: Config, total_steps: int) -> float | keras.optimizers
     """ "linear", "cosine" or "constant", with `warmup` and `final` as fractions."""
     parsed = spec.parse(config.schedule)
     builders = {"linear": _linear, "cosine": _cosine, "constant": _constant}
-    if parsed.name not in builders:
-        raise UnknownNameError("schedule", parsed.name, builders)
     return parsed.call(builders[parsed.name], peak=config.learning_rate, total_steps=total_steps)
 
 

@@ -38,7 +38,7 @@ def catch_signals() -> Iterator[StopRequest]:
 
     def note(number: int, frame: Any) -> None:
         request.signal_number = number
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
@@ -109,8 +109,9 @@ class Checkpointer(keras.callbacks.Callback):
 
     def _write(self, finished: bool) -> None:
         started = time.monotonic()
+        position = Position(self.step, bool(self.model.stop_training), finished)
         self.batch_loss_log.flush()
-        checkpoint.save(self.path, self.model, self.saved_callbacks, Position(self.step, finished))
+        checkpoint.save(self.path, self.model, self.saved_callbacks, position)
         self._saved_at = time.monotonic()
         self._interval = max(SECONDS_BETWEEN_CHECKPOINTS, _SHARE_OF_TIME * (self._saved_at - started))
 

@@ -25,6 +25,11 @@ class TrainingModel(keras.Model):
         self.device_stage = device_stage
         self.batch_loss = self.add_weight(name="batch_loss", shape=(), initializer="zeros", trainable=False)
 
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if self.device_stage is not None:
+            self.device_stage.build(input_shape)
+        self.built = True
+
     def call(self, images: Any, training: bool = False) -> Any:
         if training and self.device_stage is not None:
             images = self.device_stage(images, training=True)
@@ -54,7 +59,7 @@ def split_head(model: keras.Model) -> tuple[keras.Model, bool]:
     if isinstance(layer, keras.layers.Softmax) or (
         isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.softmax
     ):
-        return keras.Model(model.inputs, layer.input, name="classifier"), True
+        return keras.Model(model.inputs[0], layer.input, name="classifier"), True
     activation = getattr(layer, "activation", None)
     if activation is keras.activations.softmax:
         return model, False

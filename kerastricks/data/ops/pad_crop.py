@@ -30,14 +30,15 @@ class PadCrop:
         if self.mode not in _TF_MODES:
             raise SpecError(f"pad_crop: mode must be one of {sorted(_TF_MODES)}. Received: mode={self.mode!r}")
 
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        """Raises SpecError where the images are too small to be mirrored."""
+        side = min(image_shape[:2])
+        if self.mode == "reflect" and self.pixels >= side:
+            raise SpecError(f"pad_crop: reflect needs fewer pixels than the side, {side}. Received: {self.pixels}")
+
     def __call__(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         batch = tf.shape(images)[0]
         _, height, width, channels = images.shape
-        if self.mode == "reflect" and self.pixels >= min(height, width):
-            raise SpecError(
-                f"pad_crop: reflect needs fewer pixels than the image's side. Received: {self.pixels} of "
-                f"{min(height, width)}"
-            )
         border = self.pixels
         padded = tf.pad(images, [(0, 0), (border, border), (border, border), (0, 0)], _TF_MODES[self.mode])
         offsets = tf.random.stateless_uniform([batch, 2], seed, 0, 2 * border + 1, tf.int32)

@@ -1,0 +1,189 @@
+"""Classes and splits read off the names of files, in folders and in zips."""
+
+import os
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import COLOURS, write_image
+
+from kerastricks.data.reading import find_source
+from kerastricks.errors import DataError
+
+pytestmark = pytest.mark.tensorflow_only
+
+
+def fill(root, names):
+    """Files with any bytes: a layout is read off the names alone."""
+    for name in names:
+        path = root / name
+        if name.endswith("/"):
+            path.mkdir(parents=True, exist_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+    return root
+
+
+def zipped(folder, path, compression=zipfile.ZIP_DEFLATED):
+    """As `zip -r` does: with an entry for every folder."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for entry in sorted(folder.rglob("*")):
+            archive.write(entry, entry.relative_to(folder).as_posix())
+    return path
+
+
+@pytest.fixture(params=["folder", "zip"])
+def make(request, tmp_path):
+    """A function from names to a path: the same files as a folder and as a zip."""
+
+    def build(names):
+        folder = fill(tmp_path / "images", names)
+        return folder if request.param == "folder" else zipped(folder, tmp_path / "images.zip")
+
+    return build
+
+
+def one_line(error):
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_folders_are_classes_in_alphabetical_order(make):
+    source = find_source(make(["dog/1.jpg", "cat/1.jpg", "cat/2.jpg"]))
+    assert source.class_names == ("cat", "dog")
+    assert list(source.splits) == ["train"]
+    assert list(source.splits["train"].names) == ["cat/1.jpg", "cat/2.jpg", "dog/1.jpg"]
+    assert source.splits["train"].labels.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("train", ["train", "Training"])
+@pytest.mark.parametrize("validation", ["val", "valid", "validation", "dev", "VAL"])
+@pytest.mark.parametrize("test", ["test", "testing"])
+def test_splits_are_found_by_their_usual_names(tmp_path, train, validation, test):
+    names = [f"{split}/{label}/1.png" for split in (train, validation, test) for label in "ab"]
+    splits = find_source(fill(tmp_path, names)).splits
+    assert {name: list(files.names) for name, files in splits.items()} == {
+        "train": [f"{train}/a/1.png", f"{train}/b/1.png"],
+        "validation": [f"{validation}/a/1.png", f"{validation}/b/1.png"],
+        "test": [f"{test}/a/1.png", f"{test}/b/1.png"],
+    }
+
+
+def test_images_deeper_in_a_class_belong_to_it(make):
+    source = find_source(make(["a/2020/x/1.jpg", "a/2.jpg", "b/2021/1.jpg"]))
+    assert source.class_names == ("a", "b")
+    assert source.splits["train"].labels.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("wrapper", ["images/", "one/two/"])
+def test_a_folder_around_everything_is_taken_off(make, wrapper):
+    source = find_source(make([f"{wrapper}train/{label}/1.jpg" for label in "ab"] + [f"{wrapper}test/a/1.jpg"]))
+    assert source.class_names == ("a", "b")
+    assert sorted(source.splits) == ["test", "train"]
+    name = source.splits["test"].names[0]
+    assert name == f"{wrapper}test/a/1.jpg"
+    assert source.splits["test"].reader.read(name) == b"x"
+
+
+def test_hidden_files_and_what_macos_adds_are_left_out(make):
+    hidden = [".DS_Store", "a/.DS_Store", "a/.cache/2.jpg", ".git/b/3.jpg", "__MACOSX/a/._1.jpg", "__MACOSX/c/._4.jpg"]
+    source = find_source(make(["a/1.jpg", "b/1.jpg", *hidden]))
+    assert source.class_names == ("a", "b")
+    assert list(source.splits["train"].names) == ["a/1.jpg", "b/1.jpg"]
+
+
+def test_files_beside_the_classes_are_left_out(make):
+    source = find_source(make(["README.md", "train/a/1.jpg", "train/b/1.jpg", "train/labels.csv"]))
+    assert list(source.splits["train"].names) == ["train/a/1.jpg", "train/b/1.jpg"]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED], ids=["deflated", "stored"])
+def test_a_zip_gives_what_its_folder_gives(image_folder, tmp_path, compression):
+    folder = find_source(image_folder).splits["train"]
+    archive = find_source(zipped(image_folder, tmp_path / "z.zip", compression)).splits["train"]
+    assert list(archive.names) == list(folder.names)
+    np.testing.assert_array_equal(archive.labels, folder.labels)
+    assert [archive.reader.read(name) for name in archive.names] == [folder.reader.read(n) for n in folder.names]
+
+
+def test_a_zip_without_entries_for_folders_is_read(tmp_path):
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        for name in ("a/1.jpg", "b/1.jpg"):
+            archive.writestr(name, b"x")
+    assert find_source(tmp_path / "z.zip").class_names == ("a", "b")
+
+
+def test_an_empty_class_is_named(make):
+    with pytest.raises(DataError, match=r"class 'c' is empty in c/.*delete it") as error:
+        find_source(make(["a/1.jpg", "b/1.jpg", "c/"]))
+    one_line(error)
+
+
+@pytest.mark.parametrize("inside", ["c/.DS_Store", "c/.ipynb_checkpoints/1.jpg", "c/deeper/"])
+def test_a_class_without_images_is_empty_whatever_else_it_holds(make, inside):
+    with pytest.raises(DataError, match="class 'c' is empty"):
+        find_source(make(["a/1.jpg", "b/1.jpg", inside]))
+
+
+def test_an_empty_class_of_a_split_is_named(make):
+    with pytest.raises(DataError, match=r"class 'b' is empty in test/b/"):
+        find_source(make(["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/"]))
+
+
+def test_one_class_is_refused_by_name(make):
+    with pytest.raises(DataError, match=r"only one class, 'a'.*two or more folders") as error:
+        find_source(make(["a/1.jpg", "a/2.jpg"]))
+    one_line(error)
+
+
+def test_a_class_that_training_never_sees_is_named(make):
+    with pytest.raises(DataError, match=r"class 'c' is in test but not in train: add .* delete it from test") as error:
+        find_source(make(["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/c/1.jpg"]))
+    one_line(error)
+
+
+@pytest.mark.parametrize("names", [["1.jpg", "2.jpg"], ["train/1.jpg"], [".hidden/a/1.jpg"]])
+def test_a_layout_without_classes_says_what_is_expected(make, names):
+    with pytest.raises(DataError, match=r"expected CLASS/\*\.jpg or train/CLASS/\*\.jpg") as error:
+        find_source(make(names))
+    one_line(error)
+
+
+def test_an_empty_folder_says_what_is_expected(tmp_path):
+    with pytest.raises(DataError, match=r"no images: expected CLASS/\*\.jpg"):
+        find_source(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_named(image_folder, monkeypatch):
+    closed = str(image_folder / "green")
+    scandir = os.scandir
+
+    def refuse(path="."):
+        if os.fspath(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # chmod does not bind root
+    with pytest.raises(DataError, match=r"green: cannot be read \(Permission denied\): give yourself access") as error:
+        find_source(image_folder)
+    one_line(error)
+
+
+def test_a_symbolic_link_to_a_class_is_followed(tmp_path):
+    fill(tmp_path, ["elsewhere/1.jpg", "data/a/1.jpg"])
+    (tmp_path / "data" / "b").symlink_to(tmp_path / "elsewhere")
+    assert find_source(tmp_path / "data").class_names == ("a", "b")
+
+
+def test_the_class_names_of_images_are_kept(image_folder):
+    assert find_source(image_folder).class_names == tuple(sorted(COLOURS))
+
+
+def test_names_beyond_ascii_are_kept(tmp_path):
+    for label in ("Äpfel", "桃"):
+        write_image(tmp_path / "data" / label / "ü 1.png", (9, 9, 9))
+    for source in (find_source(tmp_path / "data"), find_source(zipped(tmp_path / "data", tmp_path / "z.zip"))):
+        assert source.class_names == ("Äpfel", "桃")
+        files = source.splits["train"]
+        assert files.reader.read(files.names[0])[1:4] == b"PNG"

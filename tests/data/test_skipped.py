@@ -1,0 +1,174 @@
+"""Files that are no images are left out and recorded; too many of them stop the work."""
+
+import io
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import write_image
+from PIL import Image
+
+from kerastricks import data
+from kerastricks.data.pixels import why_undecodable
+from kerastricks.errors import DataError
+
+pytestmark = pytest.mark.tensorflow_only
+
+
+def encoded(image_format, size=(24, 20), mode="RGB"):
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype("uint8")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(buffer, image_format)
+    return buffer.getvalue()
+
+
+def truncated(image_format, size=(200, 150)):
+    whole = encoded(image_format, size)
+    return whole[: len(whole) * 3 // 4]
+
+
+BAD = {
+    "text.jpg": (b"<html>404 not found</html>", "not an image"),
+    "empty.jpg": (b"", "empty file"),
+    "cut.jpg": (truncated("JPEG"), "truncated or damaged"),
+    "cut.png": (truncated("PNG"), "truncated or damaged"),
+    "cut.gif": (truncated("GIF"), "truncated or damaged"),
+    "cut.bmp": (truncated("BMP"), "truncated or damaged"),
+    "cut.webp": (truncated("WEBP"), "damaged"),
+    "scan.tif": (encoded("TIFF"), "TIFF is not supported: convert it to JPEG or PNG"),
+    "palette.bmp": (encoded("BMP", mode="P"), "BMP with a palette is not supported"),
+    "head.png": (encoded("PNG")[:20], "damaged header"),
+}
+
+
+@pytest.fixture(params=[1 << 30, 0], ids=["in memory", "streamed"], scope="module")
+def with_every_kind(request, tmp_path_factory):
+    """Two classes of twelve, and every kind of bad file in one of them."""
+    root = tmp_path_factory.mktemp("bad")
+    for index in range(12):
+        write_image(root / "green" / f"{index}.png", (60, 180, 70), seed=index)
+        write_image(root / "red" / f"{index}.png", (200, 50, 60), seed=index)
+    for name, (contents, _) in BAD.items():
+        (root / "green" / name).write_bytes(contents)
+    return data.load(root, memory_bytes=request.param, max_skipped=0.5)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_file_that_cannot_be_used_is_recorded(with_every_kind, name):
+    (record,) = [record for record in with_every_kind.skipped if record["file"] == f"green/{name}"]
+    assert (record["split"], record["class"]) == ("train", "green")
+    assert BAD[name][1] in record["reason"]
+    assert "\n" not in record["reason"]
+
+
+def test_only_those_files_are_left_out(with_every_kind):
+    assert len(with_every_kind.skipped) == len(BAD)
+    assert np.sum(list(with_every_kind.class_counts().values())) == 24
+
+
+@pytest.mark.parametrize("name", ["cut.jpg", "cut.png", "cut.gif", "cut.bmp"])
+def test_the_reason_is_what_the_decoder_says(name):
+    reason = why_undecodable(BAD[name][0])
+    assert "Graph execution error" not in reason
+    assert "\n" not in reason
+
+
+def test_a_decompression_bomb_is_recorded(image_folder):
+    write_image(image_folder / "red" / "large.png", (1, 2, 3), size=(40, 30))
+    (record,) = data.load(image_folder, max_pixels=1199).skipped
+    assert record["reason"] == "decompression bomb: 40 x 30 is more than 1199 pixels"
+    assert not data.load(image_folder, max_pixels=1200).skipped
+
+
+def test_max_pixels_may_be_above_pillows_own_limit(image_folder, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow refuses twice that; the images have 480
+    assert not data.load(image_folder, max_pixels=480).skipped
+
+
+def test_a_damaged_member_of_a_zip_is_recorded(image_folder, tmp_path):
+    path = tmp_path / "z.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(image_folder.rglob("*.jpg")):
+            archive.write(file, file.relative_to(image_folder).as_posix())
+        offset = archive.getinfo("green/03.jpg").header_offset
+    raw = bytearray(path.read_bytes())
+    raw[offset + 300] ^= 0xFF
+    path.write_bytes(raw)
+    (record,) = data.load(path).skipped
+    assert record["file"] == "green/03.jpg"
+    assert "CRC" in record["reason"]
+
+
+def test_a_file_that_may_not_be_read_is_recorded(image_folder, monkeypatch):
+    from kerastricks.data.folder import FolderReader
+
+    read = FolderReader.read
+
+    def refuse(self, name):
+        if name == "red/05.jpg":
+            raise PermissionError(13, "Permission denied", name)
+        return read(self, name)
+
+    monkeypatch.setattr(FolderReader, "read", refuse)
+    (record,) = data.load(image_folder).skipped
+    assert record["file"] == "red/05.jpg"
+    assert "Permission denied" in record["reason"]
+
+
+def test_records_name_their_split(split_folder):
+    (split_folder / "test" / "red" / "x.png").write_bytes(b"text")
+    (split_folder / "train" / "blue" / "x.png").write_bytes(b"text")
+    records = data.load(split_folder).skipped
+    assert {(record["split"], record["file"]) for record in records} == {
+        ("test", "test/red/x.png"),
+        ("train", "train/blue/x.png"),
+    }
+
+
+def test_more_than_max_skipped_stops_and_names_the_first(image_folder):
+    for index in range(4):
+        (image_folder / "blue" / f"x{index}.jpg").write_bytes(b"text")  # 4 of 40
+    with pytest.raises(DataError, match=r"4 of 40 files .* more than 9%.*blue/x0\.jpg \(not an image\)") as error:
+        data.load(image_folder, max_skipped=0.09)
+    assert "max_skipped" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_default_stops_above_five_percent(image_folder):
+    for index in range(2):
+        (image_folder / "blue" / f"x{index}.jpg").write_bytes(b"text")  # 2 of 38
+    with pytest.raises(DataError, match="2 of 38 files cannot be used, more than 5%"):
+        data.load(image_folder)
+
+
+def test_exactly_max_skipped_passes(image_folder):
+    for index in range(4):
+        (image_folder / "blue" / f"x{index}.jpg").write_bytes(b"text")
+    assert len(data.load(image_folder, max_skipped=0.1).skipped) == 4
+
+
+def test_a_class_without_a_usable_image_is_named(image_folder):
+    for file in (image_folder / "green").iterdir():
+        file.write_bytes(b"text")
+    with pytest.raises(DataError, match=r"class 'green' has no usable image in train: add some or delete it"):
+        data.load(image_folder, max_skipped=1.0)
+
+
+def test_a_split_without_a_usable_image_is_named(split_folder):
+    for file in (split_folder / "test").rglob("*.png"):
+        file.write_bytes(b"text")
+    with pytest.raises(DataError, match=r"test has no usable image: add some or delete the folder"):
+        data.load(split_folder, max_skipped=1.0)
+
+
+def test_what_is_left_out_does_not_disturb_the_others(image_folder, tmp_path):
+    clean = tmp_path / "copy" / "colours"
+    shutil.copytree(image_folder, clean)
+    (image_folder / "green" / "05a.jpg").write_bytes(truncated("PNG", (24, 20)))
+    first, second = data.load(image_folder), data.load(clean)
+    for split in ("validation", "test"):
+        for (images, labels), (others, other_labels) in zip(getattr(first, split), getattr(second, split), strict=True):
+            np.testing.assert_array_equal(images, others)
+            np.testing.assert_array_equal(labels, other_labels)
+    assert first.fingerprint != second.fingerprint

@@ -1,0 +1,114 @@
+"""What importing costs, and that the order of imports is free. Each in a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import kerastricks
+
+pytestmark = pytest.mark.tensorflow_only
+
+
+def python(code, **environment):
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import kerastricks",
+        "import kerastricks.cli; kerastricks.cli.run(['--help'])",
+        "import kerastricks.cli; kerastricks.cli.run(['train', '--help'])",
+        "import kerastricks.cli; kerastricks.cli.run(['models'])",
+        "import kerastricks.cli; kerastricks.cli.run(['recipe', 'list'])",
+        "import kerastricks.cli; kerastricks.cli.run(['train', 'digits', '--augment', 'flipp'])",
+        "import kerastricks.cli; kerastricks.cli.run(['train', 'digits', '--set', 'optimizer=sdg'])",
+    ],
+)
+def test_no_framework_is_loaded(code):
+    heavy = "[m for m in ('tensorflow', 'keras', 'numpy', 'sklearn', 'matplotlib', 'PIL') if m in sys.modules]"
+    assert python(f"{code}\nimport sys\nprint({heavy})").endswith("[]")
+
+
+def test_public_names_are_sorted_and_all_load():
+    assert kerastricks.__all__ == sorted(kerastricks.__all__)
+    assert set(dir(kerastricks)) == set(kerastricks.__all__)
+    for package in (kerastricks.data, kerastricks.layers, kerastricks.models, kerastricks.training, kerastricks.runs):
+        assert package.__all__ == sorted(
+            package.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)
+        )
+        for name in package.__all__:
+            assert getattr(package, name) is not None
+
+
+def test_a_public_function_is_not_hidden_by_its_module():
+    code = "import kerastricks.training.fit, kerastricks.data.load, kerastricks as k; print(callable(k.training.fit), "
+    assert python(code + "callable(k.data.load))") == "True True"
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'trainng'"):
+        kerastricks.trainng  # noqa: B018
+
+
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory):
+    import keras
+    import numpy as np
+
+    folder = tmp_path_factory.mktemp("saved")
+    # PadShortcut and PatchWhitening are custom objects.
+    model = kerastricks.models.create("resnet_20(width=4)", (8, 8, 3), 3)
+    whitened = kerastricks.models.create("plain_cnn(widths=(4,))", (8, 8, 3), 3)
+    images = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)).astype("float32")
+    np.savez(folder / "expected.npz", images=images, resnet=model(images), plain=whitened(images))
+    keras.saving.save_model(model, folder / "resnet.keras")
+    keras.saving.save_model(whitened, folder / "plain.keras")
+    return folder
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize("imports", ["import kerastricks, keras", "import keras, kerastricks"])
+def test_load_model_finds_custom_objects_in_either_order(backend, imports, saved_model):
+    pytest.importorskip(backend)
+    code = f"""
+{imports}
+import numpy as np
+file = np.load({str(saved_model / "expected.npz")!r})
+for name in ("resnet", "plain"):
+    model = keras.models.load_model({str(saved_model)!r} + "/" + name + ".keras")
+    print(np.abs(np.asarray(model.predict(file["images"], verbose=0)) - file[name]).max() < 1e-4)
+"""
+    assert python(code, KERAS_BACKEND=backend).split() == ["True", "True"]
+
+
+def test_looking_for_keras_without_importing_it_keeps_the_hook():
+    code = """
+import kerastricks, importlib.util
+assert importlib.util.find_spec("keras") is not None
+import keras
+print("kerastricks>FancyPCA" in keras.saving.get_custom_objects())
+"""
+    assert python(code) == "True"
+
+
+def test_an_import_of_keras_that_failed_may_be_tried_again():
+    code = """
+import kerastricks, os, sys
+os.environ["KERAS_BACKEND"] = "nonsense"
+try:
+    import keras
+except ValueError:
+    pass
+for name in [n for n in sys.modules if n.split(".")[0] == "keras"]:
+    del sys.modules[name]
+os.environ["KERAS_BACKEND"] = "tensorflow"
+import keras
+print("kerastricks>FancyPCA" in keras.saving.get_custom_objects())
+"""
+    assert python(code) == "True"

@@ -1,0 +1,131 @@
+"""Specs: literals only, and errors that say where."""
+
+import pytest
+
+from kerastricks.errors import SpecError
+from kerastricks.spec import Spec, parse, parse_sequence
+
+pytestmark = pytest.mark.tensorflow_only
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("flip", Spec("flip")),
+        ("flip()", Spec("flip")),
+        ("pad_crop(4)", Spec("pad_crop", (4,))),
+        ("  pad_crop( 4 )  ", Spec("pad_crop", (4,))),
+        ("f(-0.5, 'x', None, True)", Spec("f", (-0.5, "x", None, True))),
+        ("f([1, 2], (3, 4), {'a': 1})", Spec("f", ([1, 2], (3, 4), {"a": 1}))),
+        ("f(1, k='v')", Spec("f", (1,), {"k": "v"})),
+        ("f(k='a | b')", Spec("f", (), {"k": "a | b"})),
+    ],
+)
+def test_one_spec_is_parsed(text, expected):
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n"])
+def test_nothing_is_the_empty_sequence(text):
+    assert parse_sequence(text) == []
+
+
+def test_a_sequence_keeps_its_order():
+    assert parse_sequence("flip | pad_crop(4) | fancy_pca(0.1, scale='stddev') | flip(0.2)") == [
+        Spec("flip"),
+        Spec("pad_crop", (4,)),
+        Spec("fancy_pca", (0.1,), {"scale": "stddev"}),
+        Spec("flip", (0.2,)),
+    ]
+
+
+@pytest.mark.parametrize("text", ["flip", "pad_crop(4)", "f(1, 'x', k=0.5, m=None)", "f([1, (2, 3)])"])
+def test_a_spec_written_out_parses_to_itself(text):
+    assert str(parse(text)) == text
+    assert parse(str(parse(text))) == parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f(x)",
+        "f(1 + 2)",
+        "f(__import__('os'))",
+        "f(g(1))",
+        "f(lambda: 1)",
+        "f(*[1])",
+        "f(**{'a': 1})",
+        "f(k=[x])",
+        "f(f'{1}')",
+        "f({[]: 1})",
+    ],
+)
+def test_arguments_that_are_no_literals_are_refused(text):
+    with pytest.raises(SpecError, match=r"arguments of f must be literals") as error:
+        parse_sequence(f"flip | {text}")
+    assert repr(f"flip | {text}") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_is_evaluated(tmp_path):
+    target = tmp_path / "made"
+    with pytest.raises(SpecError):
+        parse(f"f(open({str(target)!r}, 'w'))")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("text", ["flip |", "| flip", "flip pad_crop", "f(", "f(1))", "a b\nc", "f\0"])
+def test_what_does_not_parse_names_the_text(text):
+    with pytest.raises(SpecError, match="does not parse at column") as error:
+        parse_sequence(text)
+    assert repr(text) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_argument_given_twice_is_refused():
+    with pytest.raises(SpecError, match=r"\bk\b") as error:
+        parse("f(k=1, k=2)")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "column"), [("flip | 4", 8), ("a.b(1)", 1), ("flip + f", 1), ("'x'", 1), ("a | [b]", 5)]
+)
+def test_what_is_no_call_names_its_column(text, column):
+    with pytest.raises(SpecError, match=rf"expected name or name\(\.\.\.\) at column {column}$"):
+        parse_sequence(text)
+
+
+@pytest.mark.parametrize(("text", "count"), [("a | b", 2), ("", 0)])
+def test_parse_wants_exactly_one(text, count):
+    with pytest.raises(SpecError, match=rf"expected one name\(\.\.\.\), received {count}"):
+        parse(text)
+
+
+def target(a, b=2, *, c=3):
+    return a, b, c
+
+
+@pytest.mark.parametrize(("text", "result"), [("f(1)", (1, 2, 3)), ("f(1, 5)", (1, 5, 3)), ("f(a=1, c=7)", (1, 2, 7))])
+def test_call_passes_the_arguments(text, result):
+    assert parse(text).call(target) == result
+
+
+def test_the_spec_wins_over_further_arguments():
+    assert parse("f(1, b=5)").call(target, b=8, c=9) == (1, 5, 9)
+
+
+@pytest.mark.parametrize("text", ["f()", "f(1, 2, 3)", "f(1, d=4)", "f(1, a=1)"])
+def test_wrong_arguments_name_the_call_and_those_there_are(text):
+    with pytest.raises(SpecError, match=r"arguments of f: a, b, c") as error:
+        parse(text).call(target)
+    assert str(parse(text)) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_type_error_of_the_function_itself_is_not_taken_for_wrong_arguments():
+    def broken(a):
+        return a + "x"
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        parse("f(1)").call(broken)

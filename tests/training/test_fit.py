@@ -1,0 +1,185 @@
+"""fit: trains in place, is repeatable to the bit, and goes on where it was interrupted."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import kerastricks
+from kerastricks.errors import CheckpointError, ConfigError, Interrupted, TrainingDivergedError
+from kerastricks.models import create
+from kerastricks.training import Config, checkpoint, fit, resumable
+
+CONFIG = Config(epochs=3, learning_rate=0.05, precision="float32", jit=False, early_stopping_epochs=10)
+STEPS = 6  # per epoch
+
+
+def load(augment="flip | pad_crop(1) | fancy_pca(0.1)"):
+    generator = np.random.default_rng(0)
+    labels = np.arange(96) % 3
+    images = np.clip(generator.normal(110, 40, (96, 8, 8, 3)) + 30 * labels[:, None, None, None], 0, 255)
+    return kerastricks.data.load((images.astype("uint8"), labels), augment=augment, batch_size=12, seed=1)
+
+
+def new_model():
+    keras.utils.set_random_seed(7)
+    return create("plain_cnn(widths=(4,), dropout=0.3)", (8, 8, 3), 3)
+
+
+def weights(model):
+    return [keras.ops.convert_to_numpy(weight) for weight in model.weights]
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(weights(a), weights(b), strict=True))
+
+
+class Counter(keras.callbacks.Callback):
+    """A number that a resumed run must know."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+        self.batches = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += 1
+        self.batches.append(batch)
+
+
+def crash_after(batches, counter):
+    def crash(batch, logs=None):
+        if counter.seen == batches:
+            raise RuntimeError("crash")
+
+    return keras.callbacks.LambdaCallback(on_train_batch_begin=crash)
+
+
+def test_training_lowers_the_loss_and_leaves_a_float32_model():
+    model = new_model()
+    history = fit(model, load(), Config(epochs=6, learning_rate=0.1, precision="mixed_bfloat16", jit=False))
+    assert history.history["loss"][-1] < history.history["loss"][0]
+    assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+
+
+def test_same_seed_gives_the_same_weights_to_the_bit():
+    first, second = new_model(), new_model()
+    fit(first, load(), CONFIG)
+    fit(second, load(), CONFIG)
+    assert same(first, second)
+
+
+@pytest.mark.parametrize("crash", [3, STEPS, STEPS + 4])
+def test_a_resumed_training_ends_in_the_same_weights_and_records(crash, tmp_path, monkeypatch):
+    monkeypatch.setattr(resumable, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(resumable, "_SHARE_OF_TIME", 0)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    undisturbed, counter = new_model(), Counter()
+    fit(undisturbed, load(), CONFIG, run_folder=whole, callbacks=[counter, crash_after(None, counter)])
+
+    first = Counter()
+    with pytest.raises(RuntimeError, match="crash"):
+        fit(new_model(), load(), CONFIG, run_folder=broken, callbacks=[first, crash_after(crash, first)])
+    assert 0 < checkpoint.read_position(broken / checkpoint.FILE_NAME).step <= crash
+    resumed, resumed_counter = new_model(), Counter()
+    fit(resumed, load(), CONFIG, run_folder=broken, callbacks=[resumed_counter, crash_after(None, counter)])
+
+    assert same(undisturbed, resumed)
+    assert resumed_counter.seen == counter.seen == 3 * STEPS  # the callback's own state came back
+    assert counter.batches == resumed_counter.batches == [*range(STEPS)] * 3
+    np.testing.assert_array_equal(*(np.fromfile(f / "batch_loss.f32", "<f4") for f in (whole, broken)))
+    for a, b in zip(_lines(whole), _lines(broken), strict=True):
+        for name in ("epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
+            assert a[name] == b[name], name
+
+
+def _lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_batch_losses_average_to_the_logged_loss(tmp_path):
+    fit(new_model(), load(), CONFIG, run_folder=tmp_path)
+    losses = np.fromfile(tmp_path / "batch_loss.f32", "<f4").reshape(3, STEPS)
+    np.testing.assert_allclose(losses.mean(axis=1), [line["loss"] for line in _lines(tmp_path)], rtol=1e-5)
+
+
+def test_a_finished_training_is_not_repeated(tmp_path):
+    model = new_model()
+    fit(model, load(), CONFIG, run_folder=tmp_path)
+    again = new_model()
+    fit(again, load(), CONFIG, run_folder=tmp_path)
+    assert same(model, again)
+
+
+def test_stop_request_saves_and_raises(tmp_path):
+    class Request(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2:
+                import os
+                import signal
+
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        fit(new_model(), load(), CONFIG, run_folder=tmp_path, callbacks=[Request()])
+    assert checkpoint.read_position(tmp_path / checkpoint.FILE_NAME).step == 3
+
+
+def test_a_full_disk_is_reported_and_the_last_checkpoint_stays(tmp_path, monkeypatch):
+    model, data = new_model(), load()
+    fit(model, data, CONFIG, run_folder=tmp_path)
+    path = tmp_path / checkpoint.FILE_NAME
+    good = path.read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(CheckpointError, match=r"the disk is full; the last good checkpoint is still there"):
+        checkpoint.write_whole(path, {"a": np.zeros(3)})
+    assert path.read_bytes() == good
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    fit(new_model(), load(), CONFIG, run_folder=tmp_path)
+    other = create("plain_cnn(widths=(5,))", (8, 8, 3), 3)
+    with pytest.raises(CheckpointError, match=r"checkpoint.npz"):
+        fit(other, load(), CONFIG, run_folder=tmp_path)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training():
+    with pytest.raises(TrainingDivergedError, match="lower learning_rate"):
+        fit(new_model(), load(), Config(epochs=1, learning_rate=1e30, clip_norm=None, precision="float32", jit=False))
+
+
+def test_early_stopping_takes_the_best_weights():
+    data = load("")
+    model = new_model()
+    config = Config(epochs=12, learning_rate=0.3, early_stopping_epochs=1, precision="float32", jit=False)
+    history = fit(model, data, config).history["val_loss"]
+    assert len(history) < 12
+    loss = kerastricks.losses.LabelSmoothingCrossentropy(config.label_smoothing, from_logits=False)
+    found = [float(loss(y.numpy(), model.predict_on_batch(x.numpy()))) * len(y) for x, y in data.validation]
+    assert sum(found) / len(data.labels("validation")) == pytest.approx(min(history), rel=1e-3)
+
+
+def test_a_model_that_does_not_fit_the_images_is_refused():
+    with pytest.raises(ConfigError, match=r"model takes images of shape \(9, 9, 3\)"):
+        fit(create("plain_cnn(widths=(4,))", (9, 9, 3), 3), load(), CONFIG)
+    with pytest.raises(ConfigError, match="model has 4 classes, the data has 3"):
+        fit(create("plain_cnn(widths=(4,))", (8, 8, 3), 4), load(), CONFIG)
+
+
+def test_somebody_elses_model_is_trained_too():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    before = weights(model)
+    fit(model, load(), CONFIG)
+    assert not np.array_equal(before[0], weights(model)[0])
