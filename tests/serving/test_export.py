@@ -1,0 +1,142 @@
+"""The SavedModel: two signatures, the same pixels as training, no augmentation inside."""
+
+import io
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+import kerastricks
+from kerastricks.errors import ExportError, RunFolderError
+from kerastricks.serving import ServedModel, export_saved_model, verify_export
+
+NAMES = ["cat", "dog", "owl"]
+SHAPE = (16, 12, 3)
+
+
+def picture(seed=0, size=(40, 30)):
+    """Smooth, so that JPEG changes little."""
+    small = np.random.default_rng(seed).integers(0, 256, (4, 5, 3)).astype("uint8")
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image, kind="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def turned(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(picture(), "JPEG", quality=95, exif=exif)
+
+
+FILES = {
+    "jpeg": encoded(picture(), "JPEG", quality=95),
+    "png": encoded(picture()),
+    "grey": encoded(picture().convert("L"), "JPEG", quality=95),
+    "cmyk": encoded(picture().convert("CMYK"), "JPEG", quality=95),
+    "rgba": encoded(picture().convert("RGBA")),
+    **{f"exif {number}": turned(number) for number in (3, 6, 8)},
+}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    keras.utils.set_random_seed(0)
+    model = kerastricks.models.create("resnet_20(width=4)", SHAPE, 3, mean=[120.0] * 3, std=[60.0] * 3)
+    model.save(folder / "model.keras")
+    return model, folder, export_saved_model(folder / "model.keras", NAMES, folder)
+
+
+def test_both_signatures_give_probabilities_label_and_classes(exported):
+    model, _, path = exported
+    signatures = tf.saved_model.load(str(path)).signatures
+    images = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype("uint8")
+    expected = model.predict_on_batch(images)
+    as_bytes = tf.constant([encoded(Image.fromarray(image)) for image in images])
+    for found in (
+        signatures["serving_default"](bytes=as_bytes),
+        signatures["tensor"](images=tf.constant(images, tf.float32)),
+    ):
+        assert set(found) == {"probabilities", "label", "classes"}
+        np.testing.assert_allclose(found["probabilities"], expected, atol=1e-4)
+        assert [label.decode() for label in found["label"].numpy()] == [NAMES[i] for i in expected.argmax(axis=1)]
+        assert found["classes"].numpy().tolist() == [[name.encode() for name in NAMES]] * 3
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_bytes_are_seen_as_training_sees_them(kind, exported, tmp_path):
+    model, _, path = exported
+    for name in ("cat", "dog"):
+        for index in range(3):
+            target = tmp_path / "images" / name / f"{index}.img"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(FILES[kind])
+    # Without sizes of their own the images of `load` go through the same centre box.
+    readable = kerastricks.data.load(tmp_path / "images", validation=0.3, test=0.3, image_size=12)
+    square = np.concatenate([images.numpy() for images, _ in readable.test])[0]
+    own = kerastricks.data.fit_image(kerastricks.data.decode_image(FILES[kind]), *SHAPE[:2], 3).numpy()
+    again = kerastricks.data.fit_image(kerastricks.data.decode_image(FILES[kind]), 12, 12, 3).numpy()
+    if readable.image_shape[-1] == 3:
+        np.testing.assert_array_equal(square, again)
+    found = tf.saved_model.load(str(path)).signatures["serving_default"](bytes=tf.constant([FILES[kind]]))
+    np.testing.assert_allclose(found["probabilities"], model.predict_on_batch(own[None]), atol=1e-4)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_rotated_photographs_are_served_upright(orientation, exported):
+    _, _, path = exported
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(turned(orientation))))
+    found = signature(bytes=tf.constant([turned(orientation), encoded(upright)]))["probabilities"].numpy()
+    # Two JPEG decoders differ by a few levels.
+    np.testing.assert_allclose(found[0], found[1], atol=0.02)
+
+
+def test_exports_are_numbered_and_nothing_is_overwritten(exported):
+    _, folder, first = exported
+    second = export_saved_model(folder / "model.keras", NAMES, folder)
+    assert int(second.name) == int(first.name) + 1
+    assert not list(folder.glob(".tmp-*"))
+
+
+def test_the_export_holds_no_random_op(exported):
+    _, _, path = exported
+    for signature in tf.saved_model.load(str(path)).signatures.values():
+        kinds = {node.op for node in signature.graph.as_graph_def().node}
+        assert not any("Random" in kind for kind in kinds)
+
+
+def test_verification_compares_in_a_fresh_process(exported):
+    model, folder, path = exported
+    images = np.random.default_rng(1).integers(0, 256, (2, *SHAPE)).astype("uint8")
+    probabilities = model.predict_on_batch(images)
+    verify_export(folder / "model.keras", path, images, probabilities)
+    with pytest.raises(ExportError, match=r"differs from the trained model.*signature tensor"):
+        verify_export(folder / "model.keras", path, images, probabilities[:, ::-1])
+    assert not list(folder.glob(".tmp-*"))
+
+
+def test_served_model_names_what_it_cannot_use(exported, tmp_path):
+    _, folder, path = exported
+    good, text, cut = tmp_path / "good.jpg", tmp_path / "text.jpg", tmp_path / "cut.jpg"
+    good.write_bytes(FILES["jpeg"])
+    text.write_text("no image")
+    cut.write_bytes(FILES["jpeg"][:-60])
+    found = {p.file.name: p for p in ServedModel(folder).predict([good, text, cut, tmp_path / "missing.jpg"])}
+    assert found["good.jpg"].label in NAMES
+    assert found["good.jpg"].probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert found["text.jpg"].error == "not an image"
+    assert found["cut.jpg"].error == "truncated or damaged"
+    assert "No such file" in found["missing.jpg"].error
+    assert ServedModel(path).class_names == tuple(NAMES)
+
+
+def test_a_folder_without_a_savedmodel_is_refused(tmp_path):
+    with pytest.raises(RunFolderError, match="no SavedModel inside"):
+        ServedModel(tmp_path)
