@@ -90,6 +90,9 @@ def run(arguments: list[str] | None = None) -> int:
         # `kerastricks ... | head`: the reader has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a folder without write permission
+        click.echo(f"error: {_one_line(error)}", err=True)
+        return 1
 
 
 def _one_line(message: object) -> str:

@@ -45,7 +45,7 @@ def draw_curves(metrics: Path, batch_loss: Path, target: Path, title: str) -> No
     rate.plot(epochs, [line["learning_rate"] for line in lines], color="0.6", ls=":", label="learning rate")
     rate.set_ylabel("learning rate", color="0.5")
     rate.set_ylim(bottom=0)
-    right.legend(frameon=False, loc="center right")
+    right.legend(frameon=False, loc="best")
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines["top"].set_visible(False)

@@ -42,7 +42,7 @@ def fit(
         data: from `kerastricks.data.load`.
         config: `data`, `model`, `augment` and the sizes of the splits are not read here: `data` has them.
         callbacks: any of Keras's. Their plain attributes are part of a checkpoint. Their `model` is the training
-            model; its `classifier` shares all weights with yours.
+            model; its `classifier` shares all weights with yours, and its `save` writes yours.
         run_folder: where metrics.jsonl, batch_loss.f32 and the checkpoint are written. If a checkpoint is there,
             training goes on from it and ends in the same weights as if it had not been interrupted.
 
@@ -68,7 +68,7 @@ def fit(
     _check_fits(model, data)
     assert config.epochs is not None
     classifier, from_logits = split_head(model)
-    training_model = TrainingModel(classifier, data.device_stage)
+    training_model = TrainingModel(classifier, data.device_stage, model)
     steps = data.steps_per_epoch
     training_model.compile(
         optimizer=build_optimizer(config, config.epochs * steps, classifier),
@@ -124,7 +124,6 @@ def _train(
     if path is not None and path.exists():
         checkpoint.restore(path, model, stateful)
     if position.finished:
-        handlers.history = model.history
         return
     epoch, done = divmod(position.step, steps)
     stopped = position.stopped

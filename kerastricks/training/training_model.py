@@ -17,11 +17,19 @@ class TrainingModel(keras.Model):
     Args:
         classifier: from pixels to logits (or probabilities).
         device_stage: layers for training images, or None.
+        saved_model: what `save` and `save_weights` write, so that `ModelCheckpoint` writes the model one uses and
+            not this one; `classifier` by default.
     """
 
-    def __init__(self, classifier: keras.Model, device_stage: keras.Sequential | None = None) -> None:
+    def __init__(
+        self,
+        classifier: keras.Model,
+        device_stage: keras.Sequential | None = None,
+        saved_model: keras.Model | None = None,
+    ) -> None:
         super().__init__(name="training_model")
         self.classifier = classifier
+        self._saved = [saved_model or classifier]  # in a list, so that Keras does not count its layers twice
         self.device_stage = device_stage
         self.batch_loss = self.add_weight(name="batch_loss", shape=(), initializer="zeros", trainable=False)
 
@@ -34,6 +42,22 @@ class TrainingModel(keras.Model):
         if training and self.device_stage is not None:
             images = self.device_stage(images, training=True)
         return self.classifier(images, training=training)
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the float32 model from pixels to probabilities."""
+        layers = [layer for layer in self._flatten_layers() if layer.dtype_policy.name.startswith("mixed_")]
+        policies = [layer.dtype_policy for layer in layers]
+        for layer in layers:
+            layer.dtype_policy = "float32"
+        try:
+            self._saved[0].save(filepath, *args, **kwargs)
+        finally:
+            for layer, policy in zip(layers, policies, strict=True):
+                layer.dtype_policy = policy
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the weights of that model."""
+        self._saved[0].save_weights(filepath, *args, **kwargs)
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         loss = super().compute_loss(*args, **kwargs)

@@ -176,6 +176,16 @@ def test_a_model_that_does_not_fit_the_images_is_refused():
         fit(create("plain_cnn(widths=(4,))", (8, 8, 3), 4), load(), CONFIG)
 
 
+def test_model_checkpoint_writes_the_model_one_uses(tmp_path):
+    model = new_model()
+    saver = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras")
+    fit(model, load(), Config(epochs=2, precision="mixed_bfloat16", jit=False), callbacks=[saver])
+    loaded = keras.models.load_model(tmp_path / "best.keras")
+    assert {layer.dtype_policy.name for layer in loaded.layers} == {"float32"}
+    images = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(loaded.predict_on_batch(images), model.predict_on_batch(images), atol=1e-5)
+
+
 def test_somebody_elses_model_is_trained_too():
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
