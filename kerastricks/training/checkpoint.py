@@ -16,7 +16,6 @@ import keras
 import numpy as np
 
 from kerastricks.errors import CheckpointError
-from kerastricks.training import random_state
 
 FILE_NAME = "checkpoint.npz"
 _GROUPS = ("model", "optimizer", "metrics")
@@ -48,8 +47,6 @@ def save(path: Path, model: keras.Model, callbacks: Iterable[keras.callbacks.Cal
         for index, variable in enumerate(variables):
             arrays[f"{group}/{index:04d}"] = keras.ops.convert_to_numpy(variable.value)
     states = [_callback_state(callback, f"callback/{i}", arrays) for i, callback in enumerate(callbacks)]
-    for name, state in random_state.get().items():
-        arrays[f"random/{name}"] = state
     record = {"position": asdict(position), "callbacks": states}
     arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
     write_whole(path, arrays)
@@ -81,7 +78,7 @@ def read_position(path: Path) -> Position:
 
 
 def restore(path: Path, model: keras.Model, callbacks: Iterable[keras.callbacks.Callback]) -> None:
-    """Puts everything but the metrics back into a model that is built and compiled alike.
+    """Puts all but the running metrics back into a model that is built and compiled alike.
 
     Raises:
         CheckpointError: for a file that does not belong to this model.
@@ -90,7 +87,6 @@ def restore(path: Path, model: keras.Model, callbacks: Iterable[keras.callbacks.
         record = json.loads(file["record"].tobytes())
         for group, variables in _variables(model).items():
             _assign(path, group, variables, file)
-        random_state.put({name[7:]: file[name] for name in file.files if name.startswith("random/")})
         for callback, state in zip(callbacks, record["callbacks"], strict=True):
             for name, value in state.items():
                 setattr(callback, name, _unpack(value, file))

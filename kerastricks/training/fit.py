@@ -13,10 +13,11 @@ from kerastricks.callbacks.progress_line import ProgressLine
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError
 from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
-from kerastricks.training import checkpoint, device, random_state
+from kerastricks.training import checkpoint, device
 from kerastricks.training.config import Config
 from kerastricks.training.fused_batch_norm import fused_batch_norm
 from kerastricks.training.optimizer import build_optimizer
+from kerastricks.training.random_state import SeedTorch
 from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, StopRequest, catch_signals
 from kerastricks.training.training_model import TrainingModel, precision, split_head
 
@@ -87,6 +88,8 @@ def fit(
     losses = BatchLossLog(run_folder / "batch_loss.f32" if run_folder else None, config.learning_rate)
     line = ProgressLine(data.batch_size, position.step)
     ordered: list[keras.callbacks.Callback] = [*stateful, losses, line]
+    if keras.backend.backend() == "torch":
+        ordered.append(SeedTorch(config.seed, position.step))
     if run_folder is not None:
         log = MetricsLog(run_folder / "metrics.jsonl", data.batch_size)
         losses.cut(position.step)
@@ -94,7 +97,6 @@ def fit(
         ordered.append(log)
 
     stops = catch_signals() if path is not None else nullcontext(StopRequest())
-    random_state.seed(config.seed)
     with precision(model, config.precision), fused_batch_norm(model), stops as request:
         training_model.build((None, *data.image_shape))
         if path is not None:

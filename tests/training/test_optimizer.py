@@ -50,7 +50,7 @@ def test_every_optimizer_is_made_with_clipping_and_schedule(name):
     ],
 )
 def test_schedules_have_their_values(spec, values):
-    schedule = build_schedule(Config(schedule=spec), 100)
+    schedule = build_schedule(Config(schedule=spec, learning_rate=0.1), 100)
     for step, expected in values.items():
         assert float(schedule(step)) == pytest.approx(expected, abs=1e-6), step
 
