@@ -67,9 +67,23 @@ def find(name: str | Path) -> Path:
     return _folder() / f"{name}.py"
 
 
+def text_of(name: str | Path) -> str:
+    """A recipe's text.
+
+    Raises:
+        UnknownNameError: for a name that is neither a recipe nor a file.
+        UsageError: for a file that is no UTF-8.
+    """
+    path = find(name)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: is not UTF-8 text") from None
+
+
 def summary(name: str | Path) -> str:
     """The first line of a recipe's docstring, without running the recipe."""
-    text = ast.get_docstring(ast.parse(find(name).read_text(encoding="utf-8"))) or ""
+    text = ast.get_docstring(ast.parse(text_of(name))) or ""
     return text.split("\n")[0]
 
 
@@ -81,9 +95,10 @@ def load(name: str | Path) -> Recipe:
         UsageError: for a file that fails or has no CONFIG.
     """
     path = find(name)
+    text_of(path)
     try:
         found = runpy.run_path(str(path))
-    except Exception as error:  # whatever a user's file does
+    except (Exception, SystemExit) as error:  # whatever a user's file does
         where = _line_of(error, path)
         raise UsageError(f"{path}{where}: {type(error).__name__}: {error}") from error
     config = found.get("CONFIG")
@@ -99,7 +114,7 @@ def copy(name: str, folder: Path) -> Path:
         UnknownNameError: for a name that is no recipe.
         UsageError: where the file exists already.
     """
-    target = folder / f"{name}.py"
+    target = folder / f"{Path(name).stem}.py"
     if target.exists():
         raise UsageError(f"{target} exists already: delete it or copy to another folder")
     source = find(name)
@@ -112,7 +127,7 @@ def _folder() -> Path:
     return next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[-1])
 
 
-def _line_of(error: Exception, path: Path) -> str:
+def _line_of(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError):
         return f":{error.lineno}"
     trace = error.__traceback__

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerastricks.errors import SpecError
+from kerastricks.errors import SpecError, UsageError
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,26 @@ class Spec:
         return f"{self.name}({', '.join(arguments)})" if arguments else self.name
 
     def call(self, function: Callable[..., Any], **more: Any) -> Any:
-        """Calls `function` with the arguments of the spec and `more`; wrong arguments raise SpecError."""
+        """Calls `function` with the arguments of the spec and `more`, which the spec may not set.
+
+        Raises:
+            SpecError: for arguments that `function` does not have, or whose values it refuses.
+        """
+        parameters = inspect.signature(function).parameters
+        known = [name for name in parameters if name not in more]
+        reserved = sorted(set(more) & set(self.kwargs))
         try:
-            inspect.signature(function).bind(*self.args, **{**more, **self.kwargs})
+            if reserved:
+                raise TypeError(f"{reserved[0]} cannot be set here")
+            inspect.signature(function).bind(*self.args, **more, **self.kwargs)
         except TypeError as error:
-            known = [name for name in inspect.signature(function).parameters if name not in more]
             raise SpecError(f"{self}: {error} (arguments of {self.name}: {', '.join(known) or 'none'})") from None
-        return function(*self.args, **{**more, **self.kwargs})
+        try:
+            return function(*self.args, **more, **self.kwargs)
+        except UsageError:
+            raise
+        except (ValueError, TypeError, AttributeError) as error:
+            raise SpecError(f"{self}: {' '.join(str(error).split())}") from error
 
 
 def parse(text: str) -> Spec:

@@ -1,5 +1,6 @@
 """The true loss of every batch, in a compact file."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,38 +30,44 @@ class BatchLossLog(keras.callbacks.Callback):
         super().__init__()
         self.path = path
         self.learning_rate = learning_rate
-        self._pending = np.zeros(0, "<f4")
+        self._pending: list[float] = []
         self._epoch = 0
         self._running_mean = 0.0
 
     def cut(self, steps: int) -> None:
         """Drops what was written after the first `steps` batches."""
-        self._pending = np.zeros(0, "<f4")
+        self._pending = []
         if self.path is not None and self.path.exists():
+            missing = steps - self.path.stat().st_size // 4
             with open(self.path, "r+b") as file:
-                file.truncate(4 * steps)
+                file.truncate(4 * min(steps, steps - missing))
+            self._pending = [float("nan")] * missing  # of a file that somebody shortened
+            self.flush()
 
     def flush(self) -> None:
         """Writes what is pending."""
-        if self.path is not None and len(self._pending):
+        if self.path is not None and self._pending:
             with open(self.path, "ab") as file:
-                file.write(self._pending.tobytes())
-        self._pending = np.zeros(0, "<f4")
+                file.write(np.array(self._pending, "<f4").tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+        self._pending = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         loss = self._loss(batch, logs or {})
-        self._pending = np.append(self._pending, np.float32(loss)).astype("<f4")
+        self._pending.append(loss)
         if len(self._pending) >= 256:
             self.flush()
         if not np.isfinite(loss):
             self.flush()
-            rate = f" (now {self.learning_rate:g})" if self.learning_rate else ""
-            raise TrainingDivergedError(
-                f"the loss is {loss} at epoch {self._epoch + 1}, batch {batch + 1}: lower learning_rate{rate}"
-            )
+            self._diverged(f"the loss is {loss} at epoch {self._epoch + 1}, batch {batch + 1}")
+
+    def _diverged(self, what: str) -> None:
+        rate = f" (now {self.learning_rate:g})" if self.learning_rate else ""
+        raise TrainingDivergedError(f"{what}: lower learning_rate{rate}")
 
     def _loss(self, batch: int, logs: dict[str, Any]) -> float:
         own = getattr(self.model, "batch_loss", None)
@@ -73,6 +80,9 @@ class BatchLossLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.flush()
+        validation = float((logs or {}).get("val_loss", 0.0))
+        if not np.isfinite(validation):
+            self._diverged(f"the validation loss is {validation} after epoch {epoch + 1}")
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.flush()

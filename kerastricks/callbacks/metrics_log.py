@@ -1,6 +1,7 @@
 """One line of JSON per epoch."""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ class MetricsLog(keras.callbacks.Callback):
         """Drops the lines after the first `epochs`."""
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            self.path.write_text("".join(lines[:epochs]), encoding="utf-8")
+            temporary = self.path.with_name(f".tmp-{self.path.name}")
+            temporary.write_text("".join(lines[:epochs]), encoding="utf-8")
+            os.replace(temporary, self.path)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._batches, self._seconds = 0, 0.0

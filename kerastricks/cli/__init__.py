@@ -72,6 +72,9 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Abort as error:  # click's word for every KeyboardInterrupt
         if isinstance(error.__cause__, Interrupted):
             return 128 + error.__cause__.signal_number
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            click.echo(f"error: {type(error.__cause__).__name__}", err=True)
+            return 1
         click.echo("interrupted", err=True)
         return 128 + signal.SIGINT
     except click.exceptions.NoArgsIsHelpError as error:

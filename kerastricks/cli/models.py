@@ -32,4 +32,4 @@ def models(filter: str, as_json: bool) -> None:
     for name, row in rows.items():
         table.add_row(name, f"{row.parameters:,}", str(row.input_size), row.summary, row.paper)
     screen.output.print(table)
-    screen.output.print("[dim]weights at 32x32x3 and ten classes[/dim]")
+    screen.output.print("weights at 32x32x3 and ten classes", style="dim")

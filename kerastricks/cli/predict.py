@@ -24,8 +24,8 @@ def predict(run: Path, images: tuple[Path, ...], csv_path: Path | None, as_json:
     files = list(_files(images))
     if not files:
         raise DataError(f"{images[0]}: no files inside")
-    if csv_path is not None and not csv_path.absolute().parent.is_dir():
-        raise DataError(f"{csv_path}: the folder does not exist: make it first")
+    if csv_path is not None and not os.access(csv_path.absolute().parent, os.W_OK):
+        raise DataError(f"{csv_path}: the folder does not exist or cannot be written to: choose another place")
     from kerastricks.cli.quiet import import_keras
 
     import_keras()

@@ -6,9 +6,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kerastricks.errors import UsageError
+
 
 @contextmanager
-def _stderr_kept_back() -> Iterator[None]:
+def stderr_kept_back() -> Iterator[None]:
     """Keeps what C++ writes to standard error, and shows it only if something fails."""
     sys.stderr.flush()
     kept = os.dup(2)
@@ -16,6 +18,8 @@ def _stderr_kept_back() -> Iterator[None]:
         os.dup2(file.fileno(), 2)
         try:
             yield
+        except UsageError:
+            raise  # it says all there is to say
         except BaseException:
             os.dup2(kept, 2)
             file.seek(0)
@@ -29,7 +33,7 @@ def _stderr_kept_back() -> Iterator[None]:
 def import_keras() -> None:
     """Imports Keras and TensorFlow and lets them look for devices."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _stderr_kept_back():
+    with stderr_kept_back():
         import keras  # noqa: F401
         import tensorflow as tf
 

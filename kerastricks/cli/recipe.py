@@ -36,7 +36,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name", shell_complete=_complete)
 def show(name: str) -> None:
     """Print a recipe."""
-    click.echo(recipes.find(name).read_text(encoding="utf-8"), nl=False)
+    click.echo(recipes.text_of(name), nl=False)
 
 
 @recipe.command()

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-errors = Console(stderr=True, highlight=False)
-output = Console(highlight=False)
+# No markup: names of classes and files may hold brackets.
+errors = Console(stderr=True, highlight=False, markup=False)
+output = Console(highlight=False, markup=False)
 
 
 def say(line: str) -> None:
     """A line about what is going on."""
-    errors.print(line, soft_wrap=True, markup=False)
+    errors.print(line, soft_wrap=True)
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kerastricks import recipes
+from kerastricks.cli.quiet import import_keras, stderr_kept_back
 from kerastricks.errors import Interrupted, UsageError
 
 
@@ -77,8 +79,6 @@ def train(
         if recipe is None:
             _check_source(str(config.data))
 
-    from kerastricks.cli.quiet import import_keras
-
     import_keras()
     from kerastricks.cli import screen
     from kerastricks.runs.folder import RunFolder
@@ -90,18 +90,22 @@ def train(
         changed = differences(run, flags)
         if changed:
             raise UsageError(f"{resume}: a run is resumed as it began; {'; '.join(changed)}: start a new run for that")
+        if "data" in flags:
+            record = run.read(run.config)
+            record["config"]["data"] = str(Path(str(flags["data"])).expanduser().resolve())
+            run.write(run.config, record)
         if run.summary.exists():
             screen.say(f"{resume}: finished already")
             _report(run, run.read(run.summary), as_json)
             return
     else:
         run = start(config, out, name, recipe)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         summary = train_run(run, screen.say, screen.bar)
     except KeyboardInterrupt as stop:
-        how = "" if isinstance(stop, Interrupted) else " from the last checkpoint"
-        screen.say(f"interrupted; go on{how} with: kerastricks train --resume {run.path}")
-        raise
+        screen.say(f"interrupted; go on with: kerastricks train --resume {run.path}")
+        raise stop if isinstance(stop, Interrupted) else Interrupted(signal.SIGINT) from None
     except UsageError:
         if resume is None and not run.checkpoint.exists():
             shutil.rmtree(run.path, ignore_errors=True)  # nothing was trained: a mistake leaves no folder behind
@@ -109,10 +113,16 @@ def train(
     _report(run, summary, as_json)
 
 
+def _terminate(number: int, frame: Any) -> None:
+    """SIGTERM outside the training steps, which have a handler of their own."""
+    raise Interrupted(number)
+
+
 def _find_recipe(source: str) -> recipes.Recipe | None:
     path = Path(source)
     if path.suffix == ".py" or (not path.exists() and source in recipes.names()):
-        return recipes.load(source)
+        with stderr_kept_back():  # a recipe may import Keras
+            return recipes.load(source)
     return None
 
 

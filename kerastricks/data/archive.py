@@ -37,7 +37,7 @@ def zip_source(path: Path) -> Source:
     """
     try:
         reader = ZipReader(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, UnicodeError) as error:
         raise DataError(f"{path}: cannot be read as a zip ({error}): download or make it again") from None
     members = reader.archive.infolist()
     if any(member.flag_bits & 1 for member in members):

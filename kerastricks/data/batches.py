@@ -5,6 +5,7 @@ step) alone. So the sequence is the same whatever the parallelism, and can be re
 replaying what came before.
 """
 
+import itertools
 import os
 from collections.abc import Callable
 
@@ -61,8 +62,12 @@ class Batches:
         return dataset.prefetch(2).with_options(_options())
 
     def training(self, augmentation: Augmentation) -> tf.data.Dataset:
-        """One epoch an iteration, in another order with other draws each time; the same from run to run."""
-        epochs = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True).take(1)
+        """One epoch an iteration: iteration e gives the batches of epoch e."""
+        counter = itertools.count()
+        # A generator is started anew by each iteration; Dataset.random would depend on TensorFlow's global seed.
+        epochs = tf.data.Dataset.from_generator(
+            lambda: iter([next(counter)]), output_signature=tf.TensorSpec([], tf.int64)
+        )
         steps = epochs.flat_map(
             lambda epoch: tf.data.Dataset.range(self.steps_per_epoch).map(lambda step: (epoch, step))
         )
@@ -122,7 +127,7 @@ class Batches:
         if not isinstance(files.reader, FolderReader):
             return read_contents(files)
         # Files of a folder are read without Python.
-        paths = tf.constant([str(files.reader.path / name) for name in files.names])
+        paths = tf.constant([os.fsencode(files.reader.path / name) for name in files.names])
         return lambda indices: tf.map_fn(
             tf.io.read_file, tf.gather(paths, indices), fn_output_signature=tf.string, parallel_iterations=16
         )

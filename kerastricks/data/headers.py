@@ -1,6 +1,7 @@
 """First look at files: is it an image, how large, in colour? Only headers are decoded."""
 
 import io
+import lzma
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -52,7 +53,15 @@ def read_headers(files: Files, max_pixels: int, description: str, progress: Prog
                 contents = files.reader.read(name)
                 checksums[index] = zlib.crc32(contents)
                 height, width, is_grey = read_header(contents, max_pixels)
-            except (OSError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            except (
+                OSError,
+                ValueError,
+                EOFError,
+                RuntimeError,
+                zipfile.BadZipFile,
+                zlib.error,
+                lzma.LZMAError,
+            ) as error:
                 skipped[index] = str(error).split("\n")[0] or type(error).__name__
             else:
                 sizes[index] = height, width

@@ -65,8 +65,8 @@ def load(
     """
     if batch_size < 1:
         raise DataError(f"batch_size must be 1 or more. Received: batch_size={batch_size}")
-    if seed < 0:
-        raise DataError(f"seed must be 0 or more. Received: seed={seed}")
+    if not 0 <= seed < 2**31:
+        raise DataError(f"seed must be in [0, 2^31). Received: seed={seed}")
     readable = read_source(
         source,
         image_size=image_size,

@@ -52,11 +52,28 @@ def read_source(
     memory_bytes: int,
     progress: Progress,
     image_shape: tuple[int, int, int] | None = None,
+    only_split: str | None = None,
+    min_classes: int = 2,
 ) -> Readable:
-    """Reads every file of a source once or twice. Arguments as of `load`; `image_shape` fixes the result's."""
+    """Reads every file of a source once or twice.
+
+    Args:
+        source: as of `load`, like the next five.
+        image_size: see `load`.
+        max_pixels: see `load`.
+        max_skipped: see `load`.
+        memory_bytes: see `load`.
+        progress: see `load`.
+        image_shape: fixes the result's, whatever the images are.
+        only_split: reads this one alone where the source has it.
+        min_classes: fewer are refused.
+    """
     found = find_source(source)
-    if len(found.class_names) < 2:
-        raise DataError(f"{found.name}: a classifier needs two or more classes. Received: {len(found.class_names)}")
+    if only_split is not None and only_split in found.splits:
+        found = Source(found.name, found.class_names, {only_split: found.splits[only_split]})
+    if len(found.class_names) < min_classes:
+        have = f"only one class, {found.class_names[0]!r}" if found.class_names else "no images"
+        raise DataError(f"{found.name}: {have}: a classifier needs two or more classes, each in its folder")
     headers = {
         name: read_headers(examples, max_pixels, f"looking at {name}", progress)
         for name, examples in found.splits.items()
@@ -66,17 +83,20 @@ def read_source(
     total = sum(len(examples) for examples in found.splits.values())
     in_memory = total * int(np.prod(shape)) <= memory_bytes or not headers
     skipped: list[dict[str, str]] = []
-    digests: list[bytes] = []
+    digest = hashlib.blake2b(digest_size=16)
     usable: dict[str, Examples] = {}
     for name, examples in found.splits.items():
         if isinstance(examples, Files):
             kept = _readable(examples, headers[name], name, found, skipped)
             usable[name] = _decodable(kept, name, found, shape, in_memory, skipped, progress)
             checksums = zip(examples.names, examples.labels, headers[name].checksums, strict=True)
-            digests += [f"{name}/{file} {label} {crc}".encode() for file, label, crc in checksums]
+            for file, label, crc in checksums:
+                digest.update(os.fsencode(f"{name}/{file} {label} {crc}\n"))
         else:
             usable[name] = examples
-            digests += [name.encode(), examples.images.tobytes(), examples.labels.tobytes()]
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(examples.images).data)
+            digest.update(examples.labels.tobytes())
     if total and len(skipped) / total > max_skipped:
         worst = skipped[0]
         raise DataError(
@@ -88,7 +108,7 @@ def read_source(
         source=Source(found.name, found.class_names, usable),
         image_shape=shape,
         skipped=skipped,
-        fingerprint=hashlib.blake2b(b"\n".join(digests), digest_size=16).hexdigest(),
+        fingerprint=digest.hexdigest(),
         photographs=bool(headers),
         in_memory=in_memory,
     )

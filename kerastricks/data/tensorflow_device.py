@@ -3,6 +3,8 @@
 TensorFlow reads and decodes under every backend, and by default takes all memory of every GPU it sees.
 """
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
@@ -22,4 +24,6 @@ def has_gpu() -> bool:
 
 
 if keras.backend.backend() != "tensorflow":
-    tf.config.set_visible_devices([], "GPU")
+    # A TensorFlow that has started already has taken its memory.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from kerastricks import spec
+from kerastricks.errors import SpecError
 from kerastricks.models.catalog import CATALOG, MODELS
 
 
@@ -39,8 +40,8 @@ def create(
 
     Raises:
         UnknownNameError: for a name that the zoo does not have.
-        SpecError: for options that the model does not have.
-        ValueError: for values that its layers refuse.
+        SpecError: for options that the model does not have, or values that its layers refuse.
+        ValueError: for fewer than two classes.
 
     Example:
         >>> import kerastricks
@@ -62,7 +63,10 @@ def create(
         dtype="float32",  # 0-255 in bfloat16 leaves no room for fractions
         name="normalization",
     )(inputs)
-    features, knobs = parsed.call(family, x=normalized, **{**config, **options})
+    given = {name: value for name, value in {**config, **options}.items() if name not in parsed.kwargs}
+    features, knobs = parsed.call(family, x=normalized, **given)
+    if not 0 <= knobs.dropout < 1:
+        raise SpecError(f"{parsed}: dropout must be in [0, 1). Received: dropout={knobs.dropout}")
     if knobs.dropout:
         features = keras.layers.Dropout(knobs.dropout, name="dropout")(features)
     logits = keras.layers.Dense(classes, kernel_regularizer=knobs.regularizer, dtype="float32", name="logits")(features)

@@ -10,7 +10,7 @@ from kerastricks.data.progress import Progress, silent
 from kerastricks.data.reading import Readable, read_source
 from kerastricks.data.source import Arrays, Examples, Files
 from kerastricks.data.splits import make_splits
-from kerastricks.errors import DataError
+from kerastricks.errors import DataError, RunFolderError
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.scores import scores
 
@@ -35,7 +35,10 @@ def evaluate(run: RunFolder, data: Any, progress: Progress = silent) -> dict[str
     """
     record = run.read(run.config)
     summary = run.read(run.summary)
-    model = keras.models.load_model(run.model, compile=False)
+    try:
+        model = keras.models.load_model(run.model, compile=False)
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{run.model}: cannot be loaded ({str(error).splitlines()[0]})") from None
     config, class_names = record["config"], summary["class_names"]
     image_shape = tuple(model.inputs[0].shape[1:])
     readable = read_source(
@@ -46,6 +49,8 @@ def evaluate(run: RunFolder, data: Any, progress: Progress = silent) -> dict[str
         memory_bytes=0,
         progress=progress,
         image_shape=image_shape,
+        only_split="test",
+        min_classes=1,
     )
     split, examples = _choose(readable, summary["data"]["fingerprint"], config)
     examples = _relabel(examples, readable.source.class_names, class_names, readable.source.name)

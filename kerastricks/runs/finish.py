@@ -48,12 +48,13 @@ def finish(
     temporary = run.model.with_name(".tmp-model.keras")
     model.save(temporary)
     os.replace(temporary, run.model)
-    exported = export_saved_model(run.model, data.class_names, run.path)
-
     test = data.splits["test"]
-    images = next(iter(data.test)).__getitem__(0)[:_VERIFIED_IMAGES].numpy()
-    verify_export(run.model, exported, images, np.asarray(model.predict_on_batch(images)))
-
+    images = next(iter(data.test))[0][:_VERIFIED_IMAGES].numpy()
+    expected = np.asarray(model.predict_on_batch(images))
+    run.remove_exports()  # of a process that was stopped before the run was finished
+    exported = export_saved_model(
+        run.model, data.class_names, run.path, lambda folder: verify_export(run.model, folder, images, expected)
+    )
     probabilities = predict(model, test, "evaluating test", progress)
     lines = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
     summary = {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,18 @@ class RunFolder:
         """A new folder: `out/name`, or `out/MODEL-DATA-N` with the first number that is free.
 
         Raises:
-            RunFolderError: where the name is taken or the place cannot be written to.
+            RunFolderError: where the name is taken or illegal, or the place cannot be written to.
         """
+        if name is not None and (Path(name).name != name or name.startswith(".")):
+            raise RunFolderError(f"--name must be a plain name, without folders. Received: {name!r}")
+        _refuse_glob(out.resolve() / (name or ""))
         try:
             out.mkdir(parents=True, exist_ok=True)
             if name is not None:
                 path = out / name
                 path.mkdir()
                 return cls(path)
+            data = re.sub(r"[^\w.-]+", "-", data).strip("-.") or "data"
             number = 1
             while True:
                 path = out / f"{model}-{data}-{number}"
@@ -76,8 +81,12 @@ class RunFolder:
         Raises:
             RunFolderError: where it is missing or damaged.
         """
+        needed = {self.config: "config", self.summary: "accuracy"}.get(path)
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(record, dict) or (needed is not None and needed not in record):
+                raise ValueError(f"no {needed!r} in it")
+            return record
         except FileNotFoundError:
             raise RunFolderError(
                 f"{path}: missing: the run is not finished: kerastricks train --resume {self.path}"
@@ -89,10 +98,25 @@ class RunFolder:
         """Writes a JSON record whole."""
         write_text(path, json.dumps(record, indent=2) + "\n")
 
+    def remove_exports(self) -> None:
+        """Removes the SavedModels of an unfinished run."""
+        for path in self.path.iterdir():
+            if re.fullmatch("[0-9]+", path.name) and not self.summary.exists():
+                shutil.rmtree(path)
+
     def clean(self) -> None:
         """Removes what an interrupted process left under temporary names."""
         for path in self.path.glob(".tmp-*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _refuse_glob(path: Path) -> None:
+    """TensorFlow reads the path of a SavedModel as a pattern: better refused now than after the training."""
+    found = sorted(set("[]*?") & set(str(path)))
+    if found:
+        raise RunFolderError(
+            f"{path}: TensorFlow cannot load from a path with {' '.join(found)}: choose --out and --name"
+        )
 
 
 def write_text(path: Path, text: str) -> None:

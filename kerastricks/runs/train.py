@@ -117,14 +117,18 @@ def differences(run: RunFolder, wanted: dict[str, Any]) -> list[str]:
     return [
         f"{name}: {have[name]!r} in the run, {value!r} asked for"
         for name, value in wanted.items()
-        if have.get(name) != value
+        # The same data may have moved: its fingerprint is compared. What was "auto" has been decided.
+        if name != "data" and value not in (have.get(name), "auto", None)
     ]
 
 
 def _create_model(run: RunFolder, config: Config, data: ImageData) -> keras.Model:
     own = recipes.load(run.recipe).create_model if run.recipe.exists() else None
     if own is not None:
-        model = own(data, config)
+        try:
+            model = own(data, config)
+        except Exception as error:  # whatever a user's function does
+            raise ConfigError(f"{run.recipe}: create_model failed: {type(error).__name__}: {error}") from error
         if not isinstance(model, keras.Model):
             raise ConfigError(f"{run.recipe}: create_model must return a keras.Model. Received: {type(model).__name__}")
     else:
@@ -134,9 +138,13 @@ def _create_model(run: RunFolder, config: Config, data: ImageData) -> keras.Mode
 
 
 def _refuse_other_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> None:
-    if before == now:
+    changes = [
+        f"{name}: {before.get(name)} then, {now[name]} now"
+        for name in now
+        if name != "name" and before.get(name) != now[name]
+    ]
+    if not changes:
         return
-    changes = [f"{name}: {before.get(name)} then, {now[name]} now" for name in now if before.get(name) != now[name]]
     raise RunFolderError(
         f"{run.path}: the data set is not the one the run began with ({'; '.join(changes)}): bring it back, or start "
         f"a new run"

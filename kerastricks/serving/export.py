@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ class _Classifier(tf.Module):
         }
 
 
-def export_saved_model(model_path: Path, class_names: Sequence[str], base: Path) -> Path:
+def export_saved_model(
+    model_path: Path, class_names: Sequence[str], base: Path, verify: Callable[[Path], None] | None = None
+) -> Path:
     """Writes a `.keras` classifier as the next numbered SavedModel below `base`.
 
     Signatures: `serving_default` takes `bytes`, a string tensor (batch,) of encoded images; `tensor` takes
@@ -64,6 +67,7 @@ def export_saved_model(model_path: Path, class_names: Sequence[str], base: Path)
         model_path: of a model from pixels 0-255 to probabilities.
         class_names: in the order of the probabilities.
         base: the folder; TensorFlow Serving's base path.
+        verify: called with the folder before it gets its number, so that a server never sees what is wrong.
 
     Returns:
         The folder that was written: `base/1`, `base/2` ...
@@ -77,6 +81,8 @@ def export_saved_model(model_path: Path, class_names: Sequence[str], base: Path)
             write(model_path, class_names, temporary)
         else:
             _write_with_tensorflow(model_path, class_names, temporary)
+        if verify is not None:
+            verify(temporary)
         target = base / str(next_number(base))
         temporary.rename(target)
     finally:
@@ -93,7 +99,7 @@ def write(model_path: Path, class_names: Sequence[str], target: Path) -> None:
 
 def next_number(base: Path) -> int:
     """One more than the highest numbered folder."""
-    return max((int(path.name) for path in base.iterdir() if path.name.isdigit()), default=0) + 1
+    return max((int(path.name) for path in base.iterdir() if re.fullmatch("[0-9]+", path.name)), default=0) + 1
 
 
 def _write_with_tensorflow(model_path: Path, class_names: Sequence[str], target: Path) -> None:

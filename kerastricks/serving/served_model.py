@@ -1,5 +1,6 @@
 """A SavedModel used from Python: files in, classes out."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,13 +42,22 @@ class ServedModel:
     """
 
     def __init__(self, run: Path) -> None:
-        numbers = sorted(int(path.name) for path in run.iterdir() if path.name.isdigit()) if run.is_dir() else []
+        numbers = (
+            sorted(int(path.name) for path in run.iterdir() if re.fullmatch("[0-9]+", path.name))
+            if run.is_dir()
+            else []
+        )
         folder = run / str(numbers[-1]) if numbers else run
         if not (folder / "saved_model.pb").exists():
             raise RunFolderError(f"{run}: no SavedModel inside: give the folder that `kerastricks train` wrote")
-        self._model = tf.saved_model.load(str(folder))
-        self._signature = self._model.signatures["serving_default"]
-        self.class_names: tuple[str, ...] = tuple(name.decode() for name in self._model.class_names.numpy())
+        try:
+            self._model = tf.saved_model.load(str(folder))
+            self._signature = self._model.signatures["serving_default"]
+            names = self._model.class_names.numpy()
+        except (OSError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunFolderError(f"{folder}: damaged, or no SavedModel of kerastricks ({reason})") from None
+        self.class_names: tuple[str, ...] = tuple(name.decode() for name in names)
 
     def predict(self, files: Sequence[Path], max_pixels: int = 100_000_000) -> Iterator[Prediction]:
         """One prediction per file, in order; a file that is no usable image gets its `error`."""

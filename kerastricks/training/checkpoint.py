@@ -7,7 +7,10 @@ A `.keras` file has no place for dropout's seed generators, callbacks or the pos
 import errno
 import json
 import os
-from collections.abc import Iterable
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -118,11 +121,16 @@ def _assign(path: Path, group: str, variables: list[Any], file: Any) -> None:
         variable.assign(value)
 
 
-def _open(path: Path) -> Any:
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}): delete it to start the run again") from None
+        with np.load(path, allow_pickle=False) as file:
+            yield file
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error) or type(error).__name__
+        raise CheckpointError(f"{path}: damaged ({reason}): delete it to start the run again") from None
 
 
 def _callback_state(callback: keras.callbacks.Callback, prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

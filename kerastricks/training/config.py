@@ -12,7 +12,7 @@ from kerastricks.errors import ConfigError, UnknownNameError
 
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine", "linear")
-PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Config:
         validation: fraction of the training images, where the data has no validation split.
         test: the same for the test split.
         seed: of splits, weights, order and draws.
-        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
+        precision: "auto", "float32" or "mixed_bfloat16".
         jit: whether the step is compiled (XLA, torch.compile); "auto" decides by the device.
         max_pixels: an image of more is left out as a decompression bomb.
         max_skipped: the largest fraction of files that may be left out.
@@ -81,7 +81,7 @@ class Config:
         _check(patience is None or patience >= 1, "early_stopping_epochs", "1 or more, or None", patience)
         _check(0 < self.validation < 1, "validation", "in (0, 1)", self.validation)
         _check(0 < self.test < 1, "test", "in (0, 1)", self.test)
-        _check(self.seed >= 0, "seed", "0 or more", self.seed)
+        _check(0 <= self.seed < 2**31, "seed", "in [0, 2^31)", self.seed)
         _check(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self.precision)
         _check(self.jit in (True, False, "auto"), "jit", "True, False or auto", self.jit)
         _check(self.max_pixels >= 1, "max_pixels", "1 or more", self.max_pixels)

@@ -67,6 +67,7 @@ def fit(
     """
     config = resolve(config or Config(), data)
     _check_fits(model, data)
+    _check_callbacks(callbacks, config)
     assert config.epochs is not None
     classifier, from_logits = split_head(model)
     training_model = TrainingModel(classifier, data.device_stage, model)
@@ -180,6 +181,17 @@ def resolve(config: Config, data: ImageData) -> Config:
         precision=device.choose_precision() if config.precision == "auto" else config.precision,
         jit=device.choose_jit() if config.jit == "auto" else config.jit,
     )
+
+
+def _check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Config) -> None:
+    """Keras refuses to set the rate of an optimizer that has a schedule, in words that name neither."""
+    setters = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+    for callback in callbacks:
+        if isinstance(callback, setters) and not config.schedule.startswith("constant"):
+            raise ConfigError(
+                f"{type(callback).__name__} sets the learning rate, and so does schedule={config.schedule!r}: "
+                'take schedule="constant"'
+            )
 
 
 def _loss(config: Config, from_logits: bool) -> keras.losses.Loss:

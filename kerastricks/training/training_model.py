@@ -80,17 +80,30 @@ def split_head(model: keras.Model) -> tuple[keras.Model, bool]:
             f"model must be a built functional or Sequential keras.Model with one output. Received: {model!r}"
         )
     layer = model.outputs[0]._keras_history.operation
-    if isinstance(layer, keras.layers.Softmax) or (
-        isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.softmax
-    ):
+    if _is_softmax_layer(layer):
         return keras.Model(model.inputs[0], layer.input, name="classifier"), True
+    return model, _gives_logits(layer)
+
+
+def _is_softmax_layer(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.Softmax) or (
+        isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.softmax
+    )
+
+
+def _gives_logits(layer: Any) -> bool:
+    """Whether a last layer gives logits; False where it gives probabilities."""
+    if isinstance(layer, keras.Model) and len(getattr(layer, "outputs", None) or ()) == 1:
+        return _gives_logits(layer.outputs[0]._keras_history.operation)
     activation = getattr(layer, "activation", None)
-    if activation is keras.activations.softmax:
-        return model, False
-    if activation in (None, keras.activations.linear):
-        return model, True
+    # keras.ops.softmax is an operation of that name and no layer.
+    if _is_softmax_layer(layer) or activation is keras.activations.softmax or type(layer).__name__ == "Softmax":
+        return False
+    if activation is keras.activations.linear:
+        return True
     raise UsageError(
-        f"the last layer of model must end in softmax or be linear. Received: activation={activation.__name__!r}"
+        f"the last layer of model must be a softmax, or linear for logits. Received: {layer.name!r} "
+        f"({type(layer).__name__}, activation={getattr(activation, '__name__', None)})"
     )
 
 

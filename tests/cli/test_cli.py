@@ -161,6 +161,11 @@ def _fail(*args, **kwargs):
         (["train", "digits", "--set", "epochs=many"], "epochs must be int or None. Received: epochs='many'"),
         (["train", "digits", "--model", "resnet_20(depht=8)"], "arguments of resnet_20"),
         (["train", "digits", "--resume", "x"], "exclude each other"),
+        (["train", "digits", "--name", "a/b"], "plain name"),
+        (["train", "digits", "--model", "plain_cnn(widths=3)"], "plain_cnn(widths=3)"),
+        (["train", "digits", "--set", "optimizer=sgd(momentum=5)"], "sgd(momentum=5)"),
+        (["train", "digits", "--set", "optimizer=sgd(learning_rate=5)"], "learning_rate cannot be set here"),
+        (["train", "digits", "--seed", "99999999999"], "seed must be in [0, 2^31)"),
         (["train", "--resume", "nowhere"], "no run folder"),
         (["trian", "digits"], "did you mean train?"),
         (["models", "vgg"], "no model is called 'vgg'"),
@@ -222,6 +227,39 @@ def test_a_recipe_of_ones_own_with_its_own_network(images, tmp_path, capsys):
     # It ended in logits; what is saved gives probabilities.
     model = keras.models.load_model(folder / "model.keras")
     np.testing.assert_allclose(model.predict(np.zeros((1, *model.input_shape[1:])), verbose=0).sum(), 1, atol=1e-5)
+
+
+def test_resume_finds_data_that_has_moved(images, tmp_path, monkeypatch, capsys):
+    import shutil
+
+    here, there = tmp_path / "here", tmp_path / "there"
+    shutil.copytree(images, here)
+    with monkeypatch.context() as broken:
+        broken.setattr("kerastricks.serving.export.tf.saved_model.save", _fail)
+        with pytest.raises(RuntimeError, match="stop here"):
+            run(["train", str(here), *QUICK, "--out", str(tmp_path), "--name", "moved"])
+    here.rename(there)
+    assert run(["train", "--resume", str(tmp_path / "moved")]) == 2
+    assert "no such file or folder" in capsys.readouterr().err
+    assert run(["train", "--resume", str(tmp_path / "moved"), "--set", f"data={there}"]) == 0
+    assert {path.name for path in (tmp_path / "moved").iterdir() if path.name.isdigit()} == {"1"}
+
+
+def test_names_with_brackets_are_shown_as_they_are(trained, images, tmp_path, capsys):
+    for name in ("blue", "red"):
+        target = tmp_path / "[bold] new" / name / "[red]ü.jpg"
+        target.parent.mkdir(parents=True)
+        target.write_bytes((images / name / "00.jpg").read_bytes())
+    assert run(["evaluate", str(trained), str(tmp_path / "[bold] new")]) == 0
+    assert "[bold] new, all images: 2 images" in capsys.readouterr().out
+    assert run(["predict", str(trained), str(tmp_path / "[bold] new")]) == 0
+    assert "[red]ü.jpg" in capsys.readouterr().out
+
+
+def test_evaluate_takes_a_single_class(trained, images, tmp_path, capsys):
+    write_image(tmp_path / "one" / "red" / "1.png", (200, 50, 60))
+    assert run(["evaluate", str(trained), str(tmp_path / "one"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recall"]["blue"] is None
 
 
 def test_a_broken_recipe_names_its_line(tmp_path, capsys):

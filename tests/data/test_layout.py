@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import COLOURS, write_image
 
+from kerastricks.data import load
 from kerastricks.data.reading import find_source
 from kerastricks.errors import DataError
 
@@ -131,10 +132,44 @@ def test_an_empty_class_of_a_split_is_named(make):
         find_source(make(["train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg", "test/b/"]))
 
 
-def test_one_class_is_refused_by_name(make):
-    with pytest.raises(DataError, match=r"only one class, 'a'.*two or more folders") as error:
-        find_source(make(["a/1.jpg", "a/2.jpg"]))
+@pytest.mark.parametrize(("names", "found"), [(["a/1.jpg", "a/2.jpg"], "a"), (["train/1.jpg"], "train")])
+def test_one_class_is_refused_by_name(make, names, found):
+    with pytest.raises(DataError, match=rf"only one class, '{found}': a classifier needs two or more") as error:
+        load(make(names))
     one_line(error)
+
+
+@pytest.mark.parametrize("names", [["bus/1.jpg", "car/1.jpg", "train/1.jpg"], ["test/1.jpg", "train/2.jpg"]])
+def test_a_class_may_be_called_like_a_split(make, names):
+    source = find_source(make(names))
+    assert source.class_names == tuple(name.split("/")[0] for name in names)
+    assert set(source.splits) == {"train"}
+
+
+@pytest.mark.parametrize("train", ["train", "Training", "training_set", "train_images", "trainset"])
+def test_a_split_has_several_names(make, train):
+    source = find_source(make([f"{train}/a/1.jpg", f"{train}/b/1.jpg", "test-set/a/1.jpg", "val/b/1.jpg"]))
+    assert set(source.splits) == {"train", "validation", "test"}
+
+
+def test_splits_without_train_are_refused(make):
+    with pytest.raises(DataError, match="test, val without a folder train"):
+        find_source(make(["val/a/1.jpg", "val/b/1.jpg", "test/a/1.jpg", "test/b/1.jpg"]))
+
+
+def test_a_folder_beside_the_splits_is_named(make):
+    with pytest.raises(DataError, match="'extra' is beside train and is no split"):
+        find_source(make(["train/a/1.jpg", "train/b/1.jpg", "extra/a/1.jpg"]))
+
+
+def test_a_link_to_a_folder_above_brings_no_image_twice(image_folder):
+    (image_folder / "red" / "again").symlink_to(image_folder)
+    assert len(find_source(image_folder).splits["train"]) == 36
+
+
+def test_a_pipe_is_not_read(image_folder):
+    os.mkfifo(image_folder / "red" / "pipe")
+    assert len(find_source(image_folder).splits["train"]) == 36
 
 
 def test_a_class_that_training_never_sees_is_named(make):
@@ -143,7 +178,7 @@ def test_a_class_that_training_never_sees_is_named(make):
     one_line(error)
 
 
-@pytest.mark.parametrize("names", [["1.jpg", "2.jpg"], ["train/1.jpg"], [".hidden/a/1.jpg"]])
+@pytest.mark.parametrize("names", [["1.jpg", "2.jpg"], [".hidden/a/1.jpg"]])
 def test_a_layout_without_classes_says_what_is_expected(make, names):
     with pytest.raises(DataError, match=r"expected CLASS/\*\.jpg or train/CLASS/\*\.jpg") as error:
         find_source(make(names))

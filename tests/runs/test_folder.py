@@ -20,6 +20,17 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
         RunFolder.create(tmp_path, "mine", "nin", "cats")
 
 
+@pytest.mark.parametrize(("name", "message"), [("a/b", "plain name"), ("../x", "plain name"), ("a[1]", "cannot load")])
+def test_names_that_would_fail_later_are_refused(name, message, tmp_path):
+    with pytest.raises(RunFolderError, match=message):
+        RunFolder.create(tmp_path, name, "nin", "cats")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_default_name_has_no_strange_characters(tmp_path):
+    assert RunFolder.create(tmp_path, None, "nin", "my [1] cats").path.name == "nin-my-1-cats-1"
+
+
 def test_a_place_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="choose another --out"):

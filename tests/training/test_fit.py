@@ -153,6 +153,21 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         fit(other, load(), CONFIG, run_folder=tmp_path)
 
 
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-200], lambda b: b[:500] + b"x" * 50 + b[550:]])
+def test_a_damaged_checkpoint_is_named(damage, tmp_path):
+    fit(new_model(), load(), CONFIG, run_folder=tmp_path)
+    path = tmp_path / checkpoint.FILE_NAME
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=r"checkpoint.npz: damaged .*delete it to start the run again"):
+        fit(new_model(), load(), CONFIG, run_folder=tmp_path)
+
+
+def test_a_callback_that_sets_the_rate_needs_a_constant_schedule():
+    with pytest.raises(ConfigError, match=r'ReduceLROnPlateau sets the learning rate.*schedule="constant"'):
+        fit(new_model(), load(), CONFIG, callbacks=[keras.callbacks.ReduceLROnPlateau()])
+    fit(new_model(), load(), Config(epochs=1, schedule="constant"), callbacks=[keras.callbacks.ReduceLROnPlateau()])
+
+
 def test_a_loss_that_is_not_finite_ends_the_training():
     with pytest.raises(TrainingDivergedError, match="lower learning_rate"):
         fit(new_model(), load(), Config(epochs=1, learning_rate=1e30, clip_norm=None, precision="float32", jit=False))

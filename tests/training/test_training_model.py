@@ -64,6 +64,17 @@ def test_heads_are_recognised(last, from_logits, cut):
     assert (part is not model) is cut
 
 
+def test_a_softmax_in_a_nested_model_or_an_operation_is_no_logits():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    nested = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(2.0), inner])
+    assert split_head(nested) == (nested, False)
+    inputs = keras.Input((4,))
+    operation = keras.Model(inputs, keras.ops.softmax(keras.layers.Dense(3)(inputs)))
+    assert split_head(operation) == (operation, False)
+    with pytest.raises(UsageError, match="must be a softmax, or linear for logits"):
+        split_head(keras.Model(inputs, keras.layers.Dropout(0.1)(keras.layers.Dense(3, activation="softmax")(inputs))))
+
+
 def test_other_heads_are_refused():
     inputs = keras.Input((4,))
     with pytest.raises(UsageError, match="sigmoid"):
