@@ -8,6 +8,7 @@ CONFIG = {
     "data": "fashion_mnist",
     "model": "plain_cnn",
     "augment": "flip | pad_crop(2)",
+    "epochs": 6,
     "batch_size": 128,
     "seed": 0,
 }

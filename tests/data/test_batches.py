@@ -1,5 +1,7 @@
 """Batches: reproducible, resumable at any step, the same from memory and from files. Runs under every backend."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -205,3 +207,19 @@ def test_the_description_names_what_a_run_is_compared_by(split_folder):
     assert described["class_names"] == ["blue", "green", "red"]
     assert described["image_shape"] == [20, 24, 3]
     assert len(described["fingerprint"]) == 32
+
+
+def test_train_is_the_epochs_of_train_from_whatever_the_global_seed():
+    def batches(dataset, count):
+        return [images.numpy() for images, _ in itertools.islice(iter(dataset), count)]
+
+    x = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3)).astype("uint8")
+    found = []
+    for global_seed in (1, 2):
+        tf.random.set_seed(global_seed)
+        loaded = data.load((x, np.arange(40) % 2), augment="flip | pad_crop(1)", batch_size=8, seed=5)
+        steps = loaded.steps_per_epoch
+        expected = batches(loaded.train_from(0), 2 * steps)
+        np.testing.assert_array_equal(expected, batches(loaded.train, steps) + batches(loaded.train, steps))
+        found.append(expected)
+    np.testing.assert_array_equal(*found)
