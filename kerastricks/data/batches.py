@@ -53,11 +53,11 @@ class Batches:
         steps = -(-self.size // self.batch_size)
         starts = tf.data.Dataset.range(steps)
 
-        def indices(step: tf.Tensor) -> tf.Tensor:
+        def indices(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             start = step * self.batch_size
-            return tf.range(start, tf.minimum(start + self.batch_size, self.size))
+            return tf.range(start, tf.minimum(start + self.batch_size, self.size)), tf.stack([0, step])
 
-        dataset = self._batches(starts.map(indices), batch=None)
+        dataset = self._batches(starts.map(indices), batch=None).map(lambda images, labels, position: (images, labels))
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
         return dataset.prefetch(2).with_options(_options())
 
@@ -83,42 +83,47 @@ class Batches:
     def _augmented(self, steps: tf.data.Dataset, augmentation: Augmentation) -> tf.data.Dataset:
         base = tf.constant([self.seed, 0x7261], tf.int64)  # apart from every other use of the seed
 
-        def draw(images: tf.Tensor, labels: tf.Tensor, epoch: tf.Tensor, step: tf.Tensor) -> tuple:
-            seed = tf.random.experimental.stateless_fold_in(base, epoch)
-            return augmentation.on_host(images, tf.random.experimental.stateless_fold_in(seed, step)), labels
+        def draw(images: tf.Tensor, labels: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            seed = tf.random.experimental.stateless_fold_in(base, position[0])
+            return augmentation.on_host(images, tf.random.experimental.stateless_fold_in(seed, position[1])), labels
 
         batches = self._batches(steps.map(self._shuffled), batch=self.batch_size)
-        dataset = tf.data.Dataset.zip(batches, steps).map(
-            lambda batch, position: draw(*batch, *position), num_parallel_calls=PARALLEL_CALLS
-        )
+        dataset = batches.map(draw, num_parallel_calls=PARALLEL_CALLS)
         return dataset.prefetch(2).with_options(_options())
 
-    def _shuffled(self, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """The indices of one batch: a slice of the epoch's permutation, made in O(batch)."""
+    def _shuffled(self, epoch: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The indices of one batch, a slice of the epoch's permutation made in O(batch), and its position."""
         positions = step * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
         seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
-        return tf.random.experimental.index_shuffle(positions, seed, self.size - 1)
+        return tf.random.experimental.index_shuffle(positions, seed, self.size - 1), tf.stack([epoch, step])
 
     def _batches(self, indices: tf.data.Dataset, batch: int | None) -> tf.data.Dataset:
+        """From (indices, position) to (images, labels, position)."""
         shape = (batch, *self.image_shape)
         if self.images is not None:
             images = self.images
 
-            def gather(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                return tf.ensure_shape(tf.gather(images, chosen), shape), tf.gather(self.labels, chosen)
+            def gather(chosen: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+                return tf.ensure_shape(tf.gather(images, chosen), shape), tf.gather(self.labels, chosen), position
 
             return indices.map(gather, num_parallel_calls=PARALLEL_CALLS)
 
-        def decode(contents: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return fit_image(decode_image(contents), *self.image_shape), label
-
         contents_of = self._contents()
+
+        def read(chosen: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            labels = tf.gather(self.labels, chosen)
+            return contents_of(chosen), labels, tf.repeat(position[None], tf.size(chosen), axis=0)
+
+        def decode(contents: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return fit_image(decode_image(contents), *self.image_shape), *others
+
         return (
-            indices.map(lambda chosen: (contents_of(chosen), tf.gather(self.labels, chosen)))
+            indices.map(read)
             .prefetch(2)
             .unbatch()
             .map(decode, num_parallel_calls=PARALLEL_CALLS, deterministic=True)
             .batch(self.batch_size, drop_remainder=batch is not None)
+            .map(lambda images, labels, positions: (images, labels, positions[0]))
         )
 
     def _contents(self) -> Gather:
