@@ -1,6 +1,9 @@
 """Handwritten digits, 8x8 grey, from scikit-learn: the smallest complete training.
 
 kerastricks train digits
+
+Test accuracy 99.2 % +- 0.6 (mean and standard deviation of seeds 0 to 4, 359 test images, 98.6 to 100), 7 seconds of
+training on two cores without a GPU.
 """
 
 CONFIG = {

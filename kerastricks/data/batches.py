@@ -34,14 +34,18 @@ class Batches:
     """
 
     def __init__(self, examples: Examples, image_shape: tuple[int, int, int], batch_size: int, seed: int) -> None:
-        self.examples = examples
         self.image_shape = image_shape
         self.batch_size = batch_size
         self.seed = seed
         self.size = len(examples)
-        self.labels = tf.constant(examples.labels, tf.int32)
-        # An argument of the gather and not a constant of its graph.
-        self.images = tf.constant(examples.images) if isinstance(examples, Arrays) else None
+        self.examples = examples
+        self.images: tf.Tensor | None = None
+        with tf.device("CPU:0"):  # where tf.data gathers, also if there is a GPU
+            self.labels = tf.constant(examples.labels, tf.int32)
+            if isinstance(examples, Arrays):
+                # An argument of the gather and not a constant of its graph; NumPy looks at the same memory.
+                self.images = tf.constant(examples.images)
+                self.examples = Arrays(self.images.numpy(), examples.labels)
 
     @property
     def steps_per_epoch(self) -> int:
