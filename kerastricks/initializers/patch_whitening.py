@@ -97,6 +97,8 @@ class PatchWhitening(keras.initializers.Initializer):
 def whiten_patches(model: keras.Model, images: np.ndarray) -> bool:
     """Sets the first convolution of `model` that asks for `PatchWhitening` from the images it will see.
 
+    The layer is left with an initializer of Keras's own, so that calling it again changes nothing.
+
     Args:
         model: a functional model, changed in place.
         images: pixels (N, height, width, C) as the model's input takes them; a few thousand are plenty.
@@ -110,5 +112,7 @@ def whiten_patches(model: keras.Model, images: np.ndarray) -> bool:
             seen = keras.Model(model.inputs[0], layer.input).predict(images, batch_size=256, verbose=0)
             fitted = PatchWhitening.fit(np.asarray(seen, "float32"), layer.kernel_size[0], start.epsilon)
             layer.kernel.assign(fitted(layer.kernel.shape))
+            # Its work is done; with one of Keras's own the saved model can be loaded without kerastricks.
+            layer.kernel_initializer = keras.initializers.GlorotUniform()
             return True
     return False

@@ -53,6 +53,8 @@ def test_whiten_patches_sets_the_first_convolution_from_what_it_sees():
     expected = keras.ops.convert_to_numpy(PatchWhitening.fit((images - 100) / 20, 2)(kernel.shape))
     np.testing.assert_allclose(kernel, expected, rtol=1e-3, atol=1e-3)
     assert not np.allclose(before, kernel)
+    assert not whiten_patches(model, images)
+    assert "PatchWhitening" not in model.to_json()
 
 
 def test_whiten_patches_leaves_other_models_alone():
