@@ -13,4 +13,5 @@ CONFIG = {
     "batch_size": 64,
     "epochs": 40,
     "test": 0.2,
+    "seed": 0,
 }
