@@ -3,8 +3,8 @@
 kerastricks train fashion_mnist                      # Debian's package dataset-fashion-mnist, or downloads it
 kerastricks train fashion_mnist --set data=FOLDER    # or from a folder with the four IDX files
 
-Test accuracy 92.99 % +- 0.12 (mean and standard deviation of seeds 0 to 2, 10,000 test images), 4 minutes of training on
-two busy cores without a GPU.
+Test accuracy 92.99 % +- 0.12 (mean and standard deviation of seeds 0 to 2, 10,000 test images), 4 minutes of training
+on two busy cores without a GPU.
 """
 
 CONFIG = {
