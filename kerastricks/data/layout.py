@@ -31,7 +31,7 @@ def find_layout(names: Iterable[str], folders: Iterable[str], reader: Reader, so
         source_name: for messages.
 
     Raises:
-        DataError: for no images, one class, an empty class, or a class that training never sees.
+        DataError: for no images, an empty class, or a class that training never sees.
     """
     paths = sorted(name for name in names if not _hidden(name))
     sorted_folders = sorted({folder.rstrip("/") for folder in folders if not _hidden(folder)})
