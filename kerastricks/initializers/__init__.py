@@ -1,9 +1,42 @@
-"""Initializers: one per file."""
+"""Initializers: one per file, and those that look at data: `lsuv`, `whiten_patches`, `start_from_data`."""
 
 from kerastricks.lazy import attach
 
-__all__ = ["PatchWhitening", "whiten_patches"]
+__all__ = [
+    "LSUV",
+    "DeltaOrthogonal",
+    "FanIn",
+    "HeNormal",
+    "HeUniform",
+    "PatchWhitening",
+    "SmallNormal",
+    "SmallUniform",
+    "XavierNormal",
+    "XavierUniform",
+    "fans",
+    "get",
+    "lsuv",
+    "start_from_data",
+    "whiten_patches",
+]
 
 __getattr__, __dir__, load_all = attach(
-    __name__, {"PatchWhitening": "patch_whitening", "whiten_patches": "patch_whitening"}
+    __name__,
+    {
+        "DeltaOrthogonal": "delta_orthogonal",
+        "FanIn": "fan_in",
+        "HeNormal": "he_normal",
+        "HeUniform": "he_uniform",
+        "LSUV": "lsuv_initializer",
+        "PatchWhitening": "patch_whitening",
+        "SmallNormal": "small_normal",
+        "SmallUniform": "small_uniform",
+        "XavierNormal": "xavier_normal",
+        "XavierUniform": "xavier_uniform",
+        "fans": "fans",
+        "get": "get",
+        "lsuv": "lsuv",
+        "start_from_data": "start_from_data",
+        "whiten_patches": "patch_whitening",
+    },
 )

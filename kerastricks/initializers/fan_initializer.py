@@ -1,0 +1,45 @@
+"""What the initializers share whose variance follows from the size of the kernel."""
+
+from collections.abc import Sequence
+from math import sqrt
+from typing import Any, Literal
+
+from kerastricks.initializers.fans import fans
+from kerastricks.initializers.seeded_initializer import SeededInitializer
+
+
+class FanInitializer(SeededInitializer):
+    """Draws with mean 0 and the variance that `variance(n_in, n_out)` gives; subclasses define it.
+
+    Args:
+        distribution: "normal" (untruncated) or "uniform" (limit sqrt(3 variance)).
+        depthwise: whether the kernel is a depthwise one, see `fans`.
+        seed: see `SeededInitializer`.
+
+    Raises:
+        ValueError: for another distribution or kind of seed.
+    """
+
+    def __init__(
+        self, distribution: Literal["normal", "uniform"] = "normal", depthwise: bool = False, seed: Any = None
+    ) -> None:
+        super().__init__(seed)
+        if distribution not in ("normal", "uniform"):
+            raise ValueError(f'distribution must be "normal" or "uniform". Received: distribution={distribution!r}')
+        if not isinstance(depthwise, bool):
+            raise ValueError(f"depthwise must be True or False. Received: depthwise={depthwise!r}")
+        self.distribution = distribution
+        self.depthwise = depthwise
+
+    def variance(self, n_in: int, n_out: int) -> float:
+        """Of each weight."""
+        raise NotImplementedError
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
+        variance = self.variance(*fans(shape, self.depthwise))
+        if self.distribution == "normal":
+            return self.normal(shape, sqrt(variance), dtype)
+        return self.uniform(shape, sqrt(3 * variance), dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"depthwise": self.depthwise, **super().get_config()}

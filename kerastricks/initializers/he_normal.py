@@ -1,0 +1,55 @@
+"""He's initialization, normal."""
+
+from math import isfinite
+from typing import Any
+
+import keras
+
+from kerastricks.initializers.fan_initializer import FanInitializer
+
+
+@keras.saving.register_keras_serializable(package="kerastricks")
+class HeNormal(FanInitializer):
+    """Draws weights from an untruncated normal distribution of mean 0 and variance 2 / ((1 + a^2) n_in).
+
+    `a` is the slope of the activation in front for negative inputs: 0 for ReLU, which halves the second moment of
+    its input. The signal keeps its scale through any number of layers, where variance 1 / n_in loses a factor 2
+    in each. With tanh or no activation it makes the signal grow: `XavierNormal`, `FanIn`.
+
+    Args:
+        negative_slope: a; any finite number, 0 for ReLU, 0.25 for PReLU as it starts.
+        depthwise: True for the kernel of a depthwise convolution, whose n_in is k*k.
+        seed: an integer, a `keras.random.SeedGenerator`, or None.
+
+    Call arguments:
+        shape: of the kernel, in Keras's layout.
+        dtype: of the kernel.
+
+    Returns:
+        A tensor of that shape.
+
+    Raises:
+        ValueError: for a slope that is not finite, another kind of seed, or a shape that is no kernel's.
+
+    Example:
+        >>> import kerastricks
+        >>> kerastricks.initializers.HeNormal(0.18, seed=0)((3, 3, 16, 8)).shape
+        TensorShape([3, 3, 16, 8])
+
+    Reference:
+        He, Zhang, Ren, Sun: Delving Deep into Rectifiers, ICCV 2015, equations 10 and 15.
+        Keras's `he_normal` truncates at two standard deviations (and widens to keep the variance),
+        has no slope, and counts k*k*C for depthwise kernels.
+    """
+
+    def __init__(self, negative_slope: float = 0.0, depthwise: bool = False, seed: Any = None) -> None:
+        super().__init__("normal", depthwise, seed)
+        if not isfinite(negative_slope):
+            raise ValueError(f"negative_slope must be a finite number. Received: negative_slope={negative_slope}")
+        self.negative_slope = negative_slope
+
+    def variance(self, n_in: int, n_out: int) -> float:
+        return 2 / ((1 + self.negative_slope**2) * n_in)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"negative_slope": self.negative_slope, **super().get_config()}

@@ -1,0 +1,49 @@
+"""Xavier's initialization, normal."""
+
+from typing import Any
+
+import keras
+
+from kerastricks.initializers.fan_initializer import FanInitializer
+
+
+@keras.saving.register_keras_serializable(package="kerastricks")
+class XavierNormal(FanInitializer):
+    """Draws weights from an untruncated normal distribution of mean 0 and variance 2 / (n_in + n_out).
+
+    The compromise between keeping the variance of the signal (1 / n_in) and that of the gradient (1 / n_out). It
+    helps with tanh and other activations that are linear around 0; behind ReLU, which halves the second moment,
+    the signal halves in every layer of equal width: `HeNormal`.
+
+    Args:
+        depthwise: True for the kernel of a depthwise convolution, whose n_in is k*k.
+        seed: an integer, a `keras.random.SeedGenerator`, or None.
+
+    Call arguments:
+        shape: of the kernel, in Keras's layout.
+        dtype: of the kernel.
+
+    Returns:
+        A tensor of that shape.
+
+    Raises:
+        ValueError: for another kind of seed, or a shape that is no kernel's.
+
+    Example:
+        >>> import kerastricks
+        >>> kerastricks.initializers.XavierNormal(seed=0)((3, 3, 16, 8)).shape
+        TensorShape([3, 3, 16, 8])
+
+    Reference:
+        Glorot, Bengio: Understanding the Difficulty of Training Deep Feedforward Neural Networks, AISTATS 2010.
+        Deviation: the paper's own draws are uniform (equation 16); this is the normal form of the same variance
+        (equation 12). Wei's article, CS231n and Caffe use 1 / n_in under this name, which is `FanIn` here. Keras's
+        `glorot_normal` truncates at two standard deviations (and widens to keep the variance), and counts k*k*C
+        for depthwise kernels.
+    """
+
+    def __init__(self, depthwise: bool = False, seed: Any = None) -> None:
+        super().__init__("normal", depthwise, seed)
+
+    def variance(self, n_in: int, n_out: int) -> float:
+        return 2 / (n_in + n_out)
