@@ -7,6 +7,7 @@ import keras
 
 from kerastricks import spec
 from kerastricks.errors import ConfigError
+from kerastricks.regularizers.undecayed import undecayed
 from kerastricks.schedules.warmup_linear import WarmupLinear
 from kerastricks.training.config import Config
 
@@ -17,14 +18,6 @@ _CLASSES: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
     "rmsprop": keras.optimizers.RMSprop,
     "sgd": keras.optimizers.SGD,
 }
-
-# Layers whose weights scale or shift and are no directions: decay only weakens them.
-_NORMALIZATIONS = (
-    keras.layers.BatchNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.PReLU,
-)
 
 
 def build_optimizer(config: Config, total_steps: int, model: keras.Model) -> keras.optimizers.Optimizer:
@@ -39,16 +32,6 @@ def build_optimizer(config: Config, total_steps: int, model: keras.Model) -> ker
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_list=undecayed(model))
     return optimizer
-
-
-def undecayed(model: keras.Model) -> list[Any]:
-    """Trainable weights that weight decay leaves alone: biases, normalisation and PReLU slopes."""
-    found = []
-    for layer in model._flatten_layers(include_self=False, recursive=True):
-        for weight in layer._trainable_variables:
-            if isinstance(layer, _NORMALIZATIONS) or len(weight.shape) < 2:
-                found.append(weight)
-    return found
 
 
 def build_schedule(config: Config, total_steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
