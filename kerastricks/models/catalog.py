@@ -34,6 +34,10 @@ class ModelEntry:
 _RESNET = "kerastricks.models.resnet_cifar:resnet_cifar"
 
 CATALOG: dict[str, ModelEntry] = {
+    "mlp": ModelEntry(
+        "kerastricks.models.mlp:mlp", {}, 427_658, 32, "dense layers, any depth, no normalisation", "He et al. 2015"
+    ),
+    "nin": ModelEntry("kerastricks.models.nin:nin", {}, 966_986, 32, "Network in Network", "Lin, Chen, Yan 2014"),
     "plain_cnn": ModelEntry(
         "kerastricks.models.plain_cnn:plain_cnn",
         {},

@@ -35,8 +35,9 @@ def create(
     Returns:
         A functional `keras.Model`: (batch, height, width, channels) float32, 0 to 255, to (batch, classes)
         float32 probabilities. The layer before the softmax is called "logits". Weights are random: set
-        `keras.utils.set_random_seed` before for repeatable ones. A layer initialized with `PatchWhitening`
-        is fitted with `kerastricks.initializers.whiten_patches`, which `kerastricks train` calls.
+        `keras.utils.set_random_seed` before for repeatable ones. Layers whose
+        initializer is `PatchWhitening` or `LSUV` get their weights from images by
+        `kerastricks.initializers.start_from_data`, which `kerastricks train` calls.
 
     Raises:
         UnknownNameError: for a name that the zoo does not have.
@@ -69,6 +70,7 @@ def create(
         raise SpecError(f"{parsed}: dropout must be in [0, 1). Received: dropout={knobs.dropout}")
     if knobs.dropout:
         features = keras.layers.Dropout(knobs.dropout, name="dropout")(features)
-    logits = keras.layers.Dense(classes, kernel_regularizer=knobs.regularizer, dtype="float32", name="logits")(features)
+    # The last layer starts as Keras does, whatever the others do: its outputs are no signal for further layers.
+    logits = knobs.densely(features, classes, "logits", "glorot_uniform", dtype="float32")
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
     return keras.Model(inputs, probabilities, name=parsed.name)

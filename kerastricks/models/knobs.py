@@ -1,18 +1,13 @@
 """The choices that every model of the zoo offers to the tricks."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
 
-# Activations that are layers of their own, with the defaults of their papers and not Keras's.
-ACTIVATION_LAYERS: dict[str, Callable[[], keras.layers.Layer]] = {
-    # Maas et al. 2013: 0.01; Keras's default is 0.3.
-    "leaky_relu": lambda: keras.layers.LeakyReLU(negative_slope=0.01),
-    # He et al. 2015: one slope per channel from 0.25; Keras's default is one per pixel from 0.
-    "prelu": lambda: keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2]),
-}
+from kerastricks import activations, initializers, regularizers
+from kerastricks.regularizers.regularization import Regularization
 
 
 @dataclass(frozen=True)
@@ -20,40 +15,61 @@ class Knobs:
     """How a model of the zoo activates, starts, is regularised and drops out.
 
     Args:
-        activation: a name of `keras.activations`, "leaky_relu" (slope 0.01) or "prelu" (0.25, per channel).
-        initializer: of convolution kernels: a Keras initializer or its name.
-        regularizer: of convolution and dense kernels: a Keras regularizer or its name.
+        activation: a spec for `kerastricks.activations.get`: "relu", "leaky_relu(0.18)", "rrelu".
+        initializer: of convolution and dense kernels: a spec for `kerastricks.initializers.get`, a Keras
+            initializer, or "auto": He's rule with the gain of the activation, variance gain^2 / n_in.
+        regularizer: of convolution and dense kernels: a spec for `kerastricks.regularizers.get`,
+            "l2(5e-4) | max_norm(3)", or a Keras regularizer.
         dropout: rate before the last layer, in [0, 1).
     """
 
     activation: str
-    initializer: Any = "he_normal"
+    initializer: Any = "auto"
     regularizer: Any = None
     dropout: float = 0.0
 
     def activate(self, x: Any, name: str) -> Any:
         """Applies the activation."""
-        if self.activation in ACTIVATION_LAYERS:
-            layer = ACTIVATION_LAYERS[self.activation]()
-            layer.name = name
-            return layer(x)
-        return keras.layers.Activation(self.activation, name=name)(x)
+        return activations.get(self.activation, rank=len(x.shape), name=name)(x)
 
-    def convolve(self, x: Any, filters: int, name: str, strides: int = 1, kernel_size: int = 3) -> Any:
-        """A convolution with zero padding and without bias, which the normalisation behind it has."""
+    def kernel_initializer(self) -> keras.initializers.Initializer:
+        """An initializer of its own for each layer: a shared one would give equal kernels to equal shapes."""
+        if self.initializer != "auto":
+            return initializers.get(self.initializer)
+        # Keras's own class, so that a saved model loads without kerastricks; for ReLU it is Keras's he_normal.
+        return keras.initializers.VarianceScaling(self._gain**2, mode="fan_in", distribution="truncated_normal")
+
+    def convolve(
+        self, x: Any, filters: int, name: str, strides: int = 1, kernel_size: int = 3, use_bias: bool = False
+    ) -> Any:
+        """A convolution with zero padding; without bias, which the normalisation behind it has, unless told."""
         return keras.layers.Conv2D(
             filters,
             kernel_size,
             strides=strides,
             padding="same",
-            use_bias=False,
-            kernel_initializer=_own_copy(self.initializer),
-            kernel_regularizer=self.regularizer,
+            use_bias=use_bias,
+            kernel_initializer=self.kernel_initializer(),
+            kernel_regularizer=self._regularization.regularizer,
+            kernel_constraint=self._regularization.constraint("conv2d"),
             name=name,
         )(x)
 
+    def densely(self, x: Any, units: int, name: str, kernel_initializer: Any = None, dtype: Any = None) -> Any:
+        """A dense layer with bias."""
+        return keras.layers.Dense(
+            units,
+            kernel_initializer=kernel_initializer or self.kernel_initializer(),
+            kernel_regularizer=self._regularization.regularizer,
+            kernel_constraint=self._regularization.constraint("dense"),
+            dtype=dtype,
+            name=name,
+        )(x)
 
-def _own_copy(initializer: Any) -> Any:
-    """An initializer of its own for each layer: a shared one would give equal kernels to equal shapes."""
-    initializer = keras.initializers.get(initializer)
-    return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer
+    @cached_property
+    def _gain(self) -> float:
+        return activations.gain(self.activation)
+
+    @cached_property
+    def _regularization(self) -> Regularization:
+        return regularizers.get(self.regularizer)

@@ -26,7 +26,7 @@ def plain_cnn(
     convs_per_stage: int = 2,
     whitening: bool = True,
     activation: str = "relu",
-    initializer: Any = "he_normal",
+    initializer: Any = "auto",
     regularizer: Any = None,
     dropout: float = 0.0,
 ) -> tuple[Any, Knobs]:

@@ -17,7 +17,7 @@ def resnet_cifar(
     depth: int = 20,
     width: int = 16,
     activation: str = "relu",
-    initializer: Any = "he_normal",
+    initializer: Any = "auto",
     regularizer: Any = None,
     dropout: float = 0.0,
 ) -> tuple[Any, Knobs]:

@@ -14,7 +14,7 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.load import load
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import ConfigError, RunFolderError
-from kerastricks.initializers.patch_whitening import whiten_patches
+from kerastricks.initializers.start_from_data import start_from_data
 from kerastricks.models.create import create
 from kerastricks.runs.finish import finish
 from kerastricks.runs.folder import RunFolder, write_text
@@ -101,6 +101,9 @@ def train(run: RunFolder, say: Say = print, progress: Progress = silent) -> dict
 
     keras.utils.set_random_seed(config.seed)
     model = _create_model(run, config, data)
+    started = start_from_data(model, data.sample())
+    if started.lsuv is not None:
+        say(str(started.lsuv))
     jit = "compiled" if config.jit else "not compiled"
     say(
         f"{model.name}: {model.count_params():,} weights, {config.epochs} epochs of {data.steps_per_epoch} batches "
@@ -133,7 +136,6 @@ def _create_model(run: RunFolder, config: Config, data: ImageData) -> keras.Mode
             raise ConfigError(f"{run.recipe}: create_model must return a keras.Model. Received: {type(model).__name__}")
     else:
         model = create(config.model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
-    whiten_patches(model, data.sample())
     return model
 
 
