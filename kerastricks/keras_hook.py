@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 PACKAGES_WITH_CUSTOM_OBJECTS = (
+    "kerastricks.activations",
     "kerastricks.layers",
     "kerastricks.initializers",
     "kerastricks.losses",

@@ -16,17 +16,69 @@ import kerastricks
 
 @dataclass(frozen=True)
 class LayerRow:
-    """A layer: how it is made, what it is fed (batch, height, width, channels), what comes out."""
+    """A layer: how it is made, what it is fed (batch, height, width, channels), what comes out.
+
+    `dynamic` is False where a layer is fitted to one height and width.
+    """
 
     make: Callable[..., keras.layers.Layer]
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     value_range: tuple[float, float] = (0.0, 1.0)
     config: dict[str, Any] = field(default_factory=dict)
+    dynamic: bool = True
+
+
+def adapted(layer_class: Callable[..., Any]) -> Callable[..., keras.layers.Layer]:
+    """Makes a layer and adapts it to images like those of `batch`."""
+
+    def make(**config: Any) -> keras.layers.Layer:
+        layer = layer_class(**config)
+        layer.adapt(np.random.default_rng(1).uniform(0, 255, (120, 6, 5, 3)))
+        return layer
+
+    return make
 
 
 LAYERS = {
+    "Centering": LayerRow(
+        adapted(kerastricks.layers.Centering), (4, 6, 5, 3), (4, 6, 5, 3), (0, 255), {"divide_by_std": True}
+    ),
+    "RangeScaling": LayerRow(
+        adapted(kerastricks.layers.RangeScaling),
+        (4, 6, 5, 3),
+        (4, 6, 5, 3),
+        (0, 255),
+        {"per": "pixel", "output_range": (0, 2)},
+        dynamic=False,
+    ),
+    "PCAWhitening": LayerRow(
+        adapted(kerastricks.layers.PCAWhitening), (4, 6, 5, 3), (4, 7), (0, 255), {"components": 7}, dynamic=False
+    ),
+    "ZCAWhitening": LayerRow(
+        adapted(kerastricks.layers.ZCAWhitening), (4, 6, 5, 3), (4, 6, 5, 3), (0, 255), {"epsilon": 1e-3}, dynamic=False
+    ),
+    "Maxout": LayerRow(kerastricks.layers.Maxout, (4, 6, 5, 6), (4, 6, 5, 2), (-1, 1), {"units": 2}),
+    "RReLU": LayerRow(kerastricks.layers.RReLU, (4, 6, 5, 3), (4, 6, 5, 3), (-1, 1), {"mode": "library", "seed": 1}),
+    "StochasticDepth": LayerRow(
+        kerastricks.layers.StochasticDepth, (4, 6, 5, 3), (4, 6, 5, 3), (-1, 1), {"drop_rate": 0.3, "seed": 1}
+    ),
+    "WeightNormalization": LayerRow(
+        lambda **more: kerastricks.layers.WeightNormalization(keras.layers.Conv2D(7, 3, activation="relu", **more)),
+        (4, 6, 5, 3),
+        (4, 4, 3, 7),
+        (-1, 1),
+    ),
     "FancyPCA": LayerRow(kerastricks.layers.FancyPCA, (4, 6, 5, 3), (4, 6, 5, 3), (0, 255), {"stddev": 0.2, "seed": 1}),
+    "RandomCrop": LayerRow(
+        kerastricks.layers.RandomCrop, (4, 6, 5, 3), (4, 5, 5, 3), (0, 255), {"height": 5, "width": 5, "padding": 2}
+    ),
+    "RandomHSV": LayerRow(
+        kerastricks.layers.RandomHSV, (4, 6, 5, 3), (4, 6, 5, 3), (0, 255), {"shift_range": (-0.2, 0.1), "seed": 1}
+    ),
+    "RandomResizedCrop": LayerRow(
+        kerastricks.layers.RandomResizedCrop, (4, 9, 7, 3), (4, 6, 5, 3), (0, 1), {"height": 6, "width": 5, "seed": 1}
+    ),
     "PadShortcut": LayerRow(
         kerastricks.layers.PadShortcut, (4, 6, 5, 3), (4, 3, 3, 8), (-1, 1), {"filters": 8, "strides": 2}
     ),
@@ -40,6 +92,15 @@ INITIALIZERS = {
         ),
         (2, 2, 3, 24),
     ),
+    "DeltaOrthogonal": (lambda: kerastricks.initializers.DeltaOrthogonal(1.5, seed=1), (3, 3, 4, 6)),
+    "FanIn": (lambda: kerastricks.initializers.FanIn("uniform", seed=1), (3, 3, 4, 6)),
+    "HeNormal": (lambda: kerastricks.initializers.HeNormal(0.2, depthwise=True, seed=1), (3, 3, 4, 2)),
+    "HeUniform": (lambda: kerastricks.initializers.HeUniform(0.2, depthwise=True, seed=1), (3, 3, 4, 2)),
+    "LSUV": (lambda: kerastricks.initializers.LSUV(seed=1), (3, 3, 4, 6)),
+    "SmallNormal": (lambda: kerastricks.initializers.SmallNormal(0.1, seed=1), (3, 3, 4, 6)),
+    "SmallUniform": (lambda: kerastricks.initializers.SmallUniform(0.1, seed=1), (3, 3, 4, 6)),
+    "XavierNormal": (lambda: kerastricks.initializers.XavierNormal(depthwise=True, seed=1), (3, 3, 4, 2)),
+    "XavierUniform": (lambda: kerastricks.initializers.XavierUniform(depthwise=True, seed=1), (3, 3, 4, 2)),
 }
 
 LOSSES = {
@@ -52,6 +113,8 @@ SCHEDULES = {
 
 # spec and input shape; every name of the zoo has a row
 MODELS = {
+    "mlp": ("mlp(depth=2, width=8, dropout=0.1)", (8, 8, 1)),
+    "nin": ("nin(dropout=0.1)", (8, 8, 3)),
     "plain_cnn": ("plain_cnn(widths=(8, 8), dropout=0.1)", (16, 12, 3)),
     "resnet_20": ("resnet_20(width=4, dropout=0.1)", (16, 16, 1)),
     "resnet_32": ("resnet_32(width=4)", (16, 16, 3)),

@@ -12,10 +12,14 @@ PACKAGE = ROOT / "kerastricks"
 FILES = sorted(PACKAGE.rglob("*.py"))
 SHARED = {"errors", "registry", "spec", "lazy"}
 MAY_IMPORT = {
-    "cli": {"recipes", "data", "models", "training", "runs", "serving"},
+    "cli": {"recipes", "data", "models", "training", "runs", "serving", "checks", "comparison", "initializers"},
+    "comparison": {"callbacks", "data", "models", "initializers", "training", "runs"},
     "runs": {"recipes", "data", "models", "initializers", "training", "serving"},
-    "training": {"callbacks", "schedules", "losses", "models", "data"},
-    "models": {"layers", "initializers"},
+    "training": {"callbacks", "schedules", "losses", "models", "data", "regularizers"},
+    "models": {"layers", "activations", "initializers", "regularizers"},
+    "checks": {"activations", "initializers"},
+    "activations": {"layers"},
+    "regularizers": set(),
     "serving": {"data"},
     "data": {"layers", "recipes"},
     "callbacks": set(),

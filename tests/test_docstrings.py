@@ -9,12 +9,16 @@ import pytest
 import kerastricks
 
 PACKAGES = (
+    "activations",
     "callbacks",
+    "checks",
+    "comparison",
     "data",
     "initializers",
     "layers",
     "losses",
     "models",
+    "regularizers",
     "runs",
     "schedules",
     "serving",

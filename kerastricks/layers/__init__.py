@@ -2,6 +2,41 @@
 
 from kerastricks.lazy import attach
 
-__all__ = ["FancyPCA", "PadShortcut"]
+__all__ = [
+    "Centering",
+    "FancyPCA",
+    "LeakyReLU",
+    "Maxout",
+    "PCAWhitening",
+    "PReLU",
+    "PadShortcut",
+    "RReLU",
+    "RandomCrop",
+    "RandomHSV",
+    "RandomResizedCrop",
+    "RangeScaling",
+    "StochasticDepth",
+    "WeightNormalization",
+    "ZCAWhitening",
+]
 
-__getattr__, __dir__, load_all = attach(__name__, {"FancyPCA": "fancy_pca", "PadShortcut": "pad_shortcut"})
+__getattr__, __dir__, load_all = attach(
+    __name__,
+    {
+        "Centering": "centering",
+        "FancyPCA": "fancy_pca",
+        "LeakyReLU": "leaky_relu",
+        "Maxout": "maxout",
+        "PCAWhitening": "pca_whitening",
+        "PReLU": "prelu",
+        "PadShortcut": "pad_shortcut",
+        "RReLU": "rrelu",
+        "RandomCrop": "random_crop",
+        "RandomHSV": "random_hsv",
+        "RandomResizedCrop": "random_resized_crop",
+        "RangeScaling": "range_scaling",
+        "StochasticDepth": "stochastic_depth",
+        "WeightNormalization": "weight_normalization",
+        "ZCAWhitening": "zca_whitening",
+    },
+)

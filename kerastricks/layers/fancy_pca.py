@@ -7,6 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerastricks.layers.image_batches import image_batches
+from kerastricks.layers.streaming_covariance import StreamingCovariance
+from kerastricks.layers.value_range import check_channels, check_colour_images, check_dtype, check_value_range
+
 # Eigenvalues and eigenvectors (rows R, G, B; columns p1, p2, p3) of ImageNet's pixels in [0, 1].
 IMAGENET_EIGENVALUES = (0.2175, 0.0188, 0.0045)
 IMAGENET_EIGENVECTORS = (
@@ -25,27 +29,32 @@ class FancyPCA(keras.layers.Layer):
     once per image and use. It helps where the label does not depend on the colour and intensity of the light,
     and hurts where it does (ripeness, stains). Training: the draw is added. Inference: the identity.
 
+    The eigenpairs are ImageNet's until `fit` finds those of your own images: `FancyPCA(0.1).fit(x_train)`.
+
     Args:
         stddev: standard deviation of `a`; 0 or more, no unit.
-        eigenvalues: three variances of RGB in [0, 1]; ImageNet's by default.
-        eigenvectors: 3x3, rows R, G, B, one component per column; ImageNet's by default.
+        eigenvalues: three variances of RGB in [0, 1], each 0 or more; ImageNet's by default.
+        eigenvectors: 3x3, rows R, G, B, one component per column; ImageNet's by default. Rows are R, G, B also
+            with `channels="bgr"`.
         value_range: (low, high) of the pixels; the shift is scaled by `high - low`.
         scale: "variance" multiplies `a` by `l` as the paper writes it, "stddev" by sqrt(l), which moves
             colours as far as the data varies.
         clip: whether the result is clipped to `value_range`.
+        channels: order of the images' channels, "rgb" or "bgr" (OpenCV's, Caffe's).
         seed: an integer, or None for a random one.
         **kwargs: of `keras.layers.Layer`: `name`, `dtype`.
 
     Call arguments:
-        images: float or integer, (batch, height, width, 3), RGB, within `value_range`.
+        images: float or integer, (batch, height, width, 3), within `value_range`.
         training: whether to draw.
 
     Returns:
         Float in the layer's compute dtype, of the same shape.
 
     Raises:
-        ValueError: for a negative `stddev`, an unknown `scale`, an empty `value_range`, constants of the
-            wrong shape, or images that have not three channels.
+        ValueError: for a negative `stddev`, an unknown `scale` or `channels`, an empty `value_range`, constants
+            of the wrong shape, images that have not three channels, or integer images with a `value_range` like
+            (0, 1) (seen where the layer is called with them: a `keras.Input` makes them float before).
 
     Example:
         >>> import kerastricks, numpy
@@ -66,6 +75,7 @@ class FancyPCA(keras.layers.Layer):
         value_range: tuple[float, float] = (0.0, 255.0),
         scale: Literal["variance", "stddev"] = "variance",
         clip: bool = True,
+        channels: Literal["rgb", "bgr"] = "rgb",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -74,28 +84,72 @@ class FancyPCA(keras.layers.Layer):
             raise ValueError(f"stddev must be 0 or more. Received: stddev={stddev}")
         if scale not in ("variance", "stddev"):
             raise ValueError(f'scale must be "variance" or "stddev". Received: scale={scale!r}')
-        if not value_range[0] < value_range[1]:
-            raise ValueError(f"value_range must be (low, high). Received: value_range={value_range}")
         if np.shape(eigenvalues) != (3,) or np.shape(eigenvectors) != (3, 3):
             raise ValueError(
                 "eigenvalues must have shape (3,) and eigenvectors (3, 3). "
                 f"Received: {np.shape(eigenvalues)} and {np.shape(eigenvectors)}"
             )
+        if np.min(eigenvalues) < 0:
+            raise ValueError(f"eigenvalues are variances, 0 or more. Received: eigenvalues={tuple(eigenvalues)}")
         self.stddev = stddev
         self.eigenvalues = np.asarray(eigenvalues, "float64").tolist()
         self.eigenvectors = np.asarray(eigenvectors, "float64").tolist()
-        self.value_range = tuple(value_range)
+        self.value_range = check_value_range(value_range)
         self.scale = scale
         self.clip = clip
+        self.channels = check_channels(channels)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     @property
     def components(self) -> np.ndarray:
-        """(3, 3): row k is component k times its strength, in pixel values; draws @ components are colours."""
+        """(3, 3): row k is component k times its strength, in pixel values; draws @ components are colours.
+
+        The columns are in the order of the images' channels.
+        """
         strengths = np.sqrt(self.eigenvalues) if self.scale == "stddev" else np.asarray(self.eigenvalues)
         low, high = self.value_range
-        return (np.asarray(self.eigenvectors) * strengths).T * (high - low)
+        components = (np.asarray(self.eigenvectors) * strengths).T * (high - low)
+        return components[:, ::-1] if self.channels == "bgr" else components
+
+    def fit(self, data: Any) -> "FancyPCA":
+        """Takes eigenvalues and eigenvectors from all pixels of `data`, read once, and returns the layer.
+
+        Call it with the training split alone, before the model is compiled: a training step that is compiled
+        already keeps the colours it was compiled with. What is found is part of the layer's configuration, so
+        that it is saved with the model.
+
+        Args:
+            data: images as the layer will see them (channels, `value_range`), float or integer: one array
+                (N, height, width, 3), also one on disk, or an iterable of batches, each an array or a tuple
+                (images, ...).
+
+        Raises:
+            ValueError: for no images, another shape, values that are not finite or outside `value_range`,
+                integer pixels with a `value_range` like (0, 1), or images of one single colour.
+        """
+        low, high = self.value_range
+        collected = StreamingCovariance(3)
+        images_read = 0
+        for images in image_batches(data, channels=3):
+            check_dtype(images.dtype, self.value_range, "FancyPCA.fit")
+            smallest, largest = float(images.min()), float(images.max())  # NaN if one of the pixels is
+            if not low - 1e-3 * (high - low) <= smallest <= largest <= high + 1e-3 * (high - low):
+                raise ValueError(
+                    f"data must be finite and within value_range={self.value_range}. Received: pixels from {smallest} "
+                    f"to {largest} among images {images_read} to {images_read + len(images) - 1}; give the layer the "
+                    "range of your pixels, or mend the images"
+                )
+            pixels = images.reshape(-1, 3)
+            collected.update(pixels[:, ::-1] if self.channels == "bgr" else pixels)
+            images_read += len(images)
+        # The covariance does not change with the offset, and goes with the square of the range.
+        eigenvalues, eigenvectors = np.linalg.eigh(collected.covariance / (high - low) ** 2)
+        if not eigenvalues[-1] > 1e-12:  # a step of 8 bits in one pixel of a million is 1e-11
+            raise ValueError(f"data must hold more than one colour. Received: {collected.count} equal pixels")
+        self.eigenvalues = np.maximum(eigenvalues[::-1], 0).tolist()
+        self.eigenvectors = eigenvectors[:, ::-1].tolist()
+        return self
 
     def shift(self, images: Any, alphas: Any) -> Any:
         """Adds the colour of given draws: `alphas` of shape (batch, 3), in the unit of `stddev`."""
@@ -105,8 +159,7 @@ class FancyPCA(keras.layers.Layer):
         return ops.clip(shifted, *self.value_range) if self.clip else shifted
 
     def call(self, images: Any, training: bool = False) -> Any:
-        if images.shape[-1] != 3:
-            raise ValueError(f"FancyPCA needs images (batch, height, width, 3). Received: {images.shape}")
+        check_colour_images(images, self.value_range, "FancyPCA")
         if not training or self.stddev == 0:
             return ops.cast(images, self.compute_dtype)
         draws = keras.random.normal(
@@ -126,5 +179,6 @@ class FancyPCA(keras.layers.Layer):
             "value_range": self.value_range,
             "scale": self.scale,
             "clip": self.clip,
+            "channels": self.channels,
             "seed": self.seed,
         }
