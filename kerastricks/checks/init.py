@@ -1,0 +1,192 @@
+"""How the signal and its gradient fare from layer to layer."""
+
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerastricks.checks.images import as_images, as_labels, functional, positive
+from kerastricks.checks.instrument import Instrument, Place, values
+from kerastricks.checks.random_state import random_state_kept
+from kerastricks.checks.signal_report import SignalReport, SignalRow
+from kerastricks.errors import UsageError
+
+
+def init(model: keras.Model, images: Any, labels: Any = None, *, batch_size: int = 64, seed: int = 0) -> SignalReport:
+    """Measures the variance of every kernel's and activation's output, and of the gradient that comes back to it.
+
+    Shows at once what an initializer and an activation do to each other: a signal that halves in every layer is
+    gone after thirty, and so is the gradient. The layers work as in a training step (batch normalization with the
+    statistics of the batch, dropout on), on a copy: the model, its optimizer and the random state of the process
+    stay as they are. Regularizers are left out.
+
+    Args:
+        model: functional or Sequential, ending in a softmax or in logits; other models and layers may be inside.
+        images: (N, height, width, channels) as the model takes them; a few hundred are plenty.
+        labels: (N,) class numbers; None draws them, which at the start of a training makes little difference.
+        batch_size: images at a time; it decides the memory, and the batch that batch normalization sees.
+        seed: of the labels that are drawn, and of dropout under torch.
+
+    Returns:
+        A `SignalReport`: `to_text()`, `to_json()`, `plot(path)`.
+
+    Raises:
+        UsageError: for a model that cannot be copied layer by layer, and for images or labels that do not fit it.
+
+    Example:
+        >>> import keras, kerastricks, numpy
+        >>> images = numpy.random.default_rng(0).normal(size=(32, 8, 8, 1))
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
+        >>> for _ in range(10):
+        ...     model.add(keras.layers.Dense(64, "relu", kernel_initializer="he_normal"))
+        >>> model.add(keras.layers.Dense(3, "softmax"))
+        >>> 0.01 < kerastricks.checks.init(model, images).forward_ratio < 100
+        True
+
+    Reference:
+        He, Zhang, Ren, Sun: Delving Deep into Rectifiers, ICCV 2015, section 2.2: the variance of a layer's
+        responses (equation 10) and of its gradients (equation 14).
+    """
+    plain = functional(model)
+    images = as_images(images, plain)
+    positive("batch_size", batch_size, 1)
+    batch_size = min(batch_size, len(images))
+    taps: list[_GradientTap] = []
+
+    def tap(place: Place, tensor: Any) -> Any:
+        if None in tensor.shape[1:]:
+            raise UsageError(f"the output of layer {place.name!r} has no fixed shape. Received: {tensor.shape}")
+        taps.append(_GradientTap(place, batch_size, len(taps)))
+        return taps[-1](tensor)
+
+    with random_state_kept(seed):
+        instrument = Instrument(model, images.shape[1:], tap, to_logits=True)
+        labels = as_labels(labels, len(images), instrument.model.output_shape[-1], seed)
+        if not taps:
+            raise UsageError(f"model has no layer with a kernel and no activation. Received: {model.name!r}")
+        trainer = _Differentiator(instrument.model)
+        optimizer = _KeepGradients(learning_rate=1.0, name="keep_gradients")
+        trainer.compile(optimizer=optimizer, run_eagerly=True, jit_compile=False, auto_scale_loss=False)
+        sums = [_Sums() for _ in taps]
+        loss = 0.0
+        for start in range(0, len(images), batch_size):
+            instrument.reset()
+            part = slice(start, start + batch_size)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Gradients do not exist")  # of weights that the loss does not use
+                trainer.train_on_batch(images[part], labels[part])
+            loss += float(values(trainer.loss_sum))
+            for one, found in zip(taps, sums, strict=True):
+                found.add(one, optimizer, len(images[part]))
+    rows = [found.row(one.place, len(images)) for one, found in zip(taps, sums, strict=True)]
+    return SignalReport(model.name, len(images), loss / len(images), tuple(rows))
+
+
+class _GradientTap(keras.layers.Layer):
+    """The identity, with a summand of zeros: the gradient of the loss with respect to it is that of the tensor."""
+
+    def __init__(self, place: Place, batch_size: int, number: int) -> None:
+        super().__init__(name=f"kerastricks_tap_{number}", dtype=getattr(place.layer, "dtype_policy", None))
+        self.place = place
+        self.batch_size = batch_size
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        # Without autocast: under torch an assignment would go to the copy in the other precision.
+        options: dict[str, Any] = {"initializer": "zeros", "dtype": "float32", "autocast": False}
+        self.shift = self.add_weight(shape=(self.batch_size, *input_shape[1:]), name="shift", **options)
+        self.statistics = self.add_weight(shape=(3,), trainable=False, name="statistics", **options)
+
+    def compute_output_spec(self, x: Any) -> Any:
+        return keras.KerasTensor(x.shape, dtype=x.dtype)  # a batch of unknown size would not fit the summand
+
+    def call(self, x: Any) -> Any:
+        seen = ops.cast(ops.stop_gradient(x), "float32")
+        # Divided by the largest: the square of a vanishing or exploding signal leaves float32 long before the signal.
+        largest = ops.max(ops.abs(seen))
+        scaled = seen / ops.where(largest > 0, largest, ops.ones_like(largest))
+        mean = ops.mean(scaled)
+        self.statistics.assign(ops.stack([largest, mean, ops.mean(ops.square(scaled - mean))]))
+        return x + ops.cast(self.shift[: ops.shape(x)[0]], x.dtype)
+
+
+class _Differentiator(keras.Model):
+    """Trains on the sum of the images' own losses, without penalties."""
+
+    def __init__(self, logits: keras.Model) -> None:
+        super().__init__(name="kerastricks_differentiator")
+        self.logits = logits
+        self.loss_sum = self.add_weight(shape=(), initializer="zeros", trainable=False, name="loss_sum")
+        self.built = True
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        return self.logits(images, training=training)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        logits = ops.cast(y_pred, "float32")
+        loss = ops.sum(ops.sparse_categorical_crossentropy(y, logits, from_logits=True))
+        self.loss_sum.assign(ops.stop_gradient(loss))
+        return loss
+
+
+class _KeepGradients(keras.optimizers.Optimizer):
+    """Changes no weight and keeps each gradient: the one way to it that all backends share."""
+
+    def build(self, variables: list[Any]) -> None:
+        if not self.built:
+            super().build(variables)
+            self.gradients = [self.add_variable_from_reference(v, "gradient") for v in variables]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        self.assign(self.gradients[self._get_variable_index(variable)], gradient)
+
+    def of(self, variable: Any) -> np.ndarray:
+        """The gradient with respect to a trainable weight, float64."""
+        return values(self.gradients[self._get_variable_index(variable)]).astype("float64")
+
+
+class _Sums:
+    """Merges batches: mean and variance by Chan, Golub, LeVeque 1983; gradients as sums."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = 0.0
+        self.squares = 0.0
+        self.gradient_squares = 0.0
+        self.kernels: dict[str, np.ndarray] = {}
+
+    def add(self, tap: _GradientTap, optimizer: _KeepGradients, images: int) -> None:
+        largest, mean, variance = values(tap.statistics).astype("float64").tolist()
+        count = images * int(np.prod(tap.shift.shape[1:]))
+        mean, variance = mean * largest, variance * largest**2
+        total, gap = self.count + count, mean - self.mean
+        self.mean += gap * count / total
+        self.squares += variance * count + gap**2 * self.count * count / total
+        self.count = total
+        self.gradient_squares += float(np.square(optimizer.of(tap.shift)).sum())
+        for kernel in tap.place.kernels:
+            if kernel.trainable:
+                self.kernels[kernel.path] = self.kernels.get(kernel.path, 0.0) + optimizer.of(kernel)
+
+    def row(self, place: Place, images: int) -> SignalRow:
+        entries = sum(kernel.size for kernel in self.kernels.values())
+        squares = sum(float(np.square(kernel / images).sum()) for kernel in self.kernels.values())
+        return SignalRow(
+            layer=place.name,
+            kind="kernel" if place.kernels else "activation",
+            activation=place.activation.name if place.activation else None,
+            is_head=place.is_head,
+            mean=self.mean,
+            variance=self.squares / self.count,
+            gradient=self.gradient_squares / self.count,
+            kernel_gradient=squares / entries if entries else None,
+            slope=place.activation.slope if place.activation else 0.0,
+        )

@@ -1,0 +1,214 @@
+"""kerastricks check"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerastricks.cli.quiet import import_keras
+from kerastricks.cli.train import check_source
+from kerastricks.errors import UsageError
+
+
+def _options(images: int) -> Callable[[Any], Any]:
+    """What all checks share; `images` is how many are looked at by default."""
+    options = (
+        click.option("--initializer", metavar="SPEC", help='Of a zoo model: "he_normal", "small_normal(0.01)".'),
+        click.option("--activation", metavar="SPEC", help='Of a zoo model: "relu", "leaky_relu(0.18)".'),
+        click.option(
+            "--images", type=click.IntRange(2), default=images, show_default=True, help="How many to look at."
+        ),
+        click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all draws."),
+        click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw it, too."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    )
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.group()
+def check() -> None:
+    """Show why a network learns or does not: its signal, its dead units, its equal units.
+
+    MODEL is a model of the zoo, "mlp(depth=30)", a .keras file or a run folder. DATA is what `kerastricks train`
+    takes; by default the data of the run, or digits.
+    """
+
+
+@check.command()
+@click.argument("model", default="mlp(depth=30)")
+@click.argument("data", required=False)
+@_options(images=256)
+def init(model: str, data: str | None, plot: Path | None, as_json: bool, **choices: Any) -> None:
+    """Variance of the signal and of the gradient, layer by layer.
+
+    \b
+    kerastricks check init --initializer xavier_normal
+    kerastricks check init "mlp(depth=30)" digits --initializer he_normal --plot he.png
+    """
+    subject = _Subject(model, data, plot, **choices)
+    from kerastricks import checks
+
+    built, images, labels = subject.load()
+    _show(checks.init(built, images, labels, seed=subject.seed), plot, as_json)
+
+
+@check.command()
+@click.argument("model")
+@click.argument("data", required=False)
+@_options(images=2048)
+def activation(model: str, data: str | None, plot: Path | None, as_json: bool, **choices: Any) -> None:
+    """Dead and saturated units of each activation.
+
+    \b
+    kerastricks check activation saved_models/RUN
+    kerastricks check activation model.keras path/to/images/
+    """
+    subject = _Subject(model, data, plot, **choices)
+    from kerastricks import checks
+
+    built, images, _ = subject.load()
+    _show(checks.activation(built, images), plot, as_json)
+
+
+@check.command()
+@click.argument("model")
+@click.argument("data", required=False)
+@click.option("--steps", type=click.IntRange(1), default=20, show_default=True, help="Of training between two looks.")
+@_options(images=256)
+def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: bool, **choices: Any) -> None:
+    """Units of a layer that are the same, and stay so in training.
+
+    \b
+    kerastricks check units "mlp(depth=3)" digits --initializer zeros
+    """
+    subject = _Subject(model, data, plot, **choices)
+    from kerastricks import checks
+
+    built, images, labels = subject.load()
+    _show(checks.units(built, images, labels, steps=steps, seed=subject.seed), plot, as_json)
+
+
+class _Subject:
+    """The model and the images that a command line names; what can be refused at once is refused here."""
+
+    def __init__(
+        self,
+        model: str,
+        data: str | None,
+        plot: Path | None,
+        initializer: str | None,
+        activation: str | None,
+        images: int,
+        seed: int,
+    ) -> None:
+        from kerastricks.models.catalog import MODELS
+        from kerastricks.runs.folder import RunFolder
+        from kerastricks.spec import parse
+
+        self.count = images
+        self.seed = seed
+        self.name = model
+        self.options = {"initializer": initializer, "activation": activation}
+        self.options = {name: value for name, value in self.options.items() if value is not None}
+        path = Path(model).expanduser()
+        self.file: Path | None = None
+        self.class_names: list[str] | None = None
+        if path.is_dir():
+            run = RunFolder.open(path)
+            self.file = run.model
+            self.class_names = run.read(run.summary)["class_names"]
+            data = data or run.read(run.config)["config"]["data"]
+        elif path.suffix == ".keras" or path.is_file():
+            self.file = path
+            if not path.is_file():
+                raise UsageError(f"{model}: no such file")
+        else:
+            parsed = parse(model)
+            MODELS.check(parsed.name)
+            twice = sorted(set(self.options) & set(parsed.kwargs))
+            if twice:
+                raise UsageError(
+                    f"--{twice[0]} {self.options[twice[0]]}: {model} sets it already: leave one of them out"
+                )
+        if self.file is not None and self.options:
+            raise UsageError(f"--{next(iter(self.options))} is for models of the zoo. Received: MODEL {model}")
+        self.data = data or "digits"
+        check_source(self.data)
+        if plot is not None and (plot.suffix.lower() != ".png" or not plot.parent.is_dir()):
+            raise UsageError(f"--plot must be a .png in a folder that is there. Received: {plot}")
+
+    def load(self) -> tuple[Any, Any, Any]:
+        """The model, images and labels; no labels where the classes of the data are not those of the model."""
+        import_keras()
+        return self._created() if self.file is None else self._saved(self.file)
+
+    def _created(self) -> tuple[Any, Any, Any]:
+        import keras
+
+        from kerastricks.cli import screen
+        from kerastricks.data.load import load
+        from kerastricks.initializers.start_from_data import start_from_data
+        from kerastricks.models.create import create
+
+        data = load(self.data, seed=self.seed, progress=screen.bar)
+        keras.utils.set_random_seed(self.seed)
+        shape, classes = data.image_shape, len(data.class_names)
+        model = create(self.name, shape, classes, mean=data.mean, std=data.std, **self.options)
+        start_from_data(model, data.sample())
+        return model, *self._draw(data.splits["train"].examples, shape)
+
+    def _saved(self, file: Path) -> tuple[Any, Any, Any]:
+        import keras
+
+        from kerastricks.cli import screen
+        from kerastricks.data.reading import read_source
+
+        try:
+            model = keras.models.load_model(file, compile=False)
+            shape = tuple(model.inputs[0].shape[1:])
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UsageError(f"{file}: cannot be loaded ({(str(error) or 'no model').splitlines()[0]})") from None
+        if len(shape) != 3 or None in shape or shape[-1] not in (1, 3):
+            raise UsageError(f"{file}: must take images of one size, with 1 or 3 channels. Received: input {shape}")
+        source = read_source(
+            self.data,
+            image_size=None,
+            max_pixels=100_000_000,
+            max_skipped=0.05,
+            memory_bytes=0,
+            progress=screen.bar,
+            image_shape=shape,
+            min_classes=1,
+        ).source
+        images, labels = self._draw(source.splits["train"], shape)
+        if self.class_names is not None:
+            same = list(source.class_names) == self.class_names
+        else:
+            same = len(source.class_names) == model.outputs[0].shape[-1]
+        if not same:
+            screen.say(f"{source.name}: other classes than the model's: where labels count they are drawn")
+        return model, images, labels if same else None
+
+    def _draw(self, examples: Any, shape: tuple[int, int, int]) -> tuple[Any, Any]:
+        import numpy as np
+
+        from kerastricks.data.batches import Batches
+
+        chosen = np.sort(np.random.default_rng(self.seed).permutation(len(examples))[: self.count])
+        batches = list(Batches(examples.take(chosen), shape, 256, self.seed).evaluation())
+        images, labels = (np.concatenate([part.numpy() for part in parts]) for parts in zip(*batches, strict=True))
+        return images, labels
+
+
+def _show(report: Any, plot: Path | None, as_json: bool) -> None:
+    if plot is not None:
+        report.plot(plot)
+    click.echo(json.dumps(report.to_json(), indent=2) if as_json else report.to_text())
