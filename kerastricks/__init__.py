@@ -16,7 +16,10 @@ __version__ = "0.1.0"
 __all__ = [
     "KerasTricksError",
     "__version__",
+    "activations",
     "callbacks",
+    "checks",
+    "comparison",
     "data",
     "errors",
     "initializers",
@@ -24,6 +27,7 @@ __all__ = [
     "losses",
     "models",
     "recipes",
+    "regularizers",
     "runs",
     "schedules",
     "serving",

@@ -16,6 +16,8 @@ from kerastricks.errors import Interrupted, KerasTricksError, UsageError
 
 # Known here, so that the help page imports no subcommand.
 COMMANDS = {
+    "check": "Show why a network learns or does not.",
+    "compare": "Compare activations, initializers or regularizers.",
     "evaluate": "Score a run on images.",
     "models": "List the models of the zoo.",
     "predict": "Classify image files with a run.",

@@ -77,7 +77,7 @@ def train(
         if recipe is None or recipe.create_model is None:
             MODELS.check(parse(config.model).name)  # an unknown name is refused before anything slow
         if recipe is None:
-            _check_source(str(config.data))
+            check_source(str(config.data))
 
     import_keras()
     from kerastricks.cli import screen
@@ -100,7 +100,7 @@ def train(
             return
     else:
         run = start(config, out, name, recipe)
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, terminate)
     try:
         summary = train_run(run, screen.say, screen.bar)
     except KeyboardInterrupt as stop:
@@ -113,7 +113,7 @@ def train(
     _report(run, summary, as_json)
 
 
-def _terminate(number: int, frame: Any) -> None:
+def terminate(number: int, frame: Any) -> None:
     """SIGTERM outside the training steps, which have a handler of their own."""
     raise Interrupted(number)
 
@@ -126,7 +126,7 @@ def _find_recipe(source: str) -> recipes.Recipe | None:
     return None
 
 
-def _check_source(source: str) -> None:
+def check_source(source: str) -> None:
     """An unknown name is refused before TensorFlow is imported."""
     from kerastricks.data.names import BUILTIN_NAMES
     from kerastricks.errors import DataError, UnknownNameError

@@ -46,6 +46,7 @@ class Augmentation:
             raise SpecError(f'stages must be "auto" or "host". Received: stages={stages!r}')
         colours_on_host = stages == "host" or (keras.backend.backend() == "tensorflow" and not has_gpu())
         self.text = text
+        self._arguments: dict[str, Any] = {"statistics": statistics, "stages": stages, "image_shape": image_shape}
         self.host_ops: list[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = []
         device_layers: list[keras.layers.Layer] = []
         colour_before: str | None = None
@@ -70,6 +71,10 @@ class Augmentation:
             else:
                 device_layers.append(layer)
         self.device_stage = keras.Sequential(device_layers, name="device_stage") if device_layers else None
+
+    def reseeded(self, seed: int) -> "Augmentation":
+        """The same ops with other draws on the device."""
+        return Augmentation(self.text, seed=seed, **self._arguments)
 
     def on_host(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Applies the host's ops to a batch; `seed` (int64, shape [2]) decides every draw."""

@@ -5,6 +5,7 @@ step) alone. So the sequence is the same whatever the parallelism, and can be re
 replaying what came before.
 """
 
+import copy
 import itertools
 import os
 from collections.abc import Callable
@@ -46,6 +47,12 @@ class Batches:
                 # An argument of the gather and not a constant of its graph; NumPy looks at the same memory.
                 self.images = tf.constant(examples.images)
                 self.examples = Arrays(self.images.numpy(), examples.labels)
+
+    def reseeded(self, seed: int) -> "Batches":
+        """The same images in another order, with other draws; the pixels are shared."""
+        other = copy.copy(self)
+        other.seed = seed
+        return other
 
     @property
     def steps_per_epoch(self) -> int:

@@ -1,6 +1,6 @@
 """What `load` returns: three data sets and what is known of them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from kerastricks.data.augment import Augmentation
 from kerastricks.data.batches import Batches
 from kerastricks.data.source import Arrays
 from kerastricks.data.statistics import PixelStatistics
+from kerastricks.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,25 @@ class ImageData:
     def std(self) -> np.ndarray:
         """(channels,): of the training pixels, 0 to 255."""
         return self.statistics.std
+
+    def reseeded(self, seed: int) -> "ImageData":
+        """The same splits with another order and other draws of the training batches; the pixels are shared."""
+        splits = {name: batches.reseeded(seed) for name, batches in self.splits.items()}
+        return replace(self, splits=splits, augmentation=self.augmentation.reseeded(seed), seed=seed)
+
+    def limited(self, count: int) -> "ImageData":
+        """The same with `count` training images, the first of a seeded shuffle; mean and deviation stay.
+
+        Raises:
+            DataError: for none, or more than there are.
+        """
+        batches = self.splits["train"]
+        if not 1 <= count <= batches.size:
+            raise DataError(f"limit must be in 1-{batches.size:,}, the training images. Received: limit={count}")
+        chosen = np.random.default_rng(self.seed).permutation(batches.size)[:count]
+        batch_size = min(self.batch_size, count)
+        train = Batches(batches.examples.take(np.sort(chosen)), self.image_shape, batch_size, self.seed)
+        return replace(self, splits={**self.splits, "train": train}, batch_size=batch_size)
 
     def train_from(self, step: int) -> tf.data.Dataset:
         """Endless augmented batches from global step `step` on, for resuming."""

@@ -31,6 +31,7 @@ def fit(
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     run_folder: Path | None = None,
+    progress_line: bool = True,
 ) -> keras.callbacks.History:
     """Trains `model` in place, with the device stage of `data` in front of it.
 
@@ -46,6 +47,7 @@ def fit(
             model; its `classifier` shares all weights with yours, and its `save` writes yours.
         run_folder: where metrics.jsonl, batch_loss.f32 and the checkpoint are written. If a checkpoint is there,
             training goes on from it and ends in the same weights as if it had not been interrupted.
+        progress_line: whether a line per epoch is shown on standard error.
 
     Returns:
         Keras's `History` of the epochs of this call.
@@ -87,8 +89,8 @@ def fit(
             keras.callbacks.EarlyStopping("val_loss", patience=config.early_stopping_epochs, restore_best_weights=True)
         )
     losses = BatchLossLog(run_folder / "batch_loss.f32" if run_folder else None, config.learning_rate)
-    line = ProgressLine(data.batch_size, position.step)
-    ordered: list[keras.callbacks.Callback] = [*stateful, losses, line]
+    line = ProgressLine(data.batch_size, position.step) if progress_line else None
+    ordered: list[keras.callbacks.Callback] = [*stateful, losses, *([line] if line else [])]
     if keras.backend.backend() == "torch":
         ordered.append(SeedTorch(config.seed, position.step))
     if run_folder is not None:
@@ -106,7 +108,8 @@ def fit(
         try:
             _train(training_model, data, config.epochs, handlers, stateful, position, path)
         finally:
-            line.close()
+            if line is not None:
+                line.close()
     return training_model.history
 
 

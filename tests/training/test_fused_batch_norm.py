@@ -38,6 +38,18 @@ def test_training_and_inference_equal_keras(options):
 
 
 @pytest.mark.tensorflow_only
+def test_a_tanh_may_follow():
+    # TensorFlow fuses the three on a CPU and then has no kernel for it.
+    inputs = keras.Input((6, 5, 4))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(7, 3, use_bias=False)(inputs))
+    model = keras.Model(inputs, keras.layers.Activation("tanh")(x))
+    images = np.random.default_rng(0).normal(size=(8, 6, 5, 4)).astype("float32")
+    expected = np.asarray(model(images))
+    with fused_batch_norm(model):
+        np.testing.assert_allclose(model.predict(images, verbose=0), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.tensorflow_only
 def test_the_layer_is_lent_and_given_back():
     model = network()
     layer = model.get_layer("norm")

@@ -1,0 +1,136 @@
+"""comparison.png: every seed a point."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from kerastricks.comparison.comparison import Comparison
+from kerastricks.comparison.table import count_seeds
+
+_SEED, _BASELINE = "0.72", "0.25"
+_COLOURS = {"better": "#1a7f37", "worse": "#c0392b", "cannot tell": "#1f77b4", "same": "#1f77b4"}
+_LABELS = {"better": "better", "worse": "worse", "cannot tell": "the data cannot tell", "same": "the data cannot tell"}
+
+
+def draw_plot(comparison: Comparison, target: Path) -> None:
+    """Draws a panel for log-loss and one for accuracy, a line per arm.
+
+    A grey point is a seed, the mark their mean. The bar is the 95 % interval of the difference to the baseline, laid
+    on the baseline's mean: where it does not reach the vertical line, the difference stands out, before the correction
+    for the number of arms that the colour takes into account. An arm far away from the better ones is a triangle at
+    the edge with its value.
+
+    Args:
+        comparison: finished.
+        target: the PNG.
+    """
+    rows, plan = comparison.rows, comparison.plan
+    figure = Figure(figsize=(10, 2.1 + 0.42 * len(rows)), layout=ConstrainedLayoutEngine(wspace=0.06))
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw_panel(left, comparison, "log_loss", 1.0)
+    _draw_panel(right, comparison, "accuracy", 100.0)
+    left.set_yticks(range(len(rows)), [row["arm"] for row in rows])
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.set_xlabel("test log-loss (less is better)")
+    right.set_xlabel("test accuracy, % (more is better)")
+    bars = f"bars: 95 % interval of the difference to {rows[0]['arm']}, paired by seed"
+    figure.legend(
+        handles=_legend(left, rows),
+        title=bars if len(plan["seeds"]) > 1 else None,
+        title_fontsize=9,
+        loc="outside lower center",
+        ncols=5,
+        frameon=False,
+        fontsize=9,
+    )
+    figure.suptitle(
+        f"{plan['kind']} on {plan['model']}, {plan['data']['name']}: {count_seeds(plan)}, "
+        f"{plan['config']['epochs']} epochs",
+        fontsize=11,
+    )
+    temporary = target.with_name(f".tmp-{target.name}")
+    figure.savefig(temporary, dpi=120, format="png")
+    os.replace(temporary, target)
+
+
+def _draw_panel(axes: Axes, comparison: Comparison, measure: str, factor: float) -> None:
+    rows = comparison.rows
+    seeds = [np.array(comparison.values(row["arm"], measure)) * factor for row in rows]
+    means = np.array([values.mean() for values in seeds])
+    bars = [_interval(row, measure, means[0], factor) for row in rows]
+    low, high = _limits(seeds, means, bars, less_is_better=measure == "log_loss")
+    axes.axvline(means[0], color=_BASELINE, lw=0.8, ls=(0, (4, 3)), zorder=1)
+    for place, (row, values, mean, bar) in enumerate(zip(rows, seeds, means, bars, strict=True)):
+        colour = _colour(row, measure)
+        if not low <= mean <= high:
+            edge = low if mean < low else high
+            left = mean < low
+            axes.plot(edge, place, marker="<" if left else ">", color=colour, ms=8, clip_on=False, zorder=4)
+            axes.annotate(
+                f"{mean:.3g}",
+                (edge, place),
+                (9 if left else -9, 0),
+                textcoords="offset points",
+                va="center",
+                ha="left" if left else "right",
+                fontsize=9,
+                color=colour,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+                zorder=3,
+            )
+            continue
+        shift = np.linspace(-0.13, 0.13, len(values)) if len(values) > 1 else [0.0]
+        axes.plot(values, place + np.asarray(shift), "o", color=_SEED, ms=4, zorder=2)
+        if bar is not None:
+            axes.plot(bar, (place, place), color=colour, lw=2.2, solid_capstyle="butt", zorder=3)
+        axes.plot(mean, place, marker="D", color=colour, ms=6, markeredgecolor="white", zorder=4)
+    axes.set_xlim(low, high)
+    axes.grid(axis="x", alpha=0.25)
+    axes.tick_params(axis="y", length=0)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+
+
+def _interval(row: dict[str, Any], measure: str, origin: float, factor: float) -> tuple[float, float] | None:
+    if row["difference"] is None or row["difference"][measure]["low"] is None:
+        return None
+    found = row["difference"][measure]
+    return origin + found["low"] * factor, origin + found["high"] * factor
+
+
+def _limits(seeds: list[np.ndarray], means: np.ndarray, bars: list, less_is_better: bool) -> tuple[float, float]:
+    """Room for all arms but those so far from the better half that it would shrink to a dot."""
+    order = np.argsort(means if less_is_better else -means)
+    better = order[: max(2, -(-len(order) // 2))]
+    seen = np.concatenate([seeds[arm] for arm in better])
+    reach = 6 * max(float(np.ptp(seen)), 1e-6)
+    shown = [arm for arm in range(len(means)) if abs(means[arm] - means[order[0]]) <= reach]
+    values = np.concatenate([seeds[arm] for arm in shown])
+    ends = [end for arm in shown if bars[arm] is not None for end in bars[arm]]
+    low, high = float(values.min()), float(values.max())
+    spread = max(high - low, 1e-6)
+    # A wide interval may run out of the picture: its end would say little and hide the rest.
+    low = max(min([low, *ends]), low - spread)
+    high = min(max([high, *ends]), high + spread)
+    margin = 0.08 * max(high - low, 1e-3)
+    return low - margin, high + margin
+
+
+def _colour(row: dict[str, Any], measure: str) -> str:
+    return _BASELINE if row["difference"] is None else _COLOURS[row["difference"][measure]["verdict"]]
+
+
+def _legend(axes: Axes, rows: list[dict[str, Any]]) -> list[Any]:
+    (seed,) = axes.plot([], [], "o", color=_SEED, ms=4, label="a seed")
+    (baseline,) = axes.plot([], [], "D", color=_BASELINE, ms=6, label="mean of the baseline")
+    found = {row["difference"][measure]["verdict"] for row in rows[1:] for measure in ("log_loss", "accuracy")}
+    marks = []
+    for label, colour in {_LABELS[name]: _COLOURS[name] for name in _COLOURS if name in found}.items():
+        (mark,) = axes.plot([], [], "D-", color=colour, ms=6, lw=2.2, label=label)
+        marks.append(mark)
+    return [seed, baseline, *marks]
