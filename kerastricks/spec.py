@@ -44,7 +44,7 @@ class Spec:
             return function(*self.args, **more, **self.kwargs)
         except UsageError:
             raise
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise SpecError(f"{self}: {' '.join(str(error).split())}") from error
 
 

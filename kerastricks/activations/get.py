@@ -8,7 +8,7 @@ import keras
 
 from kerastricks.activations.catalog import ACTIVATIONS
 from kerastricks.activations.keras_function import KerasFunction
-from kerastricks.errors import UnknownNameError
+from kerastricks.errors import SpecError, UnknownNameError
 from kerastricks.spec import Spec, parse
 
 # Keras's own layers where there are some: models with them load without kerastricks.
@@ -53,7 +53,7 @@ def get(activation: Any, rank: int = 4, name: str | None = None) -> keras.layers
         if spec.name in keras_names():
             return _keras(spec, name)
         raise UnknownNameError("activation", spec.name, {*ACTIVATIONS, *keras_names()})
-    if callable(activation):
+    if callable(activation) and not isinstance(activation, type):
         return keras.layers.Activation(activation, name=name)
     raise ValueError(f"activation must be a spec, a layer or a function. Received: activation={activation!r}")
 
@@ -71,7 +71,10 @@ def _ours(spec: Spec, rank: int, name: str | None) -> keras.layers.Layer:
     given = {*parameters[: len(spec.args)], *spec.kwargs}
     if "shared_axes" in parameters and "shared_axes" not in given:
         more["shared_axes"] = tuple(range(1, rank - 1)) or None
-    return spec.call(builder, **more)
+    layer = spec.call(builder, **more)
+    if max(getattr(layer, "shared_axes", None) or (), default=0) >= rank:
+        raise SpecError(f"{spec}: shared_axes must be below {rank}, the rank here. Received: {layer.shared_axes}")
+    return layer
 
 
 def _keras(spec: Spec, name: str | None) -> keras.layers.Layer:

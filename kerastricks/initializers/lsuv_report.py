@@ -1,7 +1,7 @@
 """What LSUV did to each kernel."""
 
-import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class LSUVReport:
     def __str__(self) -> str:
         return self.to_text()
 
-    def to_json(self) -> str:
-        """All of it as JSON."""
-        return json.dumps({"converged": self.converged, **asdict(self)}, indent=2)
+    def to_json(self) -> dict[str, Any]:
+        """All of it in plain values: `converged`, `rows`, `images`, `tolerance`, `max_rounds`."""
+        return {"converged": self.converged, **asdict(self)}
 
 
 def _number(variance: float | None) -> str:

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerastricks.errors import UsageError
+
 
 @keras.saving.register_keras_serializable(package="kerastricks")
 class PatchWhitening(keras.initializers.Initializer):
@@ -95,7 +97,7 @@ class PatchWhitening(keras.initializers.Initializer):
 
 
 def whiten_patches(model: keras.Model, images: np.ndarray) -> bool:
-    """Sets the first convolution of `model` that asks for `PatchWhitening` from the images it will see.
+    """Sets the convolution of `model` that asks for `PatchWhitening` from the images it will see.
 
     The layer is left with an initializer of Keras's own, so that calling it again changes nothing.
 
@@ -105,14 +107,28 @@ def whiten_patches(model: keras.Model, images: np.ndarray) -> bool:
 
     Returns:
         Whether the model has such a convolution.
+
+    Raises:
+        UsageError: a ValueError, if more layers ask for it, one in a nested model, or one that is no convolution of
+            images: their filters would stay those of white noise.
     """
-    for layer in model.layers:
-        start = getattr(layer, "kernel_initializer", None)
-        if isinstance(start, PatchWhitening):
-            seen = keras.Model(model.inputs[0], layer.input).predict(images, batch_size=256, verbose=0)
-            fitted = PatchWhitening.fit(np.asarray(seen, "float32"), layer.kernel_size[0], start.epsilon)
-            layer.kernel.assign(fitted(layer.kernel.shape))
-            # Its work is done; with one of Keras's own the saved model can be loaded without kerastricks.
-            layer.kernel_initializer = keras.initializers.GlorotUniform()
-            return True
-    return False
+    asking = [
+        layer
+        for layer in model._flatten_layers(include_self=False, recursive=True)
+        if any(isinstance(value, PatchWhitening) for value in vars(layer).values())
+    ]
+    if not asking:
+        return False
+    first, *others = asking
+    if others or not isinstance(first, keras.layers.Conv2D) or not any(first is layer for layer in model.layers):
+        raise UsageError(
+            "PatchWhitening is for one Conv2D of the model itself, its first: give the others another initializer. "
+            f"Received: it in {', '.join(repr(layer.name) for layer in asking)}"
+        )
+    start = first.kernel_initializer
+    seen = keras.Model(model.inputs[0], first.input).predict(images, batch_size=256, verbose=0)
+    fitted = PatchWhitening.fit(np.asarray(seen, "float32"), first.kernel_size[0], start.epsilon)
+    first.kernel.assign(fitted(first.kernel.shape))
+    # Its work is done; with one of Keras's own the saved model can be loaded without kerastricks.
+    first.kernel_initializer = keras.initializers.GlorotUniform()
+    return True

@@ -49,7 +49,8 @@ def start_from_data(model: keras.Model, images: Any) -> DataStart:
         A `DataStart`: whether patches were whitened, and LSUV's report.
 
     Raises:
-        UsageError: a ValueError, for a model with marked layers that `lsuv` would not take.
+        UsageError: a ValueError, for a model with marked layers that `lsuv` would not take, or that asks for
+            `PatchWhitening` elsewhere than in one convolution of its own.
         DataError: a ValueError, for images that are not finite or do not fit the model.
 
     Example:

@@ -178,7 +178,7 @@ class AdaptingLayer(keras.layers.Layer):
         if not self.is_adapted:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} was used before adapt: call "
-                f"{self.name}.adapt(training images), or load weights. Received: inputs of shape {inputs.shape}"
+                f"{self.name}.adapt(training images), or load weights. Received: inputs of shape {tuple(inputs.shape)}"
             )
         x = ops.cast(inputs, "float64" if self.compute_dtype == "float64" else "float32")
         return ops.cast(self.transform(x), self.compute_dtype)

@@ -1,5 +1,6 @@
 """Fancy PCA, the colour augmentation of AlexNet."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -9,7 +10,13 @@ from keras import ops
 
 from kerastricks.layers.image_batches import image_batches
 from kerastricks.layers.streaming_covariance import StreamingCovariance
-from kerastricks.layers.value_range import check_channels, check_colour_images, check_dtype, check_value_range
+from kerastricks.layers.value_range import (
+    check_channels,
+    check_colour_images,
+    check_colour_shape,
+    check_dtype,
+    check_value_range,
+)
 
 # Eigenvalues and eigenvectors (rows R, G, B; columns p1, p2, p3) of ImageNet's pixels in [0, 1].
 IMAGENET_EIGENVALUES = (0.2175, 0.0188, 0.0045)
@@ -54,7 +61,8 @@ class FancyPCA(keras.layers.Layer):
     Raises:
         ValueError: for a negative `stddev`, an unknown `scale` or `channels`, an empty `value_range`, constants
             of the wrong shape, images that have not three channels, or integer images with a `value_range` like
-            (0, 1) (seen where the layer is called with them: a `keras.Input` makes them float before).
+            (0, 1) (seen where the layer is called with them: a `keras.Input` of the default dtype makes them float
+            before).
 
     Example:
         >>> import kerastricks, numpy
@@ -80,8 +88,8 @@ class FancyPCA(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if stddev < 0:
-            raise ValueError(f"stddev must be 0 or more. Received: stddev={stddev}")
+        if not 0 <= stddev < math.inf:
+            raise ValueError(f"stddev must be 0 or more, and finite. Received: stddev={stddev}")
         if scale not in ("variance", "stddev"):
             raise ValueError(f'scale must be "variance" or "stddev". Received: scale={scale!r}')
         if np.shape(eigenvalues) != (3,) or np.shape(eigenvectors) != (3, 3):
@@ -89,8 +97,12 @@ class FancyPCA(keras.layers.Layer):
                 "eigenvalues must have shape (3,) and eigenvectors (3, 3). "
                 f"Received: {np.shape(eigenvalues)} and {np.shape(eigenvectors)}"
             )
-        if np.min(eigenvalues) < 0:
-            raise ValueError(f"eigenvalues are variances, 0 or more. Received: eigenvalues={tuple(eigenvalues)}")
+        if not (np.isfinite(eigenvalues).all() and np.min(eigenvalues) >= 0):
+            raise ValueError(
+                f"eigenvalues must be finite and 0 or more: variances. Received: eigenvalues={tuple(eigenvalues)}"
+            )
+        if not np.isfinite(eigenvectors).all():
+            raise ValueError(f"eigenvectors must be finite. Received: eigenvectors={eigenvectors}")
         self.stddev = stddev
         self.eigenvalues = np.asarray(eigenvalues, "float64").tolist()
         self.eigenvectors = np.asarray(eigenvectors, "float64").tolist()
@@ -168,6 +180,7 @@ class FancyPCA(keras.layers.Layer):
         return self.shift(images, draws)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        check_colour_shape(input_shape, "FancyPCA")
         return input_shape
 
     def get_config(self) -> dict[str, Any]:

@@ -47,7 +47,11 @@ def batches(data: Any) -> Iterator[Any]:
             "data must end. Received: a data set that repeats for ever; take(n) of it, or fit before repeat"
         )
     if isinstance(data, keras.utils.PyDataset):  # has no end as an iterable
-        data = map(data.__getitem__, range(len(data)))
+        if data.num_batches is None:
+            raise ValueError(
+                "data must end. Received: a PyDataset with num_batches None; give it the number of batches of one epoch"
+            )
+        data = map(data.__getitem__, range(data.num_batches))
     if not hasattr(data, "__iter__"):
         raise ValueError(f"data must be an array or an iterable of batches. Received: {type(data).__name__}")
     for batch in data:

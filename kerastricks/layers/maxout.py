@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -41,11 +42,11 @@ class Maxout(keras.layers.Layer):
 
     def __init__(self, units: int, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if units < 1:
-            raise ValueError(f"units must be 1 or more. Received: units={units}")
+        if isinstance(units, bool) or not isinstance(units, int | np.integer) or units < 1:
+            raise ValueError(f"units must be an integer, 1 or more. Received: units={units!r}")
         if axis == 0:
             raise ValueError("axis must be that of the channels, not the batch's. Received: axis=0")
-        self.units = units
+        self.units = int(units)
         self.axis = axis
 
     def _channels(self, shape: tuple[int | None, ...]) -> tuple[int, int]:

@@ -25,7 +25,7 @@ class PadShortcut(keras.layers.Layer):
         (batch, ceil(height / strides), ceil(width / strides), filters), the same dtype.
 
     Raises:
-        ValueError: for `strides` below 1 or fewer filters than channels.
+        ValueError: for `strides` below 1, another rank, or fewer filters than channels.
 
     Example:
         >>> import kerastricks, numpy
@@ -45,6 +45,10 @@ class PadShortcut(keras.layers.Layer):
         self.strides = strides
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if len(input_shape) != 4:
+            raise ValueError(
+                f"PadShortcut needs images (batch, height, width, channels). Received: shape {tuple(input_shape)}"
+            )
         if self.filters < (input_shape[-1] or 0):
             raise ValueError(
                 f"filters must be at least the {input_shape[-1]} channels of the input. "

@@ -35,7 +35,8 @@ class PCAWhitening(Whitening):
         inputs: float or integer, (batch, height, width, channels) or (batch, features), of the fitted size.
 
     Returns:
-        (batch, components), in the layer's compute dtype; the arithmetic is in float32 or better.
+        (batch, components), in the layer's compute dtype; the arithmetic is in float32 or better (on GPUs TensorFlow
+        and JAX round the factors of a product to TF32, 10 bits, unless told not to).
 
     Raises:
         ValueError: for an `epsilon` not above 0, `components` below 1 or above D, D above 16384, inputs of
@@ -60,7 +61,7 @@ class PCAWhitening(Whitening):
         super().__init__(epsilon, **kwargs)
         if components is not None and (isinstance(components, bool) or int(components) != components or components < 1):
             raise ValueError(f"components must be an integer above 0, or None for all. Received: {components!r}")
-        self.components = components
+        self.components = None if components is None else int(components)
 
     def matrix(self, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         return (vectors / np.sqrt(values + self.epsilon))[:, : self.components]

@@ -1,6 +1,8 @@
 """PReLU with the defaults of its paper."""
 
 from collections.abc import Sequence
+from math import isfinite
+from numbers import Real
 from typing import Any
 
 import keras
@@ -24,7 +26,8 @@ def PReLU(initial_slope: float = 0.25, shared_axes: Sequence[int] | None = (1, 2
         A `keras.layers.PReLU`; a model with it loads without kerastricks.
 
     Raises:
-        ValueError: for arguments that `keras.layers.PReLU` does not have.
+        ValueError: for a slope that is no finite number, axes below 1 (Keras would share another axis than the one
+            that is meant), or arguments that `keras.layers.PReLU` does not have.
 
     Example:
         >>> import kerastricks, numpy
@@ -43,6 +46,10 @@ def PReLU(initial_slope: float = 0.25, shared_axes: Sequence[int] | None = (1, 2
             "the start of the slopes is set with initial_slope. "
             f"Received: alpha_initializer={kwargs['alpha_initializer']!r}; use keras.layers.PReLU for other starts"
         )
+    if not isinstance(initial_slope, Real) or not isfinite(initial_slope):
+        raise ValueError(f"initial_slope must be a finite number. Received: initial_slope={initial_slope!r}")
+    if shared_axes is not None and min(shared_axes, default=1) < 1:
+        raise ValueError(f"shared_axes must be 1 or more, 0 being the batch. Received: shared_axes={shared_axes}")
     return keras.layers.PReLU(
         alpha_initializer=keras.initializers.Constant(initial_slope),
         shared_axes=None if shared_axes is None else list(shared_axes),

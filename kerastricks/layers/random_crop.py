@@ -1,5 +1,6 @@
 """Random crop with a place of its own for each image."""
 
+from numbers import Integral
 from typing import Any, Literal
 
 import keras
@@ -65,13 +66,13 @@ class RandomCrop(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         for name, pixels, least in (("height", height, 1), ("width", width, 1), ("padding", padding, 0)):
-            if isinstance(pixels, bool) or not isinstance(pixels, int) or pixels < least:
+            if isinstance(pixels, bool) or not isinstance(pixels, Integral) or pixels < least:
                 raise ValueError(f"{name} must be an integer, {least} or more. Received: {name}={pixels!r}")
         if padding_mode not in PADDING_MODES:
             raise ValueError(f"padding_mode must be one of {PADDING_MODES}. Received: padding_mode={padding_mode!r}")
-        self.height = height
-        self.width = width
-        self.padding = padding
+        self.height = int(height)
+        self.width = int(width)
+        self.padding = int(padding)
         self.padding_mode = padding_mode
         self.fill_value = float(fill_value)
         self.seed = seed

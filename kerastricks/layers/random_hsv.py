@@ -4,9 +4,10 @@ import math
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
-from kerastricks.layers.value_range import check_channels, check_colour_images, check_value_range
+from kerastricks.layers.value_range import check_channels, check_colour_images, check_colour_shape, check_value_range
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
@@ -40,7 +41,7 @@ class RandomHSV(keras.layers.Layer):
     Raises:
         ValueError: for ranges that are empty or outside their bounds, an unknown `channels` or `power_draw`,
             images that have not three channels, or integer images with a `value_range` like (0, 1) (seen where
-            the layer is called with them: a `keras.Input` makes them float before).
+            the layer is called with them: a `keras.Input` of the default dtype makes them float before).
 
     Example:
         >>> import kerastricks, numpy
@@ -141,6 +142,7 @@ class RandomHSV(keras.layers.Layer):
         return self.transform(images, self.draw(ops.shape(images)[0]))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        check_colour_shape(input_shape, "RandomHSV")
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
@@ -149,7 +151,7 @@ class RandomHSV(keras.layers.Layer):
 
 
 def _interval(name: str, given: tuple[float, float], lowest: float, highest: float) -> tuple[float, float]:
-    if len(given) != 2 or not lowest <= given[0] <= given[1] <= highest or not math.isfinite(given[1]):
+    if np.shape(given) != (2,) or not lowest <= given[0] <= given[1] <= highest or not math.isfinite(given[1]):
         raise ValueError(f"{name} must be (low, high) within [{lowest:g}, {highest:g}]. Received: {name}={given}")
     return float(given[0]), float(given[1])
 

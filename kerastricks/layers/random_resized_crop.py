@@ -1,9 +1,11 @@
 """A random part of each image, resized to one size."""
 
 import math
+from numbers import Integral
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerastricks.layers.gather_pixels import gather_pixels
@@ -67,16 +69,16 @@ class RandomResizedCrop(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         for name, pixels in (("height", height), ("width", width)):
-            if isinstance(pixels, bool) or not isinstance(pixels, int) or pixels < 1:
+            if isinstance(pixels, bool) or not isinstance(pixels, Integral) or pixels < 1:
                 raise ValueError(f"{name} must be an integer, 1 or more. Received: {name}={pixels!r}")
-        if len(area_range) != 2 or not 0 < area_range[0] <= area_range[1] <= 1:
+        if np.shape(area_range) != (2,) or not 0 < area_range[0] <= area_range[1] <= 1:
             raise ValueError(f"area_range must be (low, high) within (0, 1]. Received: area_range={area_range}")
-        if len(aspect_range) != 2 or not 0 < aspect_range[0] <= aspect_range[1] < math.inf:
+        if np.shape(aspect_range) != (2,) or not 0 < aspect_range[0] <= aspect_range[1] < math.inf:
             raise ValueError(f"aspect_range must be (low, high) above 0. Received: aspect_range={aspect_range}")
         if interpolation not in ("bilinear", "nearest"):
             raise ValueError(f'interpolation must be "bilinear" or "nearest". Received: {interpolation!r}')
-        self.height = height
-        self.width = width
+        self.height = int(height)
+        self.width = int(width)
         self.area_range = (float(area_range[0]), float(area_range[1]))
         self.aspect_range = (float(aspect_range[0]), float(aspect_range[1]))
         self.interpolation = interpolation

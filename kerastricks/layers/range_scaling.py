@@ -85,8 +85,8 @@ class RangeScaling(AdaptingLayer):
         super().__init__(**kwargs)
         if per not in ("channel", "pixel"):
             raise ValueError(f'per must be "channel" or "pixel". Received: per={per!r}')
-        if len(output_range) != 2 or not output_range[0] < output_range[1]:
-            raise ValueError(f"output_range must be (low, high). Received: output_range={output_range}")
+        if np.shape(output_range) != (2,) or not -np.inf < output_range[0] < output_range[1] < np.inf:
+            raise ValueError(f"output_range must be (low, high) with low < high. Received: output_range={output_range}")
         self.per = per
         self.output_range = tuple(output_range)
         self.fixed_size = per == "pixel"

@@ -68,6 +68,8 @@ class StochasticDepth(keras.layers.Layer):
         """The drop rate of block number `block` of `blocks`, counted from 1: block / blocks * last_drop_rate."""
         if not 1 <= block <= blocks:
             raise ValueError(f"block must be 1 to blocks={blocks}. Received: block={block}")
+        if not 0 <= last_drop_rate < 1:
+            raise ValueError(f"last_drop_rate must be in [0, 1). Received: last_drop_rate={last_drop_rate}")
         return block / blocks * last_drop_rate
 
     def call(self, branch: Any, training: bool = False) -> Any:

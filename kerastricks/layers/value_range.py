@@ -3,11 +3,12 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 
 def check_value_range(value_range: tuple[float, float]) -> tuple[float, float]:
-    """Returns (low, high) as floats; ValueError where it is empty."""
-    if len(value_range) != 2 or not value_range[0] < value_range[1]:
+    """Returns (low, high) as floats; ValueError where it is empty or not finite."""
+    if np.shape(value_range) != (2,) or not np.isfinite(value_range).all() or not value_range[0] < value_range[1]:
         raise ValueError(f"value_range must be (low, high) with low < high. Received: value_range={value_range}")
     return float(value_range[0]), float(value_range[1])
 
@@ -30,12 +31,19 @@ def check_dtype(dtype: Any, value_range: tuple[float, float], layer: str) -> Non
         )
 
 
+def check_colour_shape(
+    shape: tuple[int | None, ...], layer: str, dtype: str = "images", channels: tuple[int | None, ...] = (3, None)
+) -> None:
+    """ValueError for what cannot be a batch of three channels; None is a number that is not known yet."""
+    if len(shape) != 4 or shape[-1] not in channels:
+        raise ValueError(
+            f"{layer} needs images (batch, height, width, 3). Received: {dtype} of shape {tuple(shape)}; "
+            "make batches, and take the layer out for images without colour"
+        )
+
+
 def check_colour_images(images: Any, value_range: tuple[float, float], layer: str) -> None:
     """ValueError for images that are not a batch of three channels, or integers in a range like [0, 1]."""
     shape, dtype = tuple(images.shape), keras.backend.standardize_dtype(images.dtype)
-    if len(shape) != 4 or shape[-1] != 3:
-        raise ValueError(
-            f"{layer} needs images (batch, height, width, 3). Received: {dtype} of shape {shape}; "
-            "make batches, and take the layer out for images without colour"
-        )
+    check_colour_shape(shape, layer, dtype, channels=(3,))  # one channel of a graph would be broadcast to three
     check_dtype(dtype, value_range, layer)

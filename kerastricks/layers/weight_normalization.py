@@ -39,7 +39,8 @@ class WeightNormalization(keras.layers.Wrapper):
 
     Raises:
         ValueError: for a layer whose axes are not known, one with a `kernel_constraint` (which would bound v, not
-            w) or with a kernel of zeros, and for data of `initialize` on which a unit is constant.
+            w) or with a kernel of zeros, an `axis` that the kernel has not, and for data of `initialize` on which
+            a unit is constant.
 
     Example:
         >>> import keras, kerastricks, numpy
@@ -81,7 +82,11 @@ class WeightNormalization(keras.layers.Wrapper):
         if not isinstance(kernel, keras.Variable):
             raise ValueError(f"WeightNormalization needs a layer with a variable `kernel`. Received: {self.layer}")
         rank = len(kernel.shape)
-        kept = sorted(axis % rank for axis in self.unit_axes)
+        if not all(-rank <= axis < rank for axis in self.unit_axes):
+            raise ValueError(
+                f"axis must be that of a kernel of shape {tuple(kernel.shape)}. Received: axis={self.axis}"
+            )
+        kept = sorted({axis % rank for axis in self.unit_axes})
         self.summed_axes = tuple(axis for axis in range(rank) if axis not in kept)
         self.length_shape = tuple(size if axis in kept else 1 for axis, size in enumerate(kernel.shape))
         units = tuple(kernel.shape[axis] for axis in kept)
@@ -151,7 +156,9 @@ class WeightNormalization(keras.layers.Wrapper):
     def to_plain(self, **changes: Any) -> keras.layers.Layer:
         """The layer without the wrapper, a new one with w as its kernel; `changes` go into its config."""
         if not self.built:
-            raise ValueError("WeightNormalization.to_plain needs weights: build the layer or call it first")
+            raise ValueError(
+                f"WeightNormalization.to_plain needs weights: build the layer or call it first. Received: {self!r}"
+            )
         plain = type(self.layer).from_config({**self.layer.get_config(), **changes})
         plain.build_from_config(self.layer.get_build_config())
         for new, old in zip(plain.variables, self.layer.variables, strict=True):

@@ -34,7 +34,8 @@ class ZCAWhitening(Whitening):
         inputs: float or integer, (batch, height, width, channels) or (batch, features), of the fitted size.
 
     Returns:
-        The same shape, in the layer's compute dtype; the arithmetic is in float32 or better.
+        The same shape, in the layer's compute dtype; the arithmetic is in float32 or better (on GPUs TensorFlow and
+        JAX round the factors of a product to TF32, 10 bits, unless told not to).
 
     Raises:
         ValueError: for an `epsilon` not above 0, D above 16384, inputs of another rank or size, a use before

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from kerastricks import spec
-from kerastricks.errors import SpecError
 from kerastricks.models.catalog import CATALOG, MODELS
 
 
@@ -66,8 +65,6 @@ def create(
     )(inputs)
     given = {name: value for name, value in {**config, **options}.items() if name not in parsed.kwargs}
     features, knobs = parsed.call(family, x=normalized, **given)
-    if not 0 <= knobs.dropout < 1:
-        raise SpecError(f"{parsed}: dropout must be in [0, 1). Received: dropout={knobs.dropout}")
     if knobs.dropout:
         features = keras.layers.Dropout(knobs.dropout, name="dropout")(features)
     # The last layer starts as Keras does, whatever the others do: its outputs are no signal for further layers.

@@ -2,12 +2,20 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import keras
 
 from kerastricks import activations, initializers, regularizers
 from kerastricks.regularizers.regularization import Regularization
+
+
+def check_dropout(rate: float) -> float:
+    """`rate`; ValueError for what is no number in [0, 1): Keras's Dropout takes 1, and then nothing is left."""
+    if not isinstance(rate, Real) or not 0 <= rate < 1:
+        raise ValueError(f"dropout must be a number in [0, 1). Received: dropout={rate!r}")
+    return float(rate)
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,9 @@ class Knobs:
     initializer: Any = "auto"
     regularizer: Any = None
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_dropout(self.dropout)
 
     def activate(self, x: Any, name: str) -> Any:
         """Applies the activation."""

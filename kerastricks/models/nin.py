@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.knobs import Knobs
+from kerastricks.models.knobs import Knobs, check_dropout
 
 # (kernel size, filters) of each convolution.
 _BLOCKS = (((5, 192), (1, 160), (1, 96)), ((5, 192), (1, 192), (1, 192)), ((3, 192), (1, 192)))
@@ -36,7 +36,11 @@ def nin(
 
     Returns:
         Features (batch, 192) and the knobs for the head.
+
+    Raises:
+        ValueError: for a dropout that is no number in [0, 1).
     """
+    rate = check_dropout(dropout)
     knobs = Knobs(activation, initializer, regularizer)
     for number, block in enumerate(_BLOCKS, start=1):
         for place, (kernel_size, filters) in enumerate(block, start=1):
@@ -46,5 +50,5 @@ def nin(
         if number < len(_BLOCKS):
             pool = keras.layers.MaxPooling2D if number == 1 else keras.layers.AveragePooling2D
             x = pool(3, strides=2, padding="same", name=f"block{number}_pool")(x)
-            x = keras.layers.Dropout(dropout, name=f"block{number}_dropout")(x)
+            x = keras.layers.Dropout(rate, name=f"block{number}_dropout")(x)
     return keras.layers.GlobalAveragePooling2D(name="pool")(x), knobs

@@ -105,6 +105,7 @@ def test_ones_own_activation_can_be_registered():
         ("leaky_relu(-1)", SpecError, "negative_slope must be 0 or more"),
         ("relu | tanh", SpecError, "expected one name"),
         (None, ValueError, "must be a spec, a layer or a function. Received: activation=None"),
+        (keras.layers.ReLU, ValueError, "must be a spec, a layer or a function. Received: activation=<class"),
     ],
 )
 def test_what_is_no_activation_is_named(activation, error, message):

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerastricks.initializers import PatchWhitening, whiten_patches
+from kerastricks.errors import UsageError
+from kerastricks.initializers import PatchWhitening, start_from_data, whiten_patches
 from kerastricks.models import create
 
 
@@ -66,3 +67,29 @@ def test_a_kernel_of_another_size_is_refused():
         PatchWhitening.fit(correlated_images(), 2)((3, 3, 3, 8))
     with pytest.raises(ValueError, match="images must be"):
         PatchWhitening.fit(np.zeros((4, 4)), 2)
+
+
+def nested():
+    inner = keras.Sequential([keras.Input((8, 8, 1)), conv("inside", PatchWhitening())], name="inner")
+    return keras.Sequential([keras.Input((8, 8, 1)), inner])
+
+
+def conv(name, start):
+    return keras.layers.Conv2D(8, 2, kernel_initializer=start, name=name)
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (lambda: create("plain_cnn(widths=(4,), initializer='patch_whitening')", (8, 8, 1), 2), "'whitening', 'stage1"),
+        (lambda: create("mlp(depth=1, initializer='patch_whitening')", (8, 8, 1), 2), "'dense1'"),
+        (nested, "'inside'"),
+    ],
+    ids=["two", "dense", "nested"],
+)
+def test_whitening_that_no_images_would_set_is_refused(make, names):
+    images = correlated_images(1)[:, :8, :8]
+    for start in (whiten_patches, start_from_data):
+        with pytest.raises(UsageError, match=f"PatchWhitening is for one Conv2D.*Received: it in {names}") as caught:
+            start(make(), images)
+        assert "\n" not in str(caught.value)

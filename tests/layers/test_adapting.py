@@ -214,6 +214,19 @@ def test_bad_data_are_named(kind, data, message):
     assert not layer.is_adapted
 
 
+class Endless(keras.utils.PyDataset):
+    num_batches = None
+
+    def __getitem__(self, index):
+        return images_of(8)
+
+
+@kinds
+def test_a_py_dataset_without_an_end_is_refused(kind):
+    with pytest.raises(ValueError, match=r"data must end.*Received: a PyDataset with num_batches None"):
+        kind().adapt(Endless())
+
+
 @kinds
 def test_a_failed_adapt_leaves_what_was_there(kind):
     layer = adapted(kind, images_of())

@@ -57,10 +57,15 @@ def test_two_uses_differ_and_inference_is_the_identity():
     ("arguments", "names"),
     [
         ({"stddev": -1}, "stddev"),
+        ({"stddev": float("nan")}, "stddev"),
         ({"scale": "sigma"}, "scale"),
         ({"value_range": (1, 1)}, "value_range"),
+        ({"value_range": 255}, "value_range"),
+        ({"value_range": (0, float("inf"))}, "value_range"),
         ({"eigenvalues": (1, 2)}, "eigenvalues"),
         ({"eigenvalues": (1, 1, -1)}, "eigenvalues"),
+        ({"eigenvalues": (1, float("nan"), 0)}, "eigenvalues"),
+        ({"eigenvectors": np.full((3, 3), np.inf)}, "eigenvectors"),
         ({"channels": "hsv"}, "channels"),
     ],
 )
@@ -72,6 +77,18 @@ def test_illegal_arguments_are_named(arguments, names):
 def test_grey_images_are_refused():
     with pytest.raises(ValueError, match="FancyPCA needs images"):
         FancyPCA()(np.zeros((1, 2, 2, 1)))
+    with pytest.raises(ValueError, match=r"FancyPCA needs images.*\(None, 8, 8, 1\)"):  # not only when it runs
+        FancyPCA()(keras.Input((8, 8, 1)))
+
+
+@pytest.mark.tensorflow_only
+def test_channels_that_a_graph_does_not_know_are_refused():
+    import tensorflow as tf
+
+    layer = FancyPCA()
+    graph = tf.function(lambda images: layer(images, training=True))
+    with pytest.raises(ValueError, match=r"FancyPCA needs images.*\(None, 8, 8, None\)"):
+        graph.get_concrete_function(tf.TensorSpec((None, 8, 8, None)))
 
 
 def coloured_images(count=40):

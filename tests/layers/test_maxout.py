@@ -39,7 +39,8 @@ def test_the_gradient_goes_to_the_winner():
 @pytest.mark.parametrize(
     ("arguments", "shape", "message"),
     [
-        ({"units": 0}, (2, 6), "units must be 1 or more"),
+        ({"units": 0}, (2, 6), "units must be an integer, 1 or more"),
+        ({"units": 1.5}, (2, 6), "units must be an integer, 1 or more.*Received: units=1.5"),
         ({"units": 2, "axis": 0}, (2, 6), "axis must be that of the channels"),
         ({"units": 4}, (2, 6), "multiple of units=4.*6 channels"),
         ({"units": 2, "axis": 2}, (2, 6), "axis=2 must be an axis of the input"),

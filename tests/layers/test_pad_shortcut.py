@@ -20,3 +20,8 @@ def test_fewer_filters_than_channels_are_refused():
         PadShortcut(2)(np.zeros((1, 4, 4, 3)))
     with pytest.raises(ValueError, match="strides must be 1 or more"):
         PadShortcut(2, strides=0)
+
+
+def test_single_images_are_refused():
+    with pytest.raises(ValueError, match=r"PadShortcut needs images.*Received: shape \(4, 4, 3\)"):
+        PadShortcut(8)(np.zeros((4, 4, 3)))

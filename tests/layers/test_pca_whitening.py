@@ -98,6 +98,12 @@ def test_illegal_arguments_are_named(arguments, names):
         PCAWhitening(**arguments)
 
 
+def test_a_whole_number_of_components_is_an_integer():
+    layer = PCAWhitening(components=5.0)
+    layer.adapt(correlated())
+    assert tuple(layer(correlated(7)).shape) == (7, 5)
+
+
 def test_more_components_than_dimensions_are_refused():
     with pytest.raises(ValueError, match=r"components must be at most the 24 values.*Received: components=25"):
         PCAWhitening(components=25).adapt(correlated())

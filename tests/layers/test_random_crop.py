@@ -109,6 +109,11 @@ def test_illegal_arguments_are_named(arguments, names):
         RandomCrop(**arguments)
 
 
+def test_integers_of_numpy_are_integers():
+    layer = RandomCrop(np.int64(4), np.int32(5), padding=np.uint8(1))
+    assert (type(layer.padding), layer.height, layer.width, layer.padding) == (int, 4, 5, 1)
+
+
 def test_images_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"height must be at most the padded image's, 6\. Received: height=8"):
         RandomCrop(8, 4, padding=1)(np.zeros((1, 4, 9, 3)), training=True)

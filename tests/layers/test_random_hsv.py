@@ -122,6 +122,7 @@ def test_gradients_are_finite_where_hue_and_root_have_none():
     [
         ({"power_range": (4, 0.25)}, "power_range"),
         ({"power_range": (0, 1)}, "power_range"),
+        ({"power_range": 2.0}, "power_range"),
         ({"factor_range": (-0.1, 1)}, "factor_range"),
         ({"factor_range": (1, float("inf"))}, "factor_range"),
         ({"shift_range": (0.1, -0.1)}, "shift_range"),
@@ -139,6 +140,8 @@ def test_illegal_arguments_are_named(arguments, names):
 def test_unusable_images_are_refused():
     with pytest.raises(ValueError, match="RandomHSV needs images"):
         RandomHSV()(np.zeros((1, 2, 2, 1)))
+    with pytest.raises(ValueError, match=r"RandomHSV needs images.*\(None, 8, 8, 1\)"):  # not only when it runs
+        RandomHSV()(keras.Input((8, 8, 1)))
     with pytest.raises(ValueError, match=r"RandomHSV needs images.*\(2, 2, 3\)"):
         RandomHSV()(np.zeros((2, 2, 3)))
     with pytest.raises(ValueError, match=r"RandomHSV with value_range=.*Received: uint8"):

@@ -176,9 +176,11 @@ def test_sizes_that_the_graph_does_not_know(interpolation, jit):
         ({"height": 0}, "height"),
         ({"width": 4.0}, "width"),
         ({"area_range": (0, 1)}, "area_range"),
+        ({"area_range": 0.08}, "area_range"),
         ({"area_range": (0.5, 0.4)}, "area_range"),
         ({"area_range": (0.5, 1.5)}, "area_range"),
         ({"aspect_range": (0, 1)}, "aspect_range"),
+        ({"aspect_range": 1.5}, "aspect_range"),
         ({"aspect_range": (4 / 3, 3 / 4)}, "aspect_range"),
         ({"interpolation": "bicubic"}, "interpolation"),
     ],
@@ -186,6 +188,11 @@ def test_sizes_that_the_graph_does_not_know(interpolation, jit):
 def test_illegal_arguments_are_named(arguments, names):
     with pytest.raises(ValueError, match=f"{names} must be.*Received"):
         RandomResizedCrop(**{"height": 4, "width": 4, **arguments})
+
+
+def test_integers_of_numpy_are_integers():
+    layer = RandomResizedCrop(np.int64(4), np.int32(5))
+    assert (type(layer.height), layer.height, layer.width) == (int, 4, 5)
 
 
 def test_single_images_are_refused():

@@ -45,7 +45,8 @@ def test_half_precision_keeps_the_arithmetic_in_float32():
 
 @pytest.mark.parametrize(
     ("arguments", "names"),
-    [({"per": "image"}, "per"), ({"output_range": (1, 1)}, "output_range"), ({"output_range": (0, 1, 2)}, "output")],
+    [({"per": "image"}, "per"), ({"output_range": (1, 1)}, "output_range"), ({"output_range": (0, 1, 2)}, "output")]
+    + [({"output_range": value}, "output_range") for value in (1, (0, float("inf")))],
 )
 def test_illegal_arguments_are_named(arguments, names):
     with pytest.raises(ValueError, match=f"{names}.*Received"):

@@ -61,6 +61,8 @@ def test_drop_rates_grow_linearly_with_depth():
         assert 1 - StochasticDepth.linear_decay(block, 54) == pytest.approx(survival)
     with pytest.raises(ValueError, match=r"block must be 1 to blocks=54.*Received: block=0"):
         StochasticDepth.linear_decay(0, 54)
+    with pytest.raises(ValueError, match=r"last_drop_rate must be in \[0, 1\).*Received: last_drop_rate=1.5"):
+        StochasticDepth.linear_decay(1, 54, 1.5)
 
 
 def test_a_rate_of_zero_is_the_identity():

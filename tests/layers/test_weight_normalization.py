@@ -228,6 +228,7 @@ def test_axis_names_the_units_of_other_layers():
         (lambda: WeightNormalization(keras.layers.SeparableConv2D(3, 3)), "give axis"),
         (lambda: WeightNormalization(keras.layers.Dense(3, kernel_constraint="unit_norm")), "no kernel_constraint"),
         (lambda: WeightNormalization(keras.layers.Dense(3, kernel_initializer="zeros")), "kernel with a direction"),
+        (lambda: WeightNormalization(keras.layers.Dense(3), axis=2).build((None, 4)), r"axis must be .*\(4, 3\)"),
         (lambda: WeightNormalization(keras.layers.Embedding(9, 3), axis=1).build((None, 2)), "variable `kernel`"),
     ],
 )
@@ -236,6 +237,12 @@ def test_layers_that_it_cannot_wrap_are_refused(make, message):
         make()
 
 
+def test_an_axis_that_is_named_twice_counts_once():
+    layer = WeightNormalization(keras.layers.Dense(3), axis=(1, -1))
+    layer.build((None, 4))
+    assert tuple(layer.g.shape) == (3,)
+
+
 def test_to_plain_needs_weights():
-    with pytest.raises(ValueError, match="needs weights"):
+    with pytest.raises(ValueError, match=r"needs weights.*Received"):
         WeightNormalization(keras.layers.Dense(3)).to_plain()
