@@ -18,7 +18,6 @@ from kerastricks.comparison.folder import ComparisonFolder
 from kerastricks.comparison.kinds import check_model, default_config, read_arms, read_seeds
 from kerastricks.comparison.run_arm import create_arm, run_arm
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.load import load
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import Interrupted
 from kerastricks.runs.finish import versions
@@ -26,6 +25,7 @@ from kerastricks.runs.folder import write_text
 from kerastricks.training import device
 from kerastricks.training.config import Config
 from kerastricks.training.fit import resolve
+from kerastricks.training.load_data import load_data
 from kerastricks.training.resumable import StopRequest, catch_signals
 
 Say = Callable[[str], object]
@@ -92,7 +92,7 @@ def compare(
     check_model(model, kind)
     names, numbers = read_arms(kind, arms), read_seeds(seeds)
     config = config or default_config(kind)
-    images = data if isinstance(data, ImageData) else _load(data, config, progress)
+    images = data if isinstance(data, ImageData) else load_data(data, config, progress)
     if limit is not None:
         images = images.limited(limit)
     source = str(data) if isinstance(data, str | os.PathLike) else None
@@ -175,18 +175,3 @@ class _Watch(keras.callbacks.Callback):
     def stop_if_asked(self) -> None:
         if self.request.signal_number is not None:
             raise Interrupted(self.request.signal_number)
-
-
-def _load(source: Any, config: Config, progress: Progress) -> ImageData:
-    return load(
-        source,
-        augment=config.augment,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        validation=config.validation,
-        test=config.test,
-        image_size=config.image_size,
-        max_pixels=config.max_pixels,
-        max_skipped=config.max_skipped,
-        progress=progress,
-    )

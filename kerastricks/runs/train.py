@@ -11,7 +11,6 @@ import keras
 
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.load import load
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import ConfigError, RunFolderError
 from kerastricks.initializers.start_from_data import start_from_data
@@ -21,6 +20,7 @@ from kerastricks.runs.folder import RunFolder, write_text
 from kerastricks.training import device
 from kerastricks.training.config import Config
 from kerastricks.training.fit import fit, resolve
+from kerastricks.training.load_data import load_data
 
 Say = Callable[[str], None]
 
@@ -69,18 +69,7 @@ def train(run: RunFolder, say: Say = print, progress: Progress = silent) -> dict
         raise RunFolderError(
             f"{run.path}: began with the {record['backend']} backend: resume it with KERAS_BACKEND={record['backend']}"
         )
-    data = load(
-        config.data,
-        augment=config.augment,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        validation=config.validation,
-        test=config.test,
-        image_size=config.image_size,
-        max_pixels=config.max_pixels,
-        max_skipped=config.max_skipped,
-        progress=progress,
-    )
+    data = load_data(config.data, config, progress)
     if record["resolved"]:
         _refuse_other_data(run, record["data"], data.describe())
     config = resolve(config, data)
