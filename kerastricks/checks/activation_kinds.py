@@ -55,7 +55,9 @@ def kind_of(operation: Any) -> ActivationKind | None:
 
 
 def own_kind(layer: Any) -> ActivationKind | None:
-    """The kind of the activation inside a layer: of Dense(8, activation="relu")."""
+    """The kind of the activation inside a layer: of Dense(8, activation="relu"), in a wrapper too."""
+    if isinstance(layer, keras.layers.Wrapper):
+        return own_kind(layer.layer)
     activation = getattr(layer, "activation", None)
     if isinstance(activation, keras.layers.Layer):
         return kind_of(activation)

@@ -1,6 +1,8 @@
 """kerastricks check"""
 
 import json
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,8 @@ class _Subject:
             self.file = path
             if not path.is_file():
                 raise UsageError(f"{model}: no such file")
+            if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+                raise UsageError(f"{model}: is damaged, or not a .keras file")
         else:
             parsed = parse(model)
             MODELS.check(parsed.name)
@@ -144,6 +148,8 @@ class _Subject:
         check_source(self.data)
         if plot is not None and (plot.suffix.lower() != ".png" or not plot.parent.is_dir()):
             raise UsageError(f"--plot must be a .png in a folder that is there. Received: {plot}")
+        if plot is not None and not os.access(plot.parent, os.W_OK):
+            raise UsageError(f"--plot must be in a folder that can be written to. Received: {plot}")
 
     def load(self) -> tuple[Any, Any, Any]:
         """The model, images and labels; no labels where the classes of the data are not those of the model."""
@@ -174,8 +180,8 @@ class _Subject:
         try:
             model = keras.models.load_model(file, compile=False)
             shape = tuple(model.inputs[0].shape[1:])
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise UsageError(f"{file}: cannot be loaded ({(str(error) or 'no model').splitlines()[0]})") from None
+        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+            raise UsageError(f"{file}: cannot be loaded ({_reason(error)})") from None
         if len(shape) != 3 or None in shape or shape[-1] not in (1, 3):
             raise UsageError(f"{file}: must take images of one size, with 1 or 3 channels. Received: input {shape}")
         source = read_source(
@@ -206,6 +212,12 @@ class _Subject:
         batches = list(Batches(examples.take(chosen), shape, 256, self.seed).evaluation())
         images, labels = (np.concatenate([part.numpy() for part in parts]) for parts in zip(*batches, strict=True))
         return images, labels
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong: Keras puts the configuration of the whole model before it, and that of the layer behind."""
+    text = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config:")[0]
+    return (text.strip() or "no model").splitlines()[0]
 
 
 def _show(report: Any, plot: Path | None, as_json: bool) -> None:

@@ -72,7 +72,9 @@ def compare(
     if kind is None:
         raise UsageError("KIND is missing: activations, initializers or regularizers")
     find_kind(kind)
-    if data is None or "data" in flags:
+    if "data" in flags:
+        raise UsageError("--set data: the data are chosen by DATA; with --resume it says where they lie now")
+    if data is None:
         raise UsageError("DATA is missing: kerastricks compare KIND DATA, a folder, a zip, or a name such as digits")
     config = Config.from_layers(default_config(kind).as_dict(), flags)
     given = {"model": "nin", **given, "config": config}
@@ -124,7 +126,8 @@ def _run(folder: Path, what: tuple[str, str], given: dict[str, Any], as_json: bo
         if files.plan.exists():
             screen.say(f"interrupted; go on with: kerastricks compare --resume {folder}")
         else:
-            shutil.rmtree(folder, ignore_errors=True)  # nothing had begun
+            shutil.rmtree(folder, ignore_errors=True)
+            screen.say("interrupted before anything was trained")
         raise stop if isinstance(stop, Interrupted) else Interrupted(signal.SIGINT) from None
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))

@@ -42,7 +42,7 @@ SETTINGS: dict[str, Any] = {
 KINDS: dict[str, Kind] = {
     # Xu et al. 2015: a = 100 and a = 5.5 for the two leaky ones.
     "activations": Kind("activation", ("relu", "leaky_relu(0.01)", "leaky_relu(0.1818)", "prelu", "rrelu"), {}),
-    "initializers": Kind("initializer", ("xavier_normal", "zeros", "small_normal", "fan_in", "he_normal", "lsuv"), {}),
+    "initializers": Kind("initializer", ("he_normal", "zeros", "small_normal", "fan_in", "xavier_normal", "lsuv"), {}),
     # Weight decay would be a regularizer in every arm.
     "regularizers": Kind(
         "regularizer",

@@ -1,6 +1,7 @@
 """comparison.png: every seed a point."""
 
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from kerastricks.comparison.comparison import Comparison
-from kerastricks.comparison.table import count_seeds
+from kerastricks.comparison.table import count_epochs, count_seeds
 
 _SEED, _BASELINE = "0.72", "0.25"
 _COLOURS = {"better": "#1a7f37", "worse": "#c0392b", "cannot tell": "#1f77b4", "same": "#1f77b4"}
@@ -30,15 +31,20 @@ def draw_plot(comparison: Comparison, target: Path) -> None:
         target: the PNG.
     """
     rows, plan = comparison.rows, comparison.plan
-    figure = Figure(figsize=(10, 2.1 + 0.42 * len(rows)), layout=ConstrainedLayoutEngine(wspace=0.06))
+    names = [textwrap.fill(row["arm"], 32) for row in rows]
+    lines = max(name.count("\n") + 1 for name in names)
+    figure = Figure(
+        figsize=(10, 2.1 + max(0.42, 0.18 * lines) * len(rows)), layout=ConstrainedLayoutEngine(wspace=0.06)
+    )
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_panel(left, comparison, "log_loss", 1.0)
     _draw_panel(right, comparison, "accuracy", 100.0)
-    left.set_yticks(range(len(rows)), [row["arm"] for row in rows])
+    left.set_yticks(range(len(rows)), names)
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.set_xlabel("test log-loss (less is better)")
     right.set_xlabel("test accuracy, % (more is better)")
-    bars = f"bars: 95 % interval of the difference to {rows[0]['arm']}, paired by seed"
+    baseline = textwrap.shorten(rows[0]["arm"], 60, placeholder=" ...")
+    bars = f"bars: 95 % interval of the difference to {baseline}, paired by seed"
     figure.legend(
         handles=_legend(left, rows),
         title=bars if len(plan["seeds"]) > 1 else None,
@@ -49,8 +55,7 @@ def draw_plot(comparison: Comparison, target: Path) -> None:
         fontsize=9,
     )
     figure.suptitle(
-        f"{plan['kind']} on {plan['model']}, {plan['data']['name']}: {count_seeds(plan)}, "
-        f"{plan['config']['epochs']} epochs",
+        f"{plan['kind']} on {plan['model']}, {plan['data']['name']}: {count_seeds(plan)}, {count_epochs(plan)}",
         fontsize=11,
     )
     temporary = target.with_name(f".tmp-{target.name}")
@@ -64,6 +69,9 @@ def _draw_panel(axes: Axes, comparison: Comparison, measure: str, factor: float)
     means = np.array([values.mean() for values in seeds])
     bars = [_interval(row, measure, means[0], factor) for row in rows]
     low, high = _limits(seeds, means, bars, less_is_better=measure == "log_loss")
+    # At least what the table can show, or equal arms have a scale of rounding errors.
+    widen = max(0.0, 0.01 * factor - (high - low)) / 2
+    low, high = low - widen, high + widen
     axes.axvline(means[0], color=_BASELINE, lw=0.8, ls=(0, (4, 3)), zorder=1)
     for place, (row, values, mean, bar) in enumerate(zip(rows, seeds, means, bars, strict=True)):
         colour = _colour(row, measure)
@@ -90,6 +98,8 @@ def _draw_panel(axes: Axes, comparison: Comparison, measure: str, factor: float)
             axes.plot(bar, (place, place), color=colour, lw=2.2, solid_capstyle="butt", zorder=3)
         axes.plot(mean, place, marker="D", color=colour, ms=6, markeredgecolor="white", zorder=4)
     axes.set_xlim(low, high)
+    axes.locator_params(axis="x", nbins=5)
+    axes.ticklabel_format(axis="x", useOffset=False)
     axes.grid(axis="x", alpha=0.25)
     axes.tick_params(axis="y", length=0)
     for side in ("top", "right", "left"):

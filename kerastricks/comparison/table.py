@@ -48,7 +48,7 @@ def describe(plan: dict[str, Any]) -> list[str]:
     decay = config["weight_decay"]
     return [
         f"{plan['kind']} on {plan['model']}, {plan['data']['name']}: {count_seeds(plan)}, "
-        f"{images['train']:,} training images, {config['epochs']} epochs in batches of {config['batch_size']}",
+        f"{images['train']:,} training images, {count_epochs(plan)} in batches of {config['batch_size']}",
         f"{config['optimizer']}, rate {config['learning_rate']:g}, {config['schedule']}, "
         f"weight decay {decay:g}{' in every arm' if plan['kind'] == 'regularizers' else ''}",
         f"augmentation {config['augment'] or 'none'}, {config['precision']}, {plan['device']}",
@@ -59,6 +59,12 @@ def count_seeds(plan: dict[str, Any]) -> str:
     """ "1 seed" or "5 seeds"."""
     count = len(plan["seeds"])
     return f"{count} seed{'s' if count > 1 else ''}"
+
+
+def count_epochs(plan: dict[str, Any]) -> str:
+    """ "1 epoch" or "15 epochs"."""
+    count = plan["config"]["epochs"]
+    return f"{count} epoch{'s' if count > 1 else ''}"
 
 
 def _arms(rows: list[dict[str, Any]]) -> Table:

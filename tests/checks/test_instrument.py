@@ -10,6 +10,7 @@ import pytest
 from kerastricks import checks
 from kerastricks.checks.instrument import Instrument, values
 from kerastricks.errors import UsageError
+from kerastricks.layers import WeightNormalization
 
 RANDOM = np.random.default_rng(0)
 CHECKS = [checks.init, checks.activation, checks.units]
@@ -186,6 +187,24 @@ def test_bad_models(check, model, message):
     with pytest.raises(UsageError, match=message) as caught:
         check(model(), np.zeros((4, 4, 4, 1)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.tensorflow_only
+def test_an_activation_inside_a_wrapper_is_seen():
+    model = keras.Sequential([keras.Input((6,)), WeightNormalization(keras.layers.Dense(5, "tanh", name="inside"))])
+    model.add(keras.layers.Dense(3))
+    images = 1000 * RANDOM.normal(size=(16, 6))
+    (row,) = checks.activation(model, images).rows
+    assert (row.activation, row.units) == ("tanh", 5)
+    assert row.bound_share > 0.9
+    assert [row.activation for row in checks.init(model, images).rows] == ["tanh", None]
+
+
+@pytest.mark.tensorflow_only
+def test_a_softmax_inside_a_wrapper_cannot_be_taken_for_logits():
+    head = WeightNormalization(keras.layers.Dense(3, "softmax"), name="head")
+    with pytest.raises(UsageError, match=r"linear for logits. Received: 'head' \(softmax\)"):
+        checks.init(keras.Sequential([keras.Input((6,)), head]), np.zeros((4, 6)))
 
 
 @pytest.mark.tensorflow_only

@@ -3,9 +3,9 @@
 import json
 import subprocess
 import sys
+import zipfile
 
 import keras
-import numpy as np
 import pytest
 
 from kerastricks.cli import run
@@ -117,11 +117,24 @@ def test_mistakes_are_one_line_and_exit_2(arguments, message, capsys):
     assert "\n" not in text
 
 
-def test_mistakes_with_files(capsys, saved, tmp_path):
+class Unknown(keras.layers.Layer):
+    """Not registered: a process that loads it does not find it."""
+
+    def call(self, x):
+        return x
+
+
+def test_mistakes_with_files(capsys, saved, tmp_path, monkeypatch):
     (tmp_path / "bad.keras").write_text("no model")
-    np.savez(tmp_path / "numbers.npz", [1])
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as other:
+        other.writestr("readme.txt", "no model")
+    keras.Sequential([keras.Input((8, 8, 1)), Unknown(), keras.layers.Dense(2)]).save(tmp_path / "unknown.keras")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
     cases = [
-        ([str(tmp_path / "bad.keras")], "cannot be loaded"),
+        ([str(tmp_path / "bad.keras")], "bad.keras: is damaged, or not a .keras file"),
+        ([str(tmp_path / "other.keras")], "cannot be loaded"),
+        ([str(tmp_path / "unknown.keras")], "cannot be loaded (Could not locate class 'Unknown'"),
+        (["--plot", str(tmp_path / "signal.png")], "that can be written to"),
         ([str(tmp_path)], "no run folder"),
         ([str(saved), "digits", "--initializer", "zeros"], "--initializer is for models of the zoo"),
     ]

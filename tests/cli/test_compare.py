@@ -20,7 +20,7 @@ def test_it_prints_a_table_and_leaves_a_folder(tmp_path, capsys):
     arguments = ["compare", "activations", *QUICK, "--arms", "relu | tanh", "--seeds", "2", "--limit", "500"]
     assert run([*arguments, "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
-    assert "activations on mlp(depth=1, width=16), digits: 2 seeds, 500 training images, 1 epochs" in captured.out
+    assert "activations on mlp(depth=1, width=16), digits: 2 seeds, 500 training images, 1 epoch in" in captured.out
     assert "difference to relu" in captured.out
     assert "run 4 of 4: tanh, seed 1" in captured.err
     assert "ETA" in captured.err
@@ -67,6 +67,7 @@ def test_it_prints_a_table_and_leaves_a_folder(tmp_path, capsys):
         (["activations", "digits", "--model", "nni"], "no model is called 'nni'"),
         (["activations", "digits", "--model", "nin(activation='elu')"], "model must leave activation open"),
         (["activations", "digits", "--set", "model=mlp"], "chosen by --model"),
+        (["activations", "digits", "--set", "data=mnist"], "chosen by DATA"),
         (["activations", "digits", "--set", "epochs=0"], "epochs must be 1 or more"),
         (["activations", "digits", "--limit", "0"], "limit must be in 1-1,439"),
         (["activations", "digits", "--name", "a/b"], "plain name"),

@@ -1,9 +1,11 @@
 """Rows, text and plot of a comparison, from made-up runs."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from kerastricks.comparison import Comparison, holm, paired_difference
 
@@ -91,6 +93,27 @@ def test_json_is_plain_and_the_plot_is_whole(seeds, tmp_path):
     comparison.plot(tmp_path / "plot.png")
     assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
     assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        {"relu": [0.3], "tanh": [0.3]},  # no spread to scale the axes by
+        {"none": [0.3], "l2(0.0005) | max_norm(3.0) | l1(1e-05) | elastic_net(1e-05, 0.0005)": [0.3]},
+    ],
+    ids=["equal arms", "a long name"],
+)
+def test_labels_of_the_plot_do_not_overlap(losses, tmp_path, monkeypatch):
+    figures = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *args, **kw: (figures.append(figure), save(figure, *args, **kw))
+    )
+    made_up(losses, seeds=1).plot(tmp_path / "plot.png")
+    for axes in figures[0].axes:
+        assert axes.get_window_extent().width > 0.3 * figures[0].bbox.width
+        shown = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        assert all(left.x1 < right.x0 for left, right in pairwise(shown))
 
 
 def test_equal_arms_are_called_the_same():
