@@ -21,7 +21,8 @@ def main() -> int:
             continue
         print(f"== {backend}", flush=True)
         environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [sys.executable, "-m", "pytest", *sys.argv[1:]]
+        # Two at a time: most of a test is tracing and compiling, on one core. More would want gigabytes.
+        command = [sys.executable, "-m", "pytest", "-n", "2", *sys.argv[1:]]
         code = subprocess.run(command, env=environment, cwd=Path(__file__).parent.parent, check=False).returncode
         if code:
             failed.append(backend)
