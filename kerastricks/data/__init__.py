@@ -2,7 +2,7 @@
 
 from kerastricks.lazy import attach
 
-__all__ = ["OPS", "ImageData", "PixelStatistics", "decode_image", "fit_image", "load"]
+__all__ = ["OPS", "ImageData", "PixelStatistics", "PreviewReport", "decode_image", "fit_image", "load", "preview"]
 
 __getattr__, __dir__, load_all = attach(
     __name__,
@@ -10,8 +10,10 @@ __getattr__, __dir__, load_all = attach(
         "ImageData": "image_data",
         "OPS": "ops",
         "PixelStatistics": "statistics",
+        "PreviewReport": "preview_report",
         "decode_image": "decode",
         "fit_image": "decode",
         "load": "load",
+        "preview": "preview",
     },
 )
