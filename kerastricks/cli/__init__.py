@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "Score a run on images.",
     "models": "List the models of the zoo.",
     "predict": "Classify image files with a run.",
+    "preview": "Draw augmented images and time them.",
     "recipe": "List, show and copy recipes.",
     "train": "Train a classifier from images.",
 }

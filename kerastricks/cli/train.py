@@ -13,7 +13,8 @@ from kerastricks.cli.quiet import import_keras, stderr_kept_back
 from kerastricks.errors import Interrupted, UsageError
 
 
-def _complete_source(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+def complete_source(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Recipes and files."""
     from click.shell_completion import CompletionItem
 
     names = [CompletionItem(name) for name in recipes.names() if name.startswith(incomplete)]
@@ -27,7 +28,7 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 @click.command()
-@click.argument("source", required=False, shell_complete=_complete_source)
+@click.argument("source", required=False, shell_complete=complete_source)
 @click.option("--model", metavar="SPEC", shell_complete=_complete_model, help='"resnet_20(dropout=0.1)".')
 @click.option("--augment", metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.')
 @click.option("--epochs", type=int, help="Passes over the training images.")
@@ -68,7 +69,7 @@ def train(
     flags |= dict(parse_assignment(text) for text in assignments)
     if source is not None and resume is not None:
         raise UsageError("SOURCE and --resume exclude each other: the run knows its data")
-    recipe = _find_recipe(source) if source is not None else None
+    recipe = find_recipe(source) if source is not None else None
     if resume is None:
         if source is None and "data" not in flags:
             raise UsageError("SOURCE is missing: a folder or zip of images, or a recipe: kerastricks recipe list")
@@ -118,7 +119,8 @@ def terminate(number: int, frame: Any) -> None:
     raise Interrupted(number)
 
 
-def _find_recipe(source: str) -> recipes.Recipe | None:
+def find_recipe(source: str) -> recipes.Recipe | None:
+    """The recipe of that file or name; a file or folder wins over a name."""
     path = Path(source)
     if path.suffix == ".py" or (not path.exists() and source in recipes.names()):
         with stderr_kept_back():  # a recipe may import Keras

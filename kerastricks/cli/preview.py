@@ -1,0 +1,99 @@
+"""kerastricks preview"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerastricks.cli.quiet import import_keras
+from kerastricks.cli.train import check_source, complete_source, find_recipe
+from kerastricks.errors import UsageError
+
+
+@click.command()
+@click.argument("data", shell_complete=complete_source)
+@click.option("--augment", metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.  [default: auto]')
+@click.option("--images", type=click.IntRange(1), default=8, show_default=True, help="Rows of the picture.")
+@click.option("--draws", type=click.IntRange(1), default=7, show_default=True, help="Augmented versions of each.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="PNG", help="[default: preview.png, preview-2.png, ...]"
+)
+@click.option("--seed", type=int, help="Of splits, choice and draws.")
+@click.option("--image-size", type=int, metavar="PIXELS", help="Side that images are cut and resized to.")
+@click.option(
+    "--seconds", type=click.FloatRange(0, 3600), default=3.0, show_default=True, help="To measure; 0 does not."
+)
+@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def preview(
+    data: str,
+    augment: str | None,
+    images: int,
+    draws: int,
+    out: Path | None,
+    seed: int | None,
+    image_size: int | None,
+    seconds: float,
+    assignments: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Draw training images of DATA beside augmented versions of them, and time the augmentation.
+
+    DATA is what `kerastricks train` takes; of a recipe, its augmentation is shown. The picture is a PNG; none is
+    overwritten.
+
+    \b
+    kerastricks preview path/to/images/ --augment "flip | random_resized_crop | fancy_pca(0.1)"
+    kerastricks preview digits
+    """
+    from kerastricks.data.preview_picture import check_target
+    from kerastricks.training.config import Config, parse_assignment
+
+    given = {"augment": augment, "seed": seed, "image_size": image_size}
+    flags = {field: value for field, value in given.items() if value is not None}
+    flags |= dict(parse_assignment(text) for text in assignments)
+    recipe = find_recipe(data)
+    config = Config.from_layers(recipe.config if recipe is not None else {"data": data}, flags)
+    if config.data is None:
+        raise UsageError(f"{data}: CONFIG names no data: give it on the command line, --set data=PATH")
+    if recipe is None:
+        check_source(str(config.data))
+    check_target(out or _free_name())
+
+    import_keras()
+    from kerastricks.cli import screen
+    from kerastricks.data.preview import preview as draw
+    from kerastricks.training.load_data import load_data
+
+    if config.augment != "auto":
+        _check_arguments(config.augment)
+    loaded = load_data(config.data, config, screen.bar)
+    if loaded.skipped:
+        first = loaded.skipped[0]
+        screen.say(f"{len(loaded.skipped)} file(s) left out; the first: {first['file']}: {first['reason']}")
+    report = draw(loaded, out or _free_name(), images=images, draws=draws, seconds=seconds)
+    if as_json:
+        found: dict[str, Any] = {**report.to_json(), "augment_given": config.augment, "skipped": len(loaded.skipped)}
+        click.echo(json.dumps(found, indent=2))
+        return
+    if config.augment == "auto":
+        screen.say(f"augment auto is {report.augment!r} here")
+    click.echo(report.to_text())
+
+
+def _free_name() -> Path:
+    """preview.png, or the next number that is free."""
+    target, number = Path("preview.png"), 2
+    while os.path.lexists(target):
+        target, number = Path(f"preview-{number}.png"), number + 1
+    return target
+
+
+def _check_arguments(augment: str) -> None:
+    """An argument that an op refuses is refused before any image is read."""
+    from kerastricks.data.augment import Augmentation
+    from kerastricks.data.statistics import PixelStatistics
+
+    Augmentation(augment, PixelStatistics(3), seed=0)
