@@ -46,12 +46,12 @@ def folder_source(path: Path) -> Source:
         seen.add(real)
         relative = Path(folder).relative_to(path).as_posix()
         inside = "" if relative == "." else f"{relative}/"
-        names += [inside + name for name in files if not _is_special(os.path.join(folder, name))]
+        names += [inside + name for name in files if not is_special(os.path.join(folder, name))]
         folders += [inside + name for name in subfolders]
     return find_layout(names, folders, FolderReader(path), path.name or str(path))
 
 
-def _is_special(path: str) -> bool:
+def is_special(path: str) -> bool:
     """A pipe, socket or device, from which reading may never return."""
     try:
         return not stat.S_ISREG(os.stat(path).st_mode)

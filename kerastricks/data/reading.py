@@ -16,6 +16,8 @@ from kerastricks.data.headers import Headers, read_headers
 from kerastricks.data.pixels import decode_all, why_undecodable
 from kerastricks.data.progress import Progress
 from kerastricks.data.source import Arrays, Examples, Files, Source, arrays_source
+from kerastricks.data.table import SUFFIXES as TABLE_SUFFIXES
+from kerastricks.data.table import table_source
 from kerastricks.errors import DataError, UnknownNameError
 
 PHOTO_SIDE_PX = 64  # photographs of different sizes, where nothing is asked for
@@ -73,7 +75,7 @@ def read_source(
         found = Source(found.name, found.class_names, {only_split: found.splits[only_split]})
     if len(found.class_names) < min_classes:
         have = f"only one class, {found.class_names[0]!r}" if found.class_names else "no images"
-        raise DataError(f"{found.name}: {have}: a classifier needs two or more classes, each in its folder")
+        raise DataError(f"{found.name}: {have}: a classifier needs two or more classes")
     headers = {
         name: read_headers(examples, max_pixels, f"looking at {name}", progress)
         for name, examples in found.splits.items()
@@ -131,6 +133,8 @@ def find_source(source: Any) -> Source:
     if path.is_file():
         if path.suffix == ".py":
             return find_source(recipes.load(path).data)
+        if path.suffix.lower() in TABLE_SUFFIXES:
+            return table_source(path)
         return zip_source(path)
     name = str(source)
     if name in BUILTIN:
@@ -209,4 +213,4 @@ def _check_classes(source: Source, usable: dict[str, Examples]) -> None:
             empty = source.class_names[int(np.argmin(counts))]
             raise DataError(f"{source.name}: class {empty!r} has no usable image in train: add some or delete it")
         if not counts.sum():
-            raise DataError(f"{source.name}: {name} has no usable image: add some or delete the folder")
+            raise DataError(f"{source.name}: {name} has no usable image: add some or delete the folder or rows")

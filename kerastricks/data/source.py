@@ -115,9 +115,15 @@ def arrays(images: np.ndarray, labels: np.ndarray, name: str = "arrays") -> Arra
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        if labels.ndim > 1:
+            hint = ": multi-label targets are not supported; of one-hot rows give the argmax"
+        elif np.issubdtype(labels.dtype, np.floating):
+            hint = ": regression targets are not supported; class numbers are integers"
+        else:
+            hint = ""
         raise DataError(
             f"{name}: labels must be {len(images)} integers, one per image. "
-            f"Received: shape {labels.shape}, {labels.dtype}"
+            f"Received: shape {labels.shape}, {labels.dtype}{hint}"
         )
     if len(labels) and labels.min() < 0:
         raise DataError(f"{name}: labels must count from 0. Received: {labels.min()}")
