@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "Compare activations, initializers or regularizers.",
     "evaluate": "Score a run on images.",
     "models": "List the models of the zoo.",
+    "pack": "Write images as a few large files.",
     "predict": "Classify image files with a run.",
     "preview": "Draw augmented images and time them.",
     "recipe": "List, show and copy recipes.",

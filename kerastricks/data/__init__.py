@@ -2,7 +2,17 @@
 
 from kerastricks.lazy import attach
 
-__all__ = ["OPS", "ImageData", "PixelStatistics", "PreviewReport", "decode_image", "fit_image", "load", "preview"]
+__all__ = [
+    "OPS",
+    "ImageData",
+    "PixelStatistics",
+    "PreviewReport",
+    "decode_image",
+    "fit_image",
+    "load",
+    "pack",
+    "preview",
+]
 
 __getattr__, __dir__, load_all = attach(
     __name__,
@@ -14,6 +24,7 @@ __getattr__, __dir__, load_all = attach(
         "decode_image": "decode",
         "fit_image": "decode",
         "load": "load",
+        "pack": "pack",
         "preview": "preview",
     },
 )

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from kerastricks.data.folder import folder_source
 from kerastricks.data.headers import Headers, read_headers
 from kerastricks.data.pixels import decode_all, why_undecodable
 from kerastricks.data.progress import Progress
+from kerastricks.data.shards import INDEX as SHARDS_INDEX
+from kerastricks.data.shards import is_shards_folder, shards_source
 from kerastricks.data.source import Arrays, Examples, Files, Source, arrays_source
 from kerastricks.data.table import SUFFIXES as TABLE_SUFFIXES
 from kerastricks.data.table import table_source
@@ -33,7 +35,7 @@ class Readable:
         image_shape: (height, width, channels) in pixels.
         skipped: a record for each file that was left out.
         fingerprint: of names, labels and contents, those left out included.
-        photographs: whether the images came as files.
+        photographs: whether the images came as files, also before they were packed.
         in_memory: whether the source holds pixels.
     """
 
@@ -72,7 +74,7 @@ def read_source(
     """
     found = find_source(source)
     if only_split is not None and only_split in found.splits:
-        found = Source(found.name, found.class_names, {only_split: found.splits[only_split]})
+        found = replace(found, splits={only_split: found.splits[only_split]})
     if len(found.class_names) < min_classes:
         have = f"only one class, {found.class_names[0]!r}" if found.class_names else "no images"
         raise DataError(f"{found.name}: {have}: a classifier needs two or more classes")
@@ -107,11 +109,11 @@ def read_source(
         )
     _check_classes(found, usable)
     return Readable(
-        source=Source(found.name, found.class_names, usable),
+        source=replace(found, splits=usable),
         image_shape=shape,
         skipped=skipped,
         fingerprint=digest.hexdigest(),
-        photographs=bool(headers),
+        photographs=bool(headers) and found.photographs,
         in_memory=in_memory,
     )
 
@@ -129,12 +131,16 @@ def find_source(source: Any) -> Source:
         raise DataError(f"source must be a path, a name or a pair (x, y). Received: {type(source).__name__}")
     path = Path(source).expanduser()
     if path.is_dir():
-        return idx_source(path) if is_idx_folder(path) else folder_source(path)
+        if is_idx_folder(path):
+            return idx_source(path)
+        return shards_source(path) if is_shards_folder(path) else folder_source(path)
     if path.is_file():
         if path.suffix == ".py":
             return find_source(recipes.load(path).data)
         if path.suffix.lower() in TABLE_SUFFIXES:
             return table_source(path)
+        if path.suffix.lower() == ".tfrecord" or path.name == SHARDS_INDEX:
+            raise DataError(f"{path}: is a part of a packed folder: give the folder, {path.parent}")
         return zip_source(path)
     name = str(source)
     if name in BUILTIN:

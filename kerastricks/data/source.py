@@ -75,11 +75,13 @@ class Source:
         name: short, for messages and run folders.
         class_names: the label is the index.
         splits: the splits that were found; "train" always.
+        photographs: False for files that were made of arrays.
     """
 
     name: str
     class_names: tuple[str, ...]
     splits: Mapping[str, Examples]
+    photographs: bool = True
 
 
 def arrays(images: np.ndarray, labels: np.ndarray, name: str = "arrays") -> Arrays:

@@ -1,0 +1,46 @@
+"""kerastricks pack"""
+
+import json
+import signal
+from pathlib import Path
+
+import click
+
+from kerastricks.cli.quiet import import_keras
+from kerastricks.cli.train import check_source, terminate
+from kerastricks.errors import UsageError
+
+
+@click.command()
+@click.argument("data")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--shard-mb", type=float, default=128, show_default=True, help="Megabytes of a shard.")
+@click.option("--max-skipped", type=float, default=0.05, show_default=True, help="Fraction that may be left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: bool) -> None:
+    """Write the images of DATA into the new folder OUT, as a few large TFRecord files with an index.
+
+    The bytes of image files are kept as they are. `kerastricks train OUT` does what `kerastricks train DATA` does.
+    See docs/data.md.
+    """
+    if out.exists():
+        raise UsageError(f"{out}: exists already: name another folder, or delete it")
+    check_source(data)
+
+    import_keras()
+    from kerastricks.cli import screen
+    from kerastricks.data.pack import pack as write
+
+    signal.signal(signal.SIGTERM, terminate)
+    found = write(data, out, shard_mb=shard_mb, max_skipped=max_skipped, progress=screen.bar)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for record in found["skipped"]:
+        screen.say(f"left out: {record['file']} ({record['reason']})")
+    images, shards = (", ".join(f"{name} {n:,}" for name, n in found[key].items()) for key in ("images", "shards"))
+    screen.output.print(
+        f"{len(found['class_names'])} classes; images: {images}; shards: {shards}; {found['bytes'] / 1e6:,.1f} MB",
+        soft_wrap=True,
+    )
+    screen.output.print(f"  train on it  kerastricks train {out}", soft_wrap=True)
