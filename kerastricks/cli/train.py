@@ -1,5 +1,6 @@
 """kerastricks train"""
 
+import importlib.util
 import json
 import shutil
 import signal
@@ -52,9 +53,9 @@ def train(
 ) -> None:
     """Train a classifier from SOURCE and leave a run folder.
 
-    SOURCE is a folder or zip of images (CLASS/*.jpg, or train/ validation/ test/ with classes inside), the name
-    of a recipe (`kerastricks recipe list`), a recipe file of your own, or a data set: digits, mnist, fashion_mnist,
-    cifar10, cifar100.
+    SOURCE is a folder or zip of images (CLASS/*.jpg, or train/ validation/ test/ with classes inside), a .csv of
+    paths and labels, a folder that `kerastricks pack` wrote, the name of a recipe (`kerastricks recipe list`), a
+    recipe file of your own, or a data set: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME.
 
     Fields of the configuration for --set: data, model, augment, image_size, batch_size, epochs, optimizer,
     learning_rate, schedule, weight_decay, label_smoothing, clip_norm, early_stopping_epochs, validation, test,
@@ -130,11 +131,15 @@ def find_recipe(source: str) -> recipes.Recipe | None:
 
 def check_source(source: str) -> None:
     """An unknown name is refused before TensorFlow is imported."""
-    from kerastricks.data.names import BUILTIN_NAMES
-    from kerastricks.errors import DataError, UnknownNameError
+    from kerastricks.data.names import BUILTIN_NAMES, TFDS_PREFIX
+    from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
 
     path = Path(source).expanduser()
     if path.exists() or source in BUILTIN_NAMES:
+        return
+    if source.startswith(TFDS_PREFIX):
+        if importlib.util.find_spec("tensorflow_datasets") is None:
+            raise MissingExtraError("tensorflow_datasets", "tfds")
         return
     if path.suffix or len(path.parts) > 1:
         raise DataError(f"{source}: no such file or folder")

@@ -155,7 +155,7 @@ class _Shards:
         ).SerializeToString(deterministic=True)
         size = _FRAME_BYTES + len(record) + 4
         if self.writer is None or (self.offset and self.offset + size > self.shard_bytes):
-            self._next()
+            self.writer = self._next()
         self.writer.write(record)
         shard = self.shards[-1]
         shard["offsets"].append(self.offset)
@@ -184,15 +184,15 @@ class _Shards:
             shard["file"], shard["records"], shard["bytes"] = name, len(shard["names"]), path.stat().st_size
         return self.shards
 
-    def _next(self) -> None:
+    def _next(self) -> tf.io.TFRecordWriter:
         self.close()
         file = f"{self.split}-{len(self.shards):05}"
         columns: dict[str, Any] = {
             name: [] for name in ("offsets", "labels", "names", "image_offsets", "image_bytes", "image_crc32")
         }
         self.shards.append({"file": file, "records": 0, "bytes": 0, "sha256": "", **columns})
-        self.writer = tf.io.TFRecordWriter(str(self.folder / file))
         self.offset = 0
+        return tf.io.TFRecordWriter(str(self.folder / file))
 
 
 def _bytes(value: bytes) -> tf.train.Feature:

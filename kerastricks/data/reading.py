@@ -13,6 +13,7 @@ from kerastricks.data.archive import zip_source
 from kerastricks.data.builtin import BUILTIN, idx_source, is_idx_folder
 from kerastricks.data.folder import folder_source
 from kerastricks.data.headers import Headers, read_headers
+from kerastricks.data.names import TFDS_PREFIX
 from kerastricks.data.pixels import decode_all, why_undecodable
 from kerastricks.data.progress import Progress
 from kerastricks.data.shards import INDEX as SHARDS_INDEX
@@ -20,6 +21,7 @@ from kerastricks.data.shards import is_shards_folder, shards_source
 from kerastricks.data.source import Arrays, Examples, Files, Source, arrays_source
 from kerastricks.data.table import SUFFIXES as TABLE_SUFFIXES
 from kerastricks.data.table import table_source
+from kerastricks.data.tfds import tfds_source
 from kerastricks.errors import DataError, UnknownNameError
 
 PHOTO_SIDE_PX = 64  # photographs of different sizes, where nothing is asked for
@@ -143,6 +145,8 @@ def find_source(source: Any) -> Source:
             raise DataError(f"{path}: is a part of a packed folder: give the folder, {path.parent}")
         return zip_source(path)
     name = str(source)
+    if name.startswith(TFDS_PREFIX):
+        return tfds_source(name)
     if name in BUILTIN:
         return BUILTIN[name]()
     if name in recipes.names():
