@@ -77,10 +77,11 @@ def test_pack_refuses_in_one_line(sources, tmp_path, capsys):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_pack_leaves_nothing(tmp_path, number, code):
-    # Slowed down, so that the signal lands in the middle.
+    # Slowed down, so that the signal lands in the middle. A job in the background begins with SIGINT ignored.
     slow = """
-import importlib, sys, time
+import importlib, signal, sys, time
 from kerastricks.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
 module = importlib.import_module("kerastricks.data.pack")
 real = module._encoded
 module._encoded = lambda *a: (time.sleep(0.05), real(*a))[1]
