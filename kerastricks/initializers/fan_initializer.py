@@ -20,6 +20,8 @@ class FanInitializer(SeededInitializer):
         ValueError: for another distribution or kind of seed.
     """
 
+    distribution: Literal["normal", "uniform"]
+
     def __init__(
         self, distribution: Literal["normal", "uniform"] = "normal", depthwise: bool = False, seed: Any = None
     ) -> None:

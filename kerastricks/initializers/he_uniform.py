@@ -1,15 +1,12 @@
 """He's initialization, uniform."""
 
-from math import isfinite
-from typing import Any
-
 import keras
 
-from kerastricks.initializers.fan_initializer import FanInitializer
+from kerastricks.initializers.he_initializer import HeInitializer
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
-class HeUniform(FanInitializer):
+class HeUniform(HeInitializer):
     """Draws weights from a uniform distribution of mean 0 and variance 2 / ((1 + a^2) n_in).
 
     `a` is the slope of the activation in front for negative inputs: 0 for ReLU, which halves the second moment of
@@ -42,14 +39,4 @@ class HeUniform(FanInitializer):
         `he_uniform` has no slope, and counts k*k*C for depthwise kernels.
     """
 
-    def __init__(self, negative_slope: float = 0.0, depthwise: bool = False, seed: Any = None) -> None:
-        super().__init__("uniform", depthwise, seed)
-        if not isfinite(negative_slope):
-            raise ValueError(f"negative_slope must be a finite number. Received: negative_slope={negative_slope}")
-        self.negative_slope = negative_slope
-
-    def variance(self, n_in: int, n_out: int) -> float:
-        return 2 / ((1 + self.negative_slope**2) * n_in)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"negative_slope": self.negative_slope, **super().get_config()}
+    distribution = "uniform"

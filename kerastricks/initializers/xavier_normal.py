@@ -1,14 +1,12 @@
 """Xavier's initialization, normal."""
 
-from typing import Any
-
 import keras
 
-from kerastricks.initializers.fan_initializer import FanInitializer
+from kerastricks.initializers.xavier_initializer import XavierInitializer
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
-class XavierNormal(FanInitializer):
+class XavierNormal(XavierInitializer):
     """Draws weights from an untruncated normal distribution of mean 0 and variance 2 / (n_in + n_out).
 
     The compromise between keeping the variance of the signal (1 / n_in) and that of the gradient (1 / n_out). It
@@ -42,8 +40,4 @@ class XavierNormal(FanInitializer):
         for depthwise kernels.
     """
 
-    def __init__(self, depthwise: bool = False, seed: Any = None) -> None:
-        super().__init__("normal", depthwise, seed)
-
-    def variance(self, n_in: int, n_out: int) -> float:
-        return 2 / (n_in + n_out)
+    distribution = "normal"

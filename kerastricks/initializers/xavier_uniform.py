@@ -1,14 +1,12 @@
 """Xavier's initialization, uniform."""
 
-from typing import Any
-
 import keras
 
-from kerastricks.initializers.fan_initializer import FanInitializer
+from kerastricks.initializers.xavier_initializer import XavierInitializer
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
-class XavierUniform(FanInitializer):
+class XavierUniform(XavierInitializer):
     """Draws weights from a uniform distribution of mean 0 and variance 2 / (n_in + n_out).
 
     The compromise between keeping the variance of the signal (1 / n_in) and that of the gradient (1 / n_out). It
@@ -41,8 +39,4 @@ class XavierUniform(FanInitializer):
         depthwise kernels, where it counts k*k*C.
     """
 
-    def __init__(self, depthwise: bool = False, seed: Any = None) -> None:
-        super().__init__("uniform", depthwise, seed)
-
-    def variance(self, n_in: int, n_out: int) -> float:
-        return 2 / (n_in + n_out)
+    distribution = "uniform"
