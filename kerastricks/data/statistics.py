@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from kerastricks.layers.eigenpairs import eigenpairs
+
 
 class PixelStatistics:
     """Collects the moments of pixels over batches; partial results add up.
@@ -58,5 +60,4 @@ class PixelStatistics:
 
     def eigen(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues, descending, and eigenvectors (a column each) of the covariance of pixels in [0, 1]."""
-        values, vectors = np.linalg.eigh(self.covariance / 255.0**2)
-        return np.maximum(values[::-1], 0), vectors[:, ::-1]
+        return eigenpairs(self.covariance / 255.0**2)

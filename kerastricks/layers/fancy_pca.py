@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerastricks.layers.eigenpairs import eigenpairs
 from kerastricks.layers.image_batches import image_batches
 from kerastricks.layers.streaming_covariance import StreamingCovariance
 from kerastricks.layers.value_range import (
@@ -156,11 +157,11 @@ class FancyPCA(keras.layers.Layer):
             collected.update(pixels[:, ::-1] if self.channels == "bgr" else pixels)
             images_read += len(images)
         # The covariance does not change with the offset, and goes with the square of the range.
-        eigenvalues, eigenvectors = np.linalg.eigh(collected.covariance / (high - low) ** 2)
-        if not eigenvalues[-1] > 1e-12:  # a step of 8 bits in one pixel of a million is 1e-11
+        eigenvalues, eigenvectors = eigenpairs(collected.covariance / (high - low) ** 2)
+        if not eigenvalues[0] > 1e-12:  # a step of 8 bits in one pixel of a million is 1e-11
             raise ValueError(f"data must hold more than one colour. Received: {collected.count} equal pixels")
-        self.eigenvalues = np.maximum(eigenvalues[::-1], 0).tolist()
-        self.eigenvectors = eigenvectors[:, ::-1].tolist()
+        self.eigenvalues = eigenvalues.tolist()
+        self.eigenvectors = eigenvectors.tolist()
         return self
 
     def shift(self, images: Any, alphas: Any) -> Any:
