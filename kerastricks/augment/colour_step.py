@@ -9,7 +9,10 @@ WHITE = 255.0
 
 
 class Clip(ColourMap):
-    """What ends a run of colour maps: values are 0 to 255 again."""
+    """What ends a run of colour maps: values are 0 to 255 again. The matrix is that of no change."""
+
+    def matrix(self, parameters: Parameters, mean: Any, xp: Any) -> tuple[Any, Any]:
+        return xp.ones((1, 1)), xp.zeros((1, 1))
 
 
 class ColourStep:

@@ -8,6 +8,7 @@ Images are (batch, height, width, channels), values 0 to 255. `Parameters` are t
 """
 
 import copy
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -125,30 +126,30 @@ class IndexMap(SpatialOp):
         return x
 
 
-class GeometricMap(SpatialOp):
+class GeometricMap(SpatialOp, ABC):
     """Takes pixels from places in between by bilinear interpolation: rotate, shear, zoom."""
 
+    @abstractmethod
     def matrix(self, parameters: Parameters, height: int, width: int, xp: Any) -> tuple[Any, ...]:
         """(a, b, c, d, e, f), each (batch,) or a number: the source of (x, y) is (a x + b y + c, d x + e y + f).
 
         Both in pixels from the image's centre, x to the right and y down.
         """
-        raise NotImplementedError
 
 
-class Erasure(SpatialOp):
+class Erasure(SpatialOp, ABC):
     """Paints over a box."""
 
+    @abstractmethod
     def box(self, parameters: Parameters, height: int, width: int, xp: Any) -> tuple[Any, Any, Any, Any]:
         """top, bottom, left, right, each (batch,): rows top <= y < bottom, columns left <= x < right."""
-        raise NotImplementedError
 
+    @abstractmethod
     def colour(self, parameters: Parameters, xp: Any) -> Any:
         """(batch or 1, channels): what it paints with."""
-        raise NotImplementedError
 
 
-class ColourMap(Op):
+class ColourMap(Op, ABC):
     """Makes each pixel's colour a matrix times it plus a shift, per image; neighbours are fused into one.
 
     A run of colour maps is clipped to 0-255 once, at its end.
@@ -161,50 +162,46 @@ class ColourMap(Op):
     needs_mean: ClassVar[bool] = False
     mixes_channels: ClassVar[bool] = False
 
+    @abstractmethod
     def matrix(self, parameters: Parameters, mean: Any, xp: Any) -> tuple[Any, Any]:
         """gain and shift: gain is (batch or 1, channels), a factor per channel, or (batch or 1, channels, channels),
         a row per channel of the result; shift is (batch or 1, channels). `mean` is (batch, channels) or None."""
-        raise NotImplementedError
 
 
-class PixelOp(Op):
+class PixelOp(Op, ABC):
     """Changes each pixel by itself, not linearly: HSV power, gamma, posterise, solarise."""
 
+    @abstractmethod
     def apply(self, images: Any, parameters: Parameters, xp: Any) -> Any:
         """Float images 0-255 to the same."""
-        raise NotImplementedError
 
 
-class ImageOp(Op):
+class ImageOp(Op, ABC):
     """Changes pixels by their neighbours or by the whole image: blur, sharpness, equalise, autocontrast."""
 
+    @abstractmethod
     def apply(self, images: Any, parameters: Parameters, xp: Any) -> Any:
         """Float images 0-255 to the same."""
-        raise NotImplementedError
 
 
-class MixOp(Op):
+class MixOp(Op, ABC):
     """Mixes each image with another of its batch, and their labels alike."""
 
     wants_raw = False
 
+    @abstractmethod
     def mix(self, images: Any, labels: Any, parameters: Parameters, xp: Any) -> tuple[Any, Any]:
         """Float images and labels (batch, classes) float to the same."""
-        raise NotImplementedError
 
 
-class Policy(Op):
+class Policy(Op, ABC):
     """Draws ops per image: stands for a sequence of members of which most are neutral for each image."""
 
     @property
+    @abstractmethod
     def members(self) -> tuple[Op, ...]:
         """In the order they are applied."""
-        raise NotImplementedError
 
-    def member_parameters(self, draws: Draws, xp: Any) -> list[Parameters]:
-        """For each member, with neutral parameters where an image did not draw it."""
-        raise NotImplementedError
-
-    def parameters_of_member(self, number: int, draws: Draws, xp: Any) -> Parameters:
-        """Those of one member alone, for policies whose members cost less so."""
-        return self.member_parameters(draws, xp)[number]
+    @abstractmethod
+    def member_parameters(self, number: int, draws: Draws, xp: Any) -> Parameters:
+        """Those of one of `members`, by its place: neutral ones where an image did not draw it."""

@@ -157,7 +157,7 @@ def _of_op(op: Op, columns: slice) -> Reader:
 
 def _of_member(policy: Policy, number: int, columns: slice) -> Reader:
     def read(draws: Draws, xp: Any) -> Parameters:
-        return policy.parameters_of_member(number, draws._replace(uniforms=draws.uniforms[:, columns]), xp)
+        return policy.member_parameters(number, draws._replace(uniforms=draws.uniforms[:, columns]), xp)
 
     return read
 

@@ -12,7 +12,7 @@ from kerastricks.augment import sequence
 from kerastricks.augment.augment import Augment
 from kerastricks.augment.op import Draws, Facts, Op
 from kerastricks.augment.ops.random_resized_crop import RandomResizedCrop
-from kerastricks.augment.plan import Plan, op_name
+from kerastricks.augment.plan import Plan
 from kerastricks.data import tensorflow_arrays
 from kerastricks.data.host_stage import HostStage
 from kerastricks.data.tensorflow_device import has_gpu
@@ -84,11 +84,6 @@ class Augmentation:
     def mixes(self) -> bool:
         """Whether labels of training batches are (batch, classes) float32 when the loss sees them."""
         return self.plan.mixes
-
-    @property
-    def names(self) -> list[str]:
-        """Of the ops, in the order of the spec."""
-        return [op_name(op) for op in self.plan.ops]
 
     @cached_property
     def device_stage(self) -> Augment | None:

@@ -248,9 +248,9 @@ class OneOfTwo(Policy):
     def members(self):
         return self._members
 
-    def member_parameters(self, draws, xp):
+    def member_parameters(self, number, draws, xp):
         first = xp.cast(draws.uniforms[:, 0] < 0.5, "float32")
-        return [{"flipped": first}, {"flipped": 1 - first}]
+        return {"flipped": 1 - first if number else first}
 
 
 @pytest.mark.parametrize("fuse", [True, False])

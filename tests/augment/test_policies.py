@@ -174,7 +174,8 @@ def drawn(spec, uniforms):
     """For each slot and choice, which images drew it: (slots, images, 14), by what differs from the neutral."""
     facts = Facts(SHAPE)
     (policy,) = sequence.read(spec, facts)
-    found = policy.member_parameters(Draws(ops.convert_to_tensor(uniforms)), ops)
+    draws = Draws(ops.convert_to_tensor(uniforms))
+    found = [policy.member_parameters(number, draws, ops) for number in range(len(policy.members))]
     names = {
         "x_shear": "shear_x", "y_shear": "shear_y", "right": "translate_x", "down": "translate_y", "radians": "rotate",
         "bits": "posterize", "threshold": "solarize",
@@ -218,7 +219,8 @@ def test_trivialaugment_draws_31_magnitudes_and_both_directions_as_often():
     uniforms = generator.random((count, 3), "float32")
     uniforms[:, 0] = uniforms_for(["rotate"], [1])[0, 0]
     (policy,) = sequence.read("trivialaugment", Facts(SHAPE))
-    found = policy.member_parameters(Draws(ops.convert_to_tensor(uniforms)), ops)
+    draws = Draws(ops.convert_to_tensor(uniforms))
+    found = [policy.member_parameters(number, draws, ops) for number in range(len(policy.members))]
     radians = ops.convert_to_numpy(found[2]["radians"])
     magnitudes = np.degrees(np.abs(radians)) / 135 * 30
     np.testing.assert_allclose(magnitudes, np.rint(magnitudes), atol=1e-4)

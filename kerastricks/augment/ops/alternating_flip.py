@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastricks.augment.mirror import mirrored
 from kerastricks.augment.op import Draws, IndexMap, Parameters
 from kerastricks.errors import SpecError
 
@@ -50,7 +51,7 @@ class AlternatingFlip(IndexMap):
         return {"flipped": xp.cast(turn, "float32")}
 
     def columns(self, x: Any, parameters: Parameters, width: int, xp: Any) -> Any:
-        return xp.where(parameters["flipped"] > 0, width - 1 - x, x)
+        return mirrored(x, width, parameters, xp)
 
 
 def _cube(x: Any) -> Any:

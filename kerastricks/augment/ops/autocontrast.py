@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import Draws, ImageOp, Parameters
 from kerastricks.augment.spread import chosen
-from kerastricks.errors import SpecError
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Autocontrast(ImageOp):
     neutral: ClassVar[dict[str, float]] = {"applied": 0.0}
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate <= 1:
-            raise SpecError(f"autocontrast: rate must be in [0, 1]. Received: rate={self.rate}")
+        check_fraction("autocontrast", rate=self.rate)
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         return {"applied": xp.cast(chosen(draws.uniforms[:, 0], self.rate), "float32")}

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import Draws, Facts, ImageOp, Parameters
 from kerastricks.augment.spread import between, chosen
 from kerastricks.errors import SpecError
@@ -40,8 +41,7 @@ class Blur(ImageOp):
         given = self.sigma_px_range
         if np.shape(given) != (2,) or not 0 <= given[0] <= given[1] < math.inf:
             raise SpecError(f"blur: sigma_px_range must be (low, high), 0 or more. Received: sigma_px_range={given}")
-        if not 0 <= self.rate <= 1:
-            raise SpecError(f"blur: rate must be in [0, 1]. Received: rate={self.rate}")
+        check_fraction("blur", rate=self.rate)
 
     @property
     def _reach(self) -> int:

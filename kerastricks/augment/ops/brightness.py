@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import ColourMap, Draws, Parameters
 from kerastricks.augment.spread import between
-from kerastricks.errors import SpecError
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ class Brightness(ColourMap):
     neutral: ClassVar[dict[str, float]] = {"factor": 1.0}
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise SpecError(f"brightness: strength must be in [0, 1]. Received: strength={self.strength}")
+        check_fraction("brightness", strength=self.strength)
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         return {"factor": between(draws.uniforms[:, 0], 1 - self.strength, 1 + self.strength)}

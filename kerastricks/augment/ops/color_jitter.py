@@ -51,20 +51,16 @@ class ColorJitter(Policy):
         return self
 
     @property
-    def _all(self) -> tuple[Brightness, Contrast, Saturation, Hue]:
-        return Brightness(self.brightness), Contrast(self.contrast), Saturation(self.saturation), Hue(self.hue)
-
-    @property
-    def _strengths(self) -> tuple[float, ...]:
-        return self.brightness, self.contrast, self.saturation, self.hue
+    def _active(self) -> list[tuple[int, Op]]:
+        """Those with a strength, and each one's column of the uniforms."""
+        ops = (Brightness(self.brightness), Contrast(self.contrast), Saturation(self.saturation), Hue(self.hue))
+        strengths = (self.brightness, self.contrast, self.saturation, self.hue)
+        return [(column, op) for column, op in enumerate(ops) if strengths[column]]
 
     @property
     def members(self) -> tuple[Op, ...]:
-        return tuple(op for op, strength in zip(self._all, self._strengths, strict=True) if strength)
+        return tuple(op for _, op in self._active)
 
-    def member_parameters(self, draws: Draws, xp: Any) -> list[Parameters]:
-        return [
-            op.parameters(draws._replace(uniforms=draws.uniforms[:, column : column + 1]), xp)
-            for column, (op, strength) in enumerate(zip(self._all, self._strengths, strict=True))
-            if strength
-        ]
+    def member_parameters(self, number: int, draws: Draws, xp: Any) -> Parameters:
+        column, op = self._active[number]
+        return op.parameters(draws._replace(uniforms=draws.uniforms[:, column : column + 1]), xp)

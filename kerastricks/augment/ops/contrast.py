@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.luma import LUMA
 from kerastricks.augment.op import ColourMap, Draws, Parameters
 from kerastricks.augment.spread import between
-from kerastricks.errors import SpecError
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Contrast(ColourMap):
     needs_mean = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise SpecError(f"contrast: strength must be in [0, 1]. Received: strength={self.strength}")
+        check_fraction("contrast", strength=self.strength)
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         return {"factor": between(draws.uniforms[:, 0], 1 - self.strength, 1 + self.strength)}

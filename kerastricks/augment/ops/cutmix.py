@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kerastricks.augment.beta import check_alpha, symmetric_beta
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import Draws, Facts, MixOp, Parameters
 from kerastricks.augment.spread import chosen, integer
 from kerastricks.errors import SpecError
@@ -37,8 +38,7 @@ class Cutmix(MixOp):
 
     def __post_init__(self) -> None:
         check_alpha("cutmix", self.alpha)
-        if not 0 <= self.rate <= 1:
-            raise SpecError(f"cutmix: rate must be in [0, 1]. Received: rate={self.rate}")
+        check_fraction("cutmix", rate=self.rate)
 
     def bind(self, facts: Facts) -> "Cutmix":
         if facts.class_count is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kerastricks.augment.fill import check_fill, fixed_colour
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import Draws, Erasure, Facts, Parameters
 from kerastricks.augment.spread import between, chosen, integer
 from kerastricks.errors import SpecError
@@ -41,8 +42,7 @@ class Erase(Erasure):
     wants_raw = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate <= 1:
-            raise SpecError(f"erase: rate must be in [0, 1]. Received: rate={self.rate}")
+        check_fraction("erase", rate=self.rate)
         area_range = self.area_range
         if not isinstance(area_range, tuple) or len(area_range) != 2 or not 0 < area_range[0] <= area_range[1] < 1:
             raise SpecError(f"erase: area_range must be (low, high) within (0, 1). Received: area_range={area_range}")

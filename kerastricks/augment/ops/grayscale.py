@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.luma import LUMA, needs_colour
 from kerastricks.augment.op import ColourMap, Draws, Facts, Parameters
 from kerastricks.augment.spread import chosen
-from kerastricks.errors import SpecError
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ class Grayscale(ColourMap):
     neutral: ClassVar[dict[str, float]] = {"applied": 0.0}
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate <= 1:
-            raise SpecError(f"grayscale: rate must be in [0, 1]. Received: rate={self.rate}")
+        check_fraction("grayscale", rate=self.rate)
 
     def bind(self, facts: Facts) -> "Grayscale":
         needs_colour("grayscale", facts)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerastricks.augment.beta import check_alpha, symmetric_beta
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import Draws, Facts, MixOp, Parameters
 from kerastricks.augment.spread import chosen
 from kerastricks.errors import SpecError
@@ -34,8 +35,7 @@ class Mixup(MixOp):
 
     def __post_init__(self) -> None:
         check_alpha("mixup", self.alpha)
-        if not 0 <= self.rate <= 1:
-            raise SpecError(f"mixup: rate must be in [0, 1]. Received: rate={self.rate}")
+        check_fraction("mixup", rate=self.rate)
 
     def bind(self, facts: Facts) -> "Mixup":
         if facts.class_count is None:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import Draws, Parameters, PixelOp
 from kerastricks.augment.spread import chosen
 from kerastricks.errors import SpecError
@@ -36,8 +37,7 @@ class Posterize(PixelOp):
     def __post_init__(self) -> None:
         if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 1 <= self.bits <= 8:
             raise SpecError(f"posterize: bits must be an integer in [1, 8]. Received: bits={self.bits!r}")
-        if not 0 <= self.rate <= 1:
-            raise SpecError(f"posterize: rate must be in [0, 1]. Received: rate={self.rate}")
+        check_fraction("posterize", rate=self.rate)
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         return {"bits": xp.where(chosen(draws.uniforms[:, 0], self.rate), float(self.bits), 8.0)}

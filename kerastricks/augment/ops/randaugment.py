@@ -65,10 +65,7 @@ class Randaugment(Policy):
     def members(self) -> tuple[Op, ...]:
         return self.slot * self.count
 
-    def member_parameters(self, draws: Draws, xp: Any) -> list[Parameters]:
-        return [self.parameters_of_member(number, draws, xp) for number in range(len(self.members))]
-
-    def parameters_of_member(self, number: int, draws: Draws, xp: Any) -> Parameters:
+    def member_parameters(self, number: int, draws: Draws, xp: Any) -> Parameters:
         assert self.reach is not None, "bound"
         slot, place = divmod(number, len(self.slot))
         choice = integer(draws.uniforms[:, 2 * slot], 0, len(CHOICES) - 1, xp)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.luma import LUMA, needs_colour
 from kerastricks.augment.op import ColourMap, Draws, Facts, Parameters
 from kerastricks.augment.spread import between
-from kerastricks.errors import SpecError
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class Saturation(ColourMap):
     neutral: ClassVar[dict[str, float]] = {"factor": 1.0}
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise SpecError(f"saturation: strength must be in [0, 1]. Received: strength={self.strength}")
+        check_fraction("saturation", strength=self.strength)
 
     def bind(self, facts: Facts) -> "Saturation":
         needs_colour("saturation", facts)

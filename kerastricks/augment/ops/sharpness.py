@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import Draws, Facts, ImageOp, Parameters
 from kerastricks.augment.spread import between
 from kerastricks.errors import SpecError
@@ -30,8 +31,7 @@ class Sharpness(ImageOp):
     neutral: ClassVar[dict[str, float]] = {"factor": 1.0}
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise SpecError(f"sharpness: strength must be in [0, 1]. Received: strength={self.strength}")
+        check_fraction("sharpness", strength=self.strength)
 
     def bind(self, facts: Facts) -> "Sharpness":
         if min(facts.image_shape[:2]) < 3:

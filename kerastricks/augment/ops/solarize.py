@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import Draws, Parameters, PixelOp
 from kerastricks.augment.spread import chosen
 from kerastricks.errors import SpecError
@@ -32,8 +33,7 @@ class Solarize(PixelOp):
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 256:
             raise SpecError(f"solarize: threshold must be in [0, 256]. Received: threshold={self.threshold}")
-        if not 0 <= self.rate <= 1:
-            raise SpecError(f"solarize: rate must be in [0, 1]. Received: rate={self.rate}")
+        check_fraction("solarize", rate=self.rate)
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         return {"threshold": xp.where(chosen(draws.uniforms[:, 0], self.rate), float(self.threshold), 256.0)}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import Draws, Facts, IndexMap, Parameters
 from kerastricks.augment.outside import check_outside
 from kerastricks.augment.spread import integer
@@ -34,8 +35,7 @@ class Translate(IndexMap):
     leaves = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.fraction <= 1:
-            raise SpecError(f"translate: fraction must be in [0, 1]. Received: fraction={self.fraction}")
+        check_fraction("translate", fraction=self.fraction)
         check_outside("translate", self.outside)
 
     def bind(self, facts: Facts) -> "Translate":

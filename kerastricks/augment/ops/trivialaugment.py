@@ -50,10 +50,7 @@ class Trivialaugment(Policy):
     def members(self) -> tuple[Op, ...]:
         return self.slot
 
-    def member_parameters(self, draws: Draws, xp: Any) -> list[Parameters]:
-        return [self.parameters_of_member(number, draws, xp) for number in range(len(self.slot))]
-
-    def parameters_of_member(self, number: int, draws: Draws, xp: Any) -> Parameters:
+    def member_parameters(self, number: int, draws: Draws, xp: Any) -> Parameters:
         choice = integer(draws.uniforms[:, 0], 0, len(CHOICES) - 1, xp)
         level = xp.cast(integer(draws.uniforms[:, 2], 0, LEVELS - 1, xp), "float32") / (LEVELS - 1)
         return parameters_of(self.slot[number], choice, sign(draws.uniforms[:, 1], xp), level, _WIDE, xp)
