@@ -33,6 +33,8 @@ def evaluate(run: Path, data: str, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     skipped = f", {found['skipped']} file(s) left out" if found["skipped"] else ""
+    others = found["classes_left_out"]
+    skipped += f", {others} class(es) left out that the run was not trained on" if others else ""
     screen.output.print(f"{found['data']}, {found['split']}: {found['images']:,} images{skipped}")
     screen.output.print(
         f"accuracy {found['accuracy']:.2%}, balanced {found['balanced_accuracy']:.2%}, log-loss {found['log_loss']:.3f}"

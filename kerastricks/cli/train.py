@@ -32,6 +32,7 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
 @click.argument("source", required=False, shell_complete=complete_source)
 @click.option("--model", metavar="SPEC", shell_complete=_complete_model, help='"resnet_20(dropout=0.1)".')
 @click.option("--augment", metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.')
+@click.option("--classes", metavar="NAMES", help='Use these alone: "cat, dog".')
 @click.option("--epochs", type=int, help="Passes over the training images.")
 @click.option("--seed", type=int, help="Of splits, weights, order and draws.")
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
@@ -50,6 +51,7 @@ def train(
     source: str | None,
     model: str | None,
     augment: str | None,
+    classes: str | None,
     epochs: int | None,
     seed: int | None,
     assignments: tuple[str, ...],
@@ -66,9 +68,10 @@ def train(
     paths and labels, a folder that `kerastricks pack` wrote, the name of a recipe (`kerastricks recipe list`), a
     recipe file of your own, or a data set: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME.
 
-    Fields of the configuration for --set: data, model, augment, image_size, batch_size, epochs, optimizer,
-    learning_rate, schedule, weight_decay, label_smoothing, clip_norm, early_stopping_epochs, validation, test,
-    seed, precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
+    Fields of the configuration for --set: data, model, augment, image_size, crop_fraction, interpolation, classes,
+    batch_size, epochs, optimizer, learning_rate, schedule, weight_decay, label_smoothing, clip_norm,
+    early_stopping_epochs, validation, test, seed, precision, jit, max_pixels, max_skipped. They are explained in
+    docs/training.md.
     """
     from kerastricks.data.service.address import Address
     from kerastricks.data.service.reach import reach
@@ -76,7 +79,7 @@ def train(
     from kerastricks.spec import parse
     from kerastricks.training.config import Config, parse_assignment
 
-    given = {"model": model, "augment": augment, "epochs": epochs, "seed": seed}
+    given = {"model": model, "augment": augment, "classes": classes, "epochs": epochs, "seed": seed}
     flags = {field: value for field, value in given.items() if value is not None}
     flags |= dict(parse_assignment(text) for text in assignments)
     if source is not None and resume is not None:

@@ -3,6 +3,7 @@
 from kerastricks.lazy import attach
 
 __all__ = [
+    "Fitting",
     "ImageData",
     "PixelStatistics",
     "PlanReport",
@@ -18,6 +19,7 @@ __all__ = [
 __getattr__, __dir__, load_all = attach(
     __name__,
     {
+        "Fitting": "fitting",
         "ImageData": "image_data",
         "PixelStatistics": "statistics",
         "PlanReport": "plan_report",

@@ -18,6 +18,7 @@ from kerastricks.data.augment import Augmentation, draw_uniforms
 from kerastricks.data.decode import decode_image, fit_image
 from kerastricks.data.decode_crop import decode_crop
 from kerastricks.data.decoded import Decoded
+from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.folder import FolderReader
 from kerastricks.data.graph_reading import read_in_graph
 from kerastricks.data.host_stage import COMPILE_FROM
@@ -38,6 +39,7 @@ class Batches:
         seed: of order and draws.
         decoded: the files' pixels at their own sizes, where they are at hand.
         service: whose workers make the training batches, or None.
+        fitting: of whole images to the shape.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class Batches:
         seed: int,
         decoded: Decoded | None = None,
         service: Service | None = None,
+        fitting: Fitting = WHOLE,
     ) -> None:
+        self.fitting = fitting
         self.image_shape = image_shape
         self.batch_size = batch_size
         self.seed = seed
@@ -93,7 +97,7 @@ class Batches:
         else:
             dataset = self._contents(dataset.map(lambda chosen: (chosen, tf.gather(self.labels, chosen))))
             dataset = dataset.map(
-                lambda contents, label: (fit_image(decode_image(contents), *self.image_shape), label),
+                lambda contents, label: (fit_image(decode_image(contents), *self.image_shape, self.fitting), label),
                 num_parallel_calls=PARALLEL_CALLS,
             ).batch(self.batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
@@ -183,7 +187,7 @@ class Batches:
 
         def decode(source: tf.Tensor, window: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, ...]:
             if not crops:
-                return fit_image(decode_image(source), height, width, channels), *others
+                return fit_image(decode_image(source), height, width, channels, self.fitting), *others
             if self.decoded is not None:
                 return self.decoded.crop(source, lambda *size: window, height, width, rounded=True), *others
             known = upright if isinstance(upright, bool | None) else tf.gather(upright, others[1])

@@ -6,6 +6,7 @@ Training, evaluation and the exported model call the same two functions, so that
 import tensorflow as tf
 
 from kerastricks.data.exif import exif_orientation
+from kerastricks.data.fitting import WHOLE, Fitting
 
 # By EXIF orientation, after rows and columns were exchanged where it is 5 to 8: upside down? mirrored?
 _FLIPPED = [(n in (3, 4, 7, 8), n in (2, 3, 6, 7), False) for n in range(9)]
@@ -34,21 +35,27 @@ def decode_image(contents: tf.Tensor) -> tf.Tensor:
     return image
 
 
-def fit_image(image: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
-    """The largest centred box of the target's shape, resized (bilinear, antialiased).
+def fit_image(image: tf.Tensor, height: int, width: int, channels: int, fitting: Fitting = WHOLE) -> tf.Tensor:
+    """The largest centred box of the target's shape, or a part of it, resized with antialiasing.
+
+    An image that has the target's size stays as it is, unless a part of it is asked for.
 
     Args:
         image: uint8 (height, width, 3).
         height: of the result, in pixels.
         width: of the result, in pixels.
         channels: 3, or 1 for luma (ITU-R BT.601).
+        fitting: which part, and how it is resized.
 
     Returns:
         uint8 (height, width, channels).
     """
-    size = tf.shape(image)
-    same = tf.logical_and(size[0] == height, size[1] == width)
-    image = tf.cond(same, lambda: image, lambda: _crop_and_resize(image, height, width))
+    if fitting.crop_fraction < 1:
+        image = _crop_and_resize(image, height, width, fitting)
+    else:
+        size = tf.shape(image)
+        same = tf.logical_and(size[0] == height, size[1] == width)
+        image = tf.cond(same, lambda: image, lambda: _crop_and_resize(image, height, width, fitting))
     image.set_shape([height, width, 3])
     if channels == 1:
         image = to_luma(image)
@@ -61,14 +68,14 @@ def to_luma(image: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round(luma), tf.uint8)[..., None]
 
 
-def _crop_and_resize(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+def _crop_and_resize(image: tf.Tensor, height: int, width: int, fitting: Fitting) -> tf.Tensor:
     size = tf.cast(tf.shape(image)[:2], tf.float32)
-    scale = tf.minimum(size[0] / height, size[1] / width)
+    scale = tf.minimum(size[0] / height, size[1] / width) * fitting.crop_fraction
     box = tf.maximum(tf.cast(tf.round([height * scale, width * scale]), tf.int32), 1)
     top = (tf.shape(image)[0] - box[0]) // 2
     left = (tf.shape(image)[1] - box[1]) // 2
     cropped = image[top : top + box[0], left : left + box[1]]
-    resized = tf.image.resize(cropped, (height, width), antialias=True)
+    resized = tf.image.resize(cropped, (height, width), fitting.interpolation, antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from kerastricks.augment.augment import Augment
 from kerastricks.data.augment import Augmentation
 from kerastricks.data.batches import Batches
+from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.source import Arrays
 from kerastricks.data.statistics import PixelStatistics
 from kerastricks.errors import DataError
@@ -39,6 +40,7 @@ class ImageData:
         batch_size: images in a batch.
         seed: of splits, order and draws.
         in_memory: whether the decoded images are kept in memory.
+        fitting: how whole images were brought to the shape.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ImageData:
     batch_size: int
     seed: int
     in_memory: bool
+    fitting: Fitting = WHOLE
 
     @cached_property  # one data set: each iteration over it is another epoch
     def train(self) -> tf.data.Dataset:
@@ -93,23 +96,34 @@ class ImageData:
         splits = {name: batches.reseeded(seed) for name, batches in self.splits.items()}
         return replace(self, splits=splits, augmentation=self.augmentation.reseeded(seed), seed=seed)
 
-    def limited(self, count: int) -> "ImageData":
-        """The same with `count` training images, the first of a seeded shuffle; mean and deviation stay.
+    def limited(self, count: int, split: str = "train") -> "ImageData":
+        """The same with `count` images of a split, the first of a seeded shuffle; mean and deviation stay.
 
         Raises:
             DataError: for none, or more than there are.
         """
-        batches = self.splits["train"]
+        batches = self.splits[split]
         if not 1 <= count <= batches.size:
-            raise DataError(f"limit must be in 1-{batches.size:,}, the training images. Received: limit={count}")
+            what = "the training images" if split == "train" else f"the images of {split}"
+            raise DataError(f"limit must be in 1-{batches.size:,}, {what}. Received: limit={count}")
         chosen = np.random.default_rng(self.seed).permutation(batches.size)[:count]
-        batch_size = min(self.batch_size, count)
-        chosen = np.sort(chosen)
+        return self.taken(np.sort(chosen), split)
+
+    def taken(self, chosen: np.ndarray, split: str = "train") -> "ImageData":
+        """The same with some images of a split, by their places in it; mean and deviation stay."""
+        batches = self.splits[split]
+        batch_size = min(self.batch_size, len(chosen)) if split == "train" else self.batch_size
         decoded = None if batches.decoded is None else batches.decoded.take(chosen)
-        train = Batches(
-            batches.examples.take(chosen), self.image_shape, batch_size, self.seed, decoded, batches.service
+        fewer = Batches(
+            batches.examples.take(chosen),
+            self.image_shape,
+            batch_size,
+            self.seed,
+            decoded,
+            batches.service,
+            self.fitting,
         )
-        return replace(self, splits={**self.splits, "train": train}, batch_size=batch_size)
+        return replace(self, splits={**self.splits, split: fewer}, batch_size=batch_size)
 
     def train_from(self, step: int, indices: bool = False) -> tf.data.Dataset:
         """Endless augmented batches from global step `step` on, for resuming.
@@ -143,6 +157,14 @@ class ImageData:
         """(N,) int32."""
         return self.splits[split].examples.labels
 
+    def files(self, split: str) -> list[str]:
+        """Names of the files of a split, as in the source; rows of what was given, where the images came as arrays."""
+        examples = self.splits[split].examples
+        if not isinstance(examples, Arrays) or examples.names is not None:
+            return list(examples.names or ())
+        rows = np.arange(len(examples)) if examples.rows is None else examples.rows
+        return [str(row) for row in rows.tolist()]
+
     def class_counts(self) -> dict[str, list[int]]:
         """Images per class of each split."""
         return {name: np.bincount(self.labels(name), minlength=len(self.class_names)).tolist() for name in self.splits}
@@ -154,7 +176,7 @@ class ImageData:
         examples = batches.examples.take(np.sort(chosen))
         if isinstance(examples, Arrays):
             return examples.images
-        part = Batches(examples, self.image_shape, self.batch_size, self.seed)
+        part = Batches(examples, self.image_shape, self.batch_size, self.seed, fitting=self.fitting)
         return np.concatenate([images.numpy() for images, _ in part.evaluation()])
 
     def describe(self) -> dict[str, Any]:

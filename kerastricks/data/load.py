@@ -1,6 +1,7 @@
 """Loads images from anywhere: the one entry to `kerastricks.data`."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from kerastricks.augment import sequence
@@ -8,10 +9,11 @@ from kerastricks.augment.op import Facts
 from kerastricks.data.augment import Augmentation, Stages, leads_with_crop
 from kerastricks.data.batches import Batches
 from kerastricks.data.decoded_cache import open_decoded
+from kerastricks.data.fitting import Fitting
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pixels import decode_all, decode_into_memory
 from kerastricks.data.progress import Progress, silent
-from kerastricks.data.reading import read_source
+from kerastricks.data.reading import PHOTO_SIDE_PX, read_source
 from kerastricks.data.service.service import Service
 from kerastricks.data.source import Arrays, Examples, Files
 from kerastricks.data.splits import make_splits
@@ -28,6 +30,10 @@ def load(
     validation: float = 0.1,
     test: float = 0.1,
     image_size: int | None = None,
+    photographs_size: int = PHOTO_SIDE_PX,
+    crop_fraction: float = 1.0,
+    interpolation: str = "bilinear",
+    classes: Sequence[str] | None = None,
     max_pixels: int = 100_000_000,
     max_skipped: float = 0.05,
     memory_bytes: int = 1 << 30,
@@ -50,7 +56,12 @@ def load(
         validation: fraction of the training images, where the source has no validation split.
         test: the same for the test split.
         image_size: side in pixels of the square that images are cut and resized to; None keeps images of one
-            size up to 128 pixels as they are and takes 64 for all others.
+            size up to 128 pixels as they are and takes `photographs_size` for all others.
+        photographs_size: see `image_size`.
+        crop_fraction: side of the centred box that is cut from whole images, as a fraction of the largest one's;
+            see `Fitting`. Training images that a leading random_resized_crop cuts are not touched by it.
+        interpolation: how whole images are resized: "bilinear" or "bicubic".
+        classes: names of the classes to use, two or more; files of others are not read. None for all.
         max_pixels: an image of more is left out as a decompression bomb.
         max_skipped: the largest fraction of files that may be left out.
         memory_bytes: decoded images that need less are kept in memory; otherwise each is decoded when it is used.
@@ -70,7 +81,7 @@ def load(
         DataError: for anything wrong with the images: the message names the file or class and the way out.
         SpecError: for an augmentation that does not parse.
         ServiceError: where no dispatcher or worker answers, or the workers cannot read these images.
-        UnknownNameError: for a source that is neither there nor known.
+        UnknownNameError: for a source that is neither there nor known, or a class it does not have.
 
     Example:
         >>> import kerastricks, numpy
@@ -83,6 +94,7 @@ def load(
         raise DataError(f"batch_size must be 1 or more. Received: batch_size={batch_size}")
     if not 0 <= seed < 2**31:
         raise DataError(f"seed must be in [0, 2^31). Received: seed={seed}")
+    fitting = Fitting(crop_fraction, interpolation)
     if augment != "auto":
         sequence.read(augment, None)  # a mistyped spec is refused before anything is read
     # A leading random crop wants the originals: a small part of one has more to show than of a small copy.
@@ -91,12 +103,15 @@ def load(
     readable = read_source(
         source,
         image_size=image_size,
+        photographs_size=photographs_size,
         max_pixels=max_pixels,
         max_skipped=max_skipped,
         memory_bytes=memory_bytes if service is None else 0,
         progress=progress,
         refuse=service.refuse if service is not None else None,
         keep_files=wants_originals,
+        fitting=fitting,
+        classes=classes,
     )
     shape = readable.image_shape
     splits = make_splits(readable.source, validation, test, seed)
@@ -112,16 +127,18 @@ def load(
         service.check(train)
     elif isinstance(train, Files) and crops_originals:
         for name in ("validation", "test"):
-            splits[name] = decode_into_memory(splits[name], shape, memory_bytes, f"decoding {name}", progress)
+            splits[name] = decode_into_memory(splits[name], shape, memory_bytes, f"decoding {name}", progress, fitting)
         decoded = open_decoded(train, shape[-1], cache_dir, memory_bytes, cache_bytes, progress, train.checksums)
-    statistics = _measure(train, shape, progress)
+    statistics = _measure(train, shape, progress, fitting)
     batch_size = min(batch_size, len(train))
     return ImageData(
         name=readable.source.name,
         class_names=readable.source.class_names,
         image_shape=shape,
-        splits={name: Batches(splits[name], shape, batch_size, seed) for name in ("validation", "test")}
-        | {"train": Batches(train, shape, batch_size, seed, decoded, service)},
+        splits={
+            name: Batches(splits[name], shape, batch_size, seed, fitting=fitting) for name in ("validation", "test")
+        }
+        | {"train": Batches(train, shape, batch_size, seed, decoded, service, fitting)},
         augmentation=Augmentation(augment, Facts(shape, class_count, statistics), seed, stages, crops_originals),
         statistics=statistics,
         skipped=readable.skipped,
@@ -129,6 +146,7 @@ def load(
         batch_size=batch_size,
         seed=seed,
         in_memory=isinstance(train, Arrays) or (decoded is not None and decoded.in_memory),
+        fitting=fitting,
     )
 
 
@@ -138,12 +156,14 @@ def default_augment(image_shape: tuple[int, int, int], photographs: bool) -> str
     return f"flip | {shift}" if photographs else shift
 
 
-def _measure(train: Examples, image_shape: tuple[int, int, int], progress: Progress) -> PixelStatistics:
+def _measure(
+    train: Examples, image_shape: tuple[int, int, int], progress: Progress, fitting: Fitting
+) -> PixelStatistics:
     statistics = PixelStatistics(image_shape[-1])
     if isinstance(train, Arrays):
         for start in range(0, len(train), 256):
             statistics.update(train.part(start, start + 256))
     else:
-        for _, images in decode_all(train, image_shape, "measuring train", progress):
+        for _, images in decode_all(train, image_shape, "measuring train", progress, fitting):
             statistics.update(images)
     return statistics

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerastricks.data.decode import decode_image, fit_image
+from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.pixel_store import PixelStore
 from kerastricks.data.progress import Progress
 from kerastricks.data.source import Arrays, Examples, Files
@@ -30,7 +31,7 @@ def read_contents(files: Files) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def decode_all(
-    files: Files, image_shape: tuple[int, int, int], description: str, progress: Progress
+    files: Files, image_shape: tuple[int, int, int], description: str, progress: Progress, fitting: Fitting = WHOLE
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of (indices, images uint8) in order; a file that cannot be decoded is not among them.
 
@@ -39,11 +40,12 @@ def decode_all(
         image_shape: (height, width, channels) of the result.
         description: for the progress.
         progress: shown there.
+        fitting: to the shape.
     """
     contents_of = read_contents(files)
 
     def decode(index: tf.Tensor, contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return index, fit_image(decode_image(contents), *image_shape)
+        return index, fit_image(decode_image(contents), *image_shape, fitting)
 
     batches = (
         tf.data.Dataset.range(len(files))
@@ -65,7 +67,12 @@ def decode_all(
 
 
 def decode_into_memory(
-    examples: Examples, image_shape: tuple[int, int, int], memory_bytes: int, description: str, progress: Progress
+    examples: Examples,
+    image_shape: tuple[int, int, int],
+    memory_bytes: int,
+    description: str,
+    progress: Progress,
+    fitting: Fitting = WHOLE,
 ) -> Examples:
     """Arrays where they need no more than `memory_bytes`; what is given otherwise.
 
@@ -75,17 +82,18 @@ def decode_into_memory(
         memory_bytes: the most that the pixels may take.
         description: for the progress.
         progress: shown there.
+        fitting: to the shape.
     """
     if isinstance(examples, Arrays) or len(examples) * int(np.prod(image_shape)) > memory_bytes:
         return examples
     store = PixelStore(len(examples), image_shape)
     done = 0
-    for indices, images in decode_all(examples, image_shape, description, progress):
+    for indices, images in decode_all(examples, image_shape, description, progress, fitting):
         store.images[indices] = images
         done += len(indices)
     if done < len(examples):
         raise DataError("a file that could be decoded can no longer be: it changed while it was read; run it again")
-    return Arrays(store, examples.labels)
+    return Arrays(store, examples.labels, names=examples.names)
 
 
 def why_undecodable(contents: bytes) -> str:

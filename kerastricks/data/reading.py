@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from kerastricks import recipes
 from kerastricks.data.archive import zip_source
 from kerastricks.data.builtin import BUILTIN, idx_source, is_idx_folder
+from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.folder import folder_source
 from kerastricks.data.headers import Headers, read_headers
 from kerastricks.data.names import TFDS_PREFIX
@@ -21,6 +22,7 @@ from kerastricks.data.progress import Progress
 from kerastricks.data.shards import INDEX as SHARDS_INDEX
 from kerastricks.data.shards import is_shards_folder, shards_source
 from kerastricks.data.source import Arrays, Examples, Files, Source, arrays_source
+from kerastricks.data.subset import only_classes
 from kerastricks.data.table import SUFFIXES as TABLE_SUFFIXES
 from kerastricks.data.table import table_source
 from kerastricks.data.tfds import tfds_source
@@ -55,6 +57,7 @@ def read_source(
     source: Any,
     *,
     image_size: int | None,
+    photographs_size: int = PHOTO_SIDE_PX,
     max_pixels: int,
     max_skipped: float,
     memory_bytes: int,
@@ -64,12 +67,15 @@ def read_source(
     min_classes: int = 2,
     keep_files: bool = False,
     refuse: Callable[[Source], None] | None = None,
+    fitting: Fitting = WHOLE,
+    classes: Sequence[str] | None = None,
 ) -> Readable:
     """Reads every file of a source once or twice.
 
     Args:
         source: as of `load`, like the next five.
         image_size: see `load`.
+        photographs_size: see `load`.
         max_pixels: see `load`.
         max_skipped: see `load`.
         memory_bytes: see `load`.
@@ -79,8 +85,12 @@ def read_source(
         min_classes: fewer are refused.
         keep_files: keeps training images that are not of the result's size as files.
         refuse: raises for a source that is no use, before its files are read.
+        fitting: of whole images to the shape.
+        classes: see `load`.
     """
     found = find_source(source)
+    if classes is not None:
+        found = only_classes(found, classes)
     if refuse is not None:
         refuse(found)
     if only_split is not None and only_split in found.splits:
@@ -93,7 +103,7 @@ def read_source(
         for name, examples in found.splits.items()
         if isinstance(examples, Files)
     }
-    shape = image_shape or _image_shape(found, headers, image_size)
+    shape = image_shape or _image_shape(found, headers, image_size, photographs_size, fitting)
     total = sum(len(examples) for examples in found.splits.values())
     in_memory = total * int(np.prod(shape)) <= memory_bytes or not headers
     skipped: list[dict[str, str]] = []
@@ -102,8 +112,9 @@ def read_source(
     for name, examples in found.splits.items():
         if isinstance(examples, Files):
             kept = _readable(examples, headers[name], name, found, skipped)
-            originals = keep_files and name == "train" and bool(np.any(kept.sizes != shape[:2]))
-            usable[name] = _decodable(kept, name, found, shape, in_memory and not originals, skipped, progress)
+            touched = fitting.crop_fraction < 1 or bool(np.any(kept.sizes != shape[:2]))
+            keep = in_memory and not (keep_files and name == "train" and touched)
+            usable[name] = _decodable(kept, name, found, shape, fitting, keep, skipped, progress)
             checksums = zip(examples.names, examples.labels, headers[name].checksums, strict=True)
             for file, label, crc in checksums:
                 digest.update(os.fsencode(f"{name}/{file} {label} {crc}\n"))
@@ -130,12 +141,14 @@ def read_source(
 
 
 def find_source(source: Any) -> Source:
-    """The source for what `load` accepts.
+    """The source for what `load` accepts; a source itself is given back.
 
     Raises:
         UnknownNameError: for a name that is neither a path nor known.
         DataError: for a path that holds no images.
     """
+    if isinstance(source, Source):
+        return source
     if isinstance(source, tuple) and len(source) == 2:
         return arrays_source(source)
     if not isinstance(source, str | os.PathLike):
@@ -165,7 +178,9 @@ def find_source(source: Any) -> Source:
     raise UnknownNameError("data set or file", name, {*BUILTIN, *recipes.names()}, "kerastricks train --help")
 
 
-def _image_shape(source: Source, headers: dict[str, Headers], image_size: int | None) -> tuple[int, int, int]:
+def _image_shape(
+    source: Source, headers: dict[str, Headers], image_size: int | None, photographs_size: int, fitting: Fitting
+) -> tuple[int, int, int]:
     if image_size is not None and image_size < 4:
         raise DataError(f"image_size must be 4 pixels or more. Received: image_size={image_size}")
     shapes = {examples.image_shape for examples in source.splits.values() if isinstance(examples, Arrays)}
@@ -175,6 +190,11 @@ def _image_shape(source: Source, headers: dict[str, Headers], image_size: int | 
             raise DataError(
                 f"{source.name}: arrays are used at their own size, {shape}: resize them before, or give a folder"
             )
+        if fitting.crop_fraction < 1:
+            raise DataError(
+                f"{source.name}: arrays are used whole: crop_fraction is for files. "
+                f"Received: crop_fraction={fitting.crop_fraction}"
+            )
         return shape
     sizes = np.concatenate([header.sizes[header.sizes[:, 0] > 0] for header in headers.values()])
     channels = 1 if len(sizes) and all(header.grey for header in headers.values()) else 3
@@ -182,7 +202,7 @@ def _image_shape(source: Source, headers: dict[str, Headers], image_size: int | 
         return (image_size, image_size, channels)
     if len(sizes) and (sizes == sizes[0]).all() and sizes[0].max() <= SMALL_SIDE_PX and sizes[0].min() >= 4:
         return (int(sizes[0, 0]), int(sizes[0, 1]), channels)
-    return (PHOTO_SIDE_PX, PHOTO_SIDE_PX, channels)
+    return (photographs_size, photographs_size, channels)
 
 
 def _readable(files: Files, headers: Headers, split: str, source: Source, skipped: list[dict[str, str]]) -> Files:
@@ -197,6 +217,7 @@ def _decodable(
     split: str,
     source: Source,
     image_shape: tuple[int, int, int],
+    fitting: Fitting,
     in_memory: bool,
     skipped: list[dict[str, str]],
     progress: Progress,
@@ -204,7 +225,7 @@ def _decodable(
     """Decodes all of a split; keeps the pixels where they fit, else only the names of the good files."""
     store = PixelStore(len(files) if in_memory else 0, image_shape)
     good = np.zeros(len(files), bool)
-    for indices, decoded in decode_all(files, image_shape, f"decoding {split}", progress):
+    for indices, decoded in decode_all(files, image_shape, f"decoding {split}", progress, fitting):
         good[indices] = True
         if in_memory:
             store.images[indices] = decoded
@@ -214,7 +235,8 @@ def _decodable(
     kept = files if good.all() else files.take(np.flatnonzero(good))
     if not in_memory:
         return kept
-    return Arrays(store, kept.labels, None if good.all() else np.flatnonzero(good).astype(np.int32))
+    rows = None if good.all() else np.flatnonzero(good).astype(np.int32)
+    return Arrays(store, kept.labels, rows, kept.names)
 
 
 def _record(files: Files, index: int, split: str, source: Source, reason: str) -> dict[str, str]:

@@ -61,11 +61,13 @@ class Arrays:
         store: where the pixels are.
         labels: (N,) int32.
         rows: (N,) int32: the images' places in the store; None for all, in order.
+        names: of the N files they were decoded from; None where they came as arrays.
     """
 
     store: PixelStore
     labels: np.ndarray
     rows: np.ndarray | None = None
+    names: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -88,7 +90,8 @@ class Arrays:
     def take(self, indices: np.ndarray) -> "Arrays":
         """The chosen ones, in that order; the pixels are shared."""
         rows = indices if self.rows is None else self.rows[indices]
-        return Arrays(self.store, self.labels[indices], rows.astype(np.int32))
+        names = None if self.names is None else [self.names[i] for i in indices]
+        return Arrays(self.store, self.labels[indices], rows.astype(np.int32), names)
 
 
 Examples = Files | Arrays

@@ -8,19 +8,21 @@ import numpy as np
 
 from kerastricks.data.batches import Batches
 from kerastricks.data.progress import Progress, silent
-from kerastricks.data.reading import Readable, read_source
-from kerastricks.data.source import Arrays, Examples
+from kerastricks.data.reading import Readable, find_source, read_source
+from kerastricks.data.source import Arrays, Examples, Source
 from kerastricks.data.splits import make_splits
 from kerastricks.errors import DataError, RunFolderError
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.scores import scores
+from kerastricks.training.config import FIELDS, Config
 
 
 def evaluate(run: RunFolder, data: Any, progress: Progress = silent) -> dict[str, Any]:
     """Scores `model.keras` of a run.
 
     The images are the test split of the data; the run's own test split where the data are those it was trained on;
-    and all images where the data have no splits.
+    and all images where the data have no splits. A run that was trained on some of the classes (`classes`) is scored
+    on these where the data have all of them.
 
     Args:
         run: a finished one.
@@ -28,7 +30,7 @@ def evaluate(run: RunFolder, data: Any, progress: Progress = silent) -> dict[str
         progress: where long work shows how far it is.
 
     Returns:
-        What `scores` returns, with `split`, `data` and `skipped`.
+        What `scores` returns, with `split`, `data`, `skipped` and `classes_left_out`.
 
     Raises:
         DataError: for a class that the run does not know.
@@ -40,29 +42,35 @@ def evaluate(run: RunFolder, data: Any, progress: Progress = silent) -> dict[str
         model = keras.models.load_model(run.model, compile=False)
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{run.model}: cannot be loaded ({str(error).splitlines()[0]})") from None
-    config, class_names = record["config"], summary["class_names"]
+    class_names = summary["class_names"]
+    config = Config(**{name: value for name, value in record["config"].items() if name in FIELDS})
     image_shape = tuple(model.inputs[0].shape[1:])
+    source = find_source(data)
+    subset = _subset(source, config)
     readable = read_source(
-        data,
+        source,
         image_size=None,
-        max_pixels=config["max_pixels"],
-        max_skipped=config["max_skipped"],
+        max_pixels=config.max_pixels,
+        max_skipped=config.max_skipped,
         memory_bytes=0,
         progress=progress,
         image_shape=image_shape,
         only_split="test",
         min_classes=1,
+        fitting=config.fitting,
+        classes=subset,
     )
     split, examples = _choose(readable, summary["data"]["fingerprint"], config)
     examples = _relabel(examples, readable.source.class_names, class_names, readable.source.name)
     if isinstance(examples, Arrays) and examples.image_shape != image_shape:
         raise DataError(f"{readable.source.name}: images are {examples.image_shape}, the model takes {image_shape}")
-    batches = Batches(examples, image_shape, 128, 0)
+    batches = Batches(examples, image_shape, 128, 0, fitting=config.fitting)
     probabilities = predict(model, batches, f"evaluating {split}", progress)
     return {
         "data": readable.source.name,
         "split": split,
         "skipped": len(readable.skipped),
+        "classes_left_out": len(source.class_names) - len(readable.source.class_names),
         **scores(examples.labels, probabilities, class_names),
     }
 
@@ -77,12 +85,18 @@ def predict(model: keras.Model, batches: Batches, description: str, progress: Pr
     return np.concatenate(found).astype("float32")
 
 
-def _choose(readable: Readable, fingerprint: str, config: dict[str, Any]) -> tuple[str, Examples]:
+def _subset(source: Source, config: Config) -> list[str] | None:
+    """The classes that the run was trained on, where it was on some alone and the source has all of them."""
+    chosen = config.class_names
+    return chosen if chosen is not None and set(chosen) <= set(source.class_names) else None
+
+
+def _choose(readable: Readable, fingerprint: str, config: Config) -> tuple[str, Examples]:
     splits = readable.source.splits
     if "test" in splits:
         return "test", splits["test"]
     if readable.fingerprint == fingerprint:
-        made = make_splits(readable.source, config["validation"], config["test"], config["seed"])
+        made = make_splits(readable.source, config.validation, config.test, config.seed)
         return "test (the images the run did not train on)", made["test"]
     if len(splits) > 1:
         return "validation", splits["validation"]

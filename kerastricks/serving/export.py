@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import keras
 import tensorflow as tf
 
 from kerastricks.data.decode import decode_image, fit_image
+from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.errors import ExportError
 
 
 class _Classifier(tf.Module):
     """The model with its two signatures."""
 
-    def __init__(self, model: keras.Model, class_names: Sequence[str]) -> None:
+    def __init__(self, model: keras.Model, class_names: Sequence[str], fitting: Fitting) -> None:
         super().__init__()
         self.model = model
         self.class_names = tf.Variable(list(class_names), trainable=False)  # a constant would not be restored
@@ -29,7 +31,7 @@ class _Classifier(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "bytes")])
         def serve_bytes(contents: tf.Tensor) -> dict[str, tf.Tensor]:
             images = tf.map_fn(
-                lambda one: fit_image(decode_image(one), height, width, channels),
+                lambda one: fit_image(decode_image(one), height, width, channels, fitting),
                 contents,
                 fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8),
             )
@@ -54,7 +56,11 @@ class _Classifier(tf.Module):
 
 
 def export_saved_model(
-    model_path: Path, class_names: Sequence[str], base: Path, verify: Callable[[Path], None] | None = None
+    model_path: Path,
+    class_names: Sequence[str],
+    base: Path,
+    verify: Callable[[Path], None] | None = None,
+    fitting: Fitting = WHOLE,
 ) -> Path:
     """Writes a `.keras` classifier as the next numbered SavedModel below `base`.
 
@@ -68,6 +74,7 @@ def export_saved_model(
         class_names: in the order of the probabilities.
         base: the folder; TensorFlow Serving's base path.
         verify: called with the folder before it gets its number, so that a server never sees what is wrong.
+        fitting: how the images that the model was evaluated on were cut and resized: those in `bytes` are too.
 
     Returns:
         The folder that was written: `base/1`, `base/2` ...
@@ -78,9 +85,9 @@ def export_saved_model(
     temporary = base / f".tmp-export-{os.getpid()}"
     try:
         if keras.backend.backend() == "tensorflow":
-            write(model_path, class_names, temporary)
+            write(model_path, class_names, temporary, fitting)
         else:
-            _write_with_tensorflow(model_path, class_names, temporary)
+            _write_with_tensorflow(model_path, class_names, temporary, fitting)
         if verify is not None:
             verify(temporary)
         target = base / str(next_number(base))
@@ -90,9 +97,9 @@ def export_saved_model(
     return target
 
 
-def write(model_path: Path, class_names: Sequence[str], target: Path) -> None:
+def write(model_path: Path, class_names: Sequence[str], target: Path, fitting: Fitting) -> None:
     """Writes the SavedModel; the backend must be TensorFlow."""
-    module = _Classifier(keras.models.load_model(model_path, compile=False), class_names)
+    module = _Classifier(keras.models.load_model(model_path, compile=False), class_names, fitting)
     signatures = {"serving_default": module.serve_bytes, "tensor": module.serve_tensor}
     tf.saved_model.save(module, str(target), signatures=signatures)
 
@@ -102,9 +109,9 @@ def next_number(base: Path) -> int:
     return max((int(path.name) for path in base.iterdir() if re.fullmatch("[0-9]+", path.name)), default=0) + 1
 
 
-def _write_with_tensorflow(model_path: Path, class_names: Sequence[str], target: Path) -> None:
+def _write_with_tensorflow(model_path: Path, class_names: Sequence[str], target: Path, fitting: Fitting) -> None:
     """JAX and torch models have no SavedModel of their own: a process with the TensorFlow backend writes it."""
-    arguments: list[Any] = [model_path, json.dumps(list(class_names)), target]
+    arguments: list[Any] = [model_path, json.dumps(list(class_names)), target, json.dumps(asdict(fitting))]
     run_with_tensorflow("kerastricks.serving.export", arguments)
 
 
@@ -129,4 +136,4 @@ def run_with_tensorflow(module: str, arguments: Sequence[Any]) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3]))
+    write(Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3]), Fitting(**json.loads(sys.argv[4])))

@@ -2,14 +2,19 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from kerastricks.data.fitting import WHOLE, Fitting
+
 TOLERANCE = 1e-4
 
 
-def verify_export(model_path: Path, saved_model: Path, images: np.ndarray, probabilities: np.ndarray) -> None:
+def verify_export(
+    model_path: Path, saved_model: Path, images: np.ndarray, probabilities: np.ndarray, fitting: Fitting = WHOLE
+) -> None:
     """Compares the `.keras` file and both signatures of the SavedModel with given answers.
 
     Args:
@@ -17,6 +22,8 @@ def verify_export(model_path: Path, saved_model: Path, images: np.ndarray, proba
         saved_model: the numbered folder.
         images: uint8 (N, height, width, channels).
         probabilities: float32 (N, K), what the trained model says to them.
+        fitting: that was exported. Where it cuts, the encoded images are compared with what the model says to their
+            cut.
 
     Raises:
         ExportError: where any of the three differs by more than 1e-4, or cannot be loaded.
@@ -26,33 +33,48 @@ def verify_export(model_path: Path, saved_model: Path, images: np.ndarray, proba
     reference = model_path.with_name(".tmp-reference.npz")
     np.savez(reference, images=images, probabilities=probabilities)
     try:
-        run_with_tensorflow("kerastricks.serving.verify", [model_path, saved_model, reference])
+        geometry = json.dumps(asdict(fitting))
+        run_with_tensorflow("kerastricks.serving.verify", [model_path, saved_model, reference, geometry])
     finally:
         reference.unlink(missing_ok=True)
 
 
-def largest_differences(model_path: Path, saved_model: Path, reference: Path) -> dict[str, float]:
+def largest_differences(
+    model_path: Path, saved_model: Path, reference: Path, fitting: Fitting = WHOLE
+) -> dict[str, float]:
     """The largest difference of each way to the reference; called in the fresh process."""
     import keras
     import tensorflow as tf
+
+    from kerastricks.data.decode import decode_image, fit_image
 
     with np.load(reference) as file:
         images, expected = file["images"], file["probabilities"]
     signatures = tf.saved_model.load(str(saved_model)).signatures
     encoded = tf.constant([tf.io.encode_png(image).numpy() for image in images])
     pixels = tf.constant(images, tf.float32)
+    model = keras.models.load_model(model_path)
+    expected_of_bytes = expected
+    if fitting.crop_fraction < 1:
+        height, width, channels = images.shape[1:]
+        cut = [fit_image(decode_image(one), height, width, channels, fitting) for one in encoded]
+        expected_of_bytes = model(tf.cast(tf.stack(cut), tf.float32), training=False)
     found = {
-        "model.keras": keras.models.load_model(model_path)(pixels, training=False),
-        "signature tensor": signatures["tensor"](images=pixels)["probabilities"],
-        "signature serving_default": signatures["serving_default"](bytes=encoded)["probabilities"],
+        "model.keras": (model(pixels, training=False), expected),
+        "signature tensor": (signatures["tensor"](images=pixels)["probabilities"], expected),
+        "signature serving_default": (
+            signatures["serving_default"](bytes=encoded)["probabilities"],
+            expected_of_bytes,
+        ),
     }
-    return {name: float(np.max(np.abs(np.asarray(value) - expected))) for name, value in found.items()}
+    return {name: float(np.max(np.abs(np.asarray(a) - np.asarray(b)))) for name, (a, b) in found.items()}
 
 
 if __name__ == "__main__":
     import kerastricks  # noqa: F401 - registers the custom objects
 
-    differences = largest_differences(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    fitting_of_run = Fitting(**json.loads(sys.argv[4]))
+    differences = largest_differences(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), fitting_of_run)
     wrong = {name: value for name, value in differences.items() if not value <= TOLERANCE}
     if wrong:
         sys.exit(f"differs from the trained model: {json.dumps(wrong)}")

@@ -1,6 +1,7 @@
 """The configuration of a training: everything that decides its result."""
 
 import ast
+import csv
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 from kerastricks import spec
 from kerastricks.augment import sequence
+from kerastricks.data.fitting import INTERPOLATIONS, Fitting
 from kerastricks.errors import ConfigError, UnknownNameError
 
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
@@ -24,6 +26,9 @@ class Config:
         model: of the zoo, as a spec: "plain_cnn", "resnet_20(dropout=0.1)".
         augment: the ops of training images, "flip | pad_crop(4)"; "" is none, "auto" decides by the images.
         image_size: side in pixels; None decides by the images.
+        crop_fraction: side of the centred box that is cut from whole images, as a fraction of the largest one's.
+        interpolation: how whole images are resized: "bilinear" or "bicubic".
+        classes: the names of the classes to use, with commas between: "cat, dog"; None for all.
         batch_size: images in a step.
         epochs: passes over the training images; None sees 540,000 images in 12 to 60 of them.
         optimizer: a spec: "sgd(momentum=0.9, nesterov=True)", "adamw(beta_2=0.99)".
@@ -51,6 +56,9 @@ class Config:
     model: str = "plain_cnn"
     augment: str = "auto"
     image_size: int | None = None
+    crop_fraction: float = 1.0
+    interpolation: str = "bilinear"
+    classes: str | None = None
     batch_size: int = 128
     epochs: int | None = None
     optimizer: str = "sgd(momentum=0.9, nesterov=True)"
@@ -72,6 +80,11 @@ class Config:
         for field in dataclasses.fields(self):
             _check_type(field, getattr(self, field.name))
         _check(self.batch_size >= 1, "batch_size", "1 or more", self.batch_size)
+        _check(0 < self.crop_fraction <= 1, "crop_fraction", "in (0, 1]", self.crop_fraction)
+        ways = f"one of {', '.join(INTERPOLATIONS)}"
+        _check(self.interpolation in INTERPOLATIONS, "interpolation", ways, self.interpolation)
+        names = self.class_names
+        _check(names is None or len(set(names)) >= 2, "classes", "two names or more, or None", self.classes)
         _check(self.epochs is None or self.epochs >= 1, "epochs", "1 or more", self.epochs)
         _check(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
         _check(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
@@ -107,6 +120,19 @@ class Config:
                 check_field(name)
                 merged[name] = value
         return cls(**merged)
+
+    @property
+    def fitting(self) -> Fitting:
+        """How whole images are brought to the model's size."""
+        return Fitting(self.crop_fraction, self.interpolation)
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The names in `classes`; one with a comma stands in double quotes, as in CSV."""
+        if self.classes is None:
+            return None
+        cells = next(csv.reader([self.classes], skipinitialspace=True), [])
+        return [name.strip() for name in cells if name.strip()]
 
     def as_dict(self) -> dict[str, Any]:
         """Field by field, for JSON."""

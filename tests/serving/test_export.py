@@ -88,6 +88,25 @@ def test_bytes_are_seen_as_training_sees_them(kind, exported, tmp_path):
     np.testing.assert_allclose(found["probabilities"], model.predict_on_batch(own[None]), atol=1e-4)
 
 
+def test_bytes_are_cut_and_resized_as_the_run_did(exported, tmp_path):
+    model, folder, _ = exported
+    fitting = kerastricks.data.Fitting(crop_fraction=0.6, interpolation="bicubic")
+    path = export_saved_model(folder / "model.keras", NAMES, tmp_path, fitting=fitting)
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    contents = [FILES["png"], encoded(picture(3, (SHAPE[1], SHAPE[0])))]
+    pixels = [
+        kerastricks.data.fit_image(kerastricks.data.decode_image(one), *SHAPE, fitting).numpy() for one in contents
+    ]
+    found = signature(bytes=tf.constant(contents))["probabilities"]
+    np.testing.assert_allclose(found, model.predict_on_batch(np.stack(pixels)), atol=1e-5)
+
+    images = np.random.default_rng(1).integers(0, 256, (2, *SHAPE)).astype("uint8")
+    probabilities = model.predict_on_batch(images)
+    verify_export(folder / "model.keras", path, images, probabilities, fitting)
+    with pytest.raises(ExportError, match=r"differs from the trained model.*signature serving_default"):
+        verify_export(folder / "model.keras", path, images, probabilities)
+
+
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_rotated_photographs_are_served_upright(orientation, exported):
     _, _, path = exported

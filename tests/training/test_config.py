@@ -4,15 +4,17 @@ import dataclasses
 
 import pytest
 
+from kerastricks.data import Fitting
 from kerastricks.errors import ConfigError, SpecError, UnknownNameError
 from kerastricks.training import Config
 from kerastricks.training.config import parse_assignment
+from kerastricks.training.load_data import load_data
 
 pytestmark = pytest.mark.tensorflow_only
 
 
-def test_it_is_frozen_and_has_at_most_twenty_fields():
-    assert len(dataclasses.fields(Config)) <= 20
+def test_it_is_frozen_and_has_few_fields():
+    assert len(dataclasses.fields(Config)) <= 23
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().seed = 1
 
@@ -39,6 +41,8 @@ def test_unknown_field_gets_the_nearest():
         ("augment=", ("augment", "")),
         ("data=images/cats", ("data", "images/cats")),
         ("optimizer=sgd(momentum=0.8)", ("optimizer", "sgd(momentum=0.8)")),
+        ("crop_fraction=1", ("crop_fraction", 1)),
+        ("classes=3, 8", ("classes", "3, 8")),
     ],
 )
 def test_assignments_are_read_as_literals_or_text(text, expected):
@@ -51,11 +55,28 @@ def test_assignments_are_read_as_literals_or_text(text, expected):
         ("batch_size", 0), ("epochs", 0), ("learning_rate", 0.0), ("label_smoothing", 1.0), ("validation", 0.0),
         ("weight_decay", -1.0), ("precision", "half"), ("jit", "sometimes"), ("seed", -1), ("clip_norm", 0.0),
         ("epochs", 1.5), ("epochs", True), ("model", 3), ("learning_rate", "fast"), ("early_stopping_epochs", 0),
+        ("crop_fraction", 0.0), ("crop_fraction", 1.5), ("interpolation", "nearest"), ("classes", "cat"),
+        ("classes", ""), ("classes", "cat, cat"), ("classes", 3),
     ],
 )  # fmt: skip
 def test_illegal_values_name_the_field_and_what_was_received(field, value):
     with pytest.raises(ConfigError, match=rf"^{field} must be .*Received: {field}={value!r}$"):
         Config(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("classes", "names"),
+    [(None, None), ("cat, dog", ["cat", "dog"]), (' cat ,"a, b",dog,', ["cat", "a, b", "dog"])],
+)
+def test_names_of_classes_are_separated_as_in_a_csv(classes, names):
+    assert Config(classes=classes).class_names == names
+
+
+def test_images_are_loaded_as_it_says(image_folder):
+    config = Config(image_size=8, crop_fraction=0.5, interpolation="bicubic", classes="red, blue", augment="")
+    found = load_data(image_folder, config)
+    assert found.class_names == ("blue", "red")
+    assert found.fitting == config.fitting == Fitting(0.5, "bicubic")
 
 
 def test_specs_are_parsed_at_once():
