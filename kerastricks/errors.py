@@ -7,6 +7,7 @@
     |   +-- ConfigError                a field of the configuration
     |   +-- DataError                  a folder, zip, file or array of images
     |   +-- ServiceError               a data service that is not there, or cannot serve these images
+    |   +-- WeightsError               trained weights that are missing, damaged, refused, or of another model
     |   +-- RunFolderError             a run folder that is missing, foreign or changed
     |   +-- MissingExtraError          an optional dependency that is not installed (also ImportError)
     +-- RunFailedError (RuntimeError)  what was asked was right, and it failed: the command line exits 1
@@ -48,6 +49,10 @@ class ServiceError(UsageError):
     """The data service is not there, or cannot serve these images."""
 
 
+class WeightsError(UsageError):
+    """Trained weights are missing, damaged, refused, or of another model."""
+
+
 class RunFolderError(UsageError):
     """A run folder is missing, is not one, or has changed since."""
 
@@ -65,7 +70,12 @@ class UnknownNameError(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], list_command: str | None = None) -> None:
         known = sorted(known)
         near = nearest(name, known)
-        hint = f"did you mean {', '.join(near)}?" if near else f"there is {', '.join(known) or 'none'}"
+        if near:
+            hint = f"did you mean {', '.join(near)}?"
+        elif list_command and len(known) > 40:
+            hint = f"there are {len(known)}"
+        else:
+            hint = f"there is {', '.join(known) or 'none'}"
         where = f" (all of them: {list_command})" if list_command else ""
         super().__init__(f"no {kind} is called {name!r}: {hint}{where}")
 

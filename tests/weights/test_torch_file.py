@@ -1,0 +1,408 @@
+"""The reader of PyTorch's files: what is right in, and nothing else."""
+
+import io
+import random
+import resource
+import struct
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from torch_bytes import (
+    MAGIC,
+    ORDERED,
+    VERSION,
+    dump,
+    integer,
+    machine,
+    name,
+    numbers,
+    old_file,
+    sizes,
+    state,
+    storage,
+    tensor,
+    text,
+    zip_file,
+)
+
+from kerastricks.errors import WeightsError
+from kerastricks.weights import read_torch_file
+
+tensorflow_only = pytest.mark.tensorflow_only
+
+
+def read(tmp_path, data):
+    path = tmp_path / "file.pth"
+    path.write_bytes(data)
+    return read_torch_file(path)
+
+
+def refusal(tmp_path, data):
+    with pytest.raises(WeightsError) as caught:
+        read(tmp_path, data)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def old(program, **storages):
+    """A file of the old format with a program of one's own and a storage "0" of six numbers."""
+    return old_file(program, storages or {"0": numbers(6)})
+
+
+@tensorflow_only
+@pytest.mark.parametrize("form", ["old", "zip"])
+def test_tensors_come_back_with_their_numbers(tmp_path, form):
+    arrays = {
+        "a.weight": numbers(24).reshape(2, 3, 4),
+        "b": numbers(5, "<f8"),
+        "half": numbers(3, "<f2"),
+        "steps": np.array(7, "<i8"),
+        "bytes": numbers(4, "|u1"),
+        "none": np.zeros((0, 3), "<f4"),
+    }
+    found = read(tmp_path, dump(arrays, form))
+    assert list(found) == list(arrays)
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(found[key], array, strict=True)
+        assert not found[key].flags.writeable
+
+
+@tensorflow_only
+def test_a_tensor_is_a_view_with_offset_and_strides(tmp_path):
+    found = read(tmp_path, old(state({"t": tensor("0", 6, (2, 2), (1, 2), 1)})))
+    np.testing.assert_array_equal(found["t"], [[1, 3], [2, 4]])
+
+
+@tensorflow_only
+def test_bfloat16_becomes_float32(tmp_path):
+    halves = np.array([0x3F80, 0xC000, 0x3E80], "<u2")  # 1, -2, 0.25
+    found = read(tmp_path, old_file(state({"t": tensor("0", 3, (3,), kind="BFloat16Storage")}), {"0": halves}))
+    np.testing.assert_array_equal(found["t"], np.array([1, -2, 0.25], "float32"), strict=True)
+
+
+@tensorflow_only
+def test_a_checkpoint_gives_its_state_dict_and_a_parameter_its_tensor(tmp_path):
+    parameter = name("torch._utils", "_rebuild_parameter") + b"(" + tensor("0", 6, (6,)) + b"\x88" + b"}" + b"tR"
+    inner = state({"w": parameter})[2:-1]
+    found = read(tmp_path, old(b"\x80\x02}" + text("epoch") + b"K\x05s" + text("state_dict") + inner + b"s."))
+    np.testing.assert_array_equal(found["w"], numbers(6))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch is imported before TensorFlow there alone")
+@pytest.mark.parametrize("zipped", [False, True])
+def test_what_torch_saves_is_read(tmp_path, zipped):
+    import torch
+
+    torch.manual_seed(0)
+    base = torch.randn(4, 6)
+    tensors = {
+        "base": base,
+        "row": base[1],
+        "turned": base.t(),
+        "half": base.half(),
+        "brain": base.bfloat16(),
+        "wide": base.double(),
+        "mask": base > 0,
+        "count": torch.tensor(3),
+        "parameter": torch.nn.Parameter(base * 2),
+    }
+    path = tmp_path / "x.pth"
+    torch.save(tensors, path, _use_new_zipfile_serialization=zipped)
+    found = read_torch_file(path)
+    for key, expected in tensors.items():
+        expected = expected.detach()
+        expected = expected.float() if expected.dtype == torch.bfloat16 else expected
+        np.testing.assert_array_equal(found[key], expected.numpy(), strict=True)
+    torch.save(torch.nn.Sequential(torch.nn.Linear(3, 2)).state_dict(), path, _use_new_zipfile_serialization=zipped)
+    assert {key: value.shape for key, value in read_torch_file(path).items()} == {"0.weight": (2, 3), "0.bias": (2,)}
+
+
+# What is called for, and the word that the refusal has to hold.
+EVIL = {
+    "os.system": name("os", "system") + text("touch {mark}") + b"\x85R",
+    "posix.system": name("posix", "system") + text("touch {mark}") + b"\x85R",
+    "builtins.eval": name("builtins", "eval") + text("open('{mark}', 'w')") + b"\x85R",
+    "builtins.getattr": name("builtins", "getattr") + b")R",
+    "torch.load": name("torch", "load") + b")R",
+    "torch.FloatStorage.__class__": name("torch", "FloatStorage.__class__") + b")R",
+    "numpy.load": name("numpy", "load") + text("/etc/passwd") + b"\x85R",
+    "collections.Counter": name("collections", "Counter") + b")R",
+}
+# Instructions of pickle that call, import or build otherwise: none is known.
+FOREIGN = {
+    "INST": b"(" + text("touch {mark}") + b"ios\nsystem\n",
+    "OBJ": b"(" + name(*ORDERED) + b"o",
+    "NEWOBJ": name(*ORDERED) + b")\x81",
+    "NEWOBJ_EX": name(*ORDERED) + b")}\x92",
+    "STACK_GLOBAL": text("os") + text("system") + b"\x93",
+    "EXT1": b"\x82\x01",
+    "EXT4": b"\x84\x01\x00\x00\x00",
+    "PERSID": b"P0\n",
+    "INT": b"I" + b"9" * 5000 + b"\n",
+    "LONG": b"L" + b"9" * 5000 + b"L\n",
+    "LONG4": b"\x8b\xff\xff\xff\x7f",
+    "STRING": b"S'x'\n",
+    "BINBYTES8": b"\x8e" + b"\xff" * 8,
+    "BYTEARRAY8": b"\x96" + b"\xff" * 8,
+    "FRAME": b"\x95" + b"\xff" * 8,
+    "NEXT_BUFFER": b"\x97",
+    "EMPTY_SET": b"\x8f",
+    "MEMOIZE": b"\x94",
+}
+
+
+@tensorflow_only
+@pytest.mark.parametrize("form", ["old", "zip"])
+@pytest.mark.parametrize("called", EVIL)
+def test_a_name_that_is_no_tensors_is_refused_and_not_run(tmp_path, called, form):
+    mark = tmp_path / "mark"
+    program = b"\x80\x02" + EVIL[called] + b"."
+    raw = b"touch {mark}"
+    program = program.replace(struct.pack("<I", len(raw)) + raw, text(f"touch {mark}")[1:])
+    data = old(program) if form == "old" else zip_file(program, {})
+    assert repr(called) in refusal(tmp_path, data)
+    assert not mark.exists()
+
+
+@tensorflow_only
+@pytest.mark.parametrize("instruction", FOREIGN)
+def test_other_instructions_are_refused(tmp_path, instruction):
+    assert "the pickle instruction" in refusal(tmp_path, old(b"\x80\x02" + FOREIGN[instruction] + b"."))
+
+
+@tensorflow_only
+@pytest.mark.parametrize("place", range(5))
+def test_every_part_of_an_old_file_is_read_so(tmp_path, place):
+    parts = [MAGIC, VERSION, machine(), state({"t": tensor("0", 6, (6,))}), b"\x80\x02](" + text("0") + b"e."]
+    parts[place] = b"\x80\x02" + EVIL["os.system"] + b"."
+    message = refusal(tmp_path, b"".join(parts) + struct.pack("<q", 6) + numbers(6).tobytes())
+    assert ("is no PyTorch file" if place == 0 else "'os.system'") in message
+
+
+T = name("torch._utils", "_rebuild_tensor_v2")
+D = name(*ORDERED)
+WRONG_CALLS = {
+    "a dictionary with arguments": D + text("x") + b"\x85R",
+    "a call of what is no name": b"K\x01)R",
+    "a call of a tensor": tensor("0", 6, (6,)) + b")R",
+    "a call of a storage's type": name("torch", "FloatStorage") + b")R",
+    "a call with a list": D + b"]R",
+    "a tensor of nothing": T + b")R",
+    "a tensor of no storage": T + b"(K\x00K\x00))\x89}tR",
+    "a storage's type as storage": T + b"(" + name("torch", "FloatStorage") + b"K\x00))\x89}tR",
+    "a parameter of no tensor": name("torch._utils", "_rebuild_parameter") + b"(K\x01\x88}tR",
+    "attributes of a name": D + b"}b",
+    "attributes of a tensor": tensor("0", 6, (6,)) + b"}b",
+    "attributes of a number": b"K\x01}b",
+    "an entry of a tensor": tensor("0", 6, (6,)) + text("x") + b"K\x01s",
+    "an entry of a name": D + text("__module__") + text("os") + b"s",
+    "an entry of a tuple": b")" + text("x") + b"K\x01s",
+    "a name as key": b"}" + D + b"K\x01s",
+    "a tuple as key": b"})K\x01s",
+    "an odd number of entries": b"}(" + text("x") + b"u",
+    "a list's value in a dictionary": b"}K\x01a",
+    "pop of nothing": b"R",
+    "pop beyond the mark": b"K\x01K\x01(\x86",
+    "a mark that is not there": b"t",
+    "a memory that is not there": b"h\x07",
+    "two values": b"K\x01K\x02",
+    "no value": b"",
+    "a mark left over": b"(K\x01",
+    "an endless name": b"c" + b"a" * 300,
+    "a string that is not UTF-8": b"X\x02\x00\x00\x00\xff\xfe",
+    "protocol 5": b"\x80\x05N",
+}
+
+
+@tensorflow_only
+@pytest.mark.parametrize("wrong", WRONG_CALLS)
+def test_known_names_are_not_used_otherwise(tmp_path, wrong):
+    assert "file.pth" in refusal(tmp_path, old(b"\x80\x02" + WRONG_CALLS[wrong] + b"."))
+
+
+FLOATS = name("torch", "FloatStorage")
+REFERENCES = {
+    "a number": b"K\x00Q",
+    "a string": text("0") + b"Q",
+    "nothing": b")Q",
+    "a list": b"]Q",
+    "too many": b"(" + b"K\x00" * 9 + b"tQ",
+    "another kind": b"(" + text("module") + FLOATS + text("0") + text("cpu") + b"K\x06NtQ",
+    "a type by its name": b"(" + text("storage") + text("FloatStorage") + text("0") + text("cpu") + b"K\x06NtQ",
+    "a key that is a number": b"(" + text("storage") + FLOATS + b"K\x00" + text("cpu") + b"K\x06NtQ",
+    "a size that is a truth": b"(" + text("storage") + FLOATS + text("0") + text("cpu") + b"\x88NtQ",
+    "a size below zero": b"(" + text("storage") + FLOATS + text("0") + text("cpu") + integer(-6) + b"NtQ",
+    "a view of another": b"(" + text("storage") + FLOATS + text("0") + text("cpu") + b"K\x06)tQ",
+    "two sizes": storage("0", 6) + b"0" * 0 + b"(" + storage("0", 5) + b"t\x86",
+    "two types": b"(" + storage("0", 6) + storage("0", 6, "IntStorage") + b"t",
+    "a type there is none of": storage("0", 6, "QInt8Storage"),
+}
+
+
+@tensorflow_only
+@pytest.mark.parametrize("wrong", REFERENCES)
+def test_references_out_of_the_pickle_are_storages_or_refused(tmp_path, wrong):
+    message = refusal(tmp_path, old(b"\x80\x02" + REFERENCES[wrong] + b"."))
+    assert "storage" in message or "QInt8Storage" in message
+
+
+@tensorflow_only
+@pytest.mark.parametrize(
+    ("size", "shape", "strides", "offset"),
+    [
+        (6, (7,), None, 0),
+        (6, (6,), None, 1),
+        (6, (2, 3), (3, 2), 0),
+        (6, (0,), (1,), 7),
+        (6, (), (), 6),
+        (6, (1000,), (0,), 0),  # the one that would become large
+        (6, (2**40, 2**40), (0, 0), 0),
+        (6, (2,), (2**61,), 0),
+        (6, (3,), (-1,), 5),
+        (6, (-1,), (1,), 0),
+        (6, (2,), (1, 1), 0),
+        (6, (1,) * 9, (1,) * 9, 0),
+        (6, (6,), (1,), 2**70),
+    ],
+)
+def test_a_tensor_stays_inside_its_storage(tmp_path, size, shape, strides, offset):
+    program = tensor("0", size, (1,)).replace(sizes((1,)) * 2, b"")  # rebuilt below, with any numbers
+    start = program.index(b"tQ") + 2
+    strides = strides if strides is not None else tuple(int(np.prod(shape[axis + 1 :])) for axis in range(len(shape)))
+    program = program[:start] + integer(offset) + sizes(shape) + sizes(strides) + b"\x89" + D + b")RtR"
+    assert "a tensor" in refusal(tmp_path, old(state({"t": program})))
+
+
+@tensorflow_only
+@pytest.mark.parametrize("declared", [5, 7, 2**40, 2**61])
+@pytest.mark.parametrize("form", ["old", "zip"])
+def test_a_storage_has_the_size_it_says(tmp_path, form, declared):
+    last = b"N" if form == "old" else b""
+    data = (old_file if form == "old" else zip_file)(
+        state({"t": tensor("0", declared, (1,), last=last)}), {"0": numbers(6)}
+    )
+    assert "storage" in refusal(tmp_path, data)
+
+
+@tensorflow_only
+def test_a_size_beyond_the_file_is_not_allocated(tmp_path):
+    data = old_file(state({"t": tensor("0", 2**60, (1,))}), {"0": numbers(6)})
+    data = data.replace(struct.pack("<q", 6), struct.pack("<q", 2**60))
+    assert "ends after" in refusal(tmp_path, data)
+
+
+@tensorflow_only
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"order": ["1"]}, "the list of its storages"),
+        ({"order": []}, "the list of its storages"),
+        ({"order": ["0", "0"]}, "the list of its storages"),
+        ({"machine_program": machine(little_endian=False)}, "byte order"),
+        ({"machine_program": b"\x80\x02}."}, "byte order"),
+        ({"machine_program": b"\x80\x02K\x01."}, "byte order"),
+        ({"end": b"x"}, "1 bytes follow the last storage"),
+    ],
+)
+def test_an_old_file_that_contradicts_itself(tmp_path, change, message):
+    data = old_file(state({"t": tensor("0", 6, (6,))}), {"0": numbers(6)}, **change)
+    assert message in refusal(tmp_path, data)
+
+
+@tensorflow_only
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"K\x01", "no dictionary"),
+        (b"}", "no dictionary"),
+        (b"]", "no dictionary"),
+        (tensor("0", 6, (6,)), "no dictionary"),
+        (b"}" + text("epoch") + b"K\x05s", "'epoch' is no tensor"),
+        (b"}K\x01" + tensor("0", 6, (6,)) + b"s", "'1' is no tensor"),
+        (b"}" + text("storage") + storage("0", 6) + b"s", "'storage' is no tensor"),
+    ],
+)
+def test_what_is_no_dictionary_of_tensors(tmp_path, content, message):
+    storages = {"0": numbers(6)} if b"storage" in content else {}
+    assert message in refusal(tmp_path, old_file(b"\x80\x02" + content + b".", storages))
+
+
+@tensorflow_only
+def test_a_zip_that_is_no_file_of_pytorchs(tmp_path):
+    program, storages = state({"t": tensor("0", 6, (6,), last=b"")}), {"0": numbers(6)}
+    good = zip_file(program, storages)
+    assert "compressed" in refusal(tmp_path, zip_file(program, {"0": numbers(6)}, compression=zipfile.ZIP_DEFLATED))
+    assert "byte order" in refusal(tmp_path, zip_file(program, storages, byteorder=b"big"))
+    assert "bytes follow its pickle" in refusal(tmp_path, zip_file(program + b"x", storages))
+    assert "missing" in refusal(tmp_path, zip_file(program, {"1": numbers(6)}))
+    assert "another size" in refusal(tmp_path, zip_file(program, {"0": numbers(7)}))
+    assert "the file is damaged" in refusal(tmp_path, good + b"x")
+    assert "not one data.pkl" in refusal(
+        tmp_path, zip_file(program, storages, root="x/data.pkl/y").replace(b"data.pkl", b"data.txt")
+    )
+    file = io.BytesIO(good)
+    with zipfile.ZipFile(file, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("archive/data/0", numbers(6).tobytes())
+    assert "not one data.pkl" in refusal(tmp_path, file.getvalue())
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a/data.pkl", program)
+        archive.writestr("b/data.pkl", program)
+    assert "not one data.pkl" in refusal(tmp_path, file.getvalue())
+
+
+@tensorflow_only
+@pytest.mark.parametrize("form", ["old", "zip"])
+def test_a_file_cut_anywhere_or_changed_anywhere_is_one_line(tmp_path, form):
+    data = dump({"a": numbers(6), "b.weight": numbers(8, "<f8").reshape(2, 4)}, form)
+    path = tmp_path / "file.pth"
+    for end in range(len(data)):
+        assert "file.pth" in refusal(tmp_path, data[:end])
+    draws = random.Random(0)
+    values = [0, 1, ord("("), ord("."), ord("R"), ord("c"), 127, 255]
+    for _ in range(3000):
+        changed = bytearray(data)
+        for _ in range(draws.choice([1, 1, 2, 8])):
+            changed[draws.randrange(len(changed))] = draws.choice([*values, draws.randrange(256)])
+        path.write_bytes(changed)
+        try:
+            found = read_torch_file(path)
+        except WeightsError as error:
+            refused = str(error)
+        else:
+            refused = ""
+            assert sum(array.nbytes for array in found.values()) <= 2 * len(data)
+        assert "\n" not in refused
+
+
+@tensorflow_only
+def test_a_bomb_is_refused_before_it_grows(tmp_path):
+    deep = b"\x80\x02)" + b"\x85" * 900_000 + b"."  # a tuple in a tuple in a tuple
+    assert "no dictionary" in refusal(tmp_path, old_file(deep, {}))
+    many = b"\x80\x02(" + b"}" * 2_000_000 + b"t."
+    assert "instructions" in refusal(tmp_path, old(many))
+    doubled = b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * 100 + b"."
+    assert "more or less than one value" in refusal(tmp_path, old(doubled))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refusal(tmp_path, old(b"\x80\x02Nr\xff\xff\xff\xff" + b"0."))  # a memory of 2^32 places
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+@tensorflow_only
+def test_a_dictionary_that_holds_itself_is_no_dictionary_of_tensors(tmp_path):
+    assert "is no tensor" in refusal(tmp_path, old_file(b"\x80\x02}q\x00" + text("a") + b"h\x00s.", {}))
+
+
+@tensorflow_only
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"hello", b"\x80\x02", b"\x89HDF\r\n\x1a\n", b"\x80\x04K\x01."])
+def test_other_files(tmp_path, data):
+    assert "file.pth" in refusal(tmp_path, data)
+
+
+@tensorflow_only
+def test_a_path_that_is_no_file(tmp_path):
+    for path in (tmp_path / "nowhere.pth", tmp_path):
+        with pytest.raises(WeightsError, match="is no file"):
+            read_torch_file(path)
