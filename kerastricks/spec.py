@@ -1,4 +1,4 @@
-"""Specs: things written as short strings, "resnet_20(dropout=0.1)" or "flip | pad_crop(4)".
+"""Specs: things written as short strings, "resnet_20(dropout=0.1)", "flip | pad_crop(4)" or "applications/ResNet50".
 
 A spec is read as Python's grammar and only literals are accepted as arguments: nothing is evaluated.
 """
@@ -76,8 +76,9 @@ def _flatten(node: ast.expr) -> list[ast.expr]:
 
 
 def _one(node: ast.expr, text: str) -> Spec:
+    group, node = _group(node)
     if isinstance(node, ast.Name):
-        return Spec(node.id)
+        return Spec(group + node.id)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         raise SpecError(f"{text!r}: expected name or name(...) at column {node.col_offset + 1}")
     try:
@@ -93,4 +94,11 @@ def _one(node: ast.expr, text: str) -> Spec:
         raise
     except (ValueError, TypeError):
         raise SpecError(f"{text!r}: arguments of {node.func.id} must be literals (4, 0.1, 'name')") from None
-    return Spec(node.func.id, args, kwargs)
+    return Spec(group + node.func.id, args, kwargs)
+
+
+def _group(node: ast.expr) -> tuple[str, ast.expr]:
+    """("group/", the rest) of a name in a group, "applications/ResNet50(...)"; one stroke and no more."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.left, ast.Name):
+        return f"{node.left.id}/", node.right
+    return "", node

@@ -66,8 +66,12 @@ LAYERS = {
     "ZCAWhitening": LayerRow(
         adapted(kerastricks.layers.ZCAWhitening), (4, 6, 5, 3), (4, 6, 5, 3), (0, 255), {"epsilon": 1e-3}, dynamic=False
     ),
+    "ChannelBias": LayerRow(kerastricks.layers.ChannelBias, (4, 6, 5, 3), (4, 6, 5, 3), (-1, 1)),
     "Maxout": LayerRow(kerastricks.layers.Maxout, (4, 6, 5, 6), (4, 6, 5, 2), (-1, 1), {"units": 2}),
     "RReLU": LayerRow(kerastricks.layers.RReLU, (4, 6, 5, 3), (4, 6, 5, 3), (-1, 1), {"mode": "library", "seed": 1}),
+    "SpatialPyramidPooling": LayerRow(
+        kerastricks.layers.SpatialPyramidPooling, (4, 6, 5, 3), (4, 15), (-1, 1), {"levels": [2, 1]}
+    ),
     "StochasticDepth": LayerRow(
         kerastricks.layers.StochasticDepth, (4, 6, 5, 3), (4, 6, 5, 3), (-1, 1), {"drop_rate": 0.3, "seed": 1}
     ),
@@ -101,6 +105,7 @@ INITIALIZERS = {
         (2, 2, 3, 24),
     ),
     "DeltaOrthogonal": (lambda: kerastricks.initializers.DeltaOrthogonal(1.5, seed=1), (3, 3, 4, 6)),
+    "Dirac": (lambda: kerastricks.initializers.Dirac(seed=1), (3, 3, 4, 6)),
     "FanIn": (lambda: kerastricks.initializers.FanIn("uniform", seed=1), (3, 3, 4, 6)),
     "HeNormal": (lambda: kerastricks.initializers.HeNormal(0.2, depthwise=True, seed=1), (3, 3, 4, 2)),
     "HeUniform": (lambda: kerastricks.initializers.HeUniform(0.2, depthwise=True, seed=1), (3, 3, 4, 2)),
@@ -119,14 +124,32 @@ SCHEDULES = {
     "WarmupLinear": lambda: kerastricks.schedules.WarmupLinear(0.1, total_steps=100, warmup_steps=20, final_rate=0.01),
 }
 
-# spec and input shape; every name of the zoo has a row
+# spec and input shape; every name of the zoo has a row, narrow enough to be fast, and some are less deep than they are:
+# the slow tests of the catalog train all of them as they are
 MODELS = {
+    "airbench": ("airbench(widths=(8, 8), dropout=0.1)", (12, 16, 1)),
+    "efficientnet_lite0": ("efficientnet_lite0(width=0.25, depth=0.4, stochastic_depth=0.2)", (33, 32, 3)),
+    "efficientnet_lite1": ("efficientnet_lite1(width=0.1, depth=0.1)", (32, 32, 1)),
+    "efficientnet_lite2": ("efficientnet_lite2(width=0.1, depth=0.1)", (32, 32, 3)),
     "mlp": ("mlp(depth=2, width=8, dropout=0.1)", (8, 8, 1)),
     "nin": ("nin(dropout=0.1)", (8, 8, 3)),
     "plain_cnn": ("plain_cnn(widths=(8, 8), dropout=0.1)", (16, 12, 3)),
-    "resnet_20": ("resnet_20(width=4, dropout=0.1)", (16, 16, 1)),
+    "plain_22": ("plain_22(width=0.03, dense=(8, 6))", (32, 24, 3)),
+    "plain_30": ("plain_30(width=0.03, dense=(8,))", (32, 32, 3)),
+    "resnet_18": ("resnet_18(width=4, variant='original', stochastic_depth=0.2)", (64, 64, 1)),
+    "resnet_34": ("resnet_34(width=4)", (16, 12, 3)),
+    "resnet_50": ("resnet_50(width=4, dropout=0.1)", (64, 64, 3)),
+    "resnet_20": ("resnet_20(width=4, dropout=0.1, stochastic_depth=0.1)", (16, 16, 1)),
     "resnet_32": ("resnet_32(width=4)", (16, 16, 3)),
     "resnet_56": ("resnet_56(width=4)", (8, 8, 3)),
+    "resnet_110": ("resnet_110(depth=14, width=4, stochastic_depth=0.5)", (8, 8, 3)),
+    "vgg_11": ("vgg_11(width=4, dense=(8, 8), dropout=0.1)", (32, 32, 3)),
+    "vgg_13": ("vgg_13(width=4)", (20, 28, 1)),
+    "vgg_16": ("vgg_16(width=4)", (16, 16, 3)),
+    "vgg_19": ("vgg_19(width=4)", (16, 16, 3)),
+    "wide_resnet_16_8": ("wide_resnet_16_8(width=1, dropout=0.1, stochastic_depth=0.2)", (16, 12, 3)),
+    "wide_resnet_28_10": ("wide_resnet_28_10(depth=10, width=1)", (8, 8, 1)),
+    "wide_resnet_40_4": ("wide_resnet_40_4(depth=10, width=1)", (8, 8, 3)),
 }
 
 # spec of every op, and whether it needs colour

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.tensorflow_only
         ("f([1, 2], (3, 4), {'a': 1})", Spec("f", ([1, 2], (3, 4), {"a": 1}))),
         ("f(1, k='v')", Spec("f", (1,), {"k": "v"})),
         ("f(k='a | b')", Spec("f", (), {"k": "a | b"})),
+        ("group/f", Spec("group/f")),
+        ("group/f(1, k=2)", Spec("group/f", (1,), {"k": 2})),
     ],
 )
 def test_one_spec_is_parsed(text, expected):
@@ -39,7 +41,7 @@ def test_a_sequence_keeps_its_order():
     ]
 
 
-@pytest.mark.parametrize("text", ["flip", "pad_crop(4)", "f(1, 'x', k=0.5, m=None)", "f([1, (2, 3)])"])
+@pytest.mark.parametrize("text", ["flip", "pad_crop(4)", "f(1, 'x', k=0.5, m=None)", "f([1, (2, 3)])", "group/f(1)"])
 def test_a_spec_written_out_parses_to_itself(text):
     assert str(parse(text)) == text
     assert parse(str(parse(text))) == parse(text)
@@ -89,7 +91,17 @@ def test_an_argument_given_twice_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("text", "column"), [("flip | 4", 8), ("a.b(1)", 1), ("flip + f", 1), ("'x'", 1), ("a | [b]", 5)]
+    ("text", "column"),
+    [
+        ("flip | 4", 8),
+        ("a.b(1)", 1),
+        ("flip + f", 1),
+        ("'x'", 1),
+        ("a | [b]", 5),
+        ("a/b/c", 1),
+        ("a()/b", 1),
+        ("a/4", 3),
+    ],
 )
 def test_what_is_no_call_names_its_column(text, column):
     with pytest.raises(SpecError, match=rf"expected name or name\(\.\.\.\) at column {column}$"):

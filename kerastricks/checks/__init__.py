@@ -1,16 +1,29 @@
-"""Checks that show the why: signal per layer, dead and saturated units, units that are all the same."""
+"""Checks that show the why: signal per layer, dead and saturated units, units that are all the same, shapes."""
 
 from kerastricks.lazy import attach
 
-__all__ = ["ActivationReport", "SignalReport", "UnitsReport", "activation", "init", "units"]
+__all__ = [
+    "ActivationReport",
+    "ShapeFinding",
+    "ShapeReport",
+    "SignalReport",
+    "UnitsReport",
+    "activation",
+    "check_shapes",
+    "init",
+    "units",
+]
 
 __getattr__, __dir__, load_all = attach(
     __name__,
     {
         "ActivationReport": "activation_report",
+        "ShapeFinding": "shape_report",
+        "ShapeReport": "shape_report",
         "SignalReport": "signal_report",
         "UnitsReport": "units_report",
         "activation": "activation",
+        "check_shapes": "shapes",
         "init": "init",
         "units": "units",
     },

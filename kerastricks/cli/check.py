@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kerastricks.cli.models import zoo_model
 from kerastricks.cli.quiet import import_keras
 from kerastricks.cli.train import check_source
 from kerastricks.errors import UsageError
@@ -37,7 +38,7 @@ def _options(images: int) -> Callable[[Any], Any]:
 
 @click.group()
 def check() -> None:
-    """Show why a network learns or does not: its signal, its dead units, its equal units.
+    """Show why a network learns or does not: its signal, its dead units, its equal units, its shapes.
 
     MODEL is a model of the zoo, "mlp(depth=30)", a .keras file or a run folder. DATA is what `kerastricks train`
     takes; by default the data of the run, or digits.
@@ -98,18 +99,39 @@ def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: 
     _show(checks.units(built, images, labels, steps=steps, seed=subject.seed), plot, as_json)
 
 
+@check.command()
+@click.argument("model")
+@click.option("--image-size", type=click.IntRange(1), metavar="N", help="Of a zoo model: side in pixels.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def shapes(model: str, image_size: int | None, as_json: bool) -> None:
+    """Image size, filters, strides, padding and pooling beside the advice.
+
+    \b
+    kerastricks check shapes resnet_50
+    kerastricks check shapes "plain_cnn(widths=(8, 8))" --image-size 28
+    """
+    subject = _Subject(model)
+    if subject.file is not None and image_size is not None:
+        raise UsageError(f"--image-size is for models of the zoo. Received: MODEL {model}")
+    import_keras()
+    from kerastricks import checks
+
+    built = zoo_model(model, image_size) if subject.file is None else subject.read(subject.file)[0]
+    _show(checks.check_shapes(built), None, as_json)
+
+
 class _Subject:
     """The model and the images that a command line names; what can be refused at once is refused here."""
 
     def __init__(
         self,
         model: str,
-        data: str | None,
-        plot: Path | None,
-        initializer: str | None,
-        activation: str | None,
-        images: int,
-        seed: int,
+        data: str | None = None,
+        plot: Path | None = None,
+        initializer: str | None = None,
+        activation: str | None = None,
+        images: int = 2,
+        seed: int = 0,
     ) -> None:
         from kerastricks.models.catalog import MODELS
         from kerastricks.runs.folder import RunFolder
@@ -123,11 +145,13 @@ class _Subject:
         path = Path(model).expanduser()
         self.file: Path | None = None
         self.class_names: list[str] | None = None
+        self.config: dict[str, Any] = {}
         if path.is_dir():
             run = RunFolder.open(path)
             self.file = run.model
             self.class_names = run.read(run.summary)["class_names"]
-            data = data or run.read(run.config)["config"]["data"]
+            self.config = run.read(run.config)["config"]
+            data = data or self.config["data"]
         elif path.suffix == ".keras" or path.is_file():
             self.file = path
             if not path.is_file():
@@ -169,19 +193,26 @@ class _Subject:
         shape, classes = data.image_shape, len(data.class_names)
         model = create(self.name, shape, classes, mean=data.mean, std=data.std, **self.options)
         start_from_data(model, data.sample())
-        return model, *self._draw(data.splits["train"].examples, shape)
+        return model, *self._draw(data.splits["train"].examples, shape, data.fitting)
 
-    def _saved(self, file: Path) -> tuple[Any, Any, Any]:
+    @staticmethod
+    def read(file: Path) -> tuple[Any, Any]:
+        """The model in a file and the shape of its images."""
         import keras
-
-        from kerastricks.cli import screen
-        from kerastricks.data.reading import read_source
 
         try:
             model = keras.models.load_model(file, compile=False)
-            shape = tuple(model.inputs[0].shape[1:])
+            return model, tuple(model.inputs[0].shape[1:])
         except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise UsageError(f"{file}: cannot be loaded ({_reason(error)})") from None
+
+    def _saved(self, file: Path) -> tuple[Any, Any, Any]:
+        from kerastricks.cli import screen
+        from kerastricks.data.fitting import Fitting
+        from kerastricks.data.reading import read_source
+
+        fitting = Fitting(self.config.get("crop_fraction", 1.0), self.config.get("interpolation", "bilinear"))
+        model, shape = self.read(file)
         if len(shape) != 3 or None in shape or shape[-1] not in (1, 3):
             raise UsageError(f"{file}: must take images of one size, with 1 or 3 channels. Received: input {shape}")
         source = read_source(
@@ -193,8 +224,9 @@ class _Subject:
             progress=screen.bar,
             image_shape=shape,
             min_classes=1,
+            fitting=fitting,
         ).source
-        images, labels = self._draw(source.splits["train"], shape)
+        images, labels = self._draw(source.splits["train"], shape, fitting)
         if self.class_names is not None:
             same = list(source.class_names) == self.class_names
         else:
@@ -203,13 +235,13 @@ class _Subject:
             screen.say(f"{source.name}: other classes than the model's: where labels count they are drawn")
         return model, images, labels if same else None
 
-    def _draw(self, examples: Any, shape: tuple[int, int, int]) -> tuple[Any, Any]:
+    def _draw(self, examples: Any, shape: tuple[int, int, int], fitting: Any) -> tuple[Any, Any]:
         import numpy as np
 
         from kerastricks.data.batches import Batches
 
         chosen = np.sort(np.random.default_rng(self.seed).permutation(len(examples))[: self.count])
-        batches = list(Batches(examples.take(chosen), shape, 256, self.seed).evaluation())
+        batches = list(Batches(examples.take(chosen), shape, 256, self.seed, fitting=fitting).evaluation())
         images, labels = (np.concatenate([part.numpy() for part in parts]) for parts in zip(*batches, strict=True))
         return images, labels
 

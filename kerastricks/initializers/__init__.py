@@ -5,6 +5,7 @@ from kerastricks.lazy import attach
 __all__ = [
     "LSUV",
     "DeltaOrthogonal",
+    "Dirac",
     "FanIn",
     "HeNormal",
     "HeUniform",
@@ -24,6 +25,7 @@ __getattr__, __dir__, load_all = attach(
     __name__,
     {
         "DeltaOrthogonal": "delta_orthogonal",
+        "Dirac": "dirac",
         "FanIn": "fan_in",
         "HeNormal": "he_normal",
         "HeUniform": "he_uniform",

@@ -13,6 +13,7 @@ INITIALIZERS = Registry(
     "initializer",
     {
         "delta_orthogonal": "kerastricks.initializers.delta_orthogonal:DeltaOrthogonal",
+        "dirac": "kerastricks.initializers.dirac:Dirac",
         "fan_in": "kerastricks.initializers.fan_in:FanIn",
         "he_normal": "kerastricks.initializers.he_normal:HeNormal",
         "he_uniform": "kerastricks.initializers.he_uniform:HeUniform",

@@ -4,6 +4,7 @@ from kerastricks.lazy import attach
 
 __all__ = [
     "Centering",
+    "ChannelBias",
     "FancyPCA",
     "LeakyReLU",
     "Maxout",
@@ -15,6 +16,7 @@ __all__ = [
     "RandomHSV",
     "RandomResizedCrop",
     "RangeScaling",
+    "SpatialPyramidPooling",
     "StochasticDepth",
     "WeightNormalization",
     "ZCAWhitening",
@@ -24,6 +26,7 @@ __getattr__, __dir__, load_all = attach(
     __name__,
     {
         "Centering": "centering",
+        "ChannelBias": "channel_bias",
         "FancyPCA": "fancy_pca",
         "LeakyReLU": "leaky_relu",
         "Maxout": "maxout",
@@ -35,6 +38,7 @@ __getattr__, __dir__, load_all = attach(
         "RandomHSV": "random_hsv",
         "RandomResizedCrop": "random_resized_crop",
         "RangeScaling": "range_scaling",
+        "SpatialPyramidPooling": "spatial_pyramid_pooling",
         "StochasticDepth": "stochastic_depth",
         "WeightNormalization": "weight_normalization",
         "ZCAWhitening": "zca_whitening",

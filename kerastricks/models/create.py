@@ -1,13 +1,20 @@
 """A model of the zoo by name."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from kerastricks import spec
+from kerastricks.models.application_names import PREFIX
+from kerastricks.models.applications import create_application
 from kerastricks.models.catalog import CATALOG, MODELS
+from kerastricks.weights.catalog import Pretrained
+from kerastricks.weights.find import find as find_weights
+from kerastricks.weights.load import load_weights
+from kerastricks.weights.statistics import statistics_for
 
 
 def create(
@@ -15,25 +22,32 @@ def create(
     input_shape: tuple[int, int, int] = (32, 32, 3),
     classes: int = 10,
     *,
-    mean: Sequence[float] | np.ndarray | float = 127.5,
-    std: Sequence[float] | np.ndarray | float = 127.5,
+    weights: str | Path | None = None,
+    mean: Sequence[float] | np.ndarray | float | None = None,
+    std: Sequence[float] | np.ndarray | float | None = None,
     **options: Any,
 ) -> keras.Model:
     """Builds a classifier: pixels 0-255 in, normalised inside, probabilities out.
 
     Args:
-        name: of the zoo, "resnet_20", or a spec with options, "resnet_20(dropout=0.1, activation='prelu')".
+        name: of the zoo, "resnet_20", or a spec with options, "resnet_20(dropout=0.1, activation='prelu')"; or of
+            `keras.applications`, "applications/EfficientNetV2B0".
         input_shape: (height, width, channels) in pixels; 1 or 3 channels.
         classes: number of classes, 2 or more.
-        mean: subtracted from the pixels; one number or one per channel (`data.mean`). 127.5 with `std`
-            127.5 scales to [-1, 1].
-        std: the pixels are divided by it; the same forms (`data.std`).
+        weights: None for random ones; "imagenet" for those the zoo has (`kerastricks models`); or the path of a
+            `.pth`, `.weights.h5` or `.keras` file of the same network, or of a folder with one. The head is loaded
+            too where it has as many classes, and starts at random where not.
+        mean: subtracted from the pixels; one number or one per channel (`data.mean`). None means that of the
+            weights; without weights, 127.5, which with `std` 127.5 scales to [-1, 1]. Networks of `keras.applications`
+            prepare pixels in their own way, whatever is given here.
+        std: the pixels are divided by it; the same forms (`data.std`). Networks of `keras.applications` bring their
+            own preparation of the pixels and use neither.
         **options: the knobs (`activation`, `initializer`, `regularizer`, `dropout`) and what the family has
             of its own, such as `widths` of `plain_cnn`. The spec's own options win over these.
 
     Returns:
         A functional `keras.Model`: (batch, height, width, channels) float32, 0 to 255, to (batch, classes)
-        float32 probabilities. The layer before the softmax is called "logits". Weights are random: set
+        float32 probabilities. The layer before the softmax is called "logits". Random weights: set
         `keras.utils.set_random_seed` before for repeatable ones. Layers whose
         initializer is `PatchWhitening` or `LSUV` get their weights from images by
         `kerastricks.initializers.start_from_data`, which `kerastricks train` calls.
@@ -41,6 +55,8 @@ def create(
     Raises:
         UnknownNameError: for a name that the zoo does not have.
         SpecError: for options that the model does not have, or values that its layers refuse.
+        WeightsError: for weights that are missing, damaged or of another network, or a `mean` or `std` other than
+            theirs.
         ValueError: for fewer than two classes.
 
     Example:
@@ -53,9 +69,13 @@ def create(
         raise ValueError(f"classes must be 2 or more. Received: classes={classes}")
     parsed = spec.parse(name)
     family = MODELS[parsed.name]
+    if parsed.name.startswith(PREFIX):
+        return create_application(parsed, input_shape, classes, weights, options)
     config = dict(CATALOG[parsed.name].config) if parsed.name in CATALOG else {}
 
+    source = find_weights(weights, parsed.name) if weights is not None else None
     channels = input_shape[-1]
+    mean, std = statistics_for(source, parsed.name, channels, mean, std)
     inputs = keras.Input(input_shape, dtype="float32", name="pixels")
     normalized = keras.layers.Normalization(
         mean=np.broadcast_to(mean, channels).tolist(),
@@ -70,4 +90,12 @@ def create(
     # The last layer starts as Keras does, whatever the others do: its outputs are no signal for further layers.
     logits = knobs.densely(features, classes, "logits", "glorot_uniform", dtype="float32")
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
-    return keras.Model(inputs, probabilities, name=parsed.name)
+    model = keras.Model(inputs, probabilities, name=parsed.name)
+    if source is not None:
+        load_weights(model, source, _network_of)
+    return model
+
+
+def _network_of(known: Pretrained) -> keras.Model:
+    """The network that published weights are of."""
+    return create(known.model, (known.image_size, known.image_size, 3), known.classes)

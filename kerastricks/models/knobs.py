@@ -50,6 +50,16 @@ class Knobs:
         # Keras's own class, so that a saved model loads without kerastricks; for ReLU it is Keras's he_normal.
         return keras.initializers.VarianceScaling(self._gain**2, mode="fan_in", distribution="truncated_normal")
 
+    def depthwise_initializer(self, channels: int) -> keras.initializers.Initializer:
+        """The same for a depthwise kernel, of which k*k values go into a unit: Keras counts those of all channels."""
+        if self.initializer == "auto":
+            scale = self._gain**2 * channels
+            return keras.initializers.VarianceScaling(scale, mode="fan_in", distribution="truncated_normal")
+        initializer = initializers.get(self.initializer)
+        if hasattr(initializer, "depthwise"):
+            initializer.depthwise = True
+        return initializer
+
     def convolve(
         self, x: Any, filters: int, name: str, strides: int = 1, kernel_size: int = 3, use_bias: bool = False
     ) -> Any:
@@ -63,6 +73,19 @@ class Knobs:
             kernel_initializer=self.kernel_initializer(),
             kernel_regularizer=self._regularization.regularizer,
             kernel_constraint=self._regularization.constraint("conv2d"),
+            name=name,
+        )(x)
+
+    def convolve_depthwise(self, x: Any, name: str, strides: int = 1, kernel_size: int = 3) -> Any:
+        """A depthwise convolution with zero padding and without bias."""
+        return keras.layers.DepthwiseConv2D(
+            kernel_size,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=self.depthwise_initializer(x.shape[-1]),
+            depthwise_regularizer=self._regularization.regularizer,
+            depthwise_constraint=self._regularization.constraint("depthwise_conv2d"),
             name=name,
         )(x)
 

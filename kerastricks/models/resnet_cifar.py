@@ -10,12 +10,14 @@ import keras
 
 from kerastricks.layers.pad_shortcut import PadShortcut
 from kerastricks.models.knobs import Knobs
+from kerastricks.models.residual import add_branch, drop_rates
 
 
 def resnet_cifar(
     x: Any,
     depth: int = 20,
     width: int = 16,
+    stochastic_depth: float = 0.0,
     activation: str = "relu",
     initializer: Any = "auto",
     regularizer: Any = None,
@@ -27,6 +29,8 @@ def resnet_cifar(
         x: (batch, height, width, channels).
         depth: 6n + 2 layers.
         width: filters of the first stage.
+        stochastic_depth: drop rate of the last block; it grows linearly with depth. Its authors train `resnet_110`
+            with 0.5.
         activation: see `Knobs`.
         initializer: see `Knobs`.
         regularizer: see `Knobs`.
@@ -36,22 +40,24 @@ def resnet_cifar(
         Features (batch, 4 * width) and the knobs for the head.
 
     Raises:
-        ValueError: for a depth that is not 6n + 2.
+        ValueError: for a depth that is not 6n + 2, or a rate outside [0, 1).
     """
     if depth < 8 or (depth - 2) % 6:
         raise ValueError(f"depth must be 6n + 2: 8, 14, 20, 32, 56, 110. Received: depth={depth}")
     knobs = Knobs(activation, initializer, regularizer, dropout)
+    blocks = (depth - 2) // 6
+    rates = iter(drop_rates(3 * blocks, stochastic_depth))
     x = knobs.convolve(x, width, "stem_conv")
     x = keras.layers.BatchNormalization(momentum=0.9, name="stem_norm")(x)
     x = knobs.activate(x, "stem_activation")
     for stage in range(3):
-        for block in range((depth - 2) // 6):
+        for block in range(blocks):
             strides = 2 if stage > 0 and block == 0 else 1
-            x = _basic_block(x, width * 2**stage, strides, knobs, f"stage{stage + 1}_block{block + 1}")
+            x = _basic_block(x, width * 2**stage, strides, next(rates), knobs, f"stage{stage + 1}_block{block + 1}")
     return keras.layers.GlobalAveragePooling2D(name="pool")(x), knobs
 
 
-def _basic_block(x: Any, filters: int, strides: int, knobs: Knobs, name: str) -> Any:
+def _basic_block(x: Any, filters: int, strides: int, drop_rate: float, knobs: Knobs, name: str) -> Any:
     shortcut = x
     if strides > 1 or x.shape[-1] != filters:
         shortcut = PadShortcut(filters, strides, name=f"{name}_shortcut")(x)
@@ -60,5 +66,5 @@ def _basic_block(x: Any, filters: int, strides: int, knobs: Knobs, name: str) ->
     x = knobs.activate(x, f"{name}_activation1")
     x = knobs.convolve(x, filters, f"{name}_conv2")
     x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm2")(x)
-    x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
+    x = add_branch(shortcut, x, drop_rate, name)
     return knobs.activate(x, f"{name}_activation2")

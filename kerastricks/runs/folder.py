@@ -49,7 +49,7 @@ class RunFolder:
             data = re.sub(r"[^\w.-]+", "-", data).strip("-.") or "data"
             number = 1
             while True:
-                path = out / f"{model}-{data}-{number}"
+                path = out / f"{model.replace('/', '-')}-{data}-{number}"
                 try:
                     path.mkdir()  # fails if another process was faster
                     return cls(path)
@@ -72,7 +72,9 @@ class RunFolder:
         """
         run = cls(path)
         if not run.config.is_file():
-            raise RunFolderError(f"{path}: no run folder (no config.json inside): `kerastricks train` writes them")
+            raise RunFolderError(
+                f"{path}: no run folder (no config.json inside): `kerastricks train` and `finetune` write them"
+            )
         return run
 
     def read(self, path: Path) -> dict[str, Any]:
@@ -88,9 +90,7 @@ class RunFolder:
                 raise ValueError(f"no {needed!r} in it")
             return record
         except FileNotFoundError:
-            raise RunFolderError(
-                f"{path}: missing: the run is not finished: kerastricks train --resume {self.path}"
-            ) from None
+            raise RunFolderError(f"{path}: missing: the run is not finished: go on with --resume {self.path}") from None
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{path}: cannot be read ({error})") from None
 

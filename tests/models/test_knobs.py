@@ -8,7 +8,17 @@ from kerastricks.activations import gain
 from kerastricks.errors import UsageError
 from kerastricks.models import create
 
-FAMILIES = ("mlp(depth=2, width=8)", "nin", "plain_cnn(widths=(8,))", "resnet_20(depth=8, width=8)")
+FAMILIES = (
+    "airbench(widths=(8,))",
+    "mlp(depth=2, width=8)",
+    "nin",
+    "plain_30(width=0.03, dense=(8,))",
+    "plain_cnn(widths=(8,))",
+    "resnet_18(width=8)",
+    "resnet_20(depth=8, width=8)",
+    "vgg_11(width=4, dense=(8,))",
+    "wide_resnet_16_8(depth=10, width=1)",
+)
 
 
 def kernels(model):

@@ -29,6 +29,7 @@ def test_names_that_would_fail_later_are_refused(name, message, tmp_path):
 
 def test_a_default_name_has_no_strange_characters(tmp_path):
     assert RunFolder.create(tmp_path, None, "nin", "my [1] cats").path.name == "nin-my-1-cats-1"
+    assert RunFolder.create(tmp_path, None, "applications/VGG16", "cats").path.name == "applications-VGG16-cats-1"
 
 
 def test_a_place_that_is_a_file_is_refused(tmp_path):

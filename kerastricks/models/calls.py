@@ -1,0 +1,69 @@
+"""The layers of a model in the order in which they are called, those of models inside it included."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer or operation.
+
+    Args:
+        layer: what is called.
+        name: of the layer, "block/conv" inside another model.
+        inputs: shapes of the tensors that go in, the batch axis first.
+        outputs: shapes of those that come out.
+        before: the layers that made what goes in.
+    """
+
+    layer: Any
+    name: str
+    inputs: tuple[Shape, ...]
+    outputs: tuple[Shape, ...]
+    before: tuple[Any, ...]
+
+
+def calls(model: keras.Model, prefix: str = "") -> Iterator[Call]:
+    """Each call of a layer or operation, in order; a layer that is shared comes as often as it is called.
+
+    Args:
+        model: functional or Sequential.
+        prefix: of the names.
+
+    Yields:
+        A `Call` for each.
+
+    Raises:
+        ValueError: for a model that is neither.
+    """
+    if isinstance(model, keras.Sequential) and model.built:
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+    if not hasattr(model, "_nodes_by_depth"):
+        raise ValueError(f"model must be functional, or Sequential and built. Received: {type(model).__name__}")
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            inputs = tuple(tuple(tensor.shape) for tensor in node.input_tensors)
+            layer = node.operation
+            if isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth"):
+                yield from calls(_fixed(layer, inputs), f"{prefix}{layer.name}/")
+                continue
+            outputs = tuple(tuple(tensor.shape) for tensor in node.output_tensors)
+            before = tuple(tensor._keras_history.operation for tensor in node.input_tensors)
+            yield Call(layer, prefix + layer.name, inputs, outputs, before)
+
+
+def _fixed(model: Any, shapes: tuple[Shape, ...]) -> Any:
+    """`model`, or where it leaves sizes open a copy for those that it is called with."""
+    if not any(None in tuple(tensor.shape)[1:] for tensor in model.inputs):
+        return model
+    inputs = [
+        keras.Input(batch_shape=shape, dtype=tensor.dtype) for shape, tensor in zip(shapes, model.inputs, strict=True)
+    ]
+    return keras.models.clone_model(model, inputs if len(inputs) > 1 else inputs[0])
