@@ -2,9 +2,14 @@
 
 from kerastricks.lazy import attach
 
-__all__ = ["BatchLossLog", "MetricsLog", "ProgressLine"]
+__all__ = ["BatchLossLog", "BestWeights", "MetricsLog", "ProgressLine"]
 
 __getattr__, __dir__, load_all = attach(
     __name__,
-    {"BatchLossLog": "batch_loss_log", "MetricsLog": "metrics_log", "ProgressLine": "progress_line"},
+    {
+        "BatchLossLog": "batch_loss_log",
+        "BestWeights": "best_weights",
+        "MetricsLog": "metrics_log",
+        "ProgressLine": "progress_line",
+    },
 )

@@ -47,9 +47,15 @@ class MetricsLog(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "step": int(keras.ops.convert_to_numpy(optimizer.iterations.value)),
             **{name: float(value) for name, value in (logs or {}).items()},
-            "learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate)),
+            "learning_rate": _highest_rate(optimizer),
             "images_per_second": round(speed, 1),
             "seconds": round(time.perf_counter() - self._started, 3),
         }
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _highest_rate(optimizer: keras.optimizers.Optimizer) -> float:
+    """A `MultiOptimizer` has a rate for each group of layers."""
+    inner = getattr(optimizer, "optimizers", [optimizer])
+    return max(float(keras.ops.convert_to_numpy(one.learning_rate)) for one in inner)

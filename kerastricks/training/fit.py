@@ -1,7 +1,8 @@
 """Trains a classifier on loaded images."""
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from kerastricks.callbacks.metrics_log import MetricsLog
 from kerastricks.callbacks.progress_line import ProgressLine
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.tensorflow_device import has_gpu
-from kerastricks.errors import ConfigError
+from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
 from kerastricks.training import checkpoint, device
 from kerastricks.training.config import Config
@@ -33,6 +34,7 @@ def fit(
     config: Config | None = None,
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    rates: Mapping[str, float] | None = None,
     run_folder: Path | None = None,
     progress_line: bool = True,
 ) -> keras.callbacks.History:
@@ -52,6 +54,8 @@ def fit(
         config: `data`, `model`, `augment` and the sizes of the splits are not read here: `data` has them.
         callbacks: any of Keras's. Their plain attributes are part of a checkpoint. Their `model` is the training
             model; its `classifier` shares all weights with yours, and its `save` writes yours.
+        rates: by the names of layers, what `config.learning_rate` is multiplied by there (0.1 for a tenth); 1 for all
+            others. Layers that shall not learn at all have `trainable = False`.
         run_folder: where metrics.jsonl, batch_loss.f32 and the checkpoint are written. If a checkpoint is there,
             training goes on from it and ends in the same weights as if it had not been interrupted.
         progress_line: whether a line per epoch is shown on standard error.
@@ -78,13 +82,14 @@ def fit(
     config = resolve(config or Config(), data)
     _check_fits(model, data)
     _check_callbacks(callbacks, config)
+    _check_rates(rates, model)
     assert config.epochs is not None
     classifier, from_logits = split_head(model)
     pixels = _device_pixels(data, bool(config.jit))
     training_model = TrainingModel(classifier, _fresh(data.device_stage), model, pixels)
     steps = data.steps_per_epoch
     training_model.compile(
-        optimizer=build_optimizer(config, config.epochs * steps, classifier),
+        optimizer=build_optimizer(config, config.epochs * steps, classifier, rates),
         loss=_loss(config, from_logits, data.augmentation.mixes),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=config.jit,
@@ -208,6 +213,15 @@ def _check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Conf
                 f"{type(callback).__name__} sets the learning rate, and so does schedule={config.schedule!r}: "
                 'take schedule="constant"'
             )
+
+
+def _check_rates(rates: Mapping[str, float] | None, model: keras.Model) -> None:
+    names = {layer.name for layer in model._flatten_layers(include_self=False, recursive=True)}
+    for name, factor in (rates or {}).items():
+        if name not in names:
+            raise UnknownNameError("layer of the model", name, names)
+        if not 0 < factor < math.inf:
+            raise ConfigError(f"rates must be above 0: freeze a layer by trainable = False. Received: {name}={factor}")
 
 
 def _fresh(stage: Augment | None) -> Augment | None:

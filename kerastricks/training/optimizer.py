@@ -1,6 +1,6 @@
 """The optimizer and its schedule from a configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -20,12 +20,33 @@ _CLASSES: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
 }
 
 
-def build_optimizer(config: Config, total_steps: int, model: keras.Model) -> keras.optimizers.Optimizer:
-    """The optimizer of `config` for `total_steps` steps, which leaves the right weights of `model` undecayed."""
+def build_optimizer(
+    config: Config, total_steps: int, model: keras.Model, rates: Mapping[str, float] | None = None
+) -> keras.optimizers.Optimizer:
+    """The optimizer of `config` for `total_steps` steps, which leaves the right weights of `model` undecayed.
+
+    Args:
+        config: of the training.
+        total_steps: that its schedule is made for.
+        model: that is trained.
+        rates: by the names of layers, what the learning rate is multiplied by there; 1 for others. Layers of one factor
+            share an optimizer, and a gradient's norm is limited by group.
+    """
+    if not rates:
+        return _single(config, total_steps, model, 1.0)
+    factors: dict[int, float] = {}
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        if layer.name in rates:
+            factors.update({id(variable): rates[layer.name] for variable in layer.trainable_variables})
+    optimizers = {factor: _single(config, total_steps, model, factor) for factor in sorted({1.0, *factors.values()})}
+    return keras.optimizers.MultiOptimizer(lambda variable: optimizers[factors.get(id(variable), 1.0)])
+
+
+def _single(config: Config, total_steps: int, model: keras.Model, factor: float) -> keras.optimizers.Optimizer:
     parsed = spec.parse(config.optimizer)
     optimizer = parsed.call(
         _CLASSES[parsed.name],
-        learning_rate=build_schedule(config, total_steps),
+        learning_rate=build_schedule(config, total_steps, factor),
         weight_decay=config.weight_decay or None,
         global_clipnorm=config.clip_norm,
     )
@@ -34,11 +55,13 @@ def build_optimizer(config: Config, total_steps: int, model: keras.Model) -> ker
     return optimizer
 
 
-def build_schedule(config: Config, total_steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """ "linear", "cosine" or "constant", with `warmup` and `final` as fractions."""
+def build_schedule(
+    config: Config, total_steps: int, factor: float = 1.0
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """ "linear", "cosine" or "constant", with `warmup` and `final` as fractions; all of it times `factor`."""
     parsed = spec.parse(config.schedule)
     builders = {"linear": _linear, "cosine": _cosine, "constant": _constant}
-    return parsed.call(builders[parsed.name], peak=config.learning_rate, total_steps=total_steps)
+    return parsed.call(builders[parsed.name], peak=config.learning_rate * factor, total_steps=total_steps)
 
 
 def _warmup_steps(warmup: float, total_steps: int) -> int:
