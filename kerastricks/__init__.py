@@ -23,6 +23,8 @@ __all__ = [
     "comparison",
     "data",
     "errors",
+    "features",
+    "finetuning",
     "initializers",
     "layers",
     "losses",
@@ -33,6 +35,7 @@ __all__ = [
     "schedules",
     "serving",
     "training",
+    "weights",
 ]
 
 

@@ -23,7 +23,7 @@ On {summary["images"]:,} test images: accuracy **{summary["accuracy"]:.2%}**, ba
 {summary["balanced_accuracy"]:.2%}, log-loss {summary["log_loss"]:.3f}.
 One run, seed {config["seed"]}: the spread over seeds is not known from it.
 
-![loss and accuracy](curves.png)
+{_pictures(summary)}
 
 | class | test images | recall |
 |---|---|---|
@@ -42,7 +42,7 @@ model = keras.models.load_model("model.keras")  # pixels 0-255, {tuple(shape)}, 
 
 ## How it was made
 
-`kerastricks train` with
+{_how(summary)}
 
 | field | value |
 |---|---|
@@ -50,3 +50,42 @@ model = keras.models.load_model("model.keras")  # pixels 0-255, {tuple(shape)}, 
 
 {data["skipped"]} files were left out. Data fingerprint `{data["fingerprint"]}`. {versions}.
 """
+
+
+def _pictures(summary: dict[str, Any]) -> str:
+    pictures = ["![loss and accuracy](curves.png)"] if summary["epochs"] else []
+    if "finetuning" in summary:
+        pictures.append("![features of each level, and the stages](finetune.png)")
+    return "\n\n".join(pictures)
+
+
+def _how(summary: dict[str, Any]) -> str:
+    report = summary.get("finetuning")
+    if report is None:
+        return "`kerastricks train` with"
+    plan = report["plan"]
+    reasons = "\n".join(f"- {reason}" for reason in plan["reasons"])
+    changes = "\n".join(f"- {change}" for change in plan["would_change"])
+    stages = "\n".join(
+        f"| {stage['name']} | {stage['parameters']:,} | {stage['epochs']} | {stage['seconds']:.0f} "
+        f"| {stage['validation_accuracy']:.1%} |"
+        for stage in report["stages"]
+    )
+    given = " (given)" if plan["given"] else ""
+    return f"""`kerastricks finetune`: {report["backbone"]} with weights from {report["weights"]}, \
+plan **{plan["plan"]}**{given}:
+
+{reasons}
+
+It would be another with
+
+{changes}
+
+| stage | weights that learned | epochs | s | validation accuracy |
+|---|---|---|---|---|
+{stages}
+
+Linear probe on the top features: {report["linear_probe_validation_accuracy"]:.1%} on validation. \
+Kept: {report["kept"]}, {report["validation_accuracy"]:.1%}.
+
+The configuration was"""

@@ -27,7 +27,12 @@ _VERIFIED_IMAGES = 16
 
 
 def finish(
-    run: RunFolder, model: keras.Model, data: ImageData, config: Config, progress: Progress = silent
+    run: RunFolder,
+    model: keras.Model,
+    data: ImageData,
+    config: Config,
+    progress: Progress = silent,
+    finetuning: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Saves, exports, verifies, evaluates, draws and describes a trained classifier.
 
@@ -37,6 +42,7 @@ def finish(
         data: it was trained on.
         config: resolved.
         progress: where long work shows how far it is.
+        finetuning: the report of a fine-tuning, for the summary and the card.
 
     Returns:
         The summary, as in summary.json.
@@ -53,7 +59,11 @@ def finish(
     expected = np.asarray(model.predict_on_batch(images))
     run.remove_exports()  # of a process that was stopped before the run was finished
     exported = export_saved_model(
-        run.model, data.class_names, run.path, lambda folder: verify_export(run.model, folder, images, expected)
+        run.model,
+        data.class_names,
+        run.path,
+        lambda folder: verify_export(run.model, folder, images, expected, data.fitting),
+        data.fitting,
     )
     probabilities = predict(model, test, "evaluating test", progress)
     lines = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
@@ -68,10 +78,15 @@ def finish(
         "device": device.describe(),
         "saved_model": exported.name,
         "versions": versions(),
+        **({"finetuning": finetuning} if finetuning else {}),
     }
     title = f"{run.path.name}: test accuracy {summary['accuracy']:.2%}"
-    draw_curves(run.metrics, run.batch_loss, run.curves, title)
-    write_text(run.card, card(run.path.name, summary, config.as_dict()))
+    if lines:  # a head on features has none
+        draw_curves(run.metrics, run.batch_loss, run.curves, title)
+    fields = config.as_dict()
+    if finetuning:
+        del fields["model"]  # the network is the backbone's
+    write_text(run.card, card(run.path.name, summary, fields))
     run.write(run.summary, summary)  # last: a run with a summary is finished
     run.checkpoint.unlink(missing_ok=True)
     return summary

@@ -66,6 +66,8 @@ def train(run: RunFolder, say: Say = print, progress: Progress = silent, **where
     """
     run.clean()
     record = run.read(run.config)
+    if "finetuning" in record:
+        raise RunFolderError(f"{run.path}: is a fine-tuning: go on with kerastricks finetune --resume {run.path}")
     config = Config.from_layers(record["config"])
     if record["resolved"] and record["backend"] != keras.backend.backend():
         raise RunFolderError(
@@ -73,9 +75,9 @@ def train(run: RunFolder, say: Say = print, progress: Progress = silent, **where
         )
     data = load_data(config.data, config, progress, **where)
     if record["resolved"]:
-        _refuse_other_data(run, record["data"], data.describe())
+        refuse_other_data(run, record["data"], data.describe())
     config = resolve(config, data)
-    _write_skipped(run, data)
+    write_skipped(run, data)
     run.write(
         run.config,
         {
@@ -87,7 +89,7 @@ def train(run: RunFolder, say: Say = print, progress: Progress = silent, **where
         },
     )
     say(f"run folder: {run.path}")
-    for line in _describe_data(data):
+    for line in describe_data(data):
         say(line)
 
     keras.utils.set_random_seed(config.seed)
@@ -107,7 +109,7 @@ def train(run: RunFolder, say: Say = print, progress: Progress = silent, **where
 
 def differences(run: RunFolder, wanted: dict[str, Any]) -> list[str]:
     """Where the fields of `wanted` are not those of the run: "learning_rate: 0.1 in the run, 0.2 asked for"."""
-    have = run.read(run.config)["config"]
+    have = Config.from_layers(run.read(run.config)["config"]).as_dict()  # with the defaults of newer fields
     return [
         f"{name}: {have[name]!r} in the run, {value!r} asked for"
         for name, value in wanted.items()
@@ -130,7 +132,8 @@ def _create_model(run: RunFolder, config: Config, data: ImageData) -> keras.Mode
     return model
 
 
-def _refuse_other_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> None:
+def refuse_other_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raises RunFolderError unless the data are those the run began with."""
     changes = [
         f"{name}: {before.get(name)} then, {now[name]} now"
         for name in now
@@ -144,11 +147,13 @@ def _refuse_other_data(run: RunFolder, before: dict[str, Any], now: dict[str, An
     )
 
 
-def _write_skipped(run: RunFolder, data: ImageData) -> None:
+def write_skipped(run: RunFolder, data: ImageData) -> None:
+    """A line of JSON for each file that was left out."""
     write_text(run.skipped, "".join(json.dumps(record) + "\n" for record in data.skipped))
 
 
-def _describe_data(data: ImageData) -> list[str]:
+def describe_data(data: ImageData) -> list[str]:
+    """What was loaded, and what was left out."""
     height, width, channels = data.image_shape
     counts = ", ".join(f"{batches.size:,} {name}" for name, batches in data.splits.items())
     kept = "in memory" if data.in_memory else "decoded as they are used"

@@ -80,6 +80,34 @@ def test_evaluate_matches_classes_by_name(trained, tmp_path, capsys):
     assert "'teal' is not one of the model's: blue, red" in capsys.readouterr().err
 
 
+def test_a_run_on_some_classes_is_evaluated_on_these_with_its_own_geometry(images, tmp_path, capsys):
+    for index in range(12):
+        write_image(tmp_path / "three" / "green" / f"{index}.jpg", (60, 180, 70), seed=index)
+    for name in ("blue", "red"):
+        (tmp_path / "three" / name).symlink_to(images / name)
+    options = ["--classes", "red, blue", "--set", "crop_fraction=0.5", "--set", "interpolation=bicubic", *QUICK]
+    assert run(["train", str(tmp_path / "three"), *options, "--out", str(tmp_path), "--name", "two"]) == 0
+    summary = json.loads((tmp_path / "two" / "summary.json").read_text())
+    assert summary["class_names"] == ["blue", "red"]
+    capsys.readouterr()
+    assert run(["evaluate", str(tmp_path / "two"), str(tmp_path / "three"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["split"] == "test (the images the run did not train on)"
+    assert found["log_loss"] == pytest.approx(summary["log_loss"], rel=1e-5)
+    assert found["classes_left_out"] == 1
+    assert run(["evaluate", str(tmp_path / "two"), str(tmp_path / "three")]) == 0
+    assert "1 class(es) left out that the run was not trained on" in capsys.readouterr().out
+    (tmp_path / "three" / "blue").unlink()
+    assert run(["evaluate", str(tmp_path / "two"), str(tmp_path / "three")]) == 2
+    assert "'green' is not one of the model's" in capsys.readouterr().err
+
+
+def test_an_unknown_class_is_one_line(images, tmp_path, capsys):
+    assert run(["train", str(images), "--classes", "red, bleu", "--out", str(tmp_path)]) == 2
+    assert "no class of colours is called 'bleu': did you mean blue?" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_predict_files_and_folders(trained, images, tmp_path, capsys):
     assert run(["predict", str(trained), str(images / "red" / "00.jpg"), str(images / "blue" / "01.jpg")]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -168,7 +196,7 @@ def _fail(*args, **kwargs):
         (["train", "digits", "--seed", "99999999999"], "seed must be in [0, 2^31)"),
         (["train", "--resume", "nowhere"], "no run folder"),
         (["trian", "digits"], "did you mean train?"),
-        (["models", "vgg"], "no model is called 'vgg'"),
+        (["models", "vggg"], "no model is called 'vggg'"),
         (["recipe", "show", "digitz"], "did you mean digits?"),
         (["recipe", "copy", "digits"], "Missing argument 'FOLDER'"),
         (["predict", "nowhere", "x.jpg"], "nowhere: no such run folder"),
@@ -194,14 +222,6 @@ def test_recipe_list_show_copy(capsys, tmp_path):
     assert run(["recipe", "copy", "digits", str(tmp_path)]) == 0
     assert (tmp_path / "digits.py").exists()
     assert run(["recipe", "copy", "digits", str(tmp_path)]) == 2
-
-
-def test_models_lists_and_filters(capsys):
-    assert run(["models", "resnet", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert set(rows) == {"resnet_20", "resnet_32", "resnet_56"}
-    assert run(["models"]) == 0
-    assert "plain_cnn" in capsys.readouterr().out
 
 
 def test_version_and_bare_command(capsys):

@@ -1,0 +1,178 @@
+"""A network that gives features: a model of the zoo with its weights, Keras's, a run's, or a file."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerastricks import spec
+from kerastricks.errors import ConfigError, RunFolderError
+from kerastricks.finetuning.graft import graft
+from kerastricks.finetuning.levels import Level, find_levels
+from kerastricks.models.catalog import CATALOG
+from kerastricks.models.create import create
+
+_APPLICATIONS = "applications/"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without its head.
+
+    Args:
+        name: short: "efficientnet_lite0", a run's name.
+        model: functional, (batch, height, width, channels) pixels 0 to 255 to features (batch, D).
+        weights: where its weights are from: "imagenet", the path of a run or file.
+        crop_fraction: of the centre of an image it is used to, see `kerastricks.data.load`.
+        interpolation: that its images were resized with.
+    """
+
+    name: str
+    model: keras.Model
+    weights: str
+    crop_fraction: float = 1.0
+    interpolation: str = "bilinear"
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """From pixels to features."""
+        return find_levels(self.model)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Where features are taken: the end of each level, from early to late."""
+        return tuple(level.end for level in self.levels)
+
+    @property
+    def top(self) -> str:
+        """The last of them."""
+        return self.layers[-1]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) it takes."""
+        return tuple(self.model.inputs[0].shape[1:])
+
+    @property
+    def image_size(self) -> int:
+        """Height in pixels."""
+        return self.image_shape[0]
+
+
+def open_backbone(
+    source: str | Path | keras.Model, image_size: int | None = None, weights: str = "imagenet"
+) -> Backbone:
+    """Finds a pretrained network and takes its head off.
+
+    Args:
+        source: a run folder or a `.keras` file; a model of the zoo that has weights, "efficientnet_lite0", also as a
+            spec; "applications/NAME"; or a functional Keras model from pixels 0-255 to classes or to features.
+        image_size: side in pixels of the images it will get; None for the size it was made for.
+        weights: of a model of the zoo or of Keras: a name ("imagenet") or a path.
+
+    Returns:
+        A `Backbone` whose model shares no weights with anything.
+
+    Raises:
+        ConfigError: for a model of the zoo without weights, or a size the network cannot take.
+        RunFolderError: for a folder or file that holds no model.
+        UnknownNameError: for a name that is none of these.
+    """
+    if isinstance(source, keras.Model):
+        return _of_model(source, source.name, image_size, "given")
+    path = Path(source).expanduser()
+    if path.exists():
+        return _of_run(path, image_size)
+    name = spec.parse(str(source)).name
+    if name in CATALOG and not CATALOG[name].weights and weights == "imagenet":
+        have = ", ".join(other for other, entry in CATALOG.items() if entry.weights)
+        raise ConfigError(
+            f"backbone {name}: the zoo has no weights for it: take one of {have}, {_APPLICATIONS}NAME, or a "
+            "run of yours (--from saved_models/RUN)"
+        )
+    return _of_zoo(str(source), name, image_size, weights)
+
+
+def _of_zoo(text: str, name: str, image_size: int | None, weights: str) -> Backbone:
+    from kerastricks.weights.catalog import PRETRAINED
+
+    known = PRETRAINED.get(f"{name}.{weights}")
+    side = image_size or (known.image_size if known else CATALOG[name].input_size if name in CATALOG else 224)
+    model = create(text, (side, side, 3), classes=2, weights=weights)
+    features = without_head(model)
+    # Whole images, not their centres as ImageNet is scored: what is cut away is not seen (docs/finetuning.md).
+    return _checked(Backbone(name, features, weights, interpolation="bicubic"))
+
+
+def _of_run(path: Path, image_size: int | None) -> Backbone:
+    file = path / "model.keras" if path.is_dir() else path
+    if not file.is_file():
+        raise RunFolderError(f"{path}: no model.keras inside: give a finished run or a .keras file")
+    try:
+        model = keras.models.load_model(file, compile=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise RunFolderError(f"{file}: cannot be loaded ({str(error).splitlines()[0]})") from None
+    backbone = _of_model(model, path.name if path.is_dir() else path.stem, image_size, str(path.resolve()))
+    config: dict[str, Any] = {}
+    record = path / "config.json"
+    if path.is_dir() and record.exists():
+        config = json.loads(record.read_text(encoding="utf-8"))["config"]
+    return Backbone(
+        backbone.name,
+        backbone.model,
+        backbone.weights,
+        config.get("crop_fraction", 1.0),
+        config.get("interpolation", "bilinear"),
+    )
+
+
+def _of_model(model: keras.Model, name: str, image_size: int | None, weights: str) -> Backbone:
+    if len(getattr(model, "inputs", None) or ()) != 1 or len(model.inputs[0].shape) != 4:
+        raise ConfigError(
+            f"backbone {name}: must be a functional or Sequential keras.Model of images. "
+            f"Received: {type(model).__name__}"
+        )
+    height, width, channels = model.inputs[0].shape[1:]
+    if image_size is None and None in (height, width):
+        raise ConfigError(f"backbone {name}: takes images of any size: say which (--image-size)")
+    inputs = keras.Input((image_size or height, image_size or width, channels), dtype="float32", name="pixels")
+    return _checked(Backbone(name, without_head(graft(model, inputs, inputs)), weights))
+
+
+def _checked(backbone: Backbone) -> Backbone:
+    """Raises ConfigError for a network whose levels cannot be told."""
+    try:
+        assert backbone.levels
+    except ValueError as error:
+        raise ConfigError(f"backbone {backbone.name}: {error}") from None
+    return backbone
+
+
+def without_head(model: keras.Model) -> keras.Model:
+    """The network up to what its last dense layer is given; all of it where no dense layer ends it.
+
+    A softmax and dropout are left out with it; maps are averaged.
+    """
+    layers = list(model.layers)
+    features = model.outputs[0]
+    for layer in reversed(layers):
+        if isinstance(layer, keras.layers.Dense):
+            features = layer.input
+            break
+        if not isinstance(layer, keras.layers.Softmax | keras.layers.Activation | keras.layers.Dropout):
+            break
+    while isinstance(keras_layer(features), keras.layers.Dropout):
+        features = keras_layer(features).input
+    if len(features.shape) == 4:
+        features = keras.layers.GlobalAveragePooling2D(name="features")(features)
+    elif not isinstance(keras_layer(features), keras.layers.Layer):
+        features = keras.layers.Identity(name="features")(features)  # an operation has no features of its name
+    return keras.Model(model.inputs[0], features, name=model.name)
+
+
+def keras_layer(tensor: Any) -> Any:
+    """The layer whose output a symbolic tensor is."""
+    return tensor._keras_history.operation

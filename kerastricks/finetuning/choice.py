@@ -1,0 +1,78 @@
+"""The table "how much data, how similar", as a rule that says what it saw and what would change its mind."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from kerastricks.finetuning.bootstrap import Estimate
+from kerastricks.finetuning.measurement import Measurement
+from kerastricks.finetuning.plans import MUCH, SIMILAR
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plan and why.
+
+    Args:
+        plan: one of `PLANS`.
+        given: whether the user named it.
+        much: whether there is much data.
+        similar: whether the images are like those the backbone learned from.
+        reasons: a sentence each, with figures.
+        would_change: what other figures would lead to.
+    """
+
+    plan: str
+    given: bool
+    much: bool
+    similar: bool
+    reasons: tuple[str, ...]
+    would_change: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """For a report."""
+        return {
+            "plan": self.plan,
+            "given": self.given,
+            "data": "much" if self.much else "little",
+            "domain": "similar" if self.similar else "different",
+            "reasons": list(self.reasons),
+            "would_change": list(self.would_change),
+        }
+
+
+def choose(measurement: Measurement, plan: str = "auto") -> Choice:
+    """The cell of the table, or the plan that was asked for beside what the table would have said.
+
+    Wei: Must Know Tips/Tricks in Deep Neural Networks, 2015, after CS231n's notes on transfer learning. For much and
+    similar data the article fine-tunes "the first layers"; every measurement known says the last, and so does this.
+    """
+    much, similar = measurement.median_images >= MUCH, measurement.gain >= SIMILAR
+    cell = {(False, True): "linear", (True, True): "last", (True, False): "all", (False, False): "earlier"}
+    by_table = cell[much, similar]
+    top, pixels = measurement.top.probe.accuracy, measurement.pixels.probe.accuracy
+    reasons: tuple[str, ...] = (
+        f"{'much' if much else 'little'} data: {measurement.median_images:g} training images in the middle class, "
+        f"and {MUCH} or more are much",
+        f"{'similar' if similar else 'different'} domain: a linear probe gets {_spread(top)} with the top features "
+        f"and {_spread(pixels)} with the pixels alone: the backbone takes away {measurement.error_share:.0%} of the "
+        f"errors and {measurement.log_loss_share:.0%} of the log-loss, and {SIMILAR:.0%} or more of both is similar",
+    )
+    other_amount, other_domain = cell[not much, similar], cell[much, not similar]
+    would_change = (
+        f"{f'fewer than {MUCH}' if much else f'{MUCH} or more'} images in the middle class: {other_amount}",
+        f"{'less' if similar else 'more'} than {SIMILAR:.0%} of errors or log-loss taken away: {other_domain}",
+    )
+    if plan != "auto" and plan != by_table:
+        reasons = (*reasons, f"the table says {by_table}; {plan} was asked for")
+    return Choice(
+        plan=by_table if plan == "auto" else plan,
+        given=plan != "auto",
+        much=much,
+        similar=similar,
+        reasons=reasons,
+        would_change=would_change,
+    )
+
+
+def _spread(accuracy: Estimate) -> str:
+    return f"{accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%})"

@@ -1,0 +1,70 @@
+"""What a fine-tuning is asked for, besides what every training is."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kerastricks.errors import ConfigError, UnknownNameError
+from kerastricks.finetuning.plans import PLANS
+
+# Fields of `kerastricks.training.Config` whose defaults suit weights that know something already.
+TRAINING_DEFAULTS: dict[str, Any] = {
+    "optimizer": "adamw",
+    "learning_rate": 5e-4,
+    "schedule": "cosine(warmup=0.1)",
+    "weight_decay": 1e-2,
+    "label_smoothing": 0.1,
+    "clip_norm": 1.0,
+    "batch_size": 32,
+    "early_stopping_epochs": 3,
+}
+PHOTOGRAPHS_AUGMENT = "random_resized_crop(0.35) | flip"
+_IMAGES_SEEN = 20_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a backbone is fine-tuned.
+
+    Args:
+        backbone: what `open_backbone` takes, as text.
+        weights: of a backbone of the zoo: a name or path.
+        plan: "auto", or one of "linear", "last", "all", "earlier", "scratch".
+        head: units of dense layers before the last one.
+        dropout: rate before each dense layer of the head.
+        scratch: whether the same network is trained from random weights too, to compare with.
+
+    Raises:
+        ConfigError: for a value outside its range.
+        UnknownNameError: for a plan that does not exist.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    weights: str = "imagenet"
+    plan: str = "auto"
+    head: tuple[int, ...] = ()
+    dropout: float = 0.2
+    scratch: bool = False
+
+    def __post_init__(self) -> None:
+        if self.plan not in ("auto", *PLANS):
+            raise UnknownNameError("plan", self.plan, ("auto", *PLANS))
+        if any(units < 1 for units in self.head):
+            raise ConfigError(f"head must be units of layers, 1 or more each. Received: head={self.head}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be in [0, 1). Received: dropout={self.dropout}")
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Settings":
+        """From what JSON gives back."""
+        return cls(**{**fields, "head": tuple(fields.get("head", ()))})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Field by field, for JSON."""
+        return dataclasses.asdict(self)
+
+
+def default_epochs(images: int) -> int:
+    """Passes over so many training images in all stages: 20,000 images are seen, in 6 to 40 passes."""
+    return min(max(round(_IMAGES_SEEN / images), 6), 40)

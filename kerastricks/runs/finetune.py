@@ -1,0 +1,158 @@
+"""One fine-tuning from a configuration to a finished run folder, begun or resumed."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerastricks.data.progress import Progress, silent
+from kerastricks.data.reading import find_source
+from kerastricks.data.source import Files
+from kerastricks.errors import RunFolderError
+from kerastricks.finetuning.backbone import Backbone, open_backbone
+from kerastricks.finetuning.finetune import FineTuned, finetune, finetuning_config
+from kerastricks.finetuning.plot import draw_report
+from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, TRAINING_DEFAULTS, Settings
+from kerastricks.runs.finish import finish
+from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.train import describe_data, refuse_other_data, write_skipped
+from kerastricks.training import device
+from kerastricks.training.config import Config
+from kerastricks.training.load_data import load_data
+
+Say = Callable[[str], None]
+
+
+def make_config(fields: Mapping[str, Any]) -> Config:
+    """A configuration with the defaults of fine-tuning where `fields` says nothing."""
+    source = find_source(fields["data"])
+    photographs = source.photographs and all(isinstance(examples, Files) for examples in source.splits.values())
+    defaults = {
+        **TRAINING_DEFAULTS,
+        "interpolation": "bicubic",
+        "augment": PHOTOGRAPHS_AUGMENT if photographs else "auto",
+    }
+    return Config.from_layers(defaults, fields)
+
+
+def start(config: Config, settings: Settings, out: Path, name: str | None) -> RunFolder:
+    """Makes the folder of a new run; from here on it can be resumed.
+
+    Raises:
+        RunFolderError: where the folder cannot be made.
+    """
+    path = Path(str(config.data)).expanduser()
+    if path.exists():
+        config = dataclasses.replace(config, data=str(path.resolve()))
+    backbone = Path(settings.backbone).expanduser()
+    if backbone.exists():
+        settings = dataclasses.replace(settings, backbone=str(backbone.resolve()))
+    weights = Path(settings.weights).expanduser()
+    if weights.exists():
+        settings = dataclasses.replace(settings, weights=str(weights.resolve()))
+    model = (backbone.stem if backbone.exists() else settings.backbone.partition("(")[0].strip()).replace("/", "-")
+    run = RunFolder.create(out, name, f"{model}-finetuned", path.stem)
+    run.write(
+        run.config,
+        {
+            "config": _without_model(config),
+            "finetuning": settings.as_dict(),
+            "image_size": config.image_size,
+            "resolved": False,
+        },
+    )
+    return run
+
+
+def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent, **where: Any) -> dict[str, Any]:
+    """Fine-tunes to the end of a run, from wherever it is.
+
+    Args:
+        run: made by `start`.
+        say: gets a line about each thing decided.
+        progress: where long work shows how far it is.
+        **where: `cache_dir` of `kerastricks.data.load`.
+
+    Returns:
+        The summary, as in summary.json, with `finetuning`, the report.
+
+    Raises:
+        DataError: for anything wrong with the images.
+        RunFolderError: where the data are not those the run began with, or it is no fine-tuning.
+        Interrupted: after Ctrl-C or SIGTERM, when the state has been saved.
+    """
+    run.clean()
+    record = run.read(run.config)
+    if "finetuning" not in record:
+        raise RunFolderError(f"{run.path}: is no fine-tuning: go on with kerastricks train --resume {run.path}")
+    if record["resolved"] and record["backend"] != keras.backend.backend():
+        raise RunFolderError(
+            f"{run.path}: began with the {record['backend']} backend: resume it with KERAS_BACKEND={record['backend']}"
+        )
+    settings, config = Settings.from_dict(record["finetuning"]), Config.from_layers(record["config"])
+    backbone = open_backbone(settings.backbone, record["image_size"], settings.weights)
+    say(f"run folder: {run.path}")
+    say(describe_backbone(backbone))
+    # Small images stay small and are made larger in the network: memory and decoding cost what they are.
+    as_they_are = dataclasses.replace(config, image_size=None)
+    data = load_data(config.data, as_they_are, progress, photographs_size=backbone.image_size, **where)
+    if record["resolved"]:
+        refuse_other_data(run, record["data"], data.describe())
+    config = finetuning_config(config, data, backbone)
+    write_skipped(run, data)
+    run.write(
+        run.config,
+        {
+            "config": _without_model(config),
+            "finetuning": settings.as_dict(),
+            "image_size": record["image_size"],
+            "resolved": True,
+            "backbone": {"name": backbone.name, "weights": backbone.weights, "image_shape": backbone.image_shape},
+            "data": data.describe(),
+            "backend": keras.backend.backend(),
+            "device": device.describe(),
+        },
+    )
+    for line in describe_data(data):
+        say(line)
+    tuned = finetune(data, backbone, config, settings, run_folder=run.path, say=say, progress=progress)
+    say("saving, exporting, checking the export in a fresh process")
+    _merge_logs(run, tuned)
+    run.write(run.path / "finetune.json", tuned.report.to_json())
+    draw_report(tuned.report, run.path / "finetune.png", run.path.name)
+    summary = finish(run, tuned.model, data, config, progress, finetuning=tuned.report.to_json())
+    shutil.rmtree(run.path / "stages", ignore_errors=True)
+    return summary
+
+
+def _without_model(config: Config) -> dict[str, Any]:
+    """The fields that a fine-tuning reads: its network is the backbone's."""
+    return {name: value for name, value in config.as_dict().items() if name != "model"}
+
+
+def describe_backbone(backbone: Backbone) -> str:
+    """A line: what it is, how large, where its weights are from."""
+    height, width, channels = backbone.image_shape
+    return (
+        f"backbone {backbone.name}: {backbone.model.count_params():,} weights from {backbone.weights}, "
+        f"{height}x{width} {'grey' if channels == 1 else 'RGB'}, {len(backbone.levels)} levels"
+    )
+
+
+def _merge_logs(run: RunFolder, tuned: FineTuned) -> None:
+    """The logs of the stages of what was kept, as those of one training."""
+    folders = sorted((run.path / "stages").glob(f"{tuned.report.logs}-*"), key=lambda path: path.name)
+    lines: list[dict[str, Any]] = []
+    losses = b""
+    for folder in folders:
+        epochs, steps = (lines[-1]["epoch"], lines[-1]["step"]) if lines else (0, 0)
+        for text in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+            line = json.loads(text)
+            lines.append({**line, "epoch": line["epoch"] + epochs, "step": line["step"] + steps, "stage": folder.name})
+        losses += (folder / "batch_loss.f32").read_bytes()
+    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    run.batch_loss.write_bytes(losses)

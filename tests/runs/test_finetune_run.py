@@ -1,0 +1,120 @@
+"""A fine-tuning as a run: its folder, its resumption, and what it refuses."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import kerastricks
+from kerastricks.errors import Interrupted, RunFolderError
+from kerastricks.finetuning.settings import Settings
+from kerastricks.runs.finetune import make_config, run_finetuning, start
+from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.train import train
+from kerastricks.training import resumable
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASTRICKS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def backbone(tmp_path):
+    path = tmp_path / "backbone.keras"
+    keras.utils.set_random_seed(3)
+    kerastricks.models.create("plain_cnn(widths=(4, 6))", (16, 16, 3), 5).save(path)
+    return path
+
+
+def begin(folder, backbone, out, **settings):
+    config = make_config({"data": str(folder), "epochs": 2, "batch_size": 8, "jit": False})
+    return start(config, Settings(backbone=str(backbone), **settings), out, "run")
+
+
+def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
+    run = begin(split_folder, backbone, tmp_path / "out", plan="last")
+    summary = run_finetuning(run, say=lambda line: None)
+    names = {path.name for path in run.path.iterdir()}
+    assert {
+        "1",
+        "batch_loss.f32",
+        "card.md",
+        "config.json",
+        "curves.png",
+        "finetune.json",
+        "finetune.png",
+        "metrics.jsonl",
+        "model.keras",
+        "summary.json",
+    } <= names
+    assert "stages" not in names
+    report = json.loads((run.path / "finetune.json").read_text())
+    assert report["plan"]["plan"] == "last"
+    assert summary["finetuning"] == report
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, len(lines) + 1))
+    assert len(np.fromfile(run.batch_loss, "<f4")) == (lines[-1]["step"] if lines else 0)
+    model = keras.models.load_model(run.model)
+    assert model.output_shape == (None, 3)
+    assert "kerastricks finetune" in run.card.read_text()
+    again = kerastricks.runs.evaluate(run, str(split_folder))
+    assert again["accuracy"] == summary["accuracy"]
+
+
+def test_a_head_alone_has_no_curves(split_folder, backbone, tmp_path):
+    run = begin(split_folder, backbone, tmp_path / "out", plan="linear")
+    summary = run_finetuning(run, say=lambda line: None)
+    assert summary["epochs"] == 0
+    assert not run.curves.exists()
+    assert "curves.png" not in run.card.read_text()
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(split_folder, backbone, tmp_path, monkeypatch):
+    whole = begin(split_folder, backbone, tmp_path / "a", plan="all")
+    run_finetuning(whole, say=lambda line: None)
+    seen = {"steps": 0}
+    original = resumable.Checkpointer.on_train_batch_end
+
+    def stop(self, batch, logs=None):
+        seen["steps"] += 1
+        if seen["steps"] == 4:
+            self.request.signal_number = 15
+        original(self, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resumable.Checkpointer, "on_train_batch_end", stop)
+        run = begin(split_folder, backbone, tmp_path / "b", plan="all")
+        with pytest.raises(Interrupted):
+            run_finetuning(run, say=lambda line: None)
+    assert (run.path / "stages").is_dir()
+    run_finetuning(RunFolder.open(run.path), say=lambda line: None)
+    ours, theirs = (keras.models.load_model(one.model).get_weights() for one in (run, whole))
+    for mine, others in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine, others)
+
+
+def test_a_run_is_a_backbone(split_folder, backbone, tmp_path):
+    first = begin(split_folder, backbone, tmp_path / "out", plan="linear")
+    run_finetuning(first, say=lambda line: None)
+    second = start(
+        dataclasses.replace(make_config({"data": str(split_folder), "epochs": 1}), batch_size=8),
+        Settings(backbone=str(first.path), plan="linear"),
+        tmp_path / "out",
+        None,
+    )
+    assert second.path.name == "run-finetuned-split-1"
+    assert run_finetuning(second, say=lambda line: None)["accuracy"] >= 0
+
+
+def test_train_and_finetune_refuse_each_others_runs(split_folder, backbone, tmp_path):
+    run = begin(split_folder, backbone, tmp_path / "out")
+    with pytest.raises(RunFolderError, match="kerastricks finetune --resume"):
+        train(run, say=lambda line: None)
+    record = run.read(run.config)
+    del record["finetuning"]
+    run.write(run.config, record)
+    with pytest.raises(RunFolderError, match="kerastricks train --resume"):
+        run_finetuning(run, say=lambda line: None)
