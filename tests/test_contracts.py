@@ -174,19 +174,13 @@ def test_model_takes_a_training_step(spec, shape):
 @pytest.mark.parametrize("activation", ["tanh", "leaky_relu(0.18)", "prelu", "rrelu"])
 def test_model_takes_the_knobs(name, activation):
     spec, shape = MODELS[name]
-    if name in ("resnet_32", "resnet_56"):
-        pytest.skip("the same function as resnet_20")
+    if CATALOG[name].family in [CATALOG[other].family for other in list(MODELS)[: list(MODELS).index(name)]]:
+        pytest.skip("the same function as one before")
     model = create(
         spec, shape, 3, activation=activation, initializer="glorot_uniform", regularizer=keras.regularizers.L2(1e-4)
     )
     assert model.losses
     assert np.isfinite(model.predict_on_batch(np.zeros((1, *shape), "float32"))).all()
-
-
-@pytest.mark.tensorflow_only
-@pytest.mark.parametrize("name", CATALOG)
-def test_catalog_counts_the_weights(name):
-    assert create(name, (32, 32, 3), 10).count_params() == CATALOG[name].parameters
 
 
 def _takes_training(layer):

@@ -15,6 +15,8 @@ PACKAGES = (
     "checks",
     "comparison",
     "data",
+    "features",
+    "finetuning",
     "initializers",
     "layers",
     "losses",
@@ -24,6 +26,7 @@ PACKAGES = (
     "schedules",
     "serving",
     "training",
+    "weights",
 )
 SECTIONS = ("Args", "Call arguments", "Returns", "Raises", "Example", "Reference")
 
