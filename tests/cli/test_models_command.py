@@ -5,14 +5,15 @@ import json
 import keras
 import pytest
 
-from kerastricks.cli import run
+from kerastricks.cli import run, screen
 from kerastricks.models import CATALOG
 
 pytestmark = pytest.mark.tensorflow_only
 
 
 def test_list_fits_and_shows_all(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
+    # Not by COLUMNS, which counts when the screen is made: another test may have made it.
+    monkeypatch.setattr(screen.output, "_width", 100)
     assert run(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 100

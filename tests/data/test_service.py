@@ -291,7 +291,16 @@ def test_ctrl_c_ends_the_waiting_for_a_batch(tmp_path):
     with dispatcher(Listening("127.0.0.1", 0), tmp_path / "alone") as address:
         empty = Service(str(address))
         batches = iter(empty.endless(lambda steps: steps, 0))
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        others = set(threading.enumerate())
+
+        def interrupt():
+            # Not before it waits, however busy the machine is: what comes before is Python's to handle.
+            while not any(one.name == "data-service" for one in set(threading.enumerate()) - others):
+                time.sleep(0.05)
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt, daemon=True).start()
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt), empty.one_error():
             next(batches)  # inside TensorFlow, where Python handles no signal
