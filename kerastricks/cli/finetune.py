@@ -1,16 +1,15 @@
 """kerastricks finetune"""
 
 import json
-import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kerastricks.cli.carry_out import carry_out, move_data
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source, complete_source, find_recipe, terminate
-from kerastricks.errors import ConfigError, Interrupted, UsageError
+from kerastricks.cli.train import check_source, complete_source, find_recipe
+from kerastricks.errors import ConfigError, UsageError
 
 
 @click.command()
@@ -122,25 +121,19 @@ def finetune(
     if resume is not None:
         run = RunFolder.open(resume)
         if "data" in fields:
-            record = run.read(run.config)
-            record["config"]["data"] = str(Path(str(fields["data"])).expanduser().resolve())
-            run.write(run.config, record)
+            move_data(run, fields["data"])
         if run.summary.exists():
             screen.say(f"{resume}: finished already")
             _report(run, run.read(run.summary), as_json)
             return
     else:
         run = start(make_config(fields), settings, out, name)
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        summary = run_finetuning(run, screen.say, screen.bar, cache_dir=cache_dir)
-    except KeyboardInterrupt as stop:
-        screen.say(f"interrupted; go on with: kerastricks finetune --resume {run.path}")
-        raise stop if isinstance(stop, Interrupted) else Interrupted(signal.SIGINT) from None
-    except UsageError:
-        if resume is None and not (run.path / "stages").exists():
-            shutil.rmtree(run.path, ignore_errors=True)  # nothing was trained: a mistake leaves no folder behind
-        raise
+    summary = carry_out(
+        run,
+        lambda: run_finetuning(run, screen.say, screen.bar, cache_dir=cache_dir),
+        "kerastricks finetune --resume",
+        resumed=resume is not None,
+    )
     _report(run, summary, as_json)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from kerastricks.cli.carry_out import terminate
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source, terminate
+from kerastricks.cli.train import check_source
 from kerastricks.errors import UsageError
 
 

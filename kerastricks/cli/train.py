@@ -2,16 +2,15 @@
 
 import importlib.util
 import json
-import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kerastricks import recipes
+from kerastricks.cli.carry_out import carry_out, move_data
 from kerastricks.cli.quiet import import_keras, stderr_kept_back
-from kerastricks.errors import Interrupted, UsageError
+from kerastricks.errors import UsageError
 
 
 def complete_source(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -109,31 +108,20 @@ def train(
         if changed:
             raise UsageError(f"{resume}: a run is resumed as it began; {'; '.join(changed)}: start a new run for that")
         if "data" in flags:
-            record = run.read(run.config)
-            record["config"]["data"] = str(Path(str(flags["data"])).expanduser().resolve())
-            run.write(run.config, record)
+            move_data(run, flags["data"])
         if run.summary.exists():
             screen.say(f"{resume}: finished already")
             _report(run, run.read(run.summary), as_json)
             return
     else:
         run = start(config, out, name, recipe)
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        summary = train_run(run, screen.say, screen.bar, data_service=data_service, cache_dir=cache_dir)
-    except KeyboardInterrupt as stop:
-        screen.say(f"interrupted; go on with: kerastricks train --resume {run.path}")
-        raise stop if isinstance(stop, Interrupted) else Interrupted(signal.SIGINT) from None
-    except UsageError:
-        if resume is None and not run.checkpoint.exists():
-            shutil.rmtree(run.path, ignore_errors=True)  # nothing was trained: a mistake leaves no folder behind
-        raise
+    summary = carry_out(
+        run,
+        lambda: train_run(run, screen.say, screen.bar, data_service=data_service, cache_dir=cache_dir),
+        "kerastricks train --resume",
+        resumed=resume is not None,
+    )
     _report(run, summary, as_json)
-
-
-def terminate(number: int, frame: Any) -> None:
-    """SIGTERM outside the training steps, which have a handler of their own."""
-    raise Interrupted(number)
 
 
 def find_recipe(source: str) -> recipes.Recipe | None:
