@@ -36,7 +36,8 @@ def test_every_public_thing_has_a_row():
     assert public | {"Augment"} == set(LAYERS)
     assert {name for name in kerastricks.initializers.__all__ if name[0].isupper()} == set(INITIALIZERS)
     assert set(kerastricks.losses.__all__) == set(LOSSES)
-    assert set(kerastricks.schedules.__all__) == set(SCHEDULES)
+    public = {name for name in kerastricks.schedules.__all__ if isinstance(getattr(kerastricks.schedules, name), type)}
+    assert public == set(SCHEDULES)
     assert set(CATALOG) == set(MODELS)
 
 

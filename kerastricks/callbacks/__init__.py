@@ -2,7 +2,7 @@
 
 from kerastricks.lazy import attach
 
-__all__ = ["BatchLossLog", "BestWeights", "MetricsLog", "ProgressLine"]
+__all__ = ["BatchLossLog", "BestWeights", "MetricsLog", "PlateauDecay", "ProgressLine"]
 
 __getattr__, __dir__, load_all = attach(
     __name__,
@@ -10,6 +10,7 @@ __getattr__, __dir__, load_all = attach(
         "BatchLossLog": "batch_loss_log",
         "BestWeights": "best_weights",
         "MetricsLog": "metrics_log",
+        "PlateauDecay": "plateau_decay",
         "ProgressLine": "progress_line",
     },
 )

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from kerastricks.callbacks.clock import clock
+
 
 class ProgressLine(keras.callbacks.Callback):
     """Shows epoch, loss, accuracy, validation, images per second and the time that is left.
@@ -76,10 +78,3 @@ class ProgressLine(keras.callbacks.Callback):
 
 
 _ORDER = ("loss", "accuracy", "val_loss", "val_accuracy")
-
-
-def clock(seconds: float) -> str:
-    """3:07 or 2:03:07."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -33,6 +33,11 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
 @click.option("--augment", metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.')
 @click.option("--classes", metavar="NAMES", help='Use these alone: "cat, dog".')
 @click.option("--epochs", type=int, help="Passes over the training images.")
+@click.option("--batch-size", type=int, metavar="N", help="Images in a step.")
+@click.option("--learning-rate", type=float, metavar="RATE", help="Its highest value.")
+@click.option("--schedule", metavar="SPEC", help='"one_cycle", "plateau(factor=2)": see `kerastricks schedule`.')
+@click.option("--scale-lr", metavar="RULE", help="How the rate follows the batch size: constant, linear, sqrt.")
+@click.option("--base-batch", type=int, metavar="N", help="Batch size that the rate is meant for.")
 @click.option("--seed", type=int, help="Of splits, weights, order and draws.")
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("saved_models"), show_default=True)
@@ -52,6 +57,11 @@ def train(
     augment: str | None,
     classes: str | None,
     epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    schedule: str | None,
+    scale_lr: str | None,
+    base_batch: int | None,
     seed: int | None,
     assignments: tuple[str, ...],
     out: Path,
@@ -68,9 +78,9 @@ def train(
     recipe file of your own, or a data set: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME.
 
     Fields of the configuration for --set: data, model, augment, image_size, crop_fraction, interpolation, classes,
-    batch_size, epochs, optimizer, learning_rate, schedule, weight_decay, label_smoothing, clip_norm,
-    early_stopping_epochs, validation, test, seed, precision, jit, max_pixels, max_skipped. They are explained in
-    docs/training.md.
+    batch_size, epochs, optimizer, learning_rate, schedule, scale_lr, base_batch, weight_decay, label_smoothing,
+    clip_norm, early_stopping_epochs, validation, test, seed, precision, jit, max_pixels, max_skipped. They are
+    explained in docs/training.md.
     """
     from kerastricks.data.service.address import Address
     from kerastricks.data.service.reach import reach
@@ -78,7 +88,18 @@ def train(
     from kerastricks.spec import parse
     from kerastricks.training.config import Config, parse_assignment
 
-    given = {"model": model, "augment": augment, "classes": classes, "epochs": epochs, "seed": seed}
+    given = {
+        "model": model,
+        "augment": augment,
+        "classes": classes,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "schedule": schedule,
+        "scale_lr": scale_lr,
+        "base_batch": base_batch,
+        "seed": seed,
+    }
     flags = {field: value for field, value in given.items() if value is not None}
     flags |= dict(parse_assignment(text) for text in assignments)
     if source is not None and resume is not None:

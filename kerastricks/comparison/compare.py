@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.callbacks.progress_line import clock
+from kerastricks.callbacks.clock import clock
 from kerastricks.comparison.comparison import Comparison
 from kerastricks.comparison.folder import ComparisonFolder
 from kerastricks.comparison.kinds import check_model, default_config, read_arms, read_seeds

@@ -123,7 +123,7 @@ class Trainer:
         plain = Config()
         # The rate for a mean over 128 images, brought to this batch size: Goyal et al., arXiv 1706.02677.
         fields = {field: getattr(plain, field) for field in _FROM_RANDOM}
-        fields["learning_rate"] = plain.learning_rate * self.config.batch_size / plain.batch_size
+        fields |= {"scale_lr": "linear", "base_batch": plain.batch_size}
         report, _ = self._stage(network, stage, "scratch-0", None, dataclasses.replace(self.config, **fields))
         return self._finished("scratch", network, [report])
 

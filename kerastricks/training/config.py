@@ -11,10 +11,13 @@ from kerastricks import spec
 from kerastricks.augment import sequence
 from kerastricks.data.fitting import INTERPOLATIONS, Fitting
 from kerastricks.errors import ConfigError, UnknownNameError
+from kerastricks.schedules.batch_size_rule import RULES, batch_size_rule
+from kerastricks.schedules.plan import plan
 
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
-SCHEDULES = ("constant", "cosine", "linear")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
+_MANY_STEPS = 2**31 - 1  # to check a schedule with, before it is known how many there are
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,13 @@ class Config:
         batch_size: images in a step.
         epochs: passes over the training images; None sees 540,000 images in 12 to 60 of them.
         optimizer: a spec: "sgd(momentum=0.9, nesterov=True)", "adamw(beta_2=0.99)".
-        learning_rate: its highest value.
-        schedule: a spec: "linear(warmup=0.2)", "cosine(warmup=0.05)", "constant"; `warmup` is a fraction of
-            all steps, `final` the last rate as a fraction of the highest.
+        learning_rate: its highest value, for batches of `base_batch`.
+        schedule: a spec: "linear(warmup=0.2)", "one_cycle", "plateau(factor=2, patience=5)", see
+            `kerastricks.schedules.get`; durations are fractions of all steps, `final` is one of the highest rate.
+        scale_lr: how the rate follows `batch_size`: "constant", "linear" or "sqrt", see
+            `kerastricks.schedules.batch_size_rule`. Where it rises and the schedule has no warm-up of its own, it
+            does so over 5 epochs, at most a fifth of all steps.
+        base_batch: batch size that `learning_rate` is meant for.
         weight_decay: decoupled, multiplied by the rate; never applied to biases, normalisation, PReLU slopes.
         label_smoothing: in [0, 1).
         clip_norm: largest global norm of the gradient; None for no limit.
@@ -64,6 +71,8 @@ class Config:
     optimizer: str = "sgd(momentum=0.9, nesterov=True)"
     learning_rate: float = 0.2
     schedule: str = "linear(warmup=0.2)"
+    scale_lr: str = "constant"
+    base_batch: int = 128
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
     clip_norm: float | None = 5.0
@@ -87,6 +96,8 @@ class Config:
         _check(names is None or len(set(names)) >= 2, "classes", "two names or more, or None", self.classes)
         _check(self.epochs is None or self.epochs >= 1, "epochs", "1 or more", self.epochs)
         _check(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        _check(self.scale_lr in RULES, "scale_lr", f"one of {', '.join(RULES)}", self.scale_lr)
+        _check(self.base_batch >= 1, "base_batch", "1 or more", self.base_batch)
         _check(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
         _check(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
         _check(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "above 0 or None", self.clip_norm)
@@ -100,10 +111,12 @@ class Config:
         _check(self.max_pixels >= 1, "max_pixels", "1 or more", self.max_pixels)
         _check(0 <= self.max_skipped <= 1, "max_skipped", "in [0, 1]", self.max_skipped)
         spec.parse(self.model)
-        for kind, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-            name = spec.parse(getattr(self, kind)).name
-            if name not in known:
-                raise UnknownNameError(kind, name, known)
+        name = spec.parse(self.optimizer).name
+        if name not in OPTIMIZERS:
+            raise UnknownNameError("optimizer", name, OPTIMIZERS)
+        plateau = plan(self.schedule, _MANY_STEPS, self.learning_rate).plateau
+        if plateau is not None and plateau["monitor"] not in METRICS:
+            raise UnknownNameError("metric", plateau["monitor"], METRICS)
         if self.augment != "auto":
             sequence.parse(self.augment)
 
@@ -120,6 +133,11 @@ class Config:
                 check_field(name)
                 merged[name] = value
         return cls(**merged)
+
+    @property
+    def peak_rate(self) -> float:
+        """The highest learning rate: `learning_rate`, which follows the batch size by the rule `scale_lr`."""
+        return self.learning_rate * batch_size_rule(self.scale_lr, self.batch_size, self.base_batch)
 
     @property
     def fitting(self) -> Fitting:

@@ -11,6 +11,7 @@ import keras
 from kerastricks.augment.augment import Augment
 from kerastricks.callbacks.batch_loss_log import BatchLossLog
 from kerastricks.callbacks.metrics_log import MetricsLog
+from kerastricks.callbacks.plateau_decay import PlateauDecay
 from kerastricks.callbacks.progress_line import ProgressLine
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.tensorflow_device import has_gpu
@@ -20,7 +21,7 @@ from kerastricks.training import checkpoint, device
 from kerastricks.training.config import Config
 from kerastricks.training.device_pixels import DevicePixels
 from kerastricks.training.fused_batch_norm import fused_batch_norm
-from kerastricks.training.optimizer import build_optimizer
+from kerastricks.training.optimizer import build_optimizer, build_schedule, plateau_decay
 from kerastricks.training.random_state import SeedTorch
 from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, StopRequest, catch_signals
 from kerastricks.training.training_model import TrainingModel, precision, split_head
@@ -52,8 +53,9 @@ def fit(
         model: functional or Sequential, (batch, height, width, channels) 0-255 to probabilities or logits.
         data: from `kerastricks.data.load`.
         config: `data`, `model`, `augment` and the sizes of the splits are not read here: `data` has them.
-        callbacks: any of Keras's. Their plain attributes are part of a checkpoint. Their `model` is the training
-            model; its `classifier` shares all weights with yours, and its `save` writes yours.
+        callbacks: any of Keras's. Their plain attributes are part of a checkpoint, unless they say
+            `is_saved = False`. Their `model` is the training model; its `classifier` shares all weights with yours, and
+            its `save` writes yours.
         rates: by the names of layers, what `config.learning_rate` is multiplied by there (0.1 for a tenth); 1 for all
             others. Layers that shall not learn at all have `trainable = False`.
         run_folder: where metrics.jsonl, batch_loss.f32 and the checkpoint are written. If a checkpoint is there,
@@ -80,17 +82,18 @@ def fit(
         ['accuracy', 'loss', 'val_accuracy', 'val_loss']
     """
     config = resolve(config or Config(), data)
-    _check_fits(model, data)
-    _check_callbacks(callbacks, config)
-    _check_rates(rates, model)
+    check_fits(model, data)
     assert config.epochs is not None
+    total_steps = config.epochs * data.steps_per_epoch
+    _check_callbacks(callbacks, config, total_steps)
+    _check_rates(rates, model)
     classifier, from_logits = split_head(model)
     pixels = _device_pixels(data, bool(config.jit))
-    training_model = TrainingModel(classifier, _fresh(data.device_stage), model, pixels)
+    training_model = TrainingModel(classifier, fresh_stage(data.device_stage), model, pixels)
     steps = data.steps_per_epoch
     training_model.compile(
-        optimizer=build_optimizer(config, config.epochs * steps, classifier, rates),
-        loss=_loss(config, from_logits, data.augmentation.mixes),
+        optimizer=build_optimizer(config, total_steps, classifier, rates),
+        loss=training_loss(config, from_logits, data.augmentation.mixes),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=config.jit,
     )
@@ -102,6 +105,10 @@ def fit(
         stateful.append(
             keras.callbacks.EarlyStopping("val_loss", patience=config.early_stopping_epochs, restore_best_weights=True)
         )
+    plateau = plateau_decay(config, total_steps)
+    if plateau is not None:
+        stateful.append(plateau)
+    saved = [callback for callback in stateful if getattr(callback, "is_saved", True)]
     losses = BatchLossLog(run_folder / "batch_loss.f32" if run_folder else None, config.learning_rate)
     line = ProgressLine(data.batch_size, position.step) if progress_line else None
     ordered: list[keras.callbacks.Callback] = [*stateful, losses, *([line] if line else [])]
@@ -117,10 +124,10 @@ def fit(
     with precision(model, config.precision), fused_batch_norm(model), stops as request:
         training_model.build((None, *data.image_shape))
         if path is not None:
-            ordered.append(Checkpointer(path, stateful, losses, steps, position.step, request))
+            ordered.append(Checkpointer(path, saved, losses, steps, position.step, request))
         handlers = ResumableCallbacks(ordered, training_model, config.epochs, steps)
         try:
-            _train(training_model, data, config.epochs, handlers, stateful, position, path)
+            _train(training_model, data, config.epochs, handlers, saved, position, path)
         finally:
             if line is not None:
                 line.close()
@@ -204,14 +211,23 @@ def resolve(config: Config, data: ImageData) -> Config:
     )
 
 
-def _check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Config) -> None:
+def _check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Config, total_steps: int) -> None:
     """Keras refuses to set the rate of an optimizer that has a schedule, in words that name neither."""
-    setters = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+    setters = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau, PlateauDecay)
     for callback in callbacks:
-        if isinstance(callback, setters) and not config.schedule.startswith("constant"):
+        if not isinstance(callback, setters):
+            continue
+        if plateau_decay(config, total_steps) is not None:
             raise ConfigError(
                 f"{type(callback).__name__} sets the learning rate, and so does schedule={config.schedule!r}: "
-                'take schedule="constant"'
+                'leave one of them out; the callback goes with schedule="constant"'
+            )
+        schedule = build_schedule(config, total_steps)
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            warmup = f" with the warm-up of scale_lr={config.scale_lr!r}" if schedule.name == "linear_warmup" else ""
+            raise ConfigError(
+                f"{type(callback).__name__} sets the learning rate, and so does schedule={config.schedule!r}{warmup}: "
+                'take schedule="plateau(factor=2, patience=5)", which needs no callback, or schedule="constant"'
             )
 
 
@@ -224,7 +240,7 @@ def _check_rates(rates: Mapping[str, float] | None, model: keras.Model) -> None:
             raise ConfigError(f"rates must be above 0: freeze a layer by trainable = False. Received: {name}={factor}")
 
 
-def _fresh(stage: Augment | None) -> Augment | None:
+def fresh_stage(stage: Augment | None) -> Augment | None:
     """The same with its draws from the start, so that training twice on the same data is the same training."""
     return None if stage is None else Augment.from_config({**stage.get_config(), "dtype": "float32"})
 
@@ -237,13 +253,15 @@ def _device_pixels(data: ImageData, jit: bool) -> DevicePixels | None:
     return None if pixels is None or len(pixels) >= 2**31 else DevicePixels(pixels, data.image_shape)
 
 
-def _loss(config: Config, from_logits: bool, mixes: bool) -> keras.losses.Loss:
+def training_loss(config: Config, from_logits: bool, mixes: bool) -> keras.losses.Loss:
+    """The loss of `config`, for logits or probabilities, and for mixed labels where the augmentation mixes them."""
     if config.label_smoothing or mixes:  # validation labels are integers all the same: this one takes both
         return LabelSmoothingCrossentropy(config.label_smoothing, from_logits, name="loss")
     return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits, name="loss")
 
 
-def _check_fits(model: keras.Model, data: ImageData) -> None:
+def check_fits(model: keras.Model, data: ImageData) -> None:
+    """Raises UsageError unless `model` is a classifier of these images."""
     split_head(model)
     expected, classes = data.image_shape, len(data.class_names)
     shape = tuple(model.inputs[0].shape[1:])

@@ -1,15 +1,16 @@
 """The optimizer and its schedule from a configuration."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import keras
 
 from kerastricks import spec
-from kerastricks.errors import ConfigError
+from kerastricks.callbacks.plateau_decay import PlateauDecay
 from kerastricks.regularizers.undecayed import undecayed
-from kerastricks.schedules.warmup_linear import WarmupLinear
+from kerastricks.schedules.plan import plan
 from kerastricks.training.config import Config
+
+_WARMUP_EPOCHS = 5
 
 _CLASSES: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
@@ -58,30 +59,31 @@ def _single(config: Config, total_steps: int, model: keras.Model, factor: float)
 def build_schedule(
     config: Config, total_steps: int, factor: float = 1.0
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """ "linear", "cosine" or "constant", with `warmup` and `final` as fractions; all of it times `factor`."""
-    parsed = spec.parse(config.schedule)
-    builders = {"linear": _linear, "cosine": _cosine, "constant": _constant}
-    return parsed.call(builders[parsed.name], peak=config.learning_rate * factor, total_steps=total_steps)
+    """The schedule of `config` for `total_steps` steps, all of it times `factor`; a float where the rate stays."""
+    if plan(config.schedule, total_steps, config.peak_rate).plateau is not None:
+        return config.peak_rate * factor  # its callback does the rest, and knows the group of the highest rate
+    steps, start_rate = gradual_warmup(config, total_steps)
+    return plan(config.schedule, total_steps, config.peak_rate * factor).warmed_up(steps, start_rate).build()
 
 
-def _warmup_steps(warmup: float, total_steps: int) -> int:
-    if not 0 <= warmup < 1:
-        raise ConfigError(f"schedule: warmup is a fraction in [0, 1). Received: warmup={warmup}")
-    return min(round(warmup * total_steps), total_steps - 1)
+def gradual_warmup(config: Config, total_steps: int) -> tuple[int, float]:
+    """Steps of the warm-up that a rate raised by the batch-size rule needs, and where it starts, of 1.
+
+    None, (0, 1.0), where the rate is not raised or the schedule rises by itself. Goyal et al., arXiv 1706.02677,
+    section 2.2: from the rate before scaling, over 5 epochs; of short trainings at most a fifth is taken.
+    """
+    raised = config.peak_rate / config.learning_rate
+    if raised <= 1 or plan(config.schedule, total_steps, config.peak_rate).rises:
+        return 0, 1.0
+    limit = total_steps / 5
+    epochs = total_steps if config.epochs is None else _WARMUP_EPOCHS * total_steps / config.epochs
+    return max(round(min(epochs, limit)), 1), 1 / raised
 
 
-def _linear(peak: float, total_steps: int, warmup: float = 0.2, final: float = 0.0) -> WarmupLinear:
-    return WarmupLinear(peak, total_steps, _warmup_steps(warmup, total_steps), final)
-
-
-def _cosine(peak: float, total_steps: int, warmup: float = 0.05, final: float = 0.0) -> Any:
-    steps = _warmup_steps(warmup, total_steps)
-    if steps == 0:
-        return keras.optimizers.schedules.CosineDecay(peak, total_steps, alpha=final)
-    return keras.optimizers.schedules.CosineDecay(
-        peak / 25, total_steps - steps, alpha=final, warmup_target=peak, warmup_steps=steps
-    )
-
-
-def _constant(peak: float, total_steps: int) -> float:
-    return peak
+def plateau_decay(config: Config, total_steps: int) -> PlateauDecay | None:
+    """The callback that is the other half of schedule="plateau"."""
+    arguments = plan(config.schedule, total_steps, config.peak_rate).plateau
+    if arguments is None:
+        return None
+    steps, start_rate = gradual_warmup(config, total_steps)
+    return PlateauDecay(**arguments, warmup_steps=steps, warmup_start_rate=start_rate)

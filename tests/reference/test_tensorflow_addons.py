@@ -7,9 +7,10 @@ from keras.ops import convert_to_numpy
 from vectors import cases
 
 from kerastricks.layers import Maxout, RReLU, StochasticDepth, WeightNormalization
+from kerastricks.schedules import ExponentialCyclical, Triangular, Triangular2
 
 RRELU, MAXOUT, DEPTH = cases("rrelu"), cases("maxout"), cases("stochastic_depth")
-NORMALIZED = cases("weight_normalization")
+NORMALIZED, CYCLICAL = cases("weight_normalization"), cases("cyclical_rates")
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
@@ -127,3 +128,14 @@ def test_stochastic_depth_in_training(case):
     assert abs(kept.mean(dtype="float64") - values["training_mean"]) <= bound
     assert values["training_spread_within_batch"] == 0
     assert np.ptp(kept[:, 0]) == (rate < 1)
+
+
+@pytest.mark.parametrize("case", CYCLICAL)
+def test_cyclical_rates(case):
+    values = CYCLICAL[case]
+    peak, kind = values["maximal_learning_rate"], case.partition("_")[0]
+    made = {"triangular": Triangular, "triangular2": Triangular2, "exponential": ExponentialCyclical}[kind]
+    more = {} if made is Triangular else {"scale_mode": values["scale_mode"]}
+    more |= {"gamma": values["gamma"]} if made is ExponentialCyclical else {}
+    schedule = made(peak, values["step_size"], values["initial_learning_rate"] / peak, **more)
+    np.testing.assert_allclose([float(schedule(step)) for step in values["steps"]], values["rates"], **CLOSE)

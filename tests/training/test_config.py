@@ -1,6 +1,8 @@
 """Config: one place for every field, refused with the way out."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.tensorflow_only
 
 
 def test_it_is_frozen_and_has_few_fields():
-    assert len(dataclasses.fields(Config)) <= 23
+    assert len(dataclasses.fields(Config)) <= 25
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().seed = 1
 
@@ -56,7 +58,7 @@ def test_assignments_are_read_as_literals_or_text(text, expected):
         ("weight_decay", -1.0), ("precision", "half"), ("jit", "sometimes"), ("seed", -1), ("clip_norm", 0.0),
         ("epochs", 1.5), ("epochs", True), ("model", 3), ("learning_rate", "fast"), ("early_stopping_epochs", 0),
         ("crop_fraction", 0.0), ("crop_fraction", 1.5), ("interpolation", "nearest"), ("classes", "cat"),
-        ("classes", ""), ("classes", "cat, cat"), ("classes", 3),
+        ("classes", ""), ("classes", "cat, cat"), ("classes", 3), ("scale_lr", "cubic"), ("base_batch", 0),
     ],
 )  # fmt: skip
 def test_illegal_values_name_the_field_and_what_was_received(field, value):
@@ -89,3 +91,34 @@ def test_specs_are_parsed_at_once():
 def test_an_assignment_without_a_value_is_refused():
     with pytest.raises(ConfigError, match="expected FIELD=VALUE"):
         parse_assignment("epochs")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "error", "message"),
+    [
+        ("linaer", UnknownNameError, "no schedule is called 'linaer': did you mean linear"),
+        ("linear(warmpu=0.1)", SpecError, r"linear has no argument 'warmpu': did you mean warmup\?"),
+        ("linear(warmup=2.0)", ConfigError, "warmup must be a fraction of all steps"),
+        ("one_cycle(0.1)", SpecError, r"the peak is the learning rate here.*set learning_rate"),
+        ("plateau(min_rate=0.5)", ConfigError, "min_rate must be 0 or more, and below 0.2"),
+    ],
+)
+def test_a_schedule_is_checked_before_anything_slow(schedule, error, message):
+    with pytest.raises(error, match=message):
+        Config(schedule=schedule)
+
+
+def test_the_peak_rate_follows_the_batch_size_and_what_is_recorded_does_not():
+    config = Config(learning_rate=0.1, batch_size=512, scale_lr="linear", base_batch=128)
+    assert config.peak_rate == pytest.approx(0.4)
+    again = Config.from_layers(config.as_dict())
+    assert (again.learning_rate, again.peak_rate) == (0.1, config.peak_rate)
+    assert Config(learning_rate=0.1, batch_size=512).peak_rate == 0.1
+
+
+def test_it_is_imported_and_checked_without_keras():
+    code = (
+        "import sys; from kerastricks.training.config import Config; Config(schedule='one_cycle(warmup=0.1)');"
+        "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -165,7 +165,34 @@ def test_a_damaged_checkpoint_is_named(damage, tmp_path):
 def test_a_callback_that_sets_the_rate_needs_a_constant_schedule():
     with pytest.raises(ConfigError, match=r'ReduceLROnPlateau sets the learning rate.*schedule="constant"'):
         fit(new_model(), load(), CONFIG, callbacks=[keras.callbacks.ReduceLROnPlateau()])
+    with pytest.raises(
+        ConfigError, match=r"take schedule=\"plateau\(factor=2, patience=5\)\", which needs no callback"
+    ):
+        fit(new_model(), load(), CONFIG, callbacks=[kerastricks.callbacks.PlateauDecay()])
+    with pytest.raises(ConfigError, match=r"so does schedule='plateau': leave one of them out"):
+        fit(new_model(), load(), Config(schedule="plateau"), callbacks=[keras.callbacks.ReduceLROnPlateau()])
+    raised = Config(schedule="constant", scale_lr="linear", base_batch=4)
+    with pytest.raises(ConfigError, match=r"schedule='constant' with the warm-up of scale_lr='linear'"):
+        fit(new_model(), load(), raised, callbacks=[keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)])
     fit(new_model(), load(), Config(epochs=1, schedule="constant"), callbacks=[keras.callbacks.ReduceLROnPlateau()])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step(at=0.5)", "plateau"])
+def test_a_raised_rate_is_reached_by_a_warm_up(schedule):
+    found = []
+
+    class Log(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            found.append(float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
+
+    config = Config(
+        epochs=5, learning_rate=0.01, schedule=schedule, scale_lr="linear", base_batch=4, precision="float32", jit=False
+    )
+    fit(new_model(), load(""), config, callbacks=[Log()], progress_line=False)
+    # Batches of 12 for 4: from 0.01 to 0.03 over a fifth of the 30 steps. A schedule knows of the step that was made.
+    first = 0 if schedule == "plateau" else 1
+    expected = 0.01 + 0.02 * np.minimum(np.arange(first, 14) / 6, 1)
+    np.testing.assert_allclose(found[: 14 - first], expected, rtol=1e-5)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training():

@@ -6,8 +6,10 @@ import pytest
 
 from kerastricks.errors import ConfigError, SpecError, UnknownNameError
 from kerastricks.models import create
+from kerastricks.schedules import rates
+from kerastricks.schedules.catalog import CATALOG
 from kerastricks.training import Config
-from kerastricks.training.optimizer import build_optimizer, build_schedule, undecayed
+from kerastricks.training.optimizer import build_optimizer, build_schedule, gradual_warmup, undecayed
 
 
 def model():
@@ -64,3 +66,52 @@ def test_wrong_names_and_arguments_are_refused():
         build_schedule(Config(schedule="linear(warmpu=0.1)"), 10)
     with pytest.raises(ConfigError, match="warmup"):
         build_schedule(Config(schedule="linear(warmup=2.0)"), 10)
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_schedule_has_the_rate_as_its_peak_in_every_group(name):
+    config = Config(schedule=name, learning_rate=0.4)
+    whole, tenth = (rates(build_schedule(config, 200, factor), range(201)) for factor in (1.0, 0.1))
+    height = 0.25 + 0.75 * 0.05 ** (25 / 200) if name == "exponential_cyclical" else 1.0
+    assert whole.max() == pytest.approx(0.4 * height, rel=1e-5)
+    np.testing.assert_allclose(tenth, whole / 10, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epochs", "steps"),
+    [
+        ("constant", 50, 100),  # 5 epochs of 20 steps
+        ("step", 50, 100),
+        ("cosine_restarts", 50, 100),
+        ("cosine(warmup=0)", 10, 200),  # a fifth of all
+        ("plateau", None, 200),
+        ("linear", 50, 0),
+        ("cosine", 50, 0),
+        ("one_cycle", 50, 0),
+        ("triangular", 50, 0),
+        ("constant(warmup=0.01)", 50, 0),
+    ],
+)
+def test_a_raised_rate_warms_up_where_the_schedule_does_not(schedule, epochs, steps):
+    config = Config(schedule=schedule, epochs=epochs, batch_size=512, base_batch=128, scale_lr="linear")
+    assert gradual_warmup(config, 1000) == (steps, 0.25 if steps else 1.0)
+
+
+@pytest.mark.parametrize(("batch_size", "rule"), [(512, "constant"), (64, "linear"), (128, "sqrt")])
+def test_a_rate_that_is_not_raised_needs_no_warm_up(batch_size, rule):
+    config = Config(schedule="constant", batch_size=batch_size, base_batch=128, scale_lr=rule, learning_rate=0.2)
+    assert build_schedule(config, 1000) == pytest.approx({"constant": 0.2, "linear": 0.1, "sqrt": 0.2}[rule])
+
+
+def test_the_lowest_rate_of_a_plateau_is_that_of_the_highest_group():
+    config = Config(schedule="plateau(min_rate=0.03)", learning_rate=0.2)
+    assert build_schedule(config, 100, 0.1) == pytest.approx(0.02)
+
+
+def test_the_warm_up_goes_from_the_rate_before_scaling_to_the_scaled_one():
+    config = Config(
+        schedule="step(factor=5, at=0.5)", epochs=50, batch_size=1024, base_batch=128, scale_lr="linear",
+        learning_rate=0.1,
+    )  # fmt: skip
+    found = rates(build_schedule(config, 1000), [0, 50, 100, 499, 500])
+    np.testing.assert_allclose(found, [0.1, 0.45, 0.8, 0.8, 0.16], rtol=1e-5)

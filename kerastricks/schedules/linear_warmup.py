@@ -1,0 +1,102 @@
+"""A linear warm-up in front of any schedule."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def linear_warmup(step: Any, rate: Any, warmup_steps: int, start_rate: float = 1 / 25) -> Any:
+    """The learning rate at `step` of a schedule that is multiplied by a line from `start_rate` to 1 at first.
+
+    rate(t) = (start + (1 - start) min(t / warmup, 1)) schedule(t)
+
+    Args:
+        step: integers or floats, a scalar or an array.
+        rate: of the schedule at `step`.
+        warmup_steps: steps until the line is at 1.
+        start_rate: where the line begins.
+
+    Returns:
+        float32 of the shape of `step`.
+
+    Example:
+        >>> import kerastricks
+        >>> [round(float(rate), 3) for rate in kerastricks.schedules.linear_warmup([0, 5, 10, 50], 0.5, 10, 0.0)]
+        [0.0, 0.25, 0.5, 0.5]
+    """
+    progress = ops.clip(ops.cast(step, "float32") / max(warmup_steps, 1), 0.0, 1.0)
+    return (start_rate + (1.0 - start_rate) * progress) * rate
+
+
+@keras.saving.register_keras_serializable(package="kerastricks")
+class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate of another schedule, multiplied by a line from `start_rate` to 1 in the first steps.
+
+    `linear_warmup` has the formula. The first gradients are large and disagree: a low rate keeps them from throwing the
+    weights far away, which large batches need most. It hurts little: a few steps at a low rate.
+
+    Args:
+        schedule: a Keras schedule, or a rate that stays.
+        warmup_steps: steps until the schedule's own rate, 1 or more.
+        start_rate: the first learning rate as a fraction of the schedule's.
+        name: of the schedule.
+
+    Call arguments:
+        step: integers, a scalar or an array.
+
+    Returns:
+        float32 of the shape of `step`.
+
+    Raises:
+        ValueError: for warmup_steps below 1 or a start_rate outside [0, 1].
+
+    Example:
+        >>> import kerastricks
+        >>> rate = kerastricks.schedules.LinearWarmup(0.5, warmup_steps=10, start_rate=0.1)
+        >>> round(float(rate(0)), 3), round(float(rate(5)), 3), round(float(rate(10)), 3)
+        (0.05, 0.275, 0.5)
+
+    Reference:
+        Goyal et al., arXiv 1706.02677, section 2.2, gradual warm-up. The schedule behind keeps its own steps, as there:
+        what it does at step 1,000 it does at step 1,000. Deviation: 1/25 is where it starts unless told otherwise, as
+        one-cycle does; the paper starts at the rate before scaling.
+    """
+
+    def __init__(
+        self,
+        schedule: keras.optimizers.schedules.LearningRateSchedule | float,
+        warmup_steps: int,
+        start_rate: float = 1 / 25,
+        name: str = "linear_warmup",
+    ) -> None:
+        if warmup_steps < 1:
+            raise ValueError(f"warmup_steps must be 1 or more. Received: warmup_steps={warmup_steps}")
+        if not 0 <= start_rate <= 1:
+            raise ValueError(f"start_rate is a fraction of the rate, in [0, 1]. Received: start_rate={start_rate}")
+        self.schedule = schedule
+        self.warmup_steps = warmup_steps
+        self.start_rate = start_rate
+        self.name = name
+
+    def __call__(self, step: Any) -> Any:
+        rate = self.schedule(step) if callable(self.schedule) else self.schedule
+        return linear_warmup(step, rate, self.warmup_steps, self.start_rate)
+
+    def get_config(self) -> dict[str, Any]:
+        schedule = self.schedule
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            schedule = keras.optimizers.schedules.serialize(schedule)
+        return {
+            "schedule": schedule,
+            "warmup_steps": self.warmup_steps,
+            "start_rate": self.start_rate,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LinearWarmup":
+        config = dict(config)
+        if isinstance(config["schedule"], dict):
+            config["schedule"] = keras.optimizers.schedules.deserialize(config["schedule"])
+        return cls(**config)

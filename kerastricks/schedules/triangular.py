@@ -1,0 +1,114 @@
+"""Triangles between two rates."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def triangular(step: Any, peak: float, half_cycle_steps: float, start_rate: float = 0.25) -> Any:
+    """The triangular learning rate at `step`: straight up to the peak and straight down, again and again.
+
+    rate(t) = low + (peak - low) max(0, 1 - |t / s - 2 c + 1|),   c = floor(1 + t / 2 s),   low = peak start
+
+    Args:
+        step: integers or floats, a scalar or an array.
+        peak: the highest learning rate.
+        half_cycle_steps: s, from the lowest rate to the highest.
+        start_rate: the lowest learning rate as a fraction of the peak.
+
+    Returns:
+        float32 of the shape of `step`.
+
+    Example:
+        >>> import kerastricks
+        >>> [round(float(rate), 3) for rate in kerastricks.schedules.triangular([0, 5, 10, 15, 20], 0.4, 10)]
+        [0.1, 0.25, 0.4, 0.25, 0.1]
+    """
+    return peak * (start_rate + (1.0 - start_rate) * triangle(step, half_cycle_steps))
+
+
+def triangle(step: Any, half_cycle_steps: float) -> Any:
+    """0 at the start of a cycle, 1 in its middle.
+
+    Args:
+        step: integers or floats, a scalar or an array.
+        half_cycle_steps: from 0 to 1.
+    """
+    # The remainder first: a difference of large numbers of cycles would round.
+    place = ops.mod(ops.cast(step, "float32"), 2.0 * half_cycle_steps)
+    return ops.maximum(0.0, 1.0 - ops.abs(place / half_cycle_steps - 1.0))
+
+
+def cycle(step: Any, half_cycle_steps: float) -> Any:
+    """The number of the cycle that `step` is in, from 1.
+
+    Args:
+        step: integers or floats, a scalar or an array.
+        half_cycle_steps: half the length of a cycle.
+    """
+    return ops.floor(1.0 + ops.cast(step, "float32") / (2.0 * half_cycle_steps))
+
+
+def check_cycle(half_cycle_steps: float, start_rate: float, scale_mode: str = "cycle") -> None:
+    """Raises ValueError for arguments that make no triangles."""
+    if not half_cycle_steps > 0:
+        raise ValueError(f"half_cycle_steps must be above 0. Received: half_cycle_steps={half_cycle_steps}")
+    if not 0 <= start_rate <= 1:
+        raise ValueError(f"start_rate is a fraction of the peak, in [0, 1]. Received: start_rate={start_rate}")
+    if scale_mode not in ("cycle", "iterations"):
+        raise ValueError(f'scale_mode must be "cycle" or "iterations". Received: scale_mode={scale_mode!r}')
+
+
+@keras.saving.register_keras_serializable(package="kerastricks")
+class Triangular(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate goes in straight lines between `peak * start_rate` and `peak`, for ever.
+
+    `triangular` has the formula. Large rates now and then help out of saddle points, and no decay has to be timed. It
+    hurts at the end: with equal triangles the training ends well only where one of them ends; `Triangular2` settles.
+
+    Args:
+        peak: the highest learning rate; the paper's max_lr, the largest at which accuracy still rises.
+        half_cycle_steps: from the lowest rate to the highest; the paper's stepsize, that of 2 to 10 epochs.
+        start_rate: the lowest learning rate as a fraction of the peak; the paper takes a third or a quarter.
+        name: of the schedule.
+
+    Call arguments:
+        step: integers, a scalar or an array.
+
+    Returns:
+        float32 of the shape of `step`.
+
+    Raises:
+        ValueError: for half cycles that are not above 0, or a start_rate outside [0, 1].
+
+    Example:
+        >>> import kerastricks
+        >>> rate = kerastricks.schedules.Triangular(0.4, half_cycle_steps=10)
+        >>> round(float(rate(0)), 3), round(float(rate(10)), 3), round(float(rate(25)), 3)
+        (0.1, 0.4, 0.25)
+
+    Reference:
+        Smith: Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186, section 3.1. The values are those
+        of `TriangularCyclicalLearningRate` of tensorflow-addons with initial_learning_rate = peak * start_rate.
+    """
+
+    def __init__(
+        self, peak: float, half_cycle_steps: float, start_rate: float = 0.25, name: str = "triangular"
+    ) -> None:
+        check_cycle(half_cycle_steps, start_rate)
+        self.peak = peak
+        self.half_cycle_steps = half_cycle_steps
+        self.start_rate = start_rate
+        self.name = name
+
+    def __call__(self, step: Any) -> Any:
+        return triangular(step, self.peak, self.half_cycle_steps, self.start_rate)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "peak": self.peak,
+            "half_cycle_steps": self.half_cycle_steps,
+            "start_rate": self.start_rate,
+            "name": self.name,
+        }

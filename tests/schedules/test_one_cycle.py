@@ -1,0 +1,49 @@
+"""OneCycle against its two formulas, and against torch's."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras.ops import convert_to_numpy
+
+from kerastricks.schedules import OneCycle, one_cycle
+
+STEPS = [0, 1, 10, 29, 30, 31, 65, 99, 100, 500]
+
+
+def reference(step, peak, total, warmup, start, final):
+    if step < warmup:
+        return peak * (start + (1 - start) * (1 - math.cos(math.pi * step / warmup)) / 2)
+    progress = min((step - warmup) / (total - warmup), 1)
+    return peak * (final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2)
+
+
+@pytest.mark.parametrize(("warmup", "start", "final"), [(30, 1 / 25, 1e-4), (0, 0.5, 0.0), (99, 0.0, 0.1)])
+def test_equals_the_formula(warmup, start, final):
+    expected = [reference(step, 0.4, 100, warmup, start, final) for step in STEPS]
+    schedule = OneCycle(0.4, 100, warmup, start, final)
+    np.testing.assert_allclose([float(schedule(step)) for step in STEPS], expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        convert_to_numpy(one_cycle(np.array(STEPS), 0.4, 100, warmup, start, final)), expected, rtol=1e-5, atol=1e-7
+    )
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="imports torch")
+def test_has_the_shape_of_torch():
+    import torch
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.4, total_steps=101, pct_start=31 / 101)
+    # The 101 steps are 0 to 100, and the peak is at step 30; the end is peak / 25 / 10,000.
+    for step in range(101):
+        ours = float(one_cycle(step, 0.4, 100, 30, final_rate=1 / 250_000))
+        assert ours == pytest.approx(theirs.get_last_lr()[0], abs=1e-6), step
+        if step < 100:
+            optimizer.step()
+            theirs.step()
+
+
+def test_a_warm_up_longer_than_the_training_is_refused():
+    with pytest.raises(ValueError, match="warmup_steps must be at least 0 and below total_steps"):
+        OneCycle(0.1, 10, 10)
