@@ -10,9 +10,12 @@ __all__ = [
     "PreviewReport",
     "decode_image",
     "fit_image",
+    "fold",
+    "folds",
     "load",
     "pack",
     "plan",
+    "pooled",
     "preview",
 ]
 
@@ -26,9 +29,12 @@ __getattr__, __dir__, load_all = attach(
         "PreviewReport": "preview_report",
         "decode_image": "decode",
         "fit_image": "decode",
+        "fold": "folds",
+        "folds": "folds",
         "load": "load",
         "pack": "pack",
         "plan": "plan",
+        "pooled": "pooled",
         "preview": "preview",
     },
 )

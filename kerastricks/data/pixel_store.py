@@ -1,5 +1,7 @@
 """Decoded images of one size in memory, laid out so that a pixel is found by its number."""
 
+from pathlib import Path
+
 import numpy as np
 
 _ALIGNMENT = 64  # bytes, what TensorFlow and XLA want of memory that is not their own
@@ -34,6 +36,16 @@ class PixelStore:
         """A store with a copy of (N, height, width, channels) uint8."""
         store = cls(len(images), images.shape[1:])
         store.images[...] = images
+        return store
+
+    @classmethod
+    def mapped(cls, path: Path, image_shape: tuple[int, int, int]) -> "PixelStore":
+        """A store whose pixels `numpy.save` wrote; what is written into it stays in this process."""
+        store = cls.__new__(cls)
+        store.image_shape = image_shape
+        # Copy on write: TensorFlow takes no memory that it may not write to. NumPy's header ends at 64 bytes.
+        store.pixels = np.asarray(np.load(path, mmap_mode="c"))
+        store.images = store.pixels[:-1].reshape(-1, *image_shape)
         return store
 
     @property

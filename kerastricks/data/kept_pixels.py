@@ -1,0 +1,117 @@
+"""Decoded images of a data set in a folder, which many processes map at once."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from kerastricks.augment.op import Facts
+from kerastricks.data.augment import Augmentation
+from kerastricks.data.batches import Batches
+from kerastricks.data.fitting import Fitting
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.pixel_store import PixelStore
+from kerastricks.data.source import Arrays
+from kerastricks.data.statistics import PixelStatistics
+
+_RECORD = "data.json"
+_MEASURES = ("total", "products")
+
+
+def keep_pixels(data: ImageData, folder: Path) -> None:
+    """Writes splits that are in memory, whole or not at all.
+
+    Args:
+        data: of arrays, as `data.in_memory` and `can_keep` say.
+        folder: is made; what was there is replaced.
+    """
+    temporary = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    stores: list[PixelStore] = []
+    splits = {}
+    for name, batches in data.splits.items():
+        examples = batches.examples
+        assert isinstance(examples, Arrays)
+        known = [number for number, store in enumerate(stores) if store is examples.store]
+        if not known:
+            stores.append(examples.store)
+            np.save(temporary / f"pixels-{len(stores) - 1}.npy", examples.store.pixels)
+        splits[name] = {
+            "store": known[0] if known else len(stores) - 1,
+            "names": None if examples.names is None else list(examples.names),
+            "rows": examples.rows is not None,
+        }
+        np.save(temporary / f"{name}-labels.npy", examples.labels)
+        if examples.rows is not None:
+            np.save(temporary / f"{name}-rows.npy", examples.rows)
+    record = {
+        "name": data.name,
+        "class_names": data.class_names,
+        "image_shape": data.image_shape,
+        "splits": splits,
+        "statistics": {"count": data.statistics.count}
+        | {name: getattr(data.statistics, name).tolist() for name in _MEASURES},
+        "skipped": data.skipped,
+        "fingerprint": data.fingerprint,
+        "fitting": [data.fitting.crop_fraction, data.fitting.interpolation],
+    }
+    (temporary / _RECORD).write_text(json.dumps(record), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
+
+
+def can_keep(data: ImageData) -> bool:
+    """Whether all of the splits are decoded images in memory."""
+    return all(isinstance(batches.examples, Arrays) for batches in data.splits.values())
+
+
+def open_kept_pixels(folder: Path, augment: str, batch_size: int, seed: int) -> ImageData:
+    """What `load` gave when the pixels were written, with this augmentation and batch size.
+
+    The pixels are mapped: processes that use the same folder share them.
+
+    Args:
+        folder: that `keep_pixels` wrote.
+        augment: the ops of training images; not "auto".
+        batch_size: images in a batch; lowered to the number of training images.
+        seed: of order and draws; the splits are as they were.
+
+    Raises:
+        SpecError: for an augmentation that does not parse.
+    """
+    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    shape = tuple(record["image_shape"])
+    statistics = PixelStatistics(shape[-1])
+    statistics.count = record["statistics"]["count"]
+    for name in _MEASURES:
+        setattr(statistics, name, np.array(record["statistics"][name]))
+    fitting = Fitting(*record["fitting"])
+    count = len(np.load(folder / "train-labels.npy", mmap_mode="r"))
+    batch_size = min(batch_size, count)
+    stores: dict[int, PixelStore] = {}
+    splits = {}
+    for name, split in record["splits"].items():
+        number = split["store"]
+        if number not in stores:
+            stores[number] = PixelStore.mapped(folder / f"pixels-{number}.npy", shape)
+        rows = np.load(folder / f"{name}-rows.npy") if split["rows"] else None
+        examples = Arrays(stores[number], np.load(folder / f"{name}-labels.npy"), rows, split["names"])
+        splits[name] = Batches(examples, shape, batch_size, seed, fitting=fitting)
+    facts = Facts(shape, len(record["class_names"]), statistics)
+    return ImageData(
+        name=record["name"],
+        class_names=tuple(record["class_names"]),
+        image_shape=shape,
+        splits=splits,
+        augmentation=Augmentation(augment, facts, seed),
+        statistics=statistics,
+        skipped=record["skipped"],
+        fingerprint=record["fingerprint"],
+        batch_size=batch_size,
+        seed=seed,
+        in_memory=True,
+        fitting=fitting,
+    )
