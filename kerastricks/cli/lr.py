@@ -1,0 +1,157 @@
+"""kerastricks lr"""
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerastricks.cli.quiet import import_keras
+from kerastricks.cli.train import check_source, complete_source, find_recipe
+from kerastricks.errors import ConfigError, UsageError
+
+
+@click.command()
+@click.argument("data", shell_complete=complete_source)
+@click.option("--model", metavar="SPEC", help='"resnet_20(dropout=0.1)".')
+@click.option("--augment", metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.')
+@click.option("--classes", metavar="NAMES", help='Use these alone: "cat, dog".')
+@click.option("--batch-size", type=int, metavar="N", help="Images in a step.")
+@click.option("--seed", type=int, help="Of splits, weights, order and draws.")
+@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
+@click.option("--sweeps", type=click.IntRange(1), default=5, show_default=True, help="Over the same batches.")
+@click.option("--steps", type=click.IntRange(20), default=100, show_default=True, help="Of a sweep.")
+@click.option(
+    "--bounds", metavar="LOW,HIGH", help="Of the rate.  [default: by the optimizer; SGD 1e-5,10; Adam 1e-6,1]"
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="PNG", help="[default: lr.png, lr-2.png, ...]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def lr(
+    data: str,
+    model: str | None,
+    augment: str | None,
+    classes: str | None,
+    batch_size: int | None,
+    seed: int | None,
+    assignments: tuple[str, ...],
+    sweeps: int,
+    steps: int,
+    bounds: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Find the learning rate for training on DATA: a range test, several times over.
+
+    DATA is what `kerastricks train` takes; of a recipe, its model and configuration count. What is found is the highest
+    rate of the schedule. The picture is a PNG; none is overwritten. Where the curves give no answer, it says why; a
+    model that diverges at every rate is a mistake.
+
+    \b
+    kerastricks lr digits
+    kerastricks lr path/to/images/ --model resnet_20 --set optimizer=adamw
+    """
+    from kerastricks.data.preview_picture import check_target
+    from kerastricks.models.catalog import MODELS
+    from kerastricks.spec import parse
+    from kerastricks.training.config import Config, parse_assignment
+
+    given = {"model": model, "augment": augment, "classes": classes, "batch_size": batch_size, "seed": seed}
+    flags = {field: value for field, value in given.items() if value is not None}
+    flags |= dict(parse_assignment(text) for text in assignments)
+    recipe = find_recipe(data)
+    config = Config.from_layers(recipe.config if recipe is not None else {"data": data}, flags)
+    if config.data is None:
+        raise UsageError(f"{data}: CONFIG names no data: give it on the command line, --set data=PATH")
+    if recipe is None or recipe.create_model is None:
+        MODELS.check(parse(config.model).name)
+    if recipe is None:
+        check_source(str(config.data))
+    settings: dict[str, Any] = {"sweeps": sweeps, "steps": steps, **_bounds(bounds)}
+    check_target(out or _free_name())
+
+    import_keras()
+    import keras
+
+    from kerastricks.cli import screen
+    from kerastricks.initializers.start_from_data import start_from_data
+    from kerastricks.models.create import create
+    from kerastricks.range_test.for_training import for_training
+    from kerastricks.training.load_data import load_data
+
+    loaded = load_data(config.data, config, screen.bar)
+    keras.utils.set_random_seed(config.seed)
+    if recipe is not None and recipe.create_model is not None:
+        built = _created(recipe, loaded, config)
+    else:
+        built = create(config.model, loaded.image_shape, len(loaded.class_names), mean=loaded.mean, std=loaded.std)
+    start_from_data(built, loaded.sample())
+    screen.say(
+        f"{loaded.name}: {built.name}, {config.optimizer}, batches of {loaded.batch_size}: {sweeps} "
+        f"{'sweep' if sweeps == 1 else 'sweeps'} of {steps} steps"
+    )
+    result = for_training(built, loaded, config, screen.bar, **settings)
+    if result.reason.startswith("diverged at once"):
+        raise UsageError(result.reason)
+    target = out or _free_name()  # another may have taken it meanwhile
+    result.draw(target, f"{loaded.name}, {built.name}, {config.optimizer}")
+    command = None
+    if result.suggestion is not None:
+        command = shlex.join(["kerastricks", "train", data, *_given(given, assignments), *_rate(result.suggestion)])
+    if as_json:
+        click.echo(json.dumps({**result.to_dict(), "picture": str(target), "command": command}, indent=2))
+        return
+    click.echo(str(result))
+    click.echo(f"picture       {target}")
+    if command is not None:
+        click.echo(f"use it        {command}")
+
+
+def _bounds(text: str | None) -> dict[str, float]:
+    """ "1e-4,1" as low and high."""
+    if text is None:
+        return {}
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--bounds must be two numbers, LOW,HIGH: --bounds 1e-4,1. Received: {text}") from None
+    if not 0 < low < high < float("inf"):
+        raise UsageError(f"--bounds must hold 0 < LOW < HIGH. Received: {text}")
+    return {"low": low, "high": high}
+
+
+def _created(recipe: Any, data: Any, config: Any) -> Any:
+    import keras
+
+    try:
+        model = recipe.create_model(data, config)
+    except Exception as error:  # whatever a user's function does
+        raise ConfigError(f"{recipe.path}: create_model failed: {type(error).__name__}: {error}") from error
+    if not isinstance(model, keras.Model):
+        raise ConfigError(f"{recipe.path}: create_model must return a keras.Model. Received: {type(model).__name__}")
+    return model
+
+
+def _given(given: dict[str, Any], assignments: tuple[str, ...]) -> list[str]:
+    """The flags as they were typed, but for the rate."""
+    flags = [
+        part
+        for field, value in given.items()
+        if value is not None
+        for part in (f"--{field.replace('_', '-')}", str(value))
+    ]
+    kept = [text for text in assignments if text.partition("=")[0].strip() != "learning_rate"]
+    return [*flags, *(part for text in kept for part in ("--set", text))]
+
+
+def _rate(suggestion: float) -> list[str]:
+    return ["--set", f"learning_rate={suggestion:.2g}"]
+
+
+def _free_name() -> Path:
+    """lr.png, or the next number that is free."""
+    target, number = Path("lr.png"), 2
+    while os.path.lexists(target):
+        target, number = Path(f"lr-{number}.png"), number + 1
+    return target

@@ -1,0 +1,121 @@
+"""The batches of a range test: taken once, kept in memory, the same in every sweep."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastricks.errors import UsageError
+
+MEMORY_BYTES = 1 << 30
+
+
+def take_batches(dataset: Any, y: Any = None, batch_size: int | None = None, count: int = 100) -> list[tuple]:
+    """At most `count` batches of one size, as (x, y, sample_weight); those of another size are left out.
+
+    Nothing is moved in what they come from: of a shuffling `tf.data.Dataset` a copy is read.
+
+    Args:
+        dataset: a `tf.data.Dataset`, `keras.utils.PyDataset`, torch `DataLoader`, list of batches, or arrays with `y`.
+        y: targets of arrays; None for all else, whose batches bring theirs.
+        batch_size: of arrays; 32 by default, as in `fit`.
+        count: at most so many, and as many as a gibibyte holds.
+
+    Raises:
+        UsageError: for data that cannot be read without being used up, and for none.
+    """
+    found: list[tuple] = []
+    size, room = None, MEMORY_BYTES
+    for batch in itertools.islice(_batches(dataset, y, batch_size), 4 * count):
+        x, target, weight = keras.utils.unpack_x_y_sample_weight(keras.tree.map_structure(_native, batch))
+        parts = [part for part in keras.tree.flatten((x, target, weight)) if part is not None]
+        size = size or len(parts[0])
+        if len(parts[0]) != size:
+            continue
+        room -= sum(_bytes(part) for part in parts)
+        if found and room < 0:
+            break
+        found.append((x, target, weight))
+        if len(found) == count:
+            break
+    if not found:
+        raise UsageError("dataset: has no batches")
+    return found
+
+
+def _batches(dataset: Any, y: Any, batch_size: int | None) -> Iterable[Any]:
+    from kerastricks.data.untouched import is_dataset, untouched
+
+    if y is not None or _is_array(dataset) or (isinstance(dataset, tuple) and all(map(_is_array, dataset))):
+        return _slices(dataset, y, batch_size or 32)
+    if batch_size is not None:
+        raise UsageError(f"batch_size: is for arrays alone; {type(dataset).__name__} has its own")
+    if is_dataset(dataset):
+        return untouched(dataset)
+    if isinstance(dataset, keras.utils.PyDataset):
+        return _items(dataset)
+    if hasattr(dataset, "batch_sampler"):
+        return _loader(dataset)
+    if isinstance(dataset, list):
+        return dataset
+    raise UsageError(
+        "dataset: must be a tf.data.Dataset, keras.utils.PyDataset, torch DataLoader, arrays, or a list of batches; "
+        f"what can be read only once could not be put back. Received: {type(dataset).__name__}"
+    )
+
+
+def _slices(x: Any, y: Any, batch_size: int) -> Iterator[tuple]:
+    """Batches of arrays, of images drawn in a fixed order: arrays are often sorted by class."""
+    arrays = x if y is None and isinstance(x, tuple) else (x, y)
+    flat = [part for part in keras.tree.flatten(arrays) if part is not None]
+    total = len(flat[0])
+    if any(len(part) != total for part in flat):
+        raise UsageError(f"dataset: x and y must have one length. Received: {[len(part) for part in flat]}")
+    batch_size = min(batch_size, total)
+    order = np.random.default_rng(0).permutation(total)
+    for start in range(0, total - batch_size + 1, batch_size):
+        chosen = np.sort(order[start : start + batch_size])
+        yield keras.tree.map_structure(lambda part, rows=chosen: None if part is None else _rows(part, rows), arrays)
+
+
+def _rows(part: Any, rows: np.ndarray) -> Any:
+    if isinstance(part, np.ndarray) or hasattr(part, "iloc"):
+        return np.asarray(part)[rows]
+    return keras.ops.take(part, rows, axis=0)
+
+
+def _items(dataset: keras.utils.PyDataset) -> Iterator[Any]:
+    """By number, without the workers' processes and without the end of an epoch."""
+    numbers: Iterable[int] = itertools.count() if dataset.num_batches is None else range(dataset.num_batches)
+    return (dataset[number] for number in numbers)
+
+
+def _loader(loader: Any) -> Iterator[Any]:
+    """A torch DataLoader; a generator of its own is put back. The global one is by whoever calls this."""
+    generator = getattr(loader, "generator", None)
+    state = generator.get_state() if generator is not None else None
+    try:
+        for batch in loader:
+            yield tuple(batch) if isinstance(batch, list) else batch
+    finally:
+        if generator is not None:
+            generator.set_state(state)
+
+
+def _native(part: Any) -> Any:
+    """TensorFlow's tensors are no other backend's."""
+    foreign = keras.backend.backend() != "tensorflow" and type(part).__module__.startswith("tensorflow")
+    return part.numpy() if foreign else part
+
+
+def _is_array(thing: Any) -> bool:
+    return (hasattr(thing, "shape") and hasattr(thing, "__getitem__")) or hasattr(thing, "iloc")
+
+
+def _bytes(part: Any) -> int:
+    return (
+        int(np.prod(part.shape))
+        * np.dtype(keras.backend.standardize_dtype(part.dtype).replace("bfloat", "float")).itemsize
+    )

@@ -1,0 +1,158 @@
+"""The range test of a compiled model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastricks.data.progress import Progress, silent
+from kerastricks.errors import UsageError
+from kerastricks.range_test.answer import answer
+from kerastricks.range_test.batches import take_batches
+from kerastricks.range_test.kept_state import KeptState, model_variables, random_state_kept, reseed
+from kerastricks.range_test.rate_control import RateControl, leaves
+from kerastricks.range_test.result import RangeTestResult
+from kerastricks.range_test.sweep import sweep
+
+# Their steps are as long as the gradient says; those of all others are about as long as the rate, or shorter.
+_BY_GRADIENT = (keras.optimizers.SGD, keras.optimizers.Adadelta, keras.optimizers.Adagrad, keras.optimizers.Ftrl)
+
+
+class LRRangeTest:
+    """Trains with a rate that grows from step to step, several times over, and leaves the model as it was.
+
+    Each sweep begins with the weights the model has, sees the same batches in another order and draws its dropout and
+    augmentation from other seeds; the rate grows by the same factor at each step. Weights, optimizer (slots,
+    iterations, loss scale, rate, schedule), batch-norm statistics, metrics and the random state of layers, Keras,
+    Python, NumPy and torch are copied to memory and put back, to the bit. The compiled training step is used by all
+    sweeps and left for `fit`; only where the optimizer has a schedule, which is part of that step, another is
+    compiled for the test.
+
+    Any compiled model on any backend will do: `MultiOptimizer` keeps the ratios of its rates and is measured by its
+    highest, loss scaling, clipping and gradient accumulation stay as they are. Run it on the weights that training
+    begins with: a model that has learned already gives another curve, lower and with its edge elsewhere. What a layer
+    draws from `tf.random` itself, or a Python function inside a `tf.data.Dataset` remembers, cannot be put back.
+
+    Args:
+        model: compiled.
+        low: rate of the first step; by default 1e-5 for SGD, 1e-6 for Adam and its like, 1e-7 for Lion.
+        high: rate of the last step; by default 10, 1 and 0.1.
+        steps: of a sweep, 20 or more. Fewer take less time; momentum then shows a rise later, at higher rates.
+        sweeps: how often.
+        seed: of orders and draws.
+        divergence: a sweep is stopped where its loss is not finite, or its running average exceeds this many times
+            the best; once the loss has fallen by more than half, this many times the fall counts instead.
+
+    Raises:
+        UsageError: a ValueError, for a model that is not compiled and for arguments out of range.
+
+    Example:
+        >>> import keras, numpy
+        >>> from kerastricks.range_test import LRRangeTest
+        >>> generator = numpy.random.default_rng(0)
+        >>> x = generator.normal(size=(640, 8)).astype("float32")
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> result = LRRangeTest(model, steps=60, sweeps=3).run(x, x.sum(axis=1), batch_size=64)
+        >>> 0.01 < result.suggestion < 1
+        True
+
+    Reference:
+        Smith: Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186, section 3.3. Deviations: the
+        rate grows exponentially, as in fastai, and not linearly; the loss of training batches is read, not the
+        validation accuracy; there are several sweeps.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        steps: int = 100,
+        sweeps: int = 5,
+        seed: int = 0,
+        divergence: float = 4.0,
+    ) -> None:
+        if not getattr(model, "compiled", False) or model.optimizer is None:
+            raise UsageError("model: must be compiled with an optimizer and a loss: call model.compile first")
+        default_low, default_high = default_bounds(model.optimizer)
+        self.low = default_low if low is None else float(low)
+        self.high = default_high if high is None else float(high)
+        if not 0 < self.low < self.high < float("inf"):
+            raise UsageError(f"low and high: must hold 0 < low < high. Received: low={self.low}, high={self.high}")
+        if steps < 20:
+            raise UsageError(f"steps: must be 20 or more, or no curve can be seen. Received: steps={steps}")
+        if sweeps < 1:
+            raise UsageError(f"sweeps: must be 1 or more. Received: sweeps={sweeps}")
+        if not divergence > 1:
+            raise UsageError(f"divergence: must be above 1. Received: divergence={divergence}")
+        self.model = model
+        self.steps = steps
+        self.sweeps = sweeps
+        self.seed = seed
+        self.divergence = divergence
+
+    def run(
+        self, dataset: Any, y: Any = None, *, batch_size: int | None = None, progress: Progress = silent
+    ) -> RangeTestResult:
+        """Makes the sweeps and puts everything back, also when it is interrupted.
+
+        Args:
+            dataset: what `fit` takes: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a torch `DataLoader`, arrays;
+                or a list of batches. No generator: what it gave could not be put back.
+            y: targets of arrays.
+            batch_size: of arrays; 32 by default.
+            progress: where it shows how far it is.
+
+        Returns:
+            A `RangeTestResult`.
+
+        Raises:
+            UsageError: for a model, data or bounds that it cannot work with.
+        """
+        rates = np.geomspace(self.low, self.high, self.steps)
+        losses = np.full((self.sweeps, self.steps), np.nan)
+        with random_state_kept():
+            batches = take_batches(dataset, y, batch_size, self.steps)
+            _build(self.model, batches[0])
+            with self._kept() as (kept, control), progress("range test", self.sweeps * self.steps) as done:
+                for number in range(self.sweeps):
+                    kept.restore()
+                    generator = reseed(self.model, self.seed, number)
+                    passes = -(-self.steps // len(batches))
+                    order = np.concatenate([generator.permutation(len(batches)) for _ in range(passes)])[: self.steps]
+                    losses[number] = sweep(self.model, batches, order, control, self.divergence, done)
+        return answer(rates, losses)
+
+    @contextmanager
+    def _kept(self) -> Iterator[tuple[KeptState, RateControl]]:
+        kept = KeptState(model_variables(self.model))
+        control = RateControl(self.model, self.low, self.high, self.steps)
+        try:
+            control.begin()
+            yield kept, control
+        finally:
+            control.end()
+            kept.restore()
+            for metric in self.model.metrics:  # those that the first step has made
+                if any(variable not in kept for variable in metric.variables):
+                    metric.reset_state()
+
+
+def default_bounds(optimizer: Any) -> tuple[float, float]:
+    """1e-5 to 10 for SGD and its like, 1e-6 to 1 for Adam and its like, 1e-7 to 0.1 for Lion."""
+    kinds = leaves(optimizer)
+    if any(isinstance(kind, _BY_GRADIENT) for kind in kinds):
+        return 1e-5, 10.0
+    return (1e-7, 0.1) if any(isinstance(kind, keras.optimizers.Lion) for kind in kinds) else (1e-6, 1.0)
+
+
+def _build(model: keras.Model, batch: tuple) -> None:
+    """Makes all variables, so that there is something to keep."""
+    if not all(layer.built for layer in model._flatten_layers()):
+        model(batch[0])
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)

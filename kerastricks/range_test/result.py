@@ -1,0 +1,98 @@
+"""What a range test found."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_SPARKS = 50
+
+
+@dataclass(frozen=True)
+class RangeTestResult:
+    """The curves of a range test and its answer; as text, as a picture and as plain values.
+
+    Args:
+        rates: (steps,): of the optimizer with the highest rate, where there are several.
+        losses: (sweeps, steps): of each batch, before it was learned; NaN from where a sweep was stopped, infinite
+            where that was because the loss was not finite.
+        median: (steps,): of the sweeps, smoothed; finite, see `fill_stopped`.
+        band: (2, steps): lowest and highest of the smoothed sweeps.
+        interval: rates between which the loss is near its lowest: those worth searching; None without an answer.
+        suggestion: the rate, None if it cannot be told.
+        spread: the highest suggestion of a single sweep over the lowest; None without an answer, or with one sweep.
+        confidence: the share of 200 draws of as many sweeps, with replacement, whose suggestion is within a factor of
+            1.5 of this one; halved where the loss does not rise up to the highest rate, 0 without an answer.
+        reason: a sentence: why it cannot be told ("flat: ...", "noisy: ...", "diverged at once: ..."), or what to
+            keep in mind; "" where there is nothing to say.
+        others: what the rules of other range tests say of the median: name to rate.
+
+    Example:
+        >>> import numpy
+        >>> from kerastricks.range_test import answer
+        >>> rates = numpy.geomspace(1e-4, 10, 50)
+        >>> bend = 2 - 1.5 / (1 + 0.02 / rates) + 9 / (1 + (2 / rates) ** 3)
+        >>> result = answer(rates, numpy.stack([bend, bend]))
+        >>> 0.05 < result.suggestion < 1, result.spread
+        (True, 1.0)
+    """
+
+    rates: np.ndarray
+    losses: np.ndarray
+    median: np.ndarray
+    band: np.ndarray
+    interval: tuple[float, float] | None
+    suggestion: float | None
+    spread: float | None
+    confidence: float
+    reason: str
+    others: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: what is not a finite number is None."""
+        return {
+            "suggestion": self.suggestion,
+            "interval": None if self.interval is None else list(self.interval),
+            "spread": self.spread,
+            "confidence": self.confidence,
+            "reason": self.reason,
+            "others": dict(self.others),
+            "rates": self.rates.tolist(),
+            "median": self.median.tolist(),
+            "band": self.band.tolist(),
+            "losses": [[float(loss) if np.isfinite(loss) else None for loss in sweep] for sweep in self.losses],
+        }
+
+    def draw(self, path: str | Path, title: str = "learning-rate range test") -> Path:
+        """Draws the curves, the interval, the suggestion and what other rules say, as a PNG.
+
+        Args:
+            path: a .png; one that is there is replaced.
+            title: above it.
+        """
+        from kerastricks.range_test.plot import draw_result
+
+        return draw_result(self, Path(path), title)
+
+    def __str__(self) -> str:
+        sweeps = f"{len(self.losses)} {'sweep' if len(self.losses) == 1 else 'sweeps'}"
+        lines = [f"loss at rates {self.rates[0]:.2g} to {self.rates[-1]:.2g}  {self._sparkline()}  ({sweeps})"]
+        if self.suggestion is None:
+            return "\n".join([*lines, f"cannot tell: {self.reason}"])
+        assert self.interval is not None
+        spread = "" if self.spread is None else f", single sweeps within a factor of {self.spread:.2g}"
+        lines.append(f"learning rate {self.suggestion:.2g}  (confidence {self.confidence:.0%}{spread})")
+        lines.append(f"interval      {self.interval[0]:.2g} to {self.interval[1]:.2g}")
+        others = ", ".join(f"{name} {rate:.2g}" for name, rate in self.others.items())
+        lines.append(f"other rules   {others}")
+        return "\n".join([*lines, *([f"note          {self.reason}"] if self.reason else [])])
+
+    def _sparkline(self) -> str:
+        """The median in at most fifty blocks."""
+        parts = np.array_split(self.median, min(_SPARKS, len(self.median)))
+        heights = np.array([part.mean() for part in parts])
+        reach = heights.max() - heights.min()
+        places = np.zeros(len(heights)) if reach == 0 else (heights - heights.min()) / reach
+        return "".join(_BLOCKS[min(int(place * len(_BLOCKS)), len(_BLOCKS) - 1)] for place in places)
