@@ -9,6 +9,8 @@
     |   +-- ServiceError               a data service that is not there, or cannot serve these images
     |   +-- WeightsError               trained weights that are missing, damaged, refused, or of another model
     |   +-- RunFolderError             a run folder that is missing, foreign or changed
+    |   +-- SpaceError                 a search space that does not parse, or holds nothing to search
+    |   +-- SearchError                a search's folder, objective, workers or addresses
     |   +-- MissingExtraError          an optional dependency that is not installed (also ImportError)
     +-- RunFailedError (RuntimeError)  what was asked was right, and it failed: the command line exits 1
         +-- TrainingDivergedError      the loss is not finite (also ArithmeticError)
@@ -55,6 +57,14 @@ class WeightsError(UsageError):
 
 class RunFolderError(UsageError):
     """A run folder is missing, is not one, or has changed since."""
+
+
+class SpaceError(UsageError):
+    """A search space does not parse, or holds nothing to search."""
+
+
+class SearchError(UsageError):
+    """A search's folder, objective, workers or addresses are not as they must be."""
 
 
 class MissingExtraError(UsageError, ImportError):

@@ -23,13 +23,17 @@ COMMANDS = {
     "evaluate": "Score a run on images.",
     "features": "Write what a network's layers make of images.",
     "finetune": "Fine-tune a pretrained network by a plan.",
+    "lr": "Find the learning rate of a training.",
     "models": "List the models of the zoo, or show one.",
     "pack": "Write images as a few large files.",
     "plan": "Show and time what an augmentation executes.",
     "predict": "Classify image files with a run.",
     "preview": "Draw augmented images and time them.",
     "recipe": "List, show and copy recipes.",
+    "schedule": "Draw a learning-rate schedule, or list them.",
     "train": "Train a classifier from images.",
+    "tune": "Search for the best values of a training.",
+    "tune-worker": "Run trials of a search for its chief.",
 }
 
 

@@ -1,24 +1,34 @@
 """Imports TensorFlow without its start-up messages, which no setting silences."""
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from kerastricks.errors import UsageError
 
 
 @contextmanager
 def stderr_kept_back() -> Iterator[None]:
-    """Keeps what C++ writes to standard error, and shows it only if something fails."""
+    """Keeps what C++ writes to standard error, and shows it only if something fails.
+
+    Ctrl-C takes effect at its end: imports that catch every exception would swallow it.
+    """
+    pressed: list[int] = []
+    before: Any = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
         try:
             yield
-        except UsageError:
+        except (UsageError, KeyboardInterrupt):
             raise  # it says all there is to say
         except BaseException:
             os.dup2(kept, 2)
@@ -28,6 +38,10 @@ def stderr_kept_back() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+            if before is not None:
+                signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def import_keras() -> None:

@@ -21,6 +21,7 @@ from kerastricks.training import device
 from kerastricks.training.config import Config
 from kerastricks.training.fit import fit, resolve
 from kerastricks.training.load_data import load_data
+from kerastricks.training.optimizer import gradual_warmup
 
 Say = Callable[[str], None]
 
@@ -78,33 +79,33 @@ def train(run: RunFolder, say: Say = print, progress: Progress = silent, **where
         refuse_other_data(run, record["data"], data.describe())
     config = resolve(config, data)
     write_skipped(run, data)
-    run.write(
-        run.config,
-        {
-            "config": config.as_dict(),
-            "resolved": True,
-            "data": data.describe(),
-            "backend": keras.backend.backend(),
-            "device": device.describe(),
-        },
-    )
+    write_resolved(run, config, data)
     say(f"run folder: {run.path}")
     for line in describe_data(data):
         say(line)
 
-    keras.utils.set_random_seed(config.seed)
-    model = _create_model(run, config, data)
-    started = start_from_data(model, data.sample())
-    if started.lsuv is not None:
-        say(str(started.lsuv))
+    model = new_model(run, config, data, say)
     jit = "compiled" if config.jit else "not compiled"
     say(
         f"{model.name}: {model.count_params():,} weights, {config.epochs} epochs of {data.steps_per_epoch} batches "
         f"of {data.batch_size} on {device.describe()}, {config.precision}, {jit}"
     )
+    if config.peak_rate != config.learning_rate:
+        assert config.epochs is not None
+        say(describe_rate(config, config.epochs * data.steps_per_epoch))
     fit(model, data, config, run_folder=run.path)
     say("saving, exporting, checking the export in a fresh process")
     return finish(run, model, data, config, progress)
+
+
+def describe_rate(config: Config, total_steps: int) -> str:
+    """What the batch-size rule made of the rate."""
+    steps, _ = gradual_warmup(config, total_steps)
+    warmup = f", reached from {config.learning_rate:g} in {steps:,} steps" if steps else ""
+    return (
+        f"peak learning rate {config.peak_rate:g}: {config.learning_rate:g} for batches of {config.base_batch:,}, "
+        f"{config.scale_lr} rule for {config.batch_size:,}{warmup}"
+    )
 
 
 def differences(run: RunFolder, wanted: dict[str, Any]) -> list[str]:
@@ -116,6 +117,34 @@ def differences(run: RunFolder, wanted: dict[str, Any]) -> list[str]:
         # The same data may have moved: its fingerprint is compared. What was "auto" has been decided.
         if name != "data" and value not in (have.get(name), "auto", None)
     ]
+
+
+def new_model(run: RunFolder, config: Config, data: ImageData, say: Say = print) -> keras.Model:
+    """The untrained model of a run; seeds Keras with the configuration's seed.
+
+    Raises:
+        UsageError: where a recipe's `create_model` fails, or the model cannot be made for these images.
+    """
+    keras.utils.set_random_seed(config.seed)
+    model = _create_model(run, config, data)
+    started = start_from_data(model, data.sample())
+    if started.lsuv is not None:
+        say(str(started.lsuv))
+    return model
+
+
+def write_resolved(run: RunFolder, config: Config, data: ImageData) -> None:
+    """Records what was decided, and for which data, backend and device."""
+    run.write(
+        run.config,
+        {
+            "config": config.as_dict(),
+            "resolved": True,
+            "data": data.describe(),
+            "backend": keras.backend.backend(),
+            "device": device.describe(),
+        },
+    )
 
 
 def _create_model(run: RunFolder, config: Config, data: ImageData) -> keras.Model:

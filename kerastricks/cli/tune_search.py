@@ -1,0 +1,157 @@
+"""How `kerastricks tune` begins a search, goes on with one, and runs it."""
+
+import dataclasses
+import shutil
+import socket
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kerastricks.cli import screen
+from kerastricks.recipes import Recipe
+from kerastricks.search import search as work
+from kerastricks.search.folder import SearchFolder
+from kerastricks.search.hparams import write_hparams
+from kerastricks.search.plan import SearchPlan
+from kerastricks.search.processes import Processes
+from kerastricks.search.space import Space
+from kerastricks.search.trial_record import TrialRecord, read_records
+from kerastricks.search.view import SearchView
+from kerastricks.training.config import Config
+
+__all__ = ["begun", "resumed", "run", "write_hparams"]
+
+
+def begun(
+    folder: SearchFolder,
+    fields: dict[str, Any],
+    asked: dict[str, Any],
+    space_file: Path | None,
+    range_test: bool,
+    recipe: Recipe | None,
+    processes: Processes,
+    workers: int,
+) -> SearchPlan:
+    """The plan of a new search, in its folder.
+
+    Args:
+        folder: new and empty.
+        fields: of the configuration that it starts from.
+        asked: fields of the plan.
+        space_file: of the space; None for the default one.
+        range_test: whether there may be one.
+        recipe: that it starts from, or None.
+        processes: one of them prepares it.
+        workers: that will run it here.
+
+    Raises:
+        UsageError: where anything is no good for a search; the folder has no search.json then.
+    """
+    if recipe is not None:
+        shutil.copyfile(recipe.path, folder.recipe)
+    path = Path(str(fields["data"])).expanduser()
+    if path.exists():
+        fields["data"] = str(path.resolve())
+    config = Config.from_layers(fields)
+    if space_file is not None and range_test:
+        # A file that says which rates are to be searched, or none, needs no test.
+        tables = tomllib.loads(space_file.read_text(encoding="utf-8"))
+        range_test = "extends" in tables and "learning_rate" not in tables
+    plan = SearchPlan(work.base_of(config), {}, **asked)
+    screen.say(f"search folder: {folder.path}")
+    plan = work.prepare(
+        plan,
+        folder,
+        processes,
+        screen.bar,
+        space_file=None if space_file is None else space_file.resolve(),
+        keep_rate="learning_rate" in fields,
+        range_test=range_test,
+    )
+    work.check_memory(workers, plan.trial_bytes)
+    folder.write_plan(plan)
+    _tell(plan)
+    return plan
+
+
+def _tell(plan: SearchPlan) -> None:
+    images = ", ".join(f"{count:,} {name}" for name, count in plan.data["images"].items())
+    screen.say(f"{plan.data['name']}: {len(plan.data['class_names'])} classes, {images}")
+    found = plan.range_test
+    if found is not None and found["suggestion"] is not None:
+        low, high = found["interval"]
+        screen.say(
+            f"range test: rate {found['suggestion']:.3g}, interval {low:.3g} to {high:.3g}, confidence "
+            f"{found['confidence']:.0%}"
+        )
+    elif found is not None:
+        screen.say(f"range test: cannot tell ({found['reason']}): the usual rates are searched")
+    for parameter in Space.from_dict(plan.space):
+        screen.say(f"  {parameter.name}: {parameter}")
+
+
+def resumed(
+    folder: SearchFolder,
+    fields: dict[str, Any],
+    asked: dict[str, Any],
+    space_file: Path | None,
+    processes: Processes,
+) -> SearchPlan:
+    """The plan of a search that is there, with what may change; its images are looked at again.
+
+    Raises:
+        SearchError: where it is another search.
+    """
+    before = folder.read_plan()
+    # A recipe's epochs are not a search's, and what was "auto" has been decided.
+    base = {name: value for name, value in fields.items() if name != "epochs" and value != "auto"}
+    path = Path(str(base.get("data", ""))).expanduser()
+    if "data" in base and path.exists():
+        base["data"] = str(path.resolve())
+    wanted = dataclasses.replace(before, **asked, base={**before.base, **base}, versions=work.versions(folder))
+    if space_file is not None:
+        wanted = dataclasses.replace(wanted, space=work.space_again(before, folder, space_file).to_dict())
+    before.refuse_other(wanted, folder.path)
+    data = work.look_again(wanted, folder, processes, screen.bar)
+    before.refuse_other(dataclasses.replace(wanted, data=data), folder.path)
+    folder.write_plan(wanted)
+    return wanted
+
+
+def run(
+    plan: SearchPlan,
+    folder: SearchFolder,
+    processes: Processes,
+    workers: int,
+    listening: tuple[str, int] | None,
+    environment: Mapping[str, str],
+) -> list[TrialRecord]:
+    """Runs a search to its end and shows it; returns all finished trials."""
+    names = [parameter.name for parameter in Space.from_dict(plan.space).searched]
+    records = read_records(folder.trials)
+    if records:
+        screen.say(f"{len(records)} trial(s) are finished")
+    if listening is not None:
+        host, port = listening
+        reached = socket.gethostname() if host in ("0.0.0.0", "::") else host
+        screen.say(
+            f"chief: {host}:{port}; on a machine that shares the folder: kerastricks tune-worker {folder.path} --chief "
+            f"{reached}:{port}"
+        )
+    view = SearchView(screen.errors, plan.objective, plan.direction, plan.trials, names, max(workers, 1), records)
+    try:
+        found = work.run_search(
+            plan,
+            folder,
+            processes,
+            view,
+            screen.say,
+            workers=workers,
+            listening=listening,
+            environment=environment,
+        )
+    finally:
+        view.close()
+    view.summary(console=screen.errors)
+    return found

@@ -1,0 +1,109 @@
+"""The best trials of a search as run folders, as `kerastricks train` leaves them."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from kerastricks.errors import RunFailedError, UsageError
+from kerastricks.runs.folder import RunFolder
+from kerastricks.search.folder import SearchFolder, read_json, write_json
+from kerastricks.search.oracles import REPORT
+from kerastricks.search.plan import SearchPlan
+from kerastricks.search.processes import Processes
+from kerastricks.search.ranking import ranked
+from kerastricks.search.space import Space
+from kerastricks.search.trial_record import TrialRecord
+from kerastricks.training.config import Config
+
+Say = Callable[[str], None]
+
+
+def keep_best(
+    plan: SearchPlan, folder: SearchFolder, records: Sequence[TrialRecord], processes: Processes, say: Say
+) -> list[Path]:
+    """Makes run folders of the best `plan.top` trials, best first; those that are there already are left alone.
+
+    A trial of a cross-validation, and one whose checkpoint is gone, is trained from the start, on the training split.
+
+    Returns:
+        The run folders.
+
+    Raises:
+        RunFailedError: where one cannot be made.
+    """
+    paths = []
+    for record in ranked(records)[: plan.top]:
+        run = RunFolder(folder.runs / f"trial-{record.trial}")
+        paths.append(run.path)
+        if not run.summary.exists():
+            say(f"run folder of trial {record.trial}: {run.path}")
+            _begin(plan, folder, record, run)
+            job = {"job": "finish", "folder": str(run.path)}
+            _carry_out(job, folder.trial(record.trial) / "finish.log", processes)
+        report = folder.trial(record.trial) / REPORT
+        write_json(report, {**(read_json(report) or {}), "run": str(run.path.relative_to(folder.path))})
+    return paths
+
+
+def refit_best(
+    plan: SearchPlan, folder: SearchFolder, records: Sequence[TrialRecord], processes: Processes, say: Say
+) -> Path:
+    """Trains the best configuration from the start on training and validation images.
+
+    Returns:
+        The run folder.
+    """
+    best = ranked(records)[0]
+    run = RunFolder(folder.runs / f"refit-{best.trial}")
+    if not run.summary.exists():
+        say(f"trial {best.trial} is trained again with the validation images: {run.path}")
+        run.path.mkdir(parents=True, exist_ok=True)
+        if folder.recipe.exists():
+            shutil.copyfile(folder.recipe, run.recipe)
+        job = {
+            "job": "refit",
+            "folder": str(run.path),
+            "config": config_of(plan, best.values).as_dict(),
+            "pixels": str(folder.pixels),
+            "kept": plan.kept,
+        }
+        _carry_out(job, run.path / "refit.log", processes)
+    return run.path
+
+
+def config_of(plan: SearchPlan, values: dict[str, Any]) -> Config:
+    """The configuration of a trial."""
+    config = Space.from_dict(plan.space).apply(values, Config(**plan.base))
+    return dataclasses.replace(config, epochs=plan.epochs)
+
+
+def _begin(plan: SearchPlan, folder: SearchFolder, record: TrialRecord, run: RunFolder) -> None:
+    """With what the trial left, so that it is not trained twice."""
+    if run.config.exists():
+        return
+    temporary = run.path.with_name(f".tmp-{run.path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    trained = RunFolder(folder.trial(record.trial) / "run")
+    if not plan.folds and trained.checkpoint.exists():
+        shutil.copytree(trained.path, temporary)
+    else:
+        temporary.mkdir(parents=True)
+        config = config_of(plan, record.values).as_dict()
+        (temporary / "config.json").write_text(json.dumps({"config": config, "resolved": False}, indent=2))
+        if folder.recipe.exists():
+            shutil.copyfile(folder.recipe, temporary / "recipe.py")
+    temporary.replace(run.path)
+
+
+def _carry_out(job: dict[str, Any], log: Path, processes: Processes) -> None:
+    last: dict[str, Any] = {}
+    for event in processes.run(job, log, warm_next=False):
+        last = event
+    if last["event"] == "interrupted":
+        raise KeyboardInterrupt
+    if last["event"] == "failed":
+        error = UsageError if last["kind"] == "usage" else RunFailedError
+        raise error(f"{job['folder']}: {last['reason']} (see {log})")

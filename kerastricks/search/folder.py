@@ -1,0 +1,163 @@
+"""The folder of a search: its files, and that one process at a time works in it."""
+
+import itertools
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kerastricks.errors import SearchError
+from kerastricks.search.plan import SearchPlan
+from kerastricks.search.trial_record import FILE_NAME
+
+
+class SearchFolder:
+    """Paths and records of one search; the layout of trials is keras-tuner's.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.plan = path / "search.json"
+        self.oracle = path / "oracle.json"
+        self.trials = path / FILE_NAME
+        self.page = path / "search.html"
+        self.recipe = path / "recipe.py"
+        self.pixels = path / "pixels"
+        self.workers = path / "workers"
+        self.runs = path / "runs"
+        self.finished = path / "finished.json"
+        self.lock = path / ".lock"
+
+    @classmethod
+    def create(cls, out: Path | None, data: str) -> "SearchFolder":
+        """A new folder: `out`, or saved_models/tune-DATA-N with the first number that is free.
+
+        Raises:
+            SearchError: where something is there, or the place cannot be written to.
+        """
+        stem = re.sub(r"[^\w.-]+", "-", data).strip("-.") or "data"
+        numbered = (Path("saved_models") / f"tune-{stem}-{number}" for number in itertools.count(1))
+        path = out if out is not None else next(one for one in numbered if not one.exists())
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                hint = "go on with it by --resume, or choose" if cls(path).plan.exists() else "choose"
+                raise SearchError(f"{path}: is not empty, and is never reused silently: {hint} another --out")
+            (path / ".tmp").write_bytes(b"")
+            (path / ".tmp").unlink()
+        except OSError as error:
+            raise SearchError(f"{path}: cannot be written to ({error.strerror}): choose another --out") from None
+        return cls(path.resolve())
+
+    @classmethod
+    def open(cls, path: Path) -> "SearchFolder":
+        """An existing one.
+
+        Raises:
+            SearchError: for a folder that no search wrote.
+        """
+        folder = cls(path.resolve())
+        if not folder.plan.is_file():
+            raise SearchError(f"{path}: no search folder (no search.json inside): `kerastricks tune` writes them")
+        return folder
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other searches out; the system gives the lock back, however this process ends.
+
+        Raises:
+            SearchError: where another one works in it.
+        """
+        with _held(self.lock, f"{self.path}: another search works in it: wait, or choose another --out"):
+            yield
+
+    @contextmanager
+    def locked_as(self, worker: str) -> Iterator[None]:
+        """Keeps out another worker of the same name: both would be given the same trial.
+
+        Raises:
+            SearchError: where there is one.
+        """
+        self.workers.mkdir(exist_ok=True)
+        with _held(
+            self.workers / f"{worker}.lock", f"{self.path}: a worker {worker!r} works in it: give another --name"
+        ):
+            yield
+
+    def trial(self, trial_id: str) -> Path:
+        """Of one trial, made where it is missing."""
+        path = self.path / f"trial_{trial_id}"
+        path.mkdir(exist_ok=True)
+        return path
+
+    def read_plan(self) -> SearchPlan:
+        """What search.json says.
+
+        Raises:
+            SearchError: where it is damaged.
+        """
+        try:
+            return SearchPlan(**json.loads(self.plan.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise SearchError(f"{self.plan}: cannot be read ({error}): start a new search") from None
+
+    def write_plan(self, plan: SearchPlan) -> None:
+        """Writes search.json whole."""
+        write_json(self.plan, plan.as_dict())
+
+    def remove_pixels(self) -> None:
+        """The decoded pixels: what is killed meanwhile leaves all of them or none."""
+        doomed = self.path / ".tmp-pixels"
+        shutil.rmtree(doomed, ignore_errors=True)
+        if self.pixels.exists():
+            self.pixels.replace(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+
+    @contextmanager
+    def removed_unless_begun(self) -> Iterator[None]:
+        """Leaves nothing behind of a search that ends before it has a search.json; for who holds the lock."""
+        try:
+            yield
+        finally:
+            if not self.plan.exists():
+                shutil.rmtree(self.path, ignore_errors=True)
+
+
+@contextmanager
+def _held(path: Path, otherwise: str) -> Iterator[None]:
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SearchError(otherwise) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Writes a JSON record whole, so that it survives what kills the process or the machine."""
+    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(record, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A record that another process may be about to write; None where it is not there."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None

@@ -1,0 +1,36 @@
+"use strict";
+const name = (target) => {
+  const found = target.closest && target.closest(".t");
+  return found ? [...found.classList].find((part) => /^t\d+$/.test(part)) : null;
+};
+let kept = null;
+const light = (trial) => {
+  document.querySelectorAll(".hot").forEach((one) => one.classList.remove("hot"));
+  document.body.classList.toggle("on", trial !== null);
+  if (trial) document.querySelectorAll("." + trial).forEach((one) => one.classList.add("hot"));
+};
+document.addEventListener("pointerover", (event) => light(name(event.target) || kept));
+document.addEventListener("click", (event) => {
+  if (event.target.closest("th")) return;
+  const trial = name(event.target);
+  kept = trial === kept ? null : trial;
+  light(kept);
+});
+document.querySelectorAll("table.trials").forEach((table) => {
+  table.classList.add("sortable");
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => head.addEventListener("click", () => {
+    const down = head.getAttribute("aria-sort") === "ascending";
+    heads.forEach((one) => one.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const value = (row) => row.cells[column].dataset.v;
+    const order = (one, two) => {
+      const [a, b] = [value(one), value(two)];
+      if (a === "" || b === "") return (a === "") - (b === "");
+      const both = a - b;
+      return (Number.isNaN(both) ? a.localeCompare(b) : both) * (down ? -1 : 1);
+    };
+    const body = table.tBodies[0];
+    body.append(...[...body.rows].sort(order));
+  }));
+});

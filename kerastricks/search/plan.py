@@ -1,0 +1,110 @@
+"""What a search is: everything that decides its list of trials."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from kerastricks.errors import SearchError, UnknownNameError
+
+ORACLES = ("bayesian", "grid", "hyperband", "random")
+DIRECTIONS = {"loss": "min", "accuracy": "max", "val_loss": "min", "val_accuracy": "max"}
+_MAY_CHANGE = ("trials", "top", "refit")
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """A search as search.json keeps it.
+
+    Args:
+        base: fields of the configuration that all trials start from.
+        space: as `Space.to_dict` writes it.
+        objective: a metric that training logs: loss, accuracy, val_loss or val_accuracy.
+        direction: "min" or "max".
+        oracle: which of keras-tuner's: "bayesian", "grid", "hyperband" or "random".
+        trials: the most there will be.
+        epochs: of a trial that is not stopped.
+        seed: of the oracle.
+        folds: parts of the cross-validation; 0 for the validation split.
+        retries: how often a trial that crashed is started again.
+        stop_early: whether the median rule stops trials.
+        top: how many of the best are kept as run folders.
+        refit: whether the best is trained once more with the validation images.
+        data: what `ImageData.describe` says.
+        versions: of the code.
+        range_test: what the range test said, or None.
+        kept: whether the folder holds the decoded pixels.
+        trial_bytes: memory that a trial was seen to take.
+    """
+
+    base: dict[str, Any]
+    space: dict[str, Any]
+    objective: str = "val_accuracy"
+    direction: str = "max"
+    oracle: str = "bayesian"
+    trials: int = 20
+    epochs: int = 10
+    seed: int = 0
+    folds: int = 0
+    retries: int = 1
+    stop_early: bool = True
+    top: int = 1
+    refit: bool = False
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    range_test: dict[str, Any] | None = None
+    kept: bool = False
+    trial_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        if self.oracle not in ORACLES:
+            raise UnknownNameError("oracle", self.oracle, ORACLES)
+        if self.objective not in DIRECTIONS:
+            raise UnknownNameError("metric that training logs", self.objective, DIRECTIONS)
+        _check(self.direction in ("min", "max"), "direction", "min or max", self.direction)
+        _check(1 <= self.trials <= 9999, "trials", "in 1-9999", self.trials)
+        _check(self.epochs >= 1, "epochs", "1 or more", self.epochs)
+        _check(0 <= self.seed < 2**31 - 1, "seed", "in 0-2147483646", self.seed)
+        _check(self.folds == 0 or self.folds >= 2, "folds", "2 or more, or 0", self.folds)
+        _check(self.retries >= 0, "retries", "0 or more", self.retries)
+        _check(0 <= self.top <= self.trials, "top", f"in 0-{self.trials}, the trials", self.top)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+    def refuse_other(self, wanted: "SearchPlan", folder: object) -> None:
+        """Raises SearchError unless `wanted` continues this search: with the differences, one after the other."""
+        from kerastricks.search.space import Space
+
+        changes = [
+            f"{name}: {_show(have)} there, {_show(want)} now"
+            for name, have, want in _pairs(self, wanted)
+            if name not in (*_MAY_CHANGE, "space", "range_test", "kept", "trial_bytes") and have != want
+        ]
+        changes += Space.from_dict(wanted.space).differences(Space.from_dict(self.space))
+        if changes:
+            raise SearchError(
+                f"{folder}: is another search ({'; '.join(changes)}): give what it began with, or another --out"
+            )
+
+
+def _pairs(one: SearchPlan, other: SearchPlan) -> list[tuple[str, Any, Any]]:
+    pairs = []
+    for field in dataclasses.fields(one):
+        have, want = getattr(one, field.name), getattr(other, field.name)
+        if field.name in ("base", "data", "versions"):
+            pairs += [(name, have.get(name), want.get(name)) for name in sorted({*have, *want})]
+        else:
+            pairs.append((field.name, have, want))
+    # The same data may have moved: their fingerprint is compared.
+    return [pair for pair in pairs if pair[0] not in ("data", "name")]
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _check(holds: bool, name: str, rule: str, value: Any) -> None:
+    if not holds:
+        raise SearchError(f"--{name} must be {rule}. Received: {name}={value!r}")

@@ -1,0 +1,216 @@
+"""One search, begun or resumed, to its end."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import kerastricks
+from kerastricks.data.progress import Progress
+from kerastricks.errors import RunFailedError, SearchError
+from kerastricks.search.best_runs import keep_best, refit_best
+from kerastricks.search.data_facts import DataFacts
+from kerastricks.search.engine import open_oracle, quiet
+from kerastricks.search.folder import SearchFolder
+from kerastricks.search.machine import check_memory, gpus_of
+from kerastricks.search.plan import SearchPlan
+from kerastricks.search.prepare import has_own_model
+from kerastricks.search.processes import Processes
+from kerastricks.search.publish import Publisher
+from kerastricks.search.run_trials import TrialRunner
+from kerastricks.search.space import Space
+from kerastricks.search.space_file import load_space
+from kerastricks.search.supervisor import supervise
+from kerastricks.search.trial_record import TrialRecord, read_records
+from kerastricks.search.view import SearchView
+from kerastricks.training.config import Config
+
+Say = Callable[[str], None]
+
+
+def prepare(
+    plan: SearchPlan,
+    folder: SearchFolder,
+    processes: Processes,
+    progress: Progress,
+    *,
+    space_file: Path | None,
+    keep_rate: bool,
+    range_test: bool,
+) -> SearchPlan:
+    """Reads the images, finds the rate, makes the space, and keeps the pixels; returns the whole plan.
+
+    Args:
+        plan: of the search, as far as it is known.
+        folder: of the search.
+        processes: one of them does it.
+        progress: where it shows how far it is.
+        space_file: of the space; None for the default one.
+        keep_rate: the search starts from the rate of `plan.base`, whatever the range test suggests.
+        range_test: whether it is done.
+
+    Raises:
+        SearchError: where the images, the space or the model are no good for a search.
+    """
+    job = {
+        "job": "prepare",
+        "config": plan.base,
+        "folder": str(folder.path),
+        "recipe": str(folder.recipe),
+        "pixels": str(folder.pixels),
+        "folds": plan.folds,
+        "range_test": range_test,
+        "space_file": None if space_file is None else str(space_file),
+        "keep_rate": keep_rate,
+    }
+    result = ask(job, folder, processes, progress)
+    return dataclasses.replace(
+        plan,
+        base=result["config"],
+        space=result["space"],
+        data=result["data"],
+        range_test=result["range_test"],
+        kept=result["kept"],
+        trial_bytes=result["bytes"],
+        versions=versions(folder),
+    )
+
+
+def look_again(plan: SearchPlan, folder: SearchFolder, processes: Processes, progress: Progress) -> dict[str, Any]:
+    """What the images of a search are now; their pixels are there again afterwards."""
+    job = {"job": "look", "config": plan.base, "pixels": str(folder.pixels), "keep": plan.kept}
+    return ask(job, folder, processes, progress)["data"]
+
+
+def space_again(plan: SearchPlan, folder: SearchFolder, space_file: Path) -> Space:
+    """The space that a file means for the search that is there."""
+    images, shape = plan.data["images"]["train"], tuple(plan.data["image_shape"])
+    facts = DataFacts(images, shape, len(plan.data["class_names"]), plan.base["augment"])
+    found = plan.range_test
+    interval = None if found is None or found["interval"] is None else (found["interval"][0], found["interval"][1])
+    return load_space(space_file, Config(**plan.base), facts, interval, own_model=has_own_model(folder.recipe))
+
+
+def ask(job: dict[str, Any], folder: SearchFolder, processes: Processes, progress: Progress) -> dict[str, Any]:
+    """What a job that is no trial returns.
+
+    Raises:
+        SearchError: where it fails for something that the user can mend.
+        RunFailedError: where it fails for anything else.
+    """
+    shown: Any = None
+    advance: Callable[[int], None] = lambda done: None  # noqa: E731
+    last: dict[str, Any] = {}
+    for event in processes.run(job, folder.path / "prepare.log"):
+        last = event
+        if event["event"] != "progress":
+            continue
+        if "total" in event:
+            shown = progress(event["description"], event["total"])
+            advance = shown.__enter__()
+        elif "done" in event:
+            advance(event["done"])
+        elif shown is not None:
+            shown.__exit__(None, None, None)
+            shown = None
+    if shown is not None:
+        shown.__exit__(None, None, None)
+    if last["event"] == "interrupted":
+        raise KeyboardInterrupt
+    if last["event"] == "failed":
+        if last["kind"] == "usage":
+            raise SearchError(last["reason"])
+        raise RunFailedError(last["reason"])
+    return last
+
+
+def run_search(
+    plan: SearchPlan,
+    folder: SearchFolder,
+    processes: Processes,
+    view: SearchView,
+    say: Say,
+    *,
+    workers: int,
+    listening: tuple[str, int] | None,
+    environment: Mapping[str, str],
+) -> list[TrialRecord]:
+    """Runs all trials, and makes run folders of the best.
+
+    Args:
+        plan: of the search.
+        folder: of the search.
+        processes: of this process.
+        view: where trials are shown.
+        say: gets a line about each thing decided.
+        workers: how many on this machine.
+        listening: host and port of a chief; None where one worker does without.
+        environment: of the processes of workers.
+
+    Returns:
+        All finished trials.
+
+    Raises:
+        RunFailedError: where all trials failed.
+        KeyboardInterrupt: after Ctrl-C, when what was running has saved its state.
+    """
+    folder.finished.unlink(missing_ok=True)
+    if listening is None:
+        _alone(plan, folder, processes, view)
+    else:
+        check_memory(workers, plan.trial_bytes)
+        processes.close()
+        supervise(folder, *listening, gpus_of(workers, environment), view, say, environment)
+    records = read_records(folder.trials)
+    view.close()
+    if records and all(record.status == "failed" for record in records):
+        raise RunFailedError(f"{folder.path}: all {len(records)} trials failed; the last: {records[-1].reason}")
+    keep_best(plan, folder, records, processes, say)
+    if plan.refit and records:
+        refit_best(plan, folder, records, processes, say)
+    with quiet():
+        oracle = open_oracle(plan, folder)
+    records = oracle.records()
+    Publisher(plan, folder).write(records, last=True)
+    folder.remove_pixels()
+    return records
+
+
+def _alone(plan: SearchPlan, folder: SearchFolder, processes: Processes, view: SearchView) -> None:
+    oracle = open_oracle(plan, folder)
+    publisher = Publisher(plan, folder)
+    publisher.write(oracle.records())
+
+    def end(trial: str) -> None:
+        records = oracle.records()
+        publisher.write(records)
+        for record in records:
+            if record.trial == trial:
+                view.end(record)
+
+    runner = TrialRunner(oracle, plan, folder, "tuner0", processes, view.begin, view.epoch, end)
+    with quiet():
+        runner.run()
+
+
+def versions(folder: SearchFolder) -> dict[str, str]:
+    """Of the code that decides the result of a trial."""
+    backend = keras.backend.backend()
+    known = {
+        "kerastricks": kerastricks.__version__,
+        "keras": keras.__version__,
+        "keras-tuner": version("keras-tuner"),
+        "backend": f"{backend} {version(backend)}",
+    }
+    if folder.recipe.exists():
+        known["recipe"] = hashlib.sha256(folder.recipe.read_bytes()).hexdigest()[:16]
+    return known
+
+
+def base_of(config: Config) -> dict[str, Any]:
+    """The fields that all trials start from; the number of epochs is the plan's."""
+    return dataclasses.replace(config, epochs=None).as_dict()

@@ -1,0 +1,86 @@
+"""What is kept of a finished trial: a line of trials.jsonl."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kerastricks.errors import SearchError
+
+STATUSES = ("completed", "stopped", "failed")
+FILE_NAME = "trials.jsonl"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One finished trial.
+
+    Args:
+        trial: its name, "07".
+        status: "completed", "stopped" (it could not win any more) or "failed".
+        score: the objective at its last epoch; None where there is none.
+        objective: name of the metric, "val_loss".
+        direction: "min" or "max".
+        values: the active values of the space, by name.
+        reason: of a stop or failure, one line.
+        curve: for each epoch the logged metrics: epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate.
+        seconds: of the wall, retries included.
+        attempts: how often it was started.
+        worker: which one ran it.
+        run: name of its run folder, where it was kept.
+    """
+
+    trial: str
+    status: str
+    score: float | None
+    objective: str
+    direction: str
+    values: dict[str, Any]
+    reason: str | None = None
+    curve: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    attempts: int = 1
+    worker: str = "tuner0"
+    run: str | None = None
+
+    def line(self) -> str:
+        """One line of strict JSON, with its end; a number that is not finite is null."""
+        return json.dumps(_finite(asdict(self)), allow_nan=False) + "\n"
+
+
+def read_records(path: Path) -> list[TrialRecord]:
+    """The finished trials of a search, in the order they are in the file; none where there is no file."""
+    if not path.exists():
+        return []
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if line.strip():
+            try:
+                records.append(TrialRecord(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise SearchError(
+                    f"{path}, line {number}: must be a finished trial. Received: {line[:60]!r} ({error}). "
+                    "It is not as it was written: restore the file, or delete the line"
+                ) from None
+    return records
+
+
+def write_records(path: Path, records: list[TrialRecord]) -> None:
+    """Writes the file whole."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.writelines(record.line() for record in records)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value
