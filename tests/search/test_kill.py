@@ -14,7 +14,9 @@ def undisturbed(tmp_path_factory):
     return search.outcomes
 
 
-@pytest.mark.parametrize("moment", ["trial_0000/run/config.json", "trial_0001/report.json"])
+@pytest.mark.parametrize(
+    "moment", ["trial_0000/run/config.json", pytest.param("trial_0001/report.json", marks=pytest.mark.slow)]
+)
 def test_parent_killed_and_resumed(tmp_path, undisturbed, moment):
     search = Search(tmp_path / "search")
     process = search.start()
@@ -36,6 +38,7 @@ def test_killed_trial_is_retried_and_costs_nothing_else(tmp_path, undisturbed):
     assert [one.attempts for one in search.records] == [1, 2, 1]
 
 
+@pytest.mark.slow
 def test_killed_trial_without_retries_fails_with_the_reason(tmp_path, undisturbed):
     search = Search(tmp_path / "search", "--retries", "0")
     process = search.start()
