@@ -63,7 +63,7 @@ def test_files_left_out_are_counted(capsys, image_folder):
         (["flip", "--batch-size", "0"], "batch_size"),
         (["flip", "--seconds", "-1"], "--seconds"),
         (["flip", "--set", "augment=rotate"], "--set augment: the augmentation is SPEC"),
-        (["flip", "--set", "batchsize=2"], "did you mean batch_size, image_size?"),
+        (["flip", "--set", "batchsize=2"], "did you mean batch_size, image_size, base_batch?"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(arguments, message, capsys):

@@ -76,7 +76,7 @@ def test_files_left_out_are_counted(capsys, image_folder):
         (["--out", "no/such/folder/a.png"], "in a folder that is there"),
         (["--images", "0"], "--images"),
         (["--seed", "-1"], "seed must be in [0, 2^31)"),
-        (["--set", "batchsize=2"], "did you mean batch_size, image_size?"),
+        (["--set", "batchsize=2"], "did you mean batch_size, image_size, base_batch?"),
     ],
 )
 def test_mistakes_are_one_line_exit_2_and_leave_nothing(arguments, message, capsys, here):
