@@ -509,13 +509,14 @@ def test_memory_is_taken_once_or_not_at_all(large, tmp_path, monkeypatch):
         return [int(number) for number in whole]
 
     opened(looked_at(files.reader.path, files.names[:8]), memory_bytes=PLENTY)  # what TensorFlow keeps from then on
+    gc.collect()  # of tests before this one
     before = anonymous_bytes()
     decoded = opened(large, tmp_path, progress=progress)
     sums = read_all(decoded)
     assert max(peak, anonymous_bytes()) - before < allowance
     decoded = opened(large, memory_bytes=PLENTY, progress=progress)
     assert read_all(decoded) == sums
-    assert total * 0.9 < anonymous_bytes() - before
+    assert total * 0.8 < anonymous_bytes() - before
     assert peak - before < 1.05 * total + allowance
     del decoded
     gc.collect()
