@@ -2,7 +2,6 @@
 
 import errno
 import gc
-import io
 import os
 import shutil
 import signal
@@ -467,57 +466,3 @@ def test_what_others_are_writing_counts(tmp_path):
         file.truncate(60)
         assert ours.make_room(40) is None
         assert "the limit leaves" in ours.make_room(41)
-
-
-def anonymous_bytes():
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")) * 1024
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory):
-    """150 images of 0.8 MB."""
-    root = tmp_path_factory.mktemp("large")
-    buffer = io.BytesIO()
-    Image.effect_noise((520, 520), 60).convert("RGB").save(buffer, "JPEG", quality=20)
-    names = [f"{index}.jpg" for index in range(150)]
-    for name in names:
-        (root / name).write_bytes(buffer.getvalue())
-    return looked_at(root, names)
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-def test_memory_is_taken_once_or_not_at_all(large, tmp_path, monkeypatch):
-    files, _ = large
-    monkeypatch.setattr("kerastricks.data.originals._PARALLEL_CALLS", 2)
-    total = 150 * 520 * 520 * 3
-    allowance = 40e6  # threads, images on their way
-    peak = 0
-
-    @contextmanager
-    def progress(description, count):
-        def advance(done):
-            nonlocal peak
-            peak = max(peak, anonymous_bytes())
-
-        yield advance
-
-    def read_all(decoded):
-        whole = tf.data.Dataset.range(150).map(
-            lambda index: tf.reduce_sum(tf.cast(decoded.window(index, 0, 0, 520, 520), tf.int32))
-        )
-        return [int(number) for number in whole]
-
-    opened(looked_at(files.reader.path, files.names[:8]), memory_bytes=PLENTY)  # what TensorFlow keeps from then on
-    gc.collect()  # of tests before this one
-    before = anonymous_bytes()
-    decoded = opened(large, tmp_path, progress=progress)
-    sums = read_all(decoded)
-    assert max(peak, anonymous_bytes()) - before < allowance
-    decoded = opened(large, memory_bytes=PLENTY, progress=progress)
-    assert read_all(decoded) == sums
-    assert total * 0.8 < anonymous_bytes() - before
-    assert peak - before < 1.05 * total + allowance
-    del decoded
-    gc.collect()
-    assert anonymous_bytes() - before < allowance
