@@ -2,15 +2,29 @@
 
 from kerastricks.lazy import attach
 
-__all__ = ["BatchLossLog", "BestWeights", "MetricsLog", "PlateauDecay", "ProgressLine"]
+__all__ = [
+    "BatchLossLog",
+    "BestWeights",
+    "KeepLast",
+    "KeepSnapshots",
+    "KeepTop",
+    "MetricsLog",
+    "PlateauDecay",
+    "ProgressLine",
+    "WeightAverage",
+]
 
 __getattr__, __dir__, load_all = attach(
     __name__,
     {
         "BatchLossLog": "batch_loss_log",
         "BestWeights": "best_weights",
+        "KeepLast": "keep_last",
+        "KeepSnapshots": "keep_snapshots",
+        "KeepTop": "keep_top",
         "MetricsLog": "metrics_log",
         "PlateauDecay": "plateau_decay",
         "ProgressLine": "progress_line",
+        "WeightAverage": "weight_average",
     },
 )

@@ -2,6 +2,9 @@
 
 from kerastricks.lazy import attach
 
-__all__ = ["LabelSmoothingCrossentropy"]
+__all__ = ["DistillationLoss", "LabelSmoothingCrossentropy"]
 
-__getattr__, __dir__, load_all = attach(__name__, {"LabelSmoothingCrossentropy": "label_smoothing_crossentropy"})
+__getattr__, __dir__, load_all = attach(
+    __name__,
+    {"DistillationLoss": "distillation_loss", "LabelSmoothingCrossentropy": "label_smoothing_crossentropy"},
+)

@@ -2,6 +2,6 @@
 
 from kerastricks.lazy import attach
 
-__all__ = ["Config", "fit"]
+__all__ = ["Config", "Distillation", "fit"]
 
-__getattr__, __dir__, load_all = attach(__name__, {"Config": "config", "fit": "fit"})
+__getattr__, __dir__, load_all = attach(__name__, {"Config": "config", "Distillation": "distillation", "fit": "fit"})

@@ -20,6 +20,7 @@ import numpy as np
 
 from kerastricks.errors import CheckpointError
 from kerastricks.training.device_pixels import DevicePixels
+from kerastricks.training.teacher import Teacher
 
 FILE_NAME = "checkpoint.npz"
 _GROUPS = ("model", "optimizer", "metrics")
@@ -103,10 +104,10 @@ def restore_metrics(path: Path, model: keras.Model) -> None:
 
 
 def _variables(model: keras.Model) -> dict[str, list[Any]]:
-    # model.variables holds the metrics' too, those of dropout's seed generators, and the training images.
+    # model.variables holds the metrics' too, those of dropout's seed generators, the training images, a teacher.
     other = {id(variable) for variable in model.metrics_variables}
     for layer in model._flatten_layers():
-        if isinstance(layer, DevicePixels):
+        if isinstance(layer, DevicePixels | Teacher):
             other |= {id(variable) for variable in layer.variables}
     own = [variable for variable in model.variables if id(variable) not in other]
     return dict(zip(_GROUPS, (own, model.optimizer.variables, model.metrics_variables), strict=True))

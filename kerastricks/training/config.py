@@ -13,6 +13,8 @@ from kerastricks.data.fitting import INTERPOLATIONS, Fitting
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.schedules.batch_size_rule import RULES, batch_size_rule
 from kerastricks.schedules.plan import plan
+from kerastricks.training.average import Average
+from kerastricks.training.keep import Keep
 
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
@@ -50,6 +52,11 @@ class Config:
         validation: fraction of the training images, where the data has no validation split.
         test: the same for the test split.
         seed: of splits, weights, order and draws.
+        split_seed: of the splits alone, so that trainings of several seeds have the same; None for `seed`.
+        bagging: train on as many images as there are, drawn with replacement by `seed` (Breiman 1996).
+        average: of weights, "swa(start=0.75)" or "ema(decay=0.999)", which end up in the model; "" for none.
+        keep: weights to keep as `members/NN.keras`: "snapshots(5)" at equal distances or where the cycles of the
+            schedule end, "top(3)" of the epochs by validation, "last(3)" of them; "" for none.
         precision: "auto", "float32" or "mixed_bfloat16".
         jit: whether the step is compiled (XLA, torch.compile); "auto" decides by the device.
         max_pixels: an image of more is left out as a decompression bomb.
@@ -80,6 +87,10 @@ class Config:
     validation: float = 0.1
     test: float = 0.1
     seed: int = 0
+    split_seed: int | None = None
+    bagging: bool = False
+    average: str = ""
+    keep: str = ""
     precision: str = "auto"
     jit: bool | str = "auto"
     max_pixels: int = 100_000_000
@@ -106,6 +117,7 @@ class Config:
         _check(0 < self.validation < 1, "validation", "in (0, 1)", self.validation)
         _check(0 < self.test < 1, "test", "in (0, 1)", self.test)
         _check(0 <= self.seed < 2**31, "seed", "in [0, 2^31)", self.seed)
+        _check(self.split_seed is None or 0 <= self.split_seed < 2**31, "split_seed", "in [0, 2^31)", self.split_seed)
         _check(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self.precision)
         _check(self.jit in (True, False, "auto"), "jit", "True, False or auto", self.jit)
         _check(self.max_pixels >= 1, "max_pixels", "1 or more", self.max_pixels)
@@ -119,6 +131,10 @@ class Config:
             raise UnknownNameError("metric", plateau["monitor"], METRICS)
         if self.augment != "auto":
             sequence.parse(self.augment)
+        # Both choose the last weights.
+        average = Average.parse(self.average)
+        _check(average is None or patience is None, "average", '"" with early_stopping_epochs', self.average)
+        Keep.parse(self.keep)
 
     @classmethod
     def from_layers(cls, *layers: Mapping[str, Any]) -> "Config":
@@ -138,6 +154,11 @@ class Config:
     def peak_rate(self) -> float:
         """The highest learning rate: `learning_rate`, which follows the batch size by the rule `scale_lr`."""
         return self.learning_rate * batch_size_rule(self.scale_lr, self.batch_size, self.base_batch)
+
+    @property
+    def seed_of_splits(self) -> int:
+        """`split_seed`, or `seed` where that is None."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     @property
     def fitting(self) -> Fitting:
@@ -200,7 +221,7 @@ def _check(holds: bool, name: str, rule: str, value: Any) -> None:
 def _check_type(field: dataclasses.Field, value: Any) -> None:
     allowed: Any = field.type
     if isinstance(value, bool) and field.name != "jit":
-        holds = False
+        holds = allowed is bool
     elif allowed in (float, float | None) and isinstance(value, int):
         holds = True
     else:

@@ -1,30 +1,34 @@
 """Trains a classifier on loaded images."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from kerastricks.augment.augment import Augment
 from kerastricks.callbacks.batch_loss_log import BatchLossLog
 from kerastricks.callbacks.metrics_log import MetricsLog
-from kerastricks.callbacks.plateau_decay import PlateauDecay
 from kerastricks.callbacks.progress_line import ProgressLine
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.tensorflow_device import has_gpu
-from kerastricks.errors import ConfigError, UnknownNameError
+from kerastricks.errors import ConfigError
+from kerastricks.losses.distillation_loss import DistillationLoss
 from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
 from kerastricks.training import checkpoint, device
+from kerastricks.training.check_arguments import check_callbacks, check_rates
 from kerastricks.training.config import Config
 from kerastricks.training.device_pixels import DevicePixels
+from kerastricks.training.distillation import Distillation
 from kerastricks.training.fused_batch_norm import fused_batch_norm
-from kerastricks.training.optimizer import build_optimizer, build_schedule, plateau_decay
+from kerastricks.training.optimizer import build_optimizer, finalize, not_finalized, plateau_decay
 from kerastricks.training.random_state import SeedTorch
 from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, StopRequest, catch_signals
+from kerastricks.training.teacher import Teacher
 from kerastricks.training.training_model import TrainingModel, precision, split_head
+from kerastricks.training.weights_on_the_way import keep_and_average
 
 IMAGES_SEEN = 540_000  # by default: twelve epochs of CIFAR-10
 
@@ -36,6 +40,7 @@ def fit(
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     rates: Mapping[str, float] | None = None,
+    distillation: Distillation | None = None,
     run_folder: Path | None = None,
     progress_line: bool = True,
 ) -> keras.callbacks.History:
@@ -58,6 +63,7 @@ def fit(
             its `save` writes yours.
         rates: by the names of layers, what `config.learning_rate` is multiplied by there (0.1 for a tenth); 1 for all
             others. Layers that shall not learn at all have `trainable = False`.
+        distillation: a teacher to learn from; `loss` is then the distillation's, `val_loss` the cross-entropy as ever.
         run_folder: where metrics.jsonl, batch_loss.f32 and the checkpoint are written. If a checkpoint is there,
             training goes on from it and ends in the same weights as if it had not been interrupted.
         progress_line: whether a line per epoch is shown on standard error.
@@ -85,15 +91,16 @@ def fit(
     check_fits(model, data)
     assert config.epochs is not None
     total_steps = config.epochs * data.steps_per_epoch
-    _check_callbacks(callbacks, config, total_steps)
-    _check_rates(rates, model)
+    check_callbacks(callbacks, config, total_steps)
+    check_rates(rates, model)
     classifier, from_logits = split_head(model)
     pixels = _device_pixels(data, bool(config.jit))
-    training_model = TrainingModel(classifier, fresh_stage(data.device_stage), model, pixels)
+    teacher = Teacher.of(distillation.teacher, data) if distillation is not None else None
+    training_model = TrainingModel(classifier, fresh_stage(data.device_stage), model, pixels, teacher)
     steps = data.steps_per_epoch
     training_model.compile(
         optimizer=build_optimizer(config, total_steps, classifier, rates),
-        loss=training_loss(config, from_logits, data.augmentation.mixes),
+        loss=training_loss(config, from_logits, data.augmentation.mixes, distillation),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=config.jit,
     )
@@ -108,6 +115,14 @@ def fit(
     plateau = plateau_decay(config, total_steps)
     if plateau is not None:
         stateful.append(plateau)
+    stateful += keep_and_average(
+        config,
+        data,
+        training_model,
+        lambda: _batches(training_model, data, total_steps).take(steps),
+        run_folder,
+        progress_line,
+    )
     saved = [callback for callback in stateful if getattr(callback, "is_saved", True)]
     losses = BatchLossLog(run_folder / "batch_loss.f32" if run_folder else None, config.learning_rate)
     line = ProgressLine(data.batch_size, position.step) if progress_line else None
@@ -121,7 +136,8 @@ def fit(
         ordered.append(log)
 
     stops = catch_signals() if path is not None else nullcontext(StopRequest())
-    with precision(model, config.precision), fused_batch_norm(model), stops as request:
+    teaching = teacher.at_work(config.precision) if teacher is not None else nullcontext()
+    with precision(model, config.precision), fused_batch_norm(model), teaching, stops as request:
         training_model.build((None, *data.image_shape))
         if path is not None:
             ordered.append(Checkpointer(path, saved, losses, steps, position.step, request))
@@ -161,6 +177,7 @@ def _train(
         epoch, stopped = epoch + 1, model.stop_training
     if epoch < epochs and not stopped:
         _fit(model, data, epoch * steps, steps, epoch, epochs, handlers)
+    finalize(model.optimizer, model.trainable_weights)
     handlers.end()
 
 
@@ -173,12 +190,9 @@ def _fit(
     epochs: int,
     handlers: ResumableCallbacks,
 ) -> None:
-    batches = data.train_from(first_step, indices=model.pixels is not None)
-    if model.device_stage is not None and model.device_stage.mixes:
-        batches = batches.map(lambda images, labels: ((images, labels), labels))
-    with data.one_error():
+    with data.one_error(), not_finalized(model.optimizer):
         model.fit(
-            batches,
+            _batches(model, data, first_step),
             steps_per_epoch=steps,
             initial_epoch=epoch,
             epochs=epochs,
@@ -187,6 +201,14 @@ def _fit(
             shuffle=False,  # the data set is shuffled already
             verbose=0,
         )
+
+
+def _batches(model: TrainingModel, data: ImageData, first_step: int) -> Any:
+    """Endless training batches of `model` from a step on."""
+    batches = data.train_from(first_step, indices=model.pixels is not None)
+    if model.device_stage is not None and model.device_stage.mixes:
+        batches = batches.map(lambda images, labels: ((images, labels), labels))
+    return batches
 
 
 def _build_metrics(model: TrainingModel, data: ImageData) -> None:
@@ -211,35 +233,6 @@ def resolve(config: Config, data: ImageData) -> Config:
     )
 
 
-def _check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Config, total_steps: int) -> None:
-    """Keras refuses to set the rate of an optimizer that has a schedule, in words that name neither."""
-    setters = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau, PlateauDecay)
-    for callback in callbacks:
-        if not isinstance(callback, setters):
-            continue
-        if plateau_decay(config, total_steps) is not None:
-            raise ConfigError(
-                f"{type(callback).__name__} sets the learning rate, and so does schedule={config.schedule!r}: "
-                'leave one of them out; the callback goes with schedule="constant"'
-            )
-        schedule = build_schedule(config, total_steps)
-        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-            warmup = f" with the warm-up of scale_lr={config.scale_lr!r}" if schedule.name == "linear_warmup" else ""
-            raise ConfigError(
-                f"{type(callback).__name__} sets the learning rate, and so does schedule={config.schedule!r}{warmup}: "
-                'take schedule="plateau(factor=2, patience=5)", which needs no callback, or schedule="constant"'
-            )
-
-
-def _check_rates(rates: Mapping[str, float] | None, model: keras.Model) -> None:
-    names = {layer.name for layer in model._flatten_layers(include_self=False, recursive=True)}
-    for name, factor in (rates or {}).items():
-        if name not in names:
-            raise UnknownNameError("layer of the model", name, names)
-        if not 0 < factor < math.inf:
-            raise ConfigError(f"rates must be above 0: freeze a layer by trainable = False. Received: {name}={factor}")
-
-
 def fresh_stage(stage: Augment | None) -> Augment | None:
     """The same with its draws from the start, so that training twice on the same data is the same training."""
     return None if stage is None else Augment.from_config({**stage.get_config(), "dtype": "float32"})
@@ -253,8 +246,13 @@ def _device_pixels(data: ImageData, jit: bool) -> DevicePixels | None:
     return None if pixels is None or len(pixels) >= 2**31 else DevicePixels(pixels, data.image_shape)
 
 
-def training_loss(config: Config, from_logits: bool, mixes: bool) -> keras.losses.Loss:
+def training_loss(
+    config: Config, from_logits: bool, mixes: bool, distillation: Distillation | None = None
+) -> keras.losses.Loss:
     """The loss of `config`, for logits or probabilities, and for mixed labels where the augmentation mixes them."""
+    if distillation is not None:
+        how = (distillation.temperature, distillation.hard_weight, config.label_smoothing)
+        return DistillationLoss(*how, from_logits, name="loss")
     if config.label_smoothing or mixes:  # validation labels are integers all the same: this one takes both
         return LabelSmoothingCrossentropy(config.label_smoothing, from_logits, name="loss")
     return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits, name="loss")

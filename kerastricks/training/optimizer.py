@@ -1,13 +1,16 @@
 """The optimizer and its schedule from a configuration."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import keras
+import numpy as np
 
 from kerastricks import spec
 from kerastricks.callbacks.plateau_decay import PlateauDecay
 from kerastricks.regularizers.undecayed import undecayed
 from kerastricks.schedules.plan import plan
+from kerastricks.training.average import Average
 from kerastricks.training.config import Config
 
 _WARMUP_EPOCHS = 5
@@ -45,15 +48,39 @@ def build_optimizer(
 
 def _single(config: Config, total_steps: int, model: keras.Model, factor: float) -> keras.optimizers.Optimizer:
     parsed = spec.parse(config.optimizer)
+    average = Average.parse(config.average)
+    averaged = {"use_ema": True, "ema_momentum": average.value} if average and average.kind == "ema" else {}
     optimizer = parsed.call(
         _CLASSES[parsed.name],
         learning_rate=build_schedule(config, total_steps, factor),
         weight_decay=config.weight_decay or None,
         global_clipnorm=config.clip_norm,
+        **averaged,
     )
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_list=undecayed(model))
     return optimizer
+
+
+@contextmanager
+def not_finalized(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Leaves averages out of the model where Keras's `fit` ends: that is not always where the training does."""
+    optimizer.finalize_variable_values = lambda variables: None
+    try:
+        yield
+    finally:
+        del optimizer.finalize_variable_values
+
+
+def finalize(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]) -> None:
+    """Puts an optimizer's averages into the model, where it has some.
+
+    Keras lets both be one array, and JAX gives the memory of either away in the next step: copies are of their own.
+    """
+    if any(getattr(one, "use_ema", False) for one in [optimizer, *getattr(optimizer, "optimizers", [])]):
+        optimizer.finalize_variable_values(variables)
+        for variable in variables:
+            variable.assign(np.array(keras.ops.convert_to_numpy(variable.value)))
 
 
 def build_schedule(

@@ -27,6 +27,8 @@ class TrainingModel(keras.Model):
         saved_model: what `save` and `save_weights` write, so that `ModelCheckpoint` writes the model one uses and
             not this one; `classifier` by default.
         pixels: the training images, where they are on the device; None where batches bring theirs.
+        teacher: from the pixels that the classifier sees to log-probabilities, which `DistillationLoss` gets behind the
+            labels; or None.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class TrainingModel(keras.Model):
         device_stage: Augment | None = None,
         saved_model: keras.Model | None = None,
         pixels: DevicePixels | None = None,
+        teacher: keras.layers.Layer | None = None,
     ) -> None:
         super().__init__(name="training_model")
         self.classifier = classifier
         self._saved = [saved_model or classifier]  # in a list, so that Keras does not count its layers twice
         self.device_stage = device_stage
         self.pixels = pixels
+        self.teacher = teacher
         self.batch_loss = self.add_weight(name="batch_loss", shape=(), initializer="zeros", trainable=False)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -55,7 +59,11 @@ class TrainingModel(keras.Model):
         elif self.pixels is not None and len(images.shape) == 1:
             images = self.pixels.images(images)
         outputs = self.classifier(images, training=training)
-        return (outputs, labels) if training and labels is not None else outputs
+        if not training:
+            return outputs
+        parts = {"labels": labels, "teacher": None if self.teacher is None else self.teacher(images)}
+        known = {name: part for name, part in parts.items() if part is not None}
+        return {"outputs": outputs, **known} if known else outputs
 
     def _augment(self, stage: Augment, images: Any, labels: Any) -> tuple[Any, Any]:
         if self.pixels is None or len(images.shape) != 1:
@@ -67,16 +75,26 @@ class TrainingModel(keras.Model):
         return stage.transform(source, labels, stage.draw(ops.shape(images)[0], plan), plan)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Saves the float32 model from pixels to probabilities."""
+        """Saves the float32 model that one uses."""
+        with self._in_float32():
+            self._saved[0].save(filepath, *args, **kwargs)
+
+    @contextmanager
+    def _in_float32(self) -> Iterator[None]:
         layers = [layer for layer in self._flatten_layers() if layer.dtype_policy.name.startswith("mixed_")]
         policies = [layer.dtype_policy for layer in layers]
         for layer in layers:
             layer.dtype_policy = "float32"
         try:
-            self._saved[0].save(filepath, *args, **kwargs)
+            yield
         finally:
             for layer, policy in zip(layers, policies, strict=True):
                 layer.dtype_policy = policy
+
+    def save_probabilities(self, filepath: Any) -> None:
+        """The same, with a softmax behind it where it ends in logits."""
+        with self._in_float32():
+            with_probabilities(self._saved[0]).save(filepath)
 
     def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Saves the weights of that model."""
@@ -86,6 +104,8 @@ class TrainingModel(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         outputs, labels = _with_labels(y_pred, y)
+        if isinstance(y_pred, dict) and "teacher" in y_pred:
+            labels = ops.concatenate([_distribution(labels, outputs.shape[-1]), y_pred["teacher"]], axis=-1)
         loss = super().compute_loss(x, labels, outputs, sample_weight, training)
         if training:
             self.batch_loss.assign(ops.stop_gradient(loss))
@@ -100,14 +120,24 @@ class TrainingModel(keras.Model):
 
 def _with_labels(outputs: Any, labels: Any) -> tuple[Any, Any]:
     """Outputs and the labels that belong to them: those that `call` gave, if it did."""
-    return (outputs[0], outputs[1]) if isinstance(outputs, tuple | list) else (outputs, labels)
+    if not isinstance(outputs, dict):
+        return outputs, labels
+    return outputs["outputs"], outputs.get("labels", labels)
+
+
+def _distribution(labels: Any, classes: int) -> Any:
+    """(batch, classes) float32 of integers (batch,) or (batch, 1); mixed labels are that already."""
+    if len(labels.shape) == 2 and labels.shape[-1] != 1:
+        return ops.cast(labels, "float32")
+    return ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), classes, dtype="float32")
 
 
 def split_head(model: keras.Model) -> tuple[keras.Model, bool]:
     """The part of a classifier that training needs, and whether it ends in logits.
 
     A last layer that is only a softmax is cut off (the loss is exact on logits); a last layer with a softmax
-    inside is left, and a linear one is taken to give logits.
+    inside is left, and a linear one is taken to give logits. A linear `Activation` behind these, as mixed precision
+    has it for float32 outputs, does not count.
 
     Raises:
         UsageError: for a model that is not functional, or whose last layer is neither.
@@ -116,25 +146,50 @@ def split_head(model: keras.Model) -> tuple[keras.Model, bool]:
         raise UsageError(
             f"model must be a built functional or Sequential keras.Model with one output. Received: {model!r}"
         )
-    layer = model.outputs[0]._keras_history.operation
+    layer, before = _ending(model.outputs[0])
     if _is_softmax_layer(layer):
-        return keras.Model(model.inputs[0], layer.input, name="classifier"), True
+        return keras.Model(model.inputs[0], before, name="classifier"), True
     return model, _gives_logits(layer)
 
 
+def with_probabilities(model: keras.Model) -> keras.Model:
+    """The model itself, or with a softmax behind it where it ends in logits."""
+    classifier, from_logits = split_head(model)
+    if not from_logits or classifier is not model:
+        return model
+    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(model.outputs[0])
+    return keras.Model(model.inputs[0], probabilities, name=model.name)
+
+
+def _ending(output: Any) -> tuple[Any, Any]:
+    """The last layer that does something, and the first tensor that goes into it (None for an input)."""
+    while True:
+        history = output._keras_history
+        layer = history.operation
+        before = next(iter(layer._inbound_nodes[history.node_index].input_tensors), None)
+        passes = isinstance(layer, keras.layers.Identity) or (
+            isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.linear
+        )
+        if not passes or before is None:
+            return layer, before
+        output = before
+
+
 def _is_softmax_layer(layer: Any) -> bool:
-    return isinstance(layer, keras.layers.Softmax) or (
-        isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.softmax
-    )
+    """Over the classes, the last axis of (batch, classes)."""
+    if isinstance(layer, keras.layers.Softmax):
+        return layer.axis in (-1, 1)
+    return isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.softmax
 
 
 def _gives_logits(layer: Any) -> bool:
     """Whether a last layer gives logits; False where it gives probabilities."""
     if isinstance(layer, keras.Model) and len(getattr(layer, "outputs", None) or ()) == 1:
-        return _gives_logits(layer.outputs[0]._keras_history.operation)
+        return _gives_logits(_ending(layer.outputs[0])[0])
     activation = getattr(layer, "activation", None)
     # keras.ops.softmax is an operation of that name and no layer.
-    if _is_softmax_layer(layer) or activation is keras.activations.softmax or type(layer).__name__ == "Softmax":
+    operation = type(layer).__name__ == "Softmax" and not isinstance(layer, keras.layers.Layer)
+    if _is_softmax_layer(layer) or activation is keras.activations.softmax or operation:
         return False
     if activation is keras.activations.linear:
         return True

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.tensorflow_only
 
 
 def test_it_is_frozen_and_has_few_fields():
-    assert len(dataclasses.fields(Config)) <= 25
+    assert len(dataclasses.fields(Config)) <= 30
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().seed = 1
 
@@ -59,6 +59,7 @@ def test_assignments_are_read_as_literals_or_text(text, expected):
         ("epochs", 1.5), ("epochs", True), ("model", 3), ("learning_rate", "fast"), ("early_stopping_epochs", 0),
         ("crop_fraction", 0.0), ("crop_fraction", 1.5), ("interpolation", "nearest"), ("classes", "cat"),
         ("classes", ""), ("classes", "cat, cat"), ("classes", 3), ("scale_lr", "cubic"), ("base_batch", 0),
+        ("split_seed", -1), ("split_seed", True), ("bagging", 1), ("average", 0.9), ("keep", 3),
     ],
 )  # fmt: skip
 def test_illegal_values_name_the_field_and_what_was_received(field, value):
@@ -122,3 +123,25 @@ def test_it_is_imported_and_checked_without_keras():
         "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"average": "median"}, UnknownNameError, "no average is called 'median'"),
+        ({"average": "swa(start=1.0)"}, ConfigError, r"average: start must be in \[0, 1\). Received: start=1.0"),
+        ({"average": "ema(decay=-1)"}, ConfigError, r"average: decay must be in \[0, 1\)"),
+        ({"average": "ema(momentum=0.9)"}, SpecError, "decay"),
+        ({"average": "swa", "early_stopping_epochs": 3}, ConfigError, 'average must be "" with early_stopping_epochs'),
+        ({"keep": "best(3)"}, UnknownNameError, "no way to keep weights is called 'best'"),
+        ({"keep": "top(0)"}, ConfigError, r"keep: top\(count\) takes a whole number, 1 or more. Received: 0"),
+        ({"keep": "last"}, SpecError, "count"),
+    ],
+)
+def test_averages_and_kept_weights_are_checked_before_anything_runs(fields, error, message):
+    with pytest.raises(error, match=message):
+        Config(**fields)
+
+
+def test_splits_have_the_seed_of_the_training_unless_they_have_their_own():
+    assert (Config(seed=3).seed_of_splits, Config(seed=3, split_seed=0).seed_of_splits) == (3, 0)

@@ -54,6 +54,17 @@ def test_device_stage_augments_in_training_alone():
         (lambda x: keras.layers.Activation("softmax")(keras.layers.Dense(3)(x)), True, True),
         (lambda x: keras.layers.Dense(3, activation="softmax")(x), False, False),
         (lambda x: keras.layers.Dense(3)(x), True, False),
+        (lambda x: keras.layers.Activation("linear", dtype="float32")(keras.layers.Dense(3)(x)), True, False),
+        (
+            lambda x: keras.layers.Activation("linear")(keras.layers.Softmax(axis=1)(keras.layers.Dense(3)(x))),
+            True,
+            True,
+        ),
+        (
+            lambda x: keras.layers.Identity()(keras.layers.Dense(3, activation="softmax")(x)),
+            False,
+            False,
+        ),
     ],
 )
 def test_heads_are_recognised(last, from_logits, cut):
@@ -79,6 +90,8 @@ def test_other_heads_are_refused():
     inputs = keras.Input((4,))
     with pytest.raises(UsageError, match="sigmoid"):
         split_head(keras.Model(inputs, keras.layers.Dense(3, activation="sigmoid")(inputs)))
+    with pytest.raises(UsageError, match="must be a softmax"):
+        split_head(keras.Model(inputs, keras.layers.Softmax(axis=0)(inputs)))
     with pytest.raises(UsageError, match="functional or Sequential"):
         split_head(keras.Sequential([keras.layers.Dense(3)]))
 
