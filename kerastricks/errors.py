@@ -11,6 +11,7 @@
     |   +-- RunFolderError             a run folder that is missing, foreign or changed
     |   +-- SpaceError                 a search space that does not parse, or holds nothing to search
     |   +-- SearchError                a search's folder, objective, workers or addresses
+    |   +-- EnsembleError              members that cannot be one model
     |   +-- MissingExtraError          an optional dependency that is not installed (also ImportError)
     +-- RunFailedError (RuntimeError)  what was asked was right, and it failed: the command line exits 1
         +-- TrainingDivergedError      the loss is not finite (also ArithmeticError)
@@ -65,6 +66,10 @@ class SpaceError(UsageError):
 
 class SearchError(UsageError):
     """A search's folder, objective, workers or addresses are not as they must be."""
+
+
+class EnsembleError(UsageError):
+    """Models cannot be members of one ensemble."""
 
 
 class MissingExtraError(UsageError, ImportError):

@@ -15,6 +15,7 @@ PACKAGES = (
     "checks",
     "comparison",
     "data",
+    "ensemble",
     "features",
     "finetuning",
     "initializers",

@@ -9,6 +9,7 @@ import keras
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.data.tensorflow_device import has_gpu
+from kerastricks.errors import ConfigError
 from kerastricks.finetuning.backbone import Backbone
 from kerastricks.finetuning.choice import Choice, choose
 from kerastricks.finetuning.measurement import Measurement, measure
@@ -112,6 +113,12 @@ def finetune(
 
 def finetuning_config(config: Config, data: ImageData, backbone: Backbone) -> Config:
     """Every `auto` and `None` decided."""
+    for field in ("average", "keep"):
+        if getattr(config, field):
+            raise ConfigError(
+                f"{field} is of a training in one piece, and a fine-tuning keeps the best weights of each stage: take "
+                f"it out. Received: {field}={getattr(config, field)!r}"
+            )
     epochs = config.epochs or default_epochs(len(data.labels("train")))
     depthwise = any(isinstance(layer, keras.layers.DepthwiseConv2D) for layer in backbone.model.layers)
     if config.precision == "auto" and depthwise and not has_gpu():

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from kerastricks.errors import ConfigError
+from kerastricks.layers.adapted_state import finish_adapting
 
 
 def graft(model: keras.Model, inputs: Any, pixels: Any, copy_weights: bool = True) -> keras.Model:
@@ -31,6 +32,7 @@ def graft(model: keras.Model, inputs: Any, pixels: Any, copy_weights: bool = Tru
         if copy_weights:
             for original, copy in pairs:
                 copy.set_weights(original.get_weights())
+                finish_adapting(copy)
     except ValueError as error:
         have, wanted = tuple(model.inputs[0].shape[1:]), tuple(pixels.shape[1:])
         raise ConfigError(

@@ -1,15 +1,13 @@
 """Networks on top of a backbone: images of any size and channels in front of it, a head behind it."""
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import keras
-from keras import ops
 
-from kerastricks.errors import ConfigError
 from kerastricks.finetuning.backbone import Backbone
 from kerastricks.finetuning.graft import graft
-from kerastricks.models.head import free_name, put_head
+from kerastricks.models.adapt_pixels import adapt_pixels
+from kerastricks.models.head import put_head
 
 
 def build_network(
@@ -40,7 +38,7 @@ def build_network(
     source = backbone.model if end is None or end == backbone.top else cut(backbone.model, end)
     inputs = keras.Input(image_shape, dtype="float32", name="pixels")
     taken = {operation.name for operation in source.operations}
-    body = graft(source, inputs, adapt(inputs, backbone.image_shape, taken), copy_weights=pretrained)
+    body = graft(source, inputs, adapt_pixels(inputs, backbone.image_shape, taken), copy_weights=pretrained)
     if not body.trainable_weights:  # of a model that was saved frozen
         for layer in body.layers:
             layer.trainable = not isinstance(layer, keras.layers.Normalization)
@@ -60,20 +58,3 @@ def cut(model: keras.Model, end: str) -> keras.Model:
     if len(features.shape) == 4:
         features = keras.layers.GlobalAveragePooling2D(name="features")(features)
     return keras.Model(model.inputs[0], features, name=model.name)
-
-
-def adapt(inputs: Any, wanted: tuple[int, int, int], taken: Collection[str]) -> Any:
-    """Channels and size that the backbone takes; `taken` names are not used again."""
-    height, width, channels = inputs.shape[1:]
-    x = inputs
-    if (channels, wanted[2]) == (1, 3):
-        x = keras.layers.Concatenate(name=free_name("to_rgb", taken))([x, x, x])
-    elif (channels, wanted[2]) == (3, 1):
-        x = ops.image.rgb_to_grayscale(x)
-    elif channels != wanted[2]:
-        raise ConfigError(f"images have {channels} channels and the backbone takes {wanted[2]}")
-    if (height, width) != wanted[:2]:
-        # float32: bfloat16 has no room for 256 values.
-        name = free_name("resizing", taken)
-        x = keras.layers.Resizing(*wanted[:2], antialias=True, crop_to_aspect_ratio=True, dtype="float32", name=name)(x)
-    return x

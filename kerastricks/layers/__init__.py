@@ -3,8 +3,10 @@
 from kerastricks.lazy import attach
 
 __all__ = [
+    "BatchedMembers",
     "Centering",
     "ChannelBias",
+    "CombineMembers",
     "FancyPCA",
     "LeakyReLU",
     "Maxout",
@@ -20,13 +22,16 @@ __all__ = [
     "StochasticDepth",
     "WeightNormalization",
     "ZCAWhitening",
+    "recompute_batch_norm",
 ]
 
 __getattr__, __dir__, load_all = attach(
     __name__,
     {
+        "BatchedMembers": "batched_members",
         "Centering": "centering",
         "ChannelBias": "channel_bias",
+        "CombineMembers": "combine_members",
         "FancyPCA": "fancy_pca",
         "LeakyReLU": "leaky_relu",
         "Maxout": "maxout",
@@ -42,5 +47,6 @@ __getattr__, __dir__, load_all = attach(
         "StochasticDepth": "stochastic_depth",
         "WeightNormalization": "weight_normalization",
         "ZCAWhitening": "zca_whitening",
+        "recompute_batch_norm": "recompute_batch_norm",
     },
 )

@@ -1,0 +1,113 @@
+"""How good probabilities are, and how far members differ."""
+
+import numpy as np
+
+from kerastricks.ensemble.member_rows import member_rows
+
+BINS = 15
+# That of scikit-learn's log_loss for float64, so that figures here and in run folders are the same.
+_LOWEST_PROBABILITY = float(np.finfo("float64").eps)
+
+
+def quality(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy, log-loss, calibration error and Brier score.
+
+    The calibration error is the mean, over 15 intervals of equal width of the largest probability and weighted by their
+    images, of the distance between accuracy and mean largest probability. It is biased upwards where images are few,
+    and says nothing about the other classes.
+
+    Args:
+        probabilities: (N, K).
+        labels: (N,) integers.
+
+    Returns:
+        `accuracy`, `log_loss` in nats, `calibration_error`, and `brier`, the mean of the sum of squared errors over
+        all classes, from 0 to 2.
+
+    Raises:
+        EnsembleError: for other shapes, labels out of range, or NaN.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerastricks.ensemble import quality
+        >>> found = quality(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]))
+        >>> {name: round(value, 3) for name, value in found.items()}
+        {'accuracy': 0.5, 'log_loss': 0.511, 'calibration_error': 0.35, 'brier': 0.37}
+
+    Reference:
+        Guo et al.: On calibration of modern neural networks, arXiv 1706.04599, eq. 3. Brier: Verification of forecasts
+        expressed in terms of probability, Monthly weather review 78, 1950.
+    """
+    rows, labels = member_rows(np.asarray(probabilities)[None], labels)
+    exact = rows[0]
+    images = np.arange(len(labels))
+    predicted = exact.argmax(axis=1)
+    right = predicted == labels
+    sure = exact[images, predicted]
+    # Intervals are open below and closed above.
+    interval = np.clip(np.ceil(sure * BINS).astype("int64") - 1, 0, BINS - 1)
+    gaps = np.bincount(interval, weights=right - sure, minlength=BINS)
+    return {
+        "accuracy": float(right.mean()),
+        "log_loss": float(log_losses(exact, labels).mean()),
+        "calibration_error": float(np.abs(gaps).sum() / len(labels)),
+        "brier": float(((exact**2).sum(axis=1) - 2 * exact[images, labels] + 1).mean()),
+    }
+
+
+def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The log-loss of each image.
+
+    Args:
+        probabilities: (N, K); rows are brought to sum 1.
+        labels: (N,) integers.
+
+    Returns:
+        (N,) nats, at most 36: no probability counts as less than the float64 epsilon.
+    """
+    of_label = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
+    return -np.log(np.maximum(of_label, _LOWEST_PROBABILITY))
+
+
+def disagreement(log_probabilities: np.ndarray) -> np.ndarray:
+    """The share of images on which two members name different classes.
+
+    Members that never disagree cannot gain from each other. Weak members disagree too: read it with their accuracy.
+
+    Args:
+        log_probabilities: (M, N, K); logits and probabilities will do.
+
+    Returns:
+        (M, M) from 0 to 1, with zeros on the diagonal.
+
+    Raises:
+        EnsembleError: for another shape, NaN or plus infinity.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerastricks.ensemble import disagreement
+        >>> members = np.log([[[0.8, 0.2], [0.3, 0.7]], [[0.4, 0.6], [0.1, 0.9]]])
+        >>> disagreement(members).tolist()
+        [[0.0, 0.5], [0.5, 0.0]]
+
+    Reference:
+        Kuncheva, Whitaker: Measures of diversity in classifier ensembles, Machine learning 51, 2003. Deviation: members
+        disagree where their classes differ; the paper's measure asks whether one of them is right alone.
+    """
+    rows, _ = member_rows(log_probabilities)
+    named = rows.argmax(axis=2)
+    return np.stack([(named != one).mean(axis=1) for one in named])
+
+
+def mean_disagreement(log_probabilities: np.ndarray) -> float:
+    """The mean of `disagreement` over all pairs of members; 0 for one member.
+
+    Args:
+        log_probabilities: (M, N, K).
+
+    Returns:
+        From 0 to 1.
+    """
+    shares = disagreement(log_probabilities)
+    pairs = len(shares) * (len(shares) - 1)
+    return float(shares.sum() / pairs) if pairs else 0.0
