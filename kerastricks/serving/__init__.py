@@ -2,9 +2,14 @@
 
 from kerastricks.lazy import attach
 
-__all__ = ["ServedModel", "export_saved_model", "verify_export"]
+__all__ = ["ServedModel", "export_saved_model", "fold_batch_norm", "verify_export"]
 
 __getattr__, __dir__, load_all = attach(
     __name__,
-    {"ServedModel": "served_model", "export_saved_model": "export", "verify_export": "verify"},
+    {
+        "ServedModel": "served_model",
+        "export_saved_model": "export",
+        "fold_batch_norm": "fold_batch_norm",
+        "verify_export": "verify",
+    },
 )

@@ -17,6 +17,7 @@ import tensorflow as tf
 from kerastricks.data.decode import decode_image, fit_image
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.errors import ExportError
+from kerastricks.serving.fold_batch_norm import fold_batch_norm
 
 
 class _Classifier(tf.Module):
@@ -67,7 +68,8 @@ def export_saved_model(
     Signatures: `serving_default` takes `bytes`, a string tensor (batch,) of encoded images; `tensor` takes
     `images`, float32 (batch, height, width, channels), 0 to 255. Both return `probabilities` float32 (batch, K),
     `label` string (batch,) and `classes` string (batch, K). The bytes are decoded, turned by EXIF and resized by
-    the functions that training used. It is written under a temporary name and renamed.
+    the functions that training used. Batch normalisations are folded into the convolutions before them
+    (`fold_batch_norm`). It is written under a temporary name and renamed.
 
     Args:
         model_path: of a model from pixels 0-255 to probabilities.
@@ -99,7 +101,8 @@ def export_saved_model(
 
 def write(model_path: Path, class_names: Sequence[str], target: Path, fitting: Fitting) -> None:
     """Writes the SavedModel; the backend must be TensorFlow."""
-    module = _Classifier(keras.models.load_model(model_path, compile=False), class_names, fitting)
+    model = fold_batch_norm(keras.models.load_model(model_path, compile=False))
+    module = _Classifier(model, class_names, fitting)
     signatures = {"serving_default": module.serve_bytes, "tensor": module.serve_tensor}
     tf.saved_model.save(module, str(target), signatures=signatures)
 
