@@ -22,6 +22,7 @@ __all__ = [
     "checks",
     "comparison",
     "data",
+    "ensemble",
     "errors",
     "features",
     "finetuning",

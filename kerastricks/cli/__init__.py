@@ -20,6 +20,8 @@ COMMANDS = {
     "compare": "Compare activations, initializers or regularizers.",
     "data-dispatcher": "Run the dispatcher of a data service.",
     "data-worker": "Run a worker of a data service.",
+    "distill": "Train a small model to say what a teacher says.",
+    "ensemble": "Make one model of several runs.",
     "evaluate": "Score a run on images.",
     "features": "Write what a network's layers make of images.",
     "finetune": "Fine-tune a pretrained network by a plan.",

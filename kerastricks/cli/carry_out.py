@@ -9,7 +9,9 @@ from typing import Any
 from kerastricks.errors import Interrupted, UsageError
 
 
-def carry_out(run: Any, work: Callable[[], dict[str, Any]], command: str, resumed: bool) -> dict[str, Any]:
+def carry_out(
+    run: Any, work: Callable[[], dict[str, Any]], command: str, resumed: bool, whole: Path | None = None
+) -> dict[str, Any]:
     """What `work` returns.
 
     Args:
@@ -17,6 +19,7 @@ def carry_out(run: Any, work: Callable[[], dict[str, Any]], command: str, resume
         work: trains.
         command: that goes on with the run, without the folder: "kerastricks train --resume".
         resumed: whether the folder was there before: a mistake leaves no new one behind.
+        whole: what the command goes on with where the run is a part of something; None for its folder.
 
     Raises:
         Interrupted: after Ctrl-C or SIGTERM.
@@ -27,7 +30,7 @@ def carry_out(run: Any, work: Callable[[], dict[str, Any]], command: str, resume
     try:
         return work()
     except KeyboardInterrupt as stop:
-        screen.say(f"interrupted; go on with: {command} {run.path}")
+        screen.say(f"interrupted; go on with: {command} {whole or run.path}")
         raise stop if isinstance(stop, Interrupted) else Interrupted(signal.SIGINT) from None
     except UsageError:
         if not (resumed or run.checkpoint.exists() or (run.path / "stages").exists()):

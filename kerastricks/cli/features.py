@@ -118,13 +118,13 @@ def _for_images(backbone: Any, image_shape: tuple[int, int, int]) -> Any:
     import keras
 
     from kerastricks.finetuning.graft import graft
-    from kerastricks.finetuning.network import adapt
+    from kerastricks.models.adapt_pixels import adapt_pixels
 
     if image_shape[:2] == backbone.image_shape[:2]:
         return backbone.model
     pixels = keras.Input(image_shape, dtype="float32", name="pixels")
     taken = {operation.name for operation in backbone.model.operations}
-    return graft(backbone.model, pixels, adapt(pixels, backbone.image_shape, taken))
+    return graft(backbone.model, pixels, adapt_pixels(pixels, backbone.image_shape, taken))
 
 
 def _list(backbone: Any, names: list[str], as_json: bool) -> None:

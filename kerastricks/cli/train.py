@@ -10,6 +10,7 @@ import click
 from kerastricks import recipes
 from kerastricks.cli.carry_out import carry_out, move_data
 from kerastricks.cli.quiet import import_keras, stderr_kept_back
+from kerastricks.cli.train_series import train_series
 from kerastricks.errors import UsageError
 
 
@@ -39,6 +40,9 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
 @click.option("--scale-lr", metavar="RULE", help="How the rate follows the batch size: constant, linear, sqrt.")
 @click.option("--base-batch", type=int, metavar="N", help="Batch size that the rate is meant for.")
 @click.option("--seed", type=int, help="Of splits, weights, order and draws.")
+@click.option("--seeds", type=click.IntRange(2), metavar="N", help="Train N times, of N seeds: NAME-s0, NAME-s1, ...")
+@click.option("--snapshots", type=click.IntRange(2), metavar="N", help="N cycles of the rate; keep the end of each.")
+@click.option("--swa", is_flag=True, help="Average the weights of the last quarter of the epochs.")
 @click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("saved_models"), show_default=True)
 @click.option("--name", help="Of the run folder.  [default: MODEL-DATA-NUMBER]")
@@ -63,6 +67,9 @@ def train(
     scale_lr: str | None,
     base_batch: int | None,
     seed: int | None,
+    seeds: int | None,
+    snapshots: int | None,
+    swa: bool,
     assignments: tuple[str, ...],
     out: Path,
     name: str | None,
@@ -79,8 +86,10 @@ def train(
 
     Fields of the configuration for --set: data, model, augment, image_size, crop_fraction, interpolation, classes,
     batch_size, epochs, optimizer, learning_rate, schedule, scale_lr, base_batch, weight_decay, label_smoothing,
-    clip_norm, early_stopping_epochs, validation, test, seed, precision, jit, max_pixels, max_skipped. They are
-    explained in docs/training.md.
+    clip_norm, early_stopping_epochs, validation, test, seed, split_seed, bagging, average, keep, precision, jit,
+    max_pixels, max_skipped. They are explained in docs/training.md.
+
+    --seeds is a series: the same splits, images read once, a table at the end; --resume OUT/NAME goes on with it.
     """
     from kerastricks.data.service.address import Address
     from kerastricks.data.service.reach import reach
@@ -102,6 +111,9 @@ def train(
     }
     flags = {field: value for field, value in given.items() if value is not None}
     flags |= dict(parse_assignment(text) for text in assignments)
+    flags = with_shorthands(flags, snapshots, swa)
+    if seeds is not None and resume is not None:
+        raise UsageError("--seeds and --resume exclude each other: the series knows its seeds: --resume OUT/NAME")
     if source is not None and resume is not None:
         raise UsageError("SOURCE and --resume exclude each other: the run knows its data")
     recipe = find_recipe(source) if source is not None else None
@@ -120,9 +132,21 @@ def train(
     import_keras()
     from kerastricks.cli import screen
     from kerastricks.runs.folder import RunFolder
+    from kerastricks.runs.series import Series
     from kerastricks.runs.train import differences, start
     from kerastricks.runs.train import train as train_run
 
+    where: dict[str, Any] = {"data_service": data_service, "cache_dir": cache_dir}
+    series = None
+    if seeds is not None:
+        series = Series.new(config, seeds, out, name, recipe)
+    elif resume is not None and not resume.exists():
+        series = Series.find(resume)
+    if series is not None:
+        if resume is not None and flags:
+            raise UsageError(f"{resume}: a series is resumed as it began: without {', '.join(flags)}")
+        train_series(series, resume is not None, as_json, **where)
+        return
     if resume is not None:
         run = RunFolder.open(resume)
         changed = differences(run, flags)
@@ -138,11 +162,29 @@ def train(
         run = start(config, out, name, recipe)
     summary = carry_out(
         run,
-        lambda: train_run(run, screen.say, screen.bar, data_service=data_service, cache_dir=cache_dir),
+        lambda: train_run(run, screen.say, screen.bar, **where),
         "kerastricks train --resume",
         resumed=resume is not None,
     )
     _report(run, summary, as_json)
+
+
+def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> dict[str, Any]:
+    """The fields with those that --snapshots and --swa stand for.
+
+    Raises:
+        UsageError: for one that is given besides.
+    """
+    meant: dict[str, tuple[str, str]] = {}
+    if snapshots is not None:
+        meant["schedule"] = ("--snapshots", f"cosine_restarts(cycles={snapshots})")
+        meant["keep"] = ("--snapshots", f"snapshots({snapshots})")
+    if swa:
+        meant["average"] = ("--swa", "swa(start=0.75)")
+    for field, (option, value) in meant.items():
+        if flags.get(field, value) != value:
+            raise UsageError(f"{option} means {field}={value!r}, and {field}={flags[field]!r} is given: leave one out")
+    return {**flags, **{field: value for field, (_, value) in meant.items()}}
 
 
 def find_recipe(source: str) -> recipes.Recipe | None:
@@ -188,3 +230,10 @@ def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
     screen.output.print(f"  curves      {run.curves}", soft_wrap=True)
     screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
     screen.output.print(f"  use it      kerastricks predict {run.path} IMAGE ...", soft_wrap=True)
+    if "members" in summary:
+        kept = f"kerastricks ensemble {run.path}"
+        screen.output.print(f"  {len(summary['members']):2} members  make one of them: {kept}", soft_wrap=True)
+    if "average" in summary:
+        from kerastricks.training.weights_on_the_way import describe_average
+
+        screen.output.print(f"  averaged    {describe_average(summary['average'])}", soft_wrap=True)

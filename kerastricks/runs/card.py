@@ -56,10 +56,14 @@ def _pictures(summary: dict[str, Any]) -> str:
     pictures = ["![loss and accuracy](curves.png)"] if summary["epochs"] else []
     if "finetuning" in summary:
         pictures.append("![features of each level, and the stages](finetune.png)")
+    if "ensemble" in summary:
+        pictures.append("![quality against latency, and what each way of combining gains](ensemble.png)")
     return "\n\n".join(pictures)
 
 
 def _how(summary: dict[str, Any]) -> str:
+    if "ensemble" in summary:
+        return _how_combined(summary["ensemble"])
     report = summary.get("finetuning")
     if report is None:
         return "`kerastricks train` with"
@@ -89,3 +93,25 @@ Linear probe on the top features: {report["linear_probe_validation_accuracy"]:.1
 Kept: {report["kept"]}, {report["validation_accuracy"]:.1%}.
 
 The configuration was"""
+
+
+def _how_combined(report: dict[str, Any]) -> str:
+    rows = "\n".join(
+        f"| {member['name']} | {'-' if member['weight'] is None else format(member['weight'], '.3f')} "
+        f"| {member['test']['accuracy']:.2%} | {member['test']['log_loss']:.3f} |"
+        for member in report["members"]
+    )
+    unknown = "".join(f"\n- {line}" for line in report["unknown"])
+    gain = report["gain_over_best"]
+    return f"""`kerastricks ensemble`, method **{report["method"]}**: {report["reason"]}
+
+| member | weight | test accuracy | test log-loss |
+|---|---|---|---|
+{rows}
+
+Log-loss on test below that of {report["best_member"]}, the best member on validation, at its own temperature: \
+{gain["value"]:.3f} ({gain["low"]:.3f} to {gain["high"]:.3f}, 90 % interval over images). Members disagree on \
+{report["disagreement"]:.1%} of the images.
+{unknown}
+
+The images were loaded with"""

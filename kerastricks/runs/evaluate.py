@@ -1,6 +1,5 @@
 """A finished run on images it was not trained on."""
 
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -13,6 +12,7 @@ from kerastricks.data.source import Arrays, Examples, Source
 from kerastricks.data.splits import make_splits
 from kerastricks.errors import DataError, RunFolderError
 from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.relabel import relabel
 from kerastricks.runs.scores import scores
 from kerastricks.training.config import FIELDS, Config
 
@@ -61,7 +61,7 @@ def evaluate(run: RunFolder, data: Any, progress: Progress = silent) -> dict[str
         classes=subset,
     )
     split, examples = _choose(readable, summary["data"]["fingerprint"], config)
-    examples = _relabel(examples, readable.source.class_names, class_names, readable.source.name)
+    examples = relabel(examples, readable.source.class_names, class_names, readable.source.name)
     if isinstance(examples, Arrays) and examples.image_shape != image_shape:
         raise DataError(f"{readable.source.name}: images are {examples.image_shape}, the model takes {image_shape}")
     batches = Batches(examples, image_shape, 128, 0, fitting=config.fitting)
@@ -96,20 +96,8 @@ def _choose(readable: Readable, fingerprint: str, config: Config) -> tuple[str, 
     if "test" in splits:
         return "test", splits["test"]
     if readable.fingerprint == fingerprint:
-        made = make_splits(readable.source, config.validation, config.test, config.seed)
+        made = make_splits(readable.source, config.validation, config.test, config.seed_of_splits)
         return "test (the images the run did not train on)", made["test"]
     if len(splits) > 1:
         return "validation", splits["validation"]
     return "all images", splits["train"]
-
-
-def _relabel(examples: Examples, found_names: tuple[str, ...], class_names: list[str], source: str) -> Examples:
-    """Labels by the names of the classes: their numbers may differ between the two data sets."""
-    unknown = sorted(set(found_names) - set(class_names))
-    if unknown:
-        raise DataError(
-            f"{source}: class {unknown[0]!r} is not one of the model's: {', '.join(class_names)}: rename the folder"
-        )
-    table = np.array([class_names.index(name) for name in found_names], np.int32)
-    labels = table[examples.labels]
-    return replace(examples, labels=labels)

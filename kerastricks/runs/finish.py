@@ -21,9 +21,10 @@ from kerastricks.serving.export import export_saved_model
 from kerastricks.serving.verify import verify_export
 from kerastricks.training import device
 from kerastricks.training.config import Config
-from kerastricks.training.training_model import split_head
+from kerastricks.training.training_model import with_probabilities
 
 _VERIFIED_IMAGES = 16
+_OF_IMAGES = ("data", "image_size", "crop_fraction", "interpolation", "classes", "validation", "test", "seed")
 
 
 def finish(
@@ -32,7 +33,7 @@ def finish(
     data: ImageData,
     config: Config,
     progress: Progress = silent,
-    finetuning: dict[str, Any] | None = None,
+    **reports: Any,
 ) -> dict[str, Any]:
     """Saves, exports, verifies, evaluates, draws and describes a trained classifier.
 
@@ -42,7 +43,7 @@ def finish(
         data: it was trained on.
         config: resolved.
         progress: where long work shows how far it is.
-        finetuning: the report of a fine-tuning, for the summary and the card.
+        **reports: what else is known of it, for the summary and the card: `finetuning`, `distillation`, `ensemble`.
 
     Returns:
         The summary, as in summary.json.
@@ -78,27 +79,20 @@ def finish(
         "device": device.describe(),
         "saved_model": exported.name,
         "versions": versions(),
-        **({"finetuning": finetuning} if finetuning else {}),
+        **reports,
     }
     title = f"{run.path.name}: test accuracy {summary['accuracy']:.2%}"
     if lines:  # a head on features has none
         draw_curves(run.metrics, run.batch_loss, run.curves, title)
     fields = config.as_dict()
-    if finetuning:
+    if "finetuning" in reports:
         del fields["model"]  # the network is the backbone's
+    if "ensemble" in reports:  # its members have their own trainings
+        fields = {name: fields[name] for name in _OF_IMAGES}
     write_text(run.card, card(run.path.name, summary, fields))
     run.write(run.summary, summary)  # last: a run with a summary is finished
     run.checkpoint.unlink(missing_ok=True)
     return summary
-
-
-def with_probabilities(model: keras.Model) -> keras.Model:
-    """The model itself, or with a softmax behind it where it ends in logits."""
-    classifier, from_logits = split_head(model)
-    if not from_logits or classifier is not model:
-        return model
-    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(model.outputs[0])
-    return keras.Model(model.inputs[0], probabilities, name=model.name)
 
 
 def versions() -> dict[str, str]:

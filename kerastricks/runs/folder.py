@@ -1,5 +1,6 @@
 """A run folder: its name, its files, and that nothing in it is overwritten or half-written."""
 
+import itertools
 import json
 import os
 import re
@@ -46,7 +47,7 @@ class RunFolder:
                 path = out / name
                 path.mkdir()
                 return cls(path)
-            data = re.sub(r"[^\w.-]+", "-", data).strip("-.") or "data"
+            data = _plain(data)
             number = 1
             while True:
                 path = out / f"{model.replace('/', '-')}-{data}-{number}"
@@ -62,6 +63,13 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise RunFolderError(f"{out}: cannot be written to ({error.strerror}): choose another --out") from None
+
+    @staticmethod
+    def free_name(out: Path, model: str, data: str) -> str:
+        """MODEL-DATA-N with the first number that nothing in `out` has, for a series of runs."""
+        base = f"{model.replace('/', '-')}-{_plain(data)}"
+        names = (f"{base}-{number}" for number in itertools.count(1))
+        return next(name for name in names if not (out / name).exists() and not _any(out, f"{name}-s"))
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -108,6 +116,14 @@ class RunFolder:
         """Removes what an interrupted process left under temporary names."""
         for path in self.path.glob(".tmp-*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _plain(data: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", data).strip("-.") or "data"
+
+
+def _any(out: Path, start: str) -> bool:
+    return out.is_dir() and any(path.name.startswith(start) for path in out.iterdir())
 
 
 def _refuse_glob(path: Path) -> None:

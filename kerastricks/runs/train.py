@@ -20,14 +20,26 @@ from kerastricks.runs.folder import RunFolder, write_text
 from kerastricks.training import device
 from kerastricks.training.config import Config
 from kerastricks.training.fit import fit, resolve
-from kerastricks.training.load_data import load_data
+from kerastricks.training.load_data import load_data, seeded
 from kerastricks.training.optimizer import gradual_warmup
+from kerastricks.training.weights_on_the_way import reports
 
 Say = Callable[[str], None]
+# What config.json has beside the configuration, and which command wrote it.
+OTHER_KINDS = {"finetuning": "finetune", "distillation": "distill"}
 
 
-def start(config: Config, out: Path, name: str | None, recipe: recipes.Recipe | None) -> RunFolder:
+def start(
+    config: Config, out: Path, name: str | None, recipe: recipes.Recipe | None, record: dict[str, Any] | None = None
+) -> RunFolder:
     """Makes the folder of a new run; from here on it can be resumed.
+
+    Args:
+        config: of the training.
+        out: the folder of run folders.
+        name: of the run; None for MODEL-DATA-NUMBER.
+        recipe: that the configuration came from, or None.
+        record: what config.json says beside the configuration: of which series or distillation the run is.
 
     Raises:
         ConfigError: without data.
@@ -35,24 +47,40 @@ def start(config: Config, out: Path, name: str | None, recipe: recipes.Recipe | 
     """
     if config.data is None:
         raise ConfigError("data is missing: name a folder, a zip, a data set or a recipe")
-    path = Path(config.data).expanduser()
-    if path.exists():
-        config = dataclasses.replace(config, data=str(path.resolve()))
-    model = config.model.partition("(")[0].strip()
-    run = RunFolder.create(out, name, model if not (recipe and recipe.create_model) else recipe.name, path.stem)
+    config = with_whole_path(config)
+    run = RunFolder.create(out, name, *name_parts(config, recipe))
     if recipe is not None:
         shutil.copyfile(recipe.path, run.recipe)
-    run.write(run.config, {"config": config.as_dict(), "resolved": False})
+    run.write(run.config, {"config": config.as_dict(), **(record or {}), "resolved": False})
     return run
 
 
-def train(run: RunFolder, say: Say = print, progress: Progress = silent, **where: Any) -> dict[str, Any]:
+def with_whole_path(config: Config) -> Config:
+    """The data by a path that holds wherever the run is resumed."""
+    path = Path(str(config.data)).expanduser()
+    return dataclasses.replace(config, data=str(path.resolve())) if path.exists() else config
+
+
+def name_parts(config: Config, recipe: recipes.Recipe | None) -> tuple[str, str]:
+    """Of the model and of the data, for the name of a run."""
+    model = config.model.partition("(")[0].strip()
+    return model if not (recipe and recipe.create_model) else recipe.name, Path(str(config.data)).stem
+
+
+def train(
+    run: RunFolder,
+    say: Say = print,
+    progress: Progress = silent,
+    loaded: Callable[[], ImageData] | None = None,
+    **where: Any,
+) -> dict[str, Any]:
     """Trains a run to its end, from wherever it is.
 
     Args:
         run: made by `start`; its configuration, and its recipe's `create_model`, are used.
         say: gets a line about each thing decided.
         progress: where long work shows how far it is.
+        loaded: gives images that `load_splits` read for the trainings of a series; None to read them.
         **where: `data_service` and `cache_dir` of `kerastricks.data.load`: where batches are made and images kept,
             which a run does not record.
 
@@ -67,14 +95,38 @@ def train(run: RunFolder, say: Say = print, progress: Progress = silent, **where
     """
     run.clean()
     record = run.read(run.config)
-    if "finetuning" in record:
-        raise RunFolderError(f"{run.path}: is a fine-tuning: go on with kerastricks finetune --resume {run.path}")
+    for kind, command in OTHER_KINDS.items():
+        if kind in record:
+            raise RunFolderError(
+                f"{run.path}: was begun by kerastricks {command}: go on with kerastricks {command} --resume {run.path}"
+            )
+
+    def read(config: Config) -> ImageData:
+        if loaded is not None:
+            return seeded(loaded(), config)
+        return load_data(config.data, config, progress, **where)
+
+    config, data, model = prepare(run, say, read)
+    fit(model, data, config, run_folder=run.path)
+    say("saving, exporting, checking the export in a fresh process")
+    return finish(run, model, data, config, progress, **reports(run.path, config))
+
+
+def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tuple[Config, ImageData, keras.Model]:
+    """What a run trains: its configuration with all decided, the images, and the model as it begins.
+
+    Args:
+        run: whose config.json is read, and written with what was decided.
+        say: gets a line about each thing decided.
+        read: gives the images of a configuration.
+    """
+    record = run.read(run.config)
     config = Config.from_layers(record["config"])
     if record["resolved"] and record["backend"] != keras.backend.backend():
         raise RunFolderError(
             f"{run.path}: began with the {record['backend']} backend: resume it with KERAS_BACKEND={record['backend']}"
         )
-    data = load_data(config.data, config, progress, **where)
+    data = read(config)
     if record["resolved"]:
         refuse_other_data(run, record["data"], data.describe())
     config = resolve(config, data)
@@ -93,9 +145,7 @@ def train(run: RunFolder, say: Say = print, progress: Progress = silent, **where
     if config.peak_rate != config.learning_rate:
         assert config.epochs is not None
         say(describe_rate(config, config.epochs * data.steps_per_epoch))
-    fit(model, data, config, run_folder=run.path)
-    say("saving, exporting, checking the export in a fresh process")
-    return finish(run, model, data, config, progress)
+    return config, data, model
 
 
 def describe_rate(config: Config, total_steps: int) -> str:
@@ -135,9 +185,11 @@ def new_model(run: RunFolder, config: Config, data: ImageData, say: Say = print)
 
 def write_resolved(run: RunFolder, config: Config, data: ImageData) -> None:
     """Records what was decided, and for which data, backend and device."""
+    before = run.read(run.config) if run.config.exists() else {}
     run.write(
         run.config,
         {
+            **{name: before[name] for name in ("series", "distillation") if name in before},
             "config": config.as_dict(),
             "resolved": True,
             "data": data.describe(),

@@ -17,7 +17,7 @@ from kerastricks.data.folds import folds
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.kept_pixels import can_keep, keep_pixels, open_kept_pixels
 from kerastricks.data.load import load
-from kerastricks.errors import Interrupted
+from kerastricks.errors import ConfigError, Interrupted
 from kerastricks.models.create import create
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.train import new_model, write_resolved, write_skipped
@@ -75,6 +75,10 @@ def prepare(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     from kerastricks.search.prepare import find_rate, make_space
 
     config = Config(**job["config"])
+    if config.bagging:  # its copies would be in several folds, and all trials would have one bag
+        raise ConfigError(
+            "bagging is for the members of an ensemble, and trials are compared on all images: take it out"
+        )
     progress = _progress(channel)
     data = load_data(config.data, config, progress)
     config = dataclasses.replace(config, augment=data.augmentation.text)

@@ -14,7 +14,11 @@ from kerastricks.training.config import FIELDS, Config
 MODEL = "model."
 STRENGTH = "augment.strength"
 # What decides which images are seen, or how long: trials that differ in it cannot be compared.
-NOT_SEARCHED = frozenset({"data", "classes", "validation", "test", "seed", "epochs", "max_pixels", "max_skipped"})
+# `keep` leaves files, and `average` has no score before the end.
+NOT_SEARCHED = frozenset(
+    {"data", "classes", "validation", "test", "seed", "split_seed", "bagging", "epochs", "max_pixels", "max_skipped"}
+    | {"average", "keep"}
+)
 SEARCHED = tuple(name for name in FIELDS if name not in NOT_SEARCHED)
 
 

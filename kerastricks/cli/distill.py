@@ -1,0 +1,135 @@
+"""kerastricks distill"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerastricks.cli.carry_out import carry_out, move_data
+from kerastricks.cli.quiet import import_keras
+from kerastricks.cli.train import check_source
+from kerastricks.errors import RunFolderError, UsageError
+
+
+@click.command()
+@click.argument("teacher", required=False, type=click.Path(path_type=Path))
+@click.argument("source", required=False, metavar="[DATA]")
+@click.option("--model", metavar="SPEC", help='The student: "resnet_20(width=8)".  [default: plain_cnn]')
+@click.option("--temperature", type=float, help="Of the soft targets, above 0.  [default: 4]")
+@click.option("--hard-weight", type=float, metavar="SHARE", help="Of the labels in the loss, 0 to 1.  [default: 0.1]")
+@click.option("--augment", metavar="SPEC", help='"flip | pad_crop(4)"; "" for none.')
+@click.option("--epochs", type=int, help="Passes over the training images.")
+@click.option("--seed", type=int, help="Of weights, order and draws; the splits are the teacher's.")
+@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("saved_models"), show_default=True)
+@click.option("--name", help="Of the run folder.  [default: MODEL-DATA-NUMBER]")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def distill(
+    teacher: Path | None,
+    source: str | None,
+    model: str | None,
+    temperature: float | None,
+    hard_weight: float | None,
+    augment: str | None,
+    epochs: int | None,
+    seed: int | None,
+    assignments: tuple[str, ...],
+    out: Path,
+    name: str | None,
+    resume: Path | None,
+    as_json: bool,
+) -> None:
+    """Train a small model to say what TEACHER says, and leave a run folder.
+
+    TEACHER is a run folder, of an ensemble or of a single model, or a .keras file. DATA is by default what it was
+    trained on, with the same splits: its test images stay unseen.
+
+    \b
+    kerastricks distill saved_models/ENSEMBLE --model "resnet_20(width=8)" --epochs 30
+    """
+    from kerastricks.models.catalog import MODELS
+    from kerastricks.spec import parse
+    from kerastricks.training.config import Config, parse_assignment
+
+    given: dict[str, Any] = {"data": source, "model": model, "augment": augment, "epochs": epochs, "seed": seed}
+    fields = {field: value for field, value in given.items() if value is not None}
+    fields |= dict(parse_assignment(text) for text in assignments)
+    if resume is not None and (
+        teacher is not None or set(fields) - {"data"} or temperature is not None or hard_weight is not None
+    ):
+        raise UsageError(
+            f"{resume}: a run is resumed as it began: --resume goes without TEACHER and settings (but --set data=PATH, "
+            "where the same data have moved)"
+        )
+    if resume is None:
+        if teacher is None:
+            raise UsageError("TEACHER is missing: a run folder or a .keras file")
+        if not teacher.expanduser().exists():
+            raise RunFolderError(f"{teacher}: no such run folder or .keras file")
+        MODELS.check(parse(Config(**fields).model).name)  # an unknown name is refused before anything slow
+        if "data" in fields:
+            check_source(str(fields["data"]))
+
+    import_keras()
+    from kerastricks.cli import screen
+    from kerastricks.runs.distill import TeacherFile, start
+    from kerastricks.runs.distill import distill as distill_run
+    from kerastricks.runs.folder import RunFolder
+
+    if resume is not None:
+        run = RunFolder.open(resume)
+        if "data" in fields:
+            move_data(run, fields["data"])
+        if run.summary.exists():
+            screen.say(f"{resume}: finished already")
+            _report(run, run.read(run.summary), as_json)
+            return
+    else:
+        assert teacher is not None
+        opened = TeacherFile.open(teacher)
+        if not (fields.get("data") or opened.fields.get("data")):
+            raise UsageError(f"DATA is missing: {teacher} is in no run that says what it was trained on")
+        run = start(
+            opened,
+            fields,
+            4.0 if temperature is None else temperature,
+            0.1 if hard_weight is None else hard_weight,
+            out,
+            name,
+        )
+    summary = carry_out(
+        run,
+        lambda: distill_run(run, screen.say, screen.bar),
+        "kerastricks distill --resume",
+        resumed=resume is not None,
+    )
+    _report(run, summary, as_json)
+
+
+def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
+    from kerastricks.cli import screen
+
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    if "distillation" not in summary:
+        raise RunFolderError(f"{run.path}: is no distillation")
+    report = summary["distillation"]
+    screen.output.print(f"{'':9} test accuracy  balanced  log-loss      weights")
+    for name in ("teacher", "student"):
+        found = report[f"{name}_test"]
+        screen.output.print(
+            f"{name:9} {found['accuracy']:13.2%}  {found['balanced_accuracy']:8.2%}  {found['log_loss']:8.4f}  "
+            f"{report[f'{name}_parameters']:11,}"
+        )
+    share = report["student_parameters"] / report["teacher_parameters"]
+    screen.output.print(
+        f"the student keeps {report['accuracy_kept']:.1%} of the accuracy with {share:.1%} of the weights "
+        f"({summary['images']:,} test images)"
+    )
+    screen.output.print(f"  model       {run.model}", soft_wrap=True)
+    screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)
+    screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
+    screen.output.print(f"  use it      kerastricks predict {run.path} IMAGE ...", soft_wrap=True)

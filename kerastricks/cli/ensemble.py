@@ -1,0 +1,156 @@
+"""kerastricks ensemble"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerastricks.cli.train import check_source
+from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
+
+METHODS = ("auto", "mean", "geometric", "vote", "weighted", "greedy", "stack", "soup", "greedy_soup", "fuse")
+CLASSIFIERS = ("logistic", "linear", "mlp")
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--method", metavar="NAME", default="auto", show_default=True, help=f"{', '.join(METHODS[1:])}.")
+@click.option("--data", metavar="DATA", help="Images that decide and measure.  [default: what the first RUN took]")
+@click.option("--top", type=int, metavar="K", help="The best K of a folder of `kerastricks tune`.")
+@click.option(
+    "--classifier", metavar="NAME", help=f"Of fuse, on all features: {', '.join(CLASSIFIERS)}.  [default: logistic]"
+)
+@click.option("--late", is_flag=True, help="Of fuse: together with the members' probabilities.")
+@click.option("--seed", type=int, default=0, help="Of folds, bags and bootstrap.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("saved_models"), show_default=True)
+@click.option("--name", help="Of the run folder.  [default: ensemble-METHOD-DATA-NUMBER]")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def ensemble(
+    runs: tuple[Path, ...],
+    method: str,
+    data: str | None,
+    top: int | None,
+    classifier: str | None,
+    late: bool,
+    seed: int,
+    out: Path,
+    name: str | None,
+    as_json: bool,
+) -> None:
+    """Make one model of several and leave a run folder.
+
+    RUN is a run folder, a .keras file, or a folder of `kerastricks tune`. A run that kept several models (--snapshots,
+    --set keep="top(3)") stands for all of them.
+
+    Without --method, validation images decide: the simplest way that is as good as any, be it the best member alone.
+    soup averages weights and needs members of one architecture; fuse puts a classifier on the features of all members.
+    """
+    if method not in METHODS:
+        raise UnknownNameError("method", method, METHODS, "kerastricks ensemble --help")
+    if method != "fuse" and (classifier is not None or late):
+        raise EnsembleError(f"--classifier and --late are for --method fuse. Received: --method {method}")
+    if classifier is not None and classifier not in CLASSIFIERS:
+        raise UnknownNameError("classifier", classifier, CLASSIFIERS, "kerastricks ensemble --help")
+    if not 0 <= seed < 2**31:
+        raise EnsembleError(f"--seed must be in [0, 2^31). Received: {seed}")
+    for path in runs:
+        if not path.exists():
+            raise RunFolderError(f"{path}: no such run folder or .keras file")
+    if data is not None:
+        check_source(data)
+    paths = [inner for path in runs for inner in _expand(path, top)]
+    from kerastricks.cli.quiet import import_keras
+
+    import_keras()
+    from kerastricks.cli import screen
+    from kerastricks.runs.ensemble import Settings, make_ensemble
+
+    run, summary = make_ensemble(
+        paths,
+        Settings(method, classifier or "logistic", late, seed),
+        data=data,
+        out=out,
+        name=name,
+        say=screen.say,
+        progress=screen.bar,
+    )
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    _show(run, summary)
+
+
+def _expand(path: Path, top: int | None) -> list[Path]:
+    """A run or file is itself; a folder of a search is the runs that it kept, best first."""
+    if not (path / "search.json").is_file():
+        if top is not None:
+            raise EnsembleError(f"--top is for a folder of `kerastricks tune`. Received: {path}")
+        return [path]
+    if top is not None and top < 2:
+        raise EnsembleError(f"--top must be 2 or more. Received: {top}")
+    from kerastricks.search.folder import SearchFolder
+    from kerastricks.search.ranking import ranked
+    from kerastricks.search.trial_record import read_records
+
+    folder = SearchFolder.open(path)
+    best = [folder.runs / f"trial-{record.trial}" for record in ranked(read_records(folder.trials))]
+    if top is not None and top > len(best):
+        raise EnsembleError(f"--top must be {len(best)} or less, the search's trials with a score. Received: {top}")
+    # A search that went on may have better trials without a run than older ones with one.
+    kept = [run for run in best[:top] if (run / "summary.json").is_file()]
+    if len(kept) < (top or 2):
+        of = "run(s)" if top is None else f"of its best {top}"
+        raise EnsembleError(
+            f"{path}: the search kept {len(kept)} {of}: kerastricks tune --out {path} --resume --top {top or 5}"
+        )
+    return kept
+
+
+def _show(run: Any, summary: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from kerastricks.cli import screen
+
+    report = summary["ensemble"]
+    table = Table("", box=None, pad_edge=False)
+    for title in ("weight", "accuracy", "log-loss", "at own T", "ECE", "ms", "images/s", "MB"):
+        table.add_column(title, justify="right")
+    for member in report["members"]:
+        weight = "" if member["weight"] is None else f"{member['weight']:.2f}"
+        own = f"{member['test_at_own_temperature']['log_loss']:.3f}"
+        table.add_row(member["name"], weight, *_scores(member["test"], own), *_cost(member))
+    mean = report["mean_member"]
+    own = f"{mean['test_at_own_temperature']['log_loss']:.3f}"
+    table.add_row("mean member", "", *_scores(mean["test"], own), style="dim")
+    combined = report["combined"]
+    table.add_row(report["method"], "", *_scores(combined["test"], ""), *_cost(combined), style="bold")
+    chosen = report["chosen_on"]
+    screen.output.print(f"{report['reason']} ({chosen['images']:,} validation images)", soft_wrap=True)
+    screen.output.print(f"on {summary['images']:,} test images of {summary['data']['name']}:")
+    screen.output.print(table)
+    for text, gain in (("the mean member", report["gain_over_mean"]), ("the best member", report["gain_over_best"])):
+        screen.output.print(
+            f"log-loss below {text} at its own temperature: {gain['value']:.3f} ({gain['low']:.3f} to "
+            f"{gain['high']:.3f}), {gain['share']:.0%}",
+            soft_wrap=True,
+        )
+    screen.output.print(f"members disagree on {report['disagreement']:.1%} of the images")
+    screen.output.print(f"  model       {run.model}", soft_wrap=True)
+    screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)
+    screen.output.print(f"  plot        {run.path / 'ensemble.png'}", soft_wrap=True)
+    screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
+    screen.output.print(f"  smaller     kerastricks distill {run.path}", soft_wrap=True)
+
+
+def _scores(of: dict[str, float], at_own_temperature: str) -> list[str]:
+    return [
+        f"{of['accuracy']:.2%}",
+        f"{of['log_loss']:.3f}",
+        at_own_temperature,
+        f"{of['calibration_error']:.3f}",
+    ]
+
+
+def _cost(of: dict[str, float]) -> list[str]:
+    return [f"{of['latency_ms']:.1f}", f"{of['images_per_second']:,.0f}", f"{of['megabytes']:.1f}"]

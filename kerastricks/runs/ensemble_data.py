@@ -1,0 +1,98 @@
+"""The images that an ensemble is chosen and tested with, as all its members take them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastricks.data.fitting import Fitting
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.progress import Progress
+from kerastricks.errors import EnsembleError
+from kerastricks.runs.members import RunMember
+from kerastricks.training.config import Config
+from kerastricks.training.fit import fresh_stage
+from kerastricks.training.load_data import load_data
+
+
+def shared_config(
+    members: Sequence[RunMember], data: str | None, image_shape: tuple[int | None, ...], fitting: Fitting
+) -> Config:
+    """The configuration that loads the images: the first run's, with the size that all members take.
+
+    Args:
+        members: opened.
+        data: what `kerastricks.data.load` takes; None for what the first run was trained on.
+        image_shape: (height, width, channels) of the ensemble's input.
+        fitting: of whole images to it.
+
+    Raises:
+        EnsembleError: where no member has a run, and `data` is None.
+    """
+    first = next((member.config for member in members if member.config is not None), None)
+    if data is None and first is None:
+        raise EnsembleError("--data is missing: the members are files, and no run says what they were trained on")
+    base = first or Config()
+    widest = max((member.config for member in members if member.config), key=_width, default=base)
+    height, width, _ = image_shape
+    source = str(data if data is not None else base.data)
+    path = Path(source).expanduser()
+    return replace(
+        base,
+        data=str(path.resolve()) if path.exists() else source,
+        classes=widest.classes,
+        image_size=height if height == width else None,
+        crop_fraction=fitting.crop_fraction,
+        interpolation=fitting.interpolation,
+        seed=base.seed_of_splits,
+        split_seed=None,
+        bagging=False,
+        average="",
+        keep="",
+    )
+
+
+def load_for_members(config: Config, image_shape: tuple[int | None, ...], progress: Progress) -> ImageData:
+    """The images.
+
+    Raises:
+        EnsembleError: for images of another shape.
+    """
+    data = load_data(config.data, config, progress)
+    if tuple(data.image_shape) != tuple(image_shape):
+        raise EnsembleError(
+            f"{data.name}: images are {data.image_shape}, the members take {tuple(image_shape)}: give --data with "
+            "images like those they were trained on"
+        )
+    return data
+
+
+class TrainingImages:
+    """An epoch of training images as a network sees them in training, augmented; the same in each iteration.
+
+    Args:
+        data: whose.
+    """
+
+    def __init__(self, data: ImageData) -> None:
+        self._data = data
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """(batch, height, width, channels)."""
+        data = self._data
+        stage = fresh_stage(data.device_stage)
+        for images, labels in data.train_from(0).take(data.steps_per_epoch):
+            if stage is None:
+                yield images.numpy()
+            else:
+                inputs: Any = (images.numpy(), labels.numpy()) if stage.mixes else images.numpy()
+                found = stage(inputs, training=True)
+                yield keras.ops.convert_to_numpy(found[0] if stage.mixes else found)
+
+
+def _width(config: Config) -> int:
+    """All classes are the most."""
+    return 2**31 if config.class_names is None else len(config.class_names)

@@ -1,0 +1,232 @@
+"""Several members made into one model, by each method."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastricks.data.batches import Batches
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.progress import Progress
+from kerastricks.ensemble.choose import choose
+from kerastricks.ensemble.combination import Combination
+from kerastricks.ensemble.combine import combine, put_combination
+from kerastricks.ensemble.convex_weights import convex_weights
+from kerastricks.ensemble.fuse import fuse
+from kerastricks.ensemble.fusion import fit_fusion
+from kerastricks.ensemble.member import Member
+from kerastricks.ensemble.member_features import member_features
+from kerastricks.ensemble.member_outputs import stacked_outputs
+from kerastricks.ensemble.quality import log_losses
+from kerastricks.ensemble.soup import greedy_soup, uniform_soup
+from kerastricks.ensemble.temperature import fit_temperature
+from kerastricks.ensemble.tempered import tempered
+from kerastricks.errors import EnsembleError
+from kerastricks.finetuning.bootstrap import bootstrap_mean
+from kerastricks.runs.ensemble_data import TrainingImages
+from kerastricks.runs.evaluate import predict
+from kerastricks.training.training_model import split_head, with_probabilities
+
+_LOWEST = 1e-30
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How members become one.
+
+    Args:
+        method: "auto" takes the simplest that is as good as any on validation; else "mean", "geometric", "vote",
+            "weighted", "greedy", "stack", "soup", "greedy_soup" or "fuse".
+        classifier: of `fuse`: "logistic", "linear" or "mlp".
+        late: `fuse` is combined with the members' own probabilities.
+        seed: of folds, bags and bootstrap.
+    """
+
+    method: str = "auto"
+    classifier: str = "logistic"
+    late: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """One model, and what it is made of.
+
+    Args:
+        model: from pixels 0-255 to probabilities.
+        method: that made it; "best" where it is a single member.
+        reason: a sentence or two.
+        weights: (M,) of the members, 0 for those that are not in it; None where they have none.
+        temperatures: (M,) of the members, or None.
+        candidates: the ways that were compared, for JSON.
+    """
+
+    model: keras.Model
+    method: str
+    reason: str
+    weights: list[float] | None = None
+    temperatures: list[float] | None = None
+    candidates: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Members with what they say to the images that decide.
+
+    Args:
+        members: with the names of their classes.
+        data: as they take it, with labels in the ensemble's numbers; its validation images decide.
+        log_probabilities: (M, N, K) of these.
+        labels: (N,) of these.
+        progress: where long work shows how far it is.
+    """
+
+    members: Sequence[Member]
+    data: ImageData
+    log_probabilities: np.ndarray
+    labels: np.ndarray
+    progress: Progress
+
+    @property
+    def names(self) -> list[str]:
+        """Of the members."""
+        return [member.name for member in self.members]
+
+    def predicted(self, model: keras.Model) -> np.ndarray:
+        """What a model makes of the images that decide."""
+        return over_split(model, self.data, "validation", self.progress)
+
+
+def over_split(model: keras.Model, data: ImageData, split: str, progress: Progress) -> np.ndarray:
+    """What a model makes of the images of a split, in their order."""
+    batches = Batches(data.splits[split].examples, data.image_shape, 128, 0, fitting=data.fitting)
+    return predict(model, batches, f"{model.name} on {split}", progress)
+
+
+def make(given: Members, settings: Settings) -> Made:
+    """Makes one model of the members.
+
+    Raises:
+        EnsembleError: for members that the method cannot make one of.
+    """
+    if settings.method in ("soup", "greedy_soup"):
+        return _soup(given, settings)
+    if settings.method == "fuse":
+        return _fused(given, settings)
+    return _combined(given, settings)
+
+
+def _combined(given: Members, settings: Settings) -> Made:
+    asked = None if settings.method == "auto" else [settings.method]
+    choice = choose(given.log_probabilities, given.labels, given.names, settings.seed, asked)
+    candidates = tuple(candidate.to_json() for candidate in choice.candidates)
+    combination, method, reason = choice.combination, choice.method, choice.reason
+    if asked is not None:  # the answer may be a single member, and is not what was asked for
+        candidate = next(one for one in choice.candidates if one.method == settings.method)
+        combination, method = candidate.combination, candidate.method
+        reason = f"{method} was asked for: its log-loss is {candidate.gain} below the best member's, out of fold."
+    model = _model_of(given.members, combination)
+    weights = None if combination.method == "stack" else _weights(combination, len(given.members))
+    temperatures = None if combination.temperatures is None else combination.temperatures.tolist()
+    return Made(model, method, reason, weights, temperatures, candidates)
+
+
+def _weights(combination: Combination, count: int) -> list[float]:
+    return [1 / count] * count if combination.weights is None else combination.weights.tolist()
+
+
+def _model_of(members: Sequence[Member], combination: Combination) -> keras.Model:
+    """Without the members of weight 0, where the others do not need them."""
+    used = list(range(len(members)))
+    # The first member's classes give the order, and a specialist is completed by the others.
+    alike = {(member.class_names, member.input_shape, member.fitting) for member in members}
+    if combination.weights is not None and len(alike) == 1:
+        used = np.flatnonzero(combination.weights > 0).tolist()
+    temperatures = combination.temperatures
+    fewer = replace(
+        combination,
+        weights=None if combination.weights is None else combination.weights[used],
+        temperatures=None if temperatures is None else temperatures[used],
+    )
+    if len(used) > 1:
+        return combine([members[place] for place in used], fewer)
+    pixels, outputs = stacked_outputs([members[used[0]]])
+    return keras.Model(pixels, put_combination(outputs, fewer), name="ensemble")
+
+
+def _soup(given: Members, settings: Settings) -> Made:
+    orders = {member.class_names for member in given.members}
+    if len(orders) > 1:
+        raise EnsembleError("a soup needs members with the same classes in the same order: combine these by mean")
+    models = [with_probabilities(member.model) for member in given.members]
+    batches = TrainingImages(given.data)
+    if settings.method == "soup":
+        model = uniform_soup(models, batches)
+        weights = [1 / len(models)] * len(models)
+    else:
+        scores = [_accuracy(log_probabilities, given.labels) for log_probabilities in given.log_probabilities]
+        soup = greedy_soup(models, lambda one: _accuracy(given.predicted(one), given.labels), batches, scores)
+        model = soup.model
+        weights = [float(place in soup.chosen) / len(soup.chosen) for place in range(len(models))]
+    return _judged(given, settings, model, settings.method, weights)
+
+
+def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean(outputs.argmax(axis=1) == labels))
+
+
+def _fused(given: Members, settings: Settings) -> Made:
+    extract = member_features(given.members)
+    classes = given.log_probabilities.shape[-1]
+    fusion = fit_fusion(
+        over_split(extract, given.data, "train", given.progress),
+        given.data.labels("train"),
+        given.predicted(extract),
+        given.labels,
+        classes,
+        settings.classifier,
+        seed=settings.seed,
+    )
+    if not settings.late:
+        model = fuse(given.members, fusion)
+        return _judged(given, settings, model, f"fuse, {settings.classifier}", None)
+    alone = _log(given.predicted(fuse(given.members, fusion)))
+    weights = convex_weights(np.concatenate([given.log_probabilities, alone[None]]), given.labels)
+    model = fuse(given.members, fusion, Combination("mean", weights))
+    return _judged(given, settings, model, f"fuse, {settings.classifier}, and late", weights[:-1].tolist())
+
+
+def _judged(given: Members, settings: Settings, model: keras.Model, method: str, weights: list[float] | None) -> Made:
+    """At its own temperature, with the best member at its own beside it, on the images that decided."""
+    scaled = _log(given.predicted(model))
+    temperature = fit_temperature(scaled, given.labels)
+    model = _at_temperature(model, temperature)
+    found = log_losses(np.exp(tempered(scaled, temperature)), given.labels)
+    members = [
+        log_losses(np.exp(tempered(one, fit_temperature(one, given.labels))), given.labels)
+        for one in given.log_probabilities
+    ]
+    best = int(np.argmin([losses.mean() for losses in members]))
+    gain = bootstrap_mean(members[best] - found, settings.seed)
+    reason = (
+        f"{method} was asked for: its log-loss is {gain} below that of {given.names[best]}, the best member, on images "
+        "that were used to make it."
+    )
+    return Made(model, method, reason, weights)
+
+
+def _log(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(probabilities, _LOWEST))
+
+
+def _at_temperature(model: keras.Model, temperature: float) -> keras.Model:
+    """Divides the logits, in the weights of a last dense layer: the network stays what it is."""
+    body, ends_in_logits = split_head(model)
+    layer = body.outputs[0]._keras_history.operation
+    if ends_in_logits and isinstance(layer, keras.layers.Dense):
+        layer.set_weights([weight / temperature for weight in layer.get_weights()])
+        return model
+    pixels, outputs = stacked_outputs([Member(model, model.name)])
+    return keras.Model(pixels, put_combination(outputs, Combination("mean", temperature=temperature)), name=model.name)

@@ -1,0 +1,150 @@
+"""The members of an ensemble, opened: runs, the models that a run kept, `.keras` files."""
+
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerastricks.ensemble.member import Member
+from kerastricks.errors import ConfigError, EnsembleError, RunFolderError
+from kerastricks.runs.folder import RunFolder
+from kerastricks.training.config import FIELDS, Config
+
+Say = Callable[[str], None]
+KEPT = "members.json"  # in the folder `members` of a run: what it kept
+
+
+@dataclass(frozen=True, eq=False)
+class RunMember:
+    """A member and where it comes from.
+
+    Args:
+        member: the model, its classes and how its images are cut.
+        path: of the `.keras` file.
+        config: that it was trained with; None for a file that is in no run.
+        data: what the run says of its data.
+        training_seconds: of its run; of one that kept several models, a share.
+        chosen_on: fingerprint of the data whose validation images made it one of several; None for a single model.
+    """
+
+    member: Member
+    path: Path
+    config: Config | None = None
+    data: dict[str, Any] | None = None
+    training_seconds: float = 0.0
+    chosen_on: str | None = None
+
+
+def open_members(paths: Sequence[Path], say: Say) -> tuple[list[RunMember], list[str]]:
+    """Loads what the paths name; what is damaged is said and left out.
+
+    Args:
+        paths: run folders, or `.keras` files. A run that kept several models (snapshots, its best or last epochs)
+            stands for all of these.
+        say: gets a line about each that is left out.
+
+    Returns:
+        The members, and a line for each that was left out.
+
+    Raises:
+        RunFolderError: for a path that is neither, or a run that is not finished.
+        EnsembleError: where fewer than two are left, or two have one name.
+    """
+    sources = [source for path in paths for source in _expand(path)]
+    seen: set[Path] = set()
+    for source in sources:
+        if source.path.resolve() in seen:
+            raise EnsembleError(f"{source.path}: given twice: a greedy ensemble weighs members by itself")
+        seen.add(source.path.resolve())
+    members, left_out = [], []
+    for source, name in zip(sources, _names([source.path for source in sources]), strict=True):
+        try:
+            members.append(source.load(name))
+        except RunFolderError as error:
+            left_out.append(str(error))
+            say(f"left out: {error}")
+    if len(members) < 2:
+        only = f"only {members[0].path} is left" if members else "none is left"
+        some = "; ".join(left_out) or "one run was given"
+        raise EnsembleError(f"an ensemble needs two members or more, {only} ({some}): name another run")
+    return members, left_out
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file and the run it belongs to."""
+
+    path: Path
+    run: RunFolder | None
+    share: int = 1
+
+    def load(self, name: str) -> RunMember:
+        try:
+            model = keras.models.load_model(self.path, compile=False)
+        except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise RunFolderError(f"{self.path}: damaged, or no Keras model ({reason[:160]})") from None
+        if self.run is None:
+            return RunMember(Member(model, name), self.path)
+        record, summary = self.run.read(self.run.config), self.run.read(self.run.summary)
+        try:
+            config = Config(**{field: value for field, value in record["config"].items() if field in FIELDS})
+        except ConfigError as error:
+            raise RunFolderError(f"{self.run.config}: {error}") from None
+        return RunMember(
+            member=Member(model, name, tuple(summary["class_names"]), config.fitting),
+            path=self.path,
+            config=config,
+            data=summary["data"],
+            training_seconds=summary["training_seconds"] / self.share,
+            chosen_on=summary.get("ensemble", {}).get("chosen_on", {}).get("fingerprint"),
+        )
+
+
+def _expand(path: Path) -> list[_Source]:
+    """The files of a run, or the file itself."""
+    if path.is_dir():
+        run = RunFolder.open(path)
+        if not run.summary.is_file():
+            run.read(run.summary)  # refuses; one that is there and damaged is left out when it is loaded
+        kept = kept_models(run)
+        return [_Source(file, run, len(kept)) for file in kept] or [_Source(run.model, run)]
+    if not path.is_file():
+        raise RunFolderError(f"{path}: no such run folder or .keras file")
+    return [_Source(path, run_of(path))]
+
+
+def kept_models(run: RunFolder) -> list[Path]:
+    """The models that a run kept of its epochs, in their order; none where it kept none.
+
+    Raises:
+        RunFolderError: where the list of them cannot be read.
+    """
+    folder = run.path / "members"
+    if not (folder / KEPT).is_file():
+        return []
+    try:
+        return [folder / entry["file"] for entry in json.loads((folder / KEPT).read_text(encoding="utf-8"))["members"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{folder / KEPT}: cannot be read ({error})") from None
+
+
+def run_of(path: Path) -> RunFolder | None:
+    """The finished run of `RUN/model.keras` and of `RUN/members/03.keras`; None for any other file."""
+    folder = path.resolve().parent
+    above = [RunFolder(folder), *([RunFolder(folder.parent)] if folder.name == "members" else [])]
+    return next((run for run in above if run.summary.is_file()), None)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """As short as they can be told apart: the run's name, or with the file's behind it, or the whole path."""
+    runs = [path.parent.name or path.stem if path.name == "model.keras" else path.stem for path in paths]
+    longer = [
+        f"{path.parent.parent.name}/{path.stem}" if path.parent.name == "members" else name
+        for path, name in zip(paths, runs, strict=True)
+    ]
+    return longer if len(set(longer)) == len(longer) else [str(path) for path in paths]

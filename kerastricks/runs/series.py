@@ -1,0 +1,106 @@
+"""Trainings that differ by seed alone: same data, same splits, a run folder each."""
+
+import dataclasses
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+from kerastricks import recipes
+from kerastricks.errors import RunFolderError
+from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.train import name_parts, start, with_whole_path
+from kerastricks.training.config import Config
+
+SCORES = ("accuracy", "balanced_accuracy", "log_loss")
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """The run folders OUT/NAME-s0, OUT/NAME-s1, ...; each knows the name and all of the seeds.
+
+    Args:
+        out: the folder they are in.
+        name: that they share.
+        config: of all of them, but for `seed`.
+        seeds: of the runs, in their order.
+        recipe: that the configuration came from, or None.
+    """
+
+    out: Path
+    name: str
+    config: Config
+    seeds: tuple[int, ...]
+    recipe: recipes.Recipe | None = None
+
+    @classmethod
+    def new(cls, config: Config, count: int, out: Path, name: str | None, recipe: recipes.Recipe | None) -> "Series":
+        """Of seeds from `config.seed` on, with the splits of the first; makes no folder.
+
+        Raises:
+            RunFolderError: where one of the folders is there already.
+        """
+        config = with_whole_path(config)
+        config = dataclasses.replace(config, split_seed=config.seed_of_splits)
+        seeds = tuple(range(config.seed, config.seed + count))
+        if name is None:
+            name = RunFolder.free_name(out, *name_parts(config, recipe))
+        series = cls(out, name, config, seeds, recipe)
+        taken = [run for run in (series.folder(seed) for seed in seeds) if run.path.exists()]
+        if taken:
+            raise RunFolderError(
+                f"{taken[0].path} exists already and nothing is overwritten: choose another --name, or go on with "
+                f"--resume {series.path}"
+            )
+        return series
+
+    @classmethod
+    def find(cls, path: Path) -> "Series | None":
+        """The series that OUT/NAME stands for, from what its runs know; None where there is none."""
+        for folder in sorted(path.parent.glob(f"{path.name}-s*")) if path.name else []:
+            run = RunFolder(folder)
+            if not run.config.is_file():
+                continue
+            record = run.read(run.config)
+            found = record.get("series")
+            if found is not None and found["name"] == path.name:
+                recipe = recipes.load(run.recipe) if run.recipe.exists() else None
+                return cls(path.parent, path.name, Config.from_layers(record["config"]), tuple(found["seeds"]), recipe)
+        return None
+
+    @property
+    def path(self) -> Path:
+        """What `--resume` goes on with; there is no folder of that name."""
+        return self.out / self.name
+
+    def folder(self, seed: int) -> RunFolder:
+        """Of a seed, whether it is there or not."""
+        return RunFolder(self.out / f"{self.name}-s{seed}")
+
+    def begin(self, seed: int) -> RunFolder:
+        """Makes the folder of a seed."""
+        folder = self.folder(seed).path
+        if folder.is_dir() and not any(folder.iterdir()):  # a process was killed before it wrote anything
+            folder.rmdir()
+        config = dataclasses.replace(self.config, seed=seed)
+        record = {"series": {"name": self.name, "seeds": list(self.seeds)}}
+        run = start(config, self.out, f"{self.name}-s{seed}", None, record)
+        if self.recipe is not None:
+            shutil.copyfile(self.recipe.path, run.recipe)
+        return run
+
+
+def summarize(series: Series) -> dict[str, Any]:
+    """The scores of each run, their mean, and their standard deviation (of the sample)."""
+    runs = [series.folder(seed) for seed in series.seeds]
+    summaries = [run.read(run.summary) for run in runs]
+    rows = [
+        {"run": str(run.path), "seed": seed, **{name: summary[name] for name in (*SCORES, "training_seconds")}}
+        for run, seed, summary in zip(runs, series.seeds, summaries, strict=True)
+    ]
+    return {
+        "series": str(series.path),
+        "runs": rows,
+        "mean": {name: statistics.mean(row[name] for row in rows) for name in SCORES},
+        "standard_deviation": {name: statistics.stdev(row[name] for row in rows) for name in SCORES},
+    }

@@ -1,0 +1,159 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from made_runs import classifier, nearest_mean, write_run
+
+from kerastricks.errors import EnsembleError, RunFolderError
+from kerastricks.runs import ensemble as module
+from kerastricks.runs.ensemble import make_ensemble
+from kerastricks.runs.evaluate import evaluate
+from kerastricks.runs.made import Settings
+from kerastricks.serving.served_model import ServedModel
+from kerastricks.training import Config
+from kerastricks.training.load_data import load_data
+
+pytestmark = pytest.mark.tensorflow_only
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_data("digits", Config(data="digits", split_seed=0))
+
+
+@pytest.fixture
+def runs(tmp_path, data):
+    """Three linear networks that err on different digits."""
+    return [write_run(tmp_path / f"r{seed}", nearest_mean(data, seed, noise=0.6), data, seed).path for seed in range(3)]
+
+
+@pytest.fixture
+def unfinished(monkeypatch):
+    """Leaves out the export, which has tests of its own and takes seconds."""
+    left = {}
+
+    def finish(run, model, images, config, progress, **reports):
+        left["model"] = model
+        return {"images": len(images.labels("test")), **reports}
+
+    monkeypatch.setattr(module, "finish", finish)
+    return left
+
+
+def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
+    said = []
+    run, summary = make_ensemble(runs, Settings("mean"), out=tmp_path / "out", say=said.append)
+    assert run.path.name == "ensemble-mean-digits-1"
+    report = summary["ensemble"]
+    test = report["combined"]["test"]
+    assert test["log_loss"] == pytest.approx(summary["log_loss"], rel=1e-4)
+    assert test["log_loss"] < min(member["test"]["log_loss"] for member in report["members"])
+    assert summary["training_seconds"] == 9.0
+    assert {"card.md", "ensemble.png", "model.keras", "summary.json", "config.json", "1"} <= {
+        path.name for path in run.path.iterdir()
+    }
+    assert "method **mean**" in run.card.read_text()
+    model = keras.models.load_model(run.model)
+    images = next(iter(data.test))[0].numpy()
+    members = [keras.models.load_model(path / "model.keras").predict_on_batch(images) for path in runs]
+    assert (model.predict_on_batch(images).argmax(1) == np.mean(members, axis=0).argmax(1)).mean() > 0.95
+    assert evaluate(run, "digits")["accuracy"] == pytest.approx(summary["accuracy"])
+    assert ServedModel(run.path).class_names == data.class_names
+
+
+@pytest.mark.parametrize("method", ["auto", "geometric", "vote", "weighted", "greedy", "stack", "greedy_soup", "fuse"])
+def test_every_method_makes_one_model_of_the_same_input(runs, tmp_path, data, unfinished, method):
+    _, summary = make_ensemble(runs, Settings(method), out=tmp_path / "out", say=lambda line: None)
+    report, model = summary["ensemble"], unfinished["model"]
+    assert report["asked"] == method
+    assert model.input_shape == (None, 8, 8, 1)
+    images, labels = next(iter(data.test))
+    found = model.predict_on_batch(images.numpy())
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-4)
+    assert (found.argmax(1) == labels.numpy()).mean() > 0.7
+    json.dumps(summary)
+    if method not in ("auto", "greedy_soup"):
+        assert report["method"].startswith(method)
+
+
+def test_what_is_fitted_is_fitted_without_test_images(runs, tmp_path, unfinished, monkeypatch):
+    """Test labels that are all wrong change what is measured, and nothing that is made."""
+    found = []
+
+    def spoiled(source, config, progress):
+        images = load_data(source, config, progress)
+        examples = images.splits["test"].examples
+        object.__setattr__(examples, "labels", (examples.labels + 1) % 10)
+        return images
+
+    for wrong in (False, True):
+        if wrong:
+            monkeypatch.setattr("kerastricks.runs.ensemble_data.load_data", spoiled)
+        _, summary = make_ensemble(runs, Settings("weighted"), out=tmp_path / "out", say=lambda line: None)
+        found.append(summary["ensemble"])
+    assert found[0]["combined"]["test"] != found[1]["combined"]["test"]
+    assert [member["weight"] for member in found[0]["members"]] == [member["weight"] for member in found[1]["members"]]
+
+
+def test_members_of_other_orders_are_aligned_by_name(runs, tmp_path, data, unfinished):
+    """The second run has its classes in reverse; without the alignment the mean would be noise."""
+    reverse = keras.models.load_model(runs[1] / "model.keras")
+    kernel, bias = reverse.get_layer("logits").get_weights()
+    reverse.get_layer("logits").set_weights([kernel[:, ::-1], bias[::-1]])
+    reverse.save(runs[1] / "model.keras")
+    record = json.loads((runs[1] / "summary.json").read_text())
+    record["class_names"] = record["class_names"][::-1]
+    (runs[1] / "summary.json").write_text(json.dumps(record))
+    _, summary = make_ensemble(runs, Settings("mean"), out=tmp_path / "out", say=lambda line: None)
+    accuracies = [member["test"]["accuracy"] for member in summary["ensemble"]["members"]]
+    assert min(accuracies) > 0.7
+    with pytest.raises(EnsembleError, match="same classes in the same order"):
+        make_ensemble(runs, Settings("soup"), out=tmp_path / "out", say=lambda line: None)
+
+
+def test_validation_images_alone_decide(runs, tmp_path, unfinished, data):
+    """Of a file it is not known what it was trained on: training images may not decide."""
+    files = [path / "model.keras" for path in runs]
+    for path in runs:
+        (path / "summary.json").unlink()
+    _, summary = make_ensemble(files, Settings("mean"), data="digits", out=tmp_path / "out", say=lambda line: None)
+    chosen = summary["ensemble"]["chosen_on"]
+    assert chosen["images"] == len(data.labels("validation"))
+    assert len(summary["ensemble"]["unknown"]) == len(runs)
+
+
+def test_outputs_that_are_no_numbers_are_named(runs, tmp_path, unfinished):
+    model = keras.models.load_model(runs[0] / "model.keras")
+    model.set_weights([weight * np.nan for weight in model.get_weights()])
+    model.save(runs[0] / "model.keras")
+    with pytest.raises(EnsembleError, match="no numbers"):
+        make_ensemble(runs, Settings("mean"), out=tmp_path / "out", say=lambda line: None)
+
+
+def test_nothing_is_left_where_it_fails_or_is_stopped(runs, tmp_path, monkeypatch):
+    def stop(*arguments, **reports):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "finish", stop)
+    with pytest.raises(KeyboardInterrupt):
+        make_ensemble(runs, Settings("mean"), out=tmp_path / "out", say=lambda line: None)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_taken_name_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "out" / "mine").mkdir(parents=True)
+    with pytest.raises(RunFolderError, match="exists already"):
+        make_ensemble([tmp_path / "nothing"], Settings(), out=tmp_path / "out", name="mine")
+
+
+def test_a_file_needs_data_and_as_many_classes(tmp_path, data):
+    paths = []
+    for seed in range(2):
+        paths.append(tmp_path / f"net{seed}.keras")
+        classifier(seed).save(paths[-1])
+    with pytest.raises(EnsembleError, match="--data is missing"):
+        make_ensemble(paths, Settings(), out=tmp_path / "out", say=lambda line: None)
+    classifier(2, classes=4).save(paths[1])
+    with pytest.raises(EnsembleError, match="tells 4 classes apart and does not name them"):
+        make_ensemble(paths, Settings(), data="digits", out=tmp_path / "out", say=lambda line: None)
