@@ -126,8 +126,9 @@ def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
         )
     share = report["student_parameters"] / report["teacher_parameters"]
     screen.output.print(
-        f"the student keeps {report['accuracy_kept']:.1%} of the accuracy with {share:.1%} of the weights "
-        f"({summary['images']:,} test images)"
+        f"the student has {share:.1%} of the weights (scores on {summary['images']:,} test images; what a training "
+        "without a teacher gives is not known here: kerastricks train)",
+        soft_wrap=True,
     )
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
     screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)

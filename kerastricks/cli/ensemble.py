@@ -44,7 +44,8 @@ def ensemble(
     --set keep="top(3)") stands for all of them.
 
     Without --method, validation images decide: the simplest way that is as good as any, be it the best member alone.
-    soup averages weights and needs members of one architecture; fuse puts a classifier on the features of all members.
+    mean to stack also get the temperatures that validation images ask for. soup averages weights and needs members of
+    one architecture; fuse puts a classifier on the features of all members, which may know other classes.
     """
     if method not in METHODS:
         raise UnknownNameError("method", method, METHODS, "kerastricks ensemble --help")
@@ -118,24 +119,25 @@ def _show(run: Any, summary: dict[str, Any]) -> None:
         table.add_column(title, justify="right")
     for member in report["members"]:
         weight = "" if member["weight"] is None else f"{member['weight']:.2f}"
-        own = f"{member['test_at_own_temperature']['log_loss']:.3f}"
-        table.add_row(member["name"], weight, *_scores(member["test"], own), *_cost(member))
-    mean = report["mean_member"]
-    own = f"{mean['test_at_own_temperature']['log_loss']:.3f}"
-    table.add_row("mean member", "", *_scores(mean["test"], own), style="dim")
+        table.add_row(member["name"], weight, *_scores(member), *_cost(member))
+    if report["mean_member"] is not None:
+        table.add_row("mean member", "", *_scores(report["mean_member"]), style="dim")
     combined = report["combined"]
-    table.add_row(report["method"], "", *_scores(combined["test"], ""), *_cost(combined), style="bold")
+    table.add_row(report["method"], "", *_scores(combined), *_cost(combined), style="bold")
     chosen = report["chosen_on"]
     screen.output.print(f"{report['reason']} ({chosen['images']:,} validation images)", soft_wrap=True)
     screen.output.print(f"on {summary['images']:,} test images of {summary['data']['name']}:")
     screen.output.print(table)
     for text, gain in (("the mean member", report["gain_over_mean"]), ("the best member", report["gain_over_best"])):
+        if gain is None:  # features alone were asked of the members
+            continue
         screen.output.print(
             f"log-loss below {text} at its own temperature: {gain['value']:.3f} ({gain['low']:.3f} to "
             f"{gain['high']:.3f}), {gain['share']:.0%}",
             soft_wrap=True,
         )
-    screen.output.print(f"members disagree on {report['disagreement']:.1%} of the images")
+    if report["disagreement"] is not None:
+        screen.output.print(f"members disagree on {report['disagreement']:.1%} of the images")
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
     screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)
     screen.output.print(f"  plot        {run.path / 'ensemble.png'}", soft_wrap=True)
@@ -143,12 +145,16 @@ def _show(run: Any, summary: dict[str, Any]) -> None:
     screen.output.print(f"  smaller     kerastricks distill {run.path}", soft_wrap=True)
 
 
-def _scores(of: dict[str, float], at_own_temperature: str) -> list[str]:
+def _scores(of: dict[str, Any]) -> list[str]:
+    """Of a member, of their mean, or of the one model, which has its temperature inside."""
+    test, own = of["test"], of.get("test_at_own_temperature")
+    if test is None:
+        return ["features", "alone", "", ""]
     return [
-        f"{of['accuracy']:.2%}",
-        f"{of['log_loss']:.3f}",
-        at_own_temperature,
-        f"{of['calibration_error']:.3f}",
+        f"{test['accuracy']:.2%}",
+        f"{test['log_loss']:.3f}",
+        "" if own is None else f"{own['log_loss']:.3f}",
+        f"{test['calibration_error']:.3f}",
     ]
 
 

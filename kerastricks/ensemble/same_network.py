@@ -14,70 +14,71 @@ _FREE = {"name", "trainable", "seed", "dtype", "rate", "momentum", "renorm_momen
 _FREE_ENDS = ("_initializer", "_regularizer", "_constraint", "initializer", "regularizer")
 
 
-def check_same_network(models: Sequence[keras.Model]) -> None:
+def check_same_network(models: Sequence[keras.Model], names: Sequence[str] | None = None) -> None:
     """Compares weights, layers and their connections in their order; names of layers may differ.
 
     Args:
         models: functional or Sequential, built.
+        names: what messages call them; None for "model 0", "model 1" ...
 
     Raises:
         EnsembleError: naming the first weight whose shape differs, or the first layer whose settings or inputs do.
     """
-    for place, model in enumerate(models):
+    names = names or [f"model {place}" for place in range(len(models))]
+    for name, model in zip(names, models, strict=True):
         if len(getattr(model, "outputs", None) or ()) == 0:
-            raise EnsembleError(
-                f"model {place}: must be a built functional or Sequential keras.Model. Received: {model!r}"
-            )
+            raise EnsembleError(f"{name}: must be a built functional or Sequential keras.Model. Received: {model!r}")
     first = models[0]
-    for place, model in enumerate(models[1:], start=1):
-        _check_weights(first, model, place)
-        _check_layers(first, model, place)
-        _check_graph(first, model, place)
+    for name, model in zip(names[1:], models[1:], strict=True):
+        pair = (names[0], name)
+        _check_weights(first, model, pair)
+        _check_layers(first, model, pair)
+        _check_graph(first, model, pair)
 
 
-def _check_weights(first: keras.Model, model: keras.Model, place: int) -> None:
+def _check_weights(first: keras.Model, model: keras.Model, names: tuple[str, str]) -> None:
     for mine, other in zip(first.weights, model.weights, strict=False):
         if tuple(mine.shape) != tuple(other.shape):
             raise EnsembleError(
-                f"{_RULE}. Received: weight {mine.path!r} of model 0 has shape "
-                f"{tuple(mine.shape)}, {other.path!r} of model {place} {tuple(other.shape)}; {_WAY_OUT}"
+                f"{_RULE}. Received: weight {mine.path!r} of {names[0]} has shape "
+                f"{tuple(mine.shape)}, {other.path!r} of {names[1]} {tuple(other.shape)}; {_WAY_OUT}"
             )
     if len(first.weights) != len(model.weights):
-        longer, owner = (first, 0) if len(first.weights) > len(model.weights) else (model, place)
+        longer, owner = (first, names[0]) if len(first.weights) > len(model.weights) else (model, names[1])
         extra = longer.weights[min(len(first.weights), len(model.weights))]
         raise EnsembleError(
-            f"{_RULE}. Received: {len(first.weights)} weights in model 0, {len(model.weights)} in "
-            f"model {place}, weight {extra.path!r} {tuple(extra.shape)} being in model {owner} alone; {_WAY_OUT}"
+            f"{_RULE}. Received: {len(first.weights)} weights in {names[0]}, {len(model.weights)} in "
+            f"{names[1]}, weight {extra.path!r} {tuple(extra.shape)} being in {owner} alone; {_WAY_OUT}"
         )
 
 
-def _check_layers(first: keras.Model, model: keras.Model, place: int) -> None:
+def _check_layers(first: keras.Model, model: keras.Model, names: tuple[str, str]) -> None:
     mine, others = _leaves(first), _leaves(model)
     for one, other in zip(mine, others, strict=False):
         differs = "kind" if type(one) is not type(other) else _first_difference(one.get_config(), other.get_config())
         if differs is not None:
             raise EnsembleError(
-                f"{_RULE}. Received: layer {one.name!r} ({type(one).__name__}) of model 0 and "
-                f"{other.name!r} ({type(other).__name__}) of model {place} differ in {differs}; {_WAY_OUT}"
+                f"{_RULE}. Received: layer {one.name!r} ({type(one).__name__}) of {names[0]} and "
+                f"{other.name!r} ({type(other).__name__}) of {names[1]} differ in {differs}; {_WAY_OUT}"
             )
     if len(mine) != len(others):
         raise EnsembleError(
-            f"{_RULE}. Received: {len(mine)} layers in model 0, {len(others)} in model {place}; {_WAY_OUT}"
+            f"{_RULE}. Received: {len(mine)} layers in {names[0]}, {len(others)} in {names[1]}; {_WAY_OUT}"
         )
 
 
-def _check_graph(first: keras.Model, model: keras.Model, place: int) -> None:
+def _check_graph(first: keras.Model, model: keras.Model, names: tuple[str, str]) -> None:
     """What goes into each layer and operation: skip connections, their order, functions of `keras.ops`."""
     for mine, other in zip(_graphs(first), _graphs(model), strict=True):
         for one, its_twin in zip(mine, other, strict=False):
             if one[1:] != its_twin[1:]:
                 raise EnsembleError(
-                    f"{_RULE}. Received: {one[0]!r} of model 0 and {its_twin[0]!r} of model {place} differ in what "
+                    f"{_RULE}. Received: {one[0]!r} of {names[0]} and {its_twin[0]!r} of {names[1]} differ in what "
                     f"they do or in their inputs; {_WAY_OUT}"
                 )
         if len(mine) != len(other):
             raise EnsembleError(
-                f"{_RULE}. Received: {len(mine)} operations in model 0, {len(other)} in model {place}; {_WAY_OUT}"
+                f"{_RULE}. Received: {len(mine)} operations in {names[0]}, {len(other)} in {names[1]}; {_WAY_OUT}"
             )
 
 

@@ -98,20 +98,32 @@ The configuration was"""
 def _how_combined(report: dict[str, Any]) -> str:
     rows = "\n".join(
         f"| {member['name']} | {'-' if member['weight'] is None else format(member['weight'], '.3f')} "
-        f"| {member['test']['accuracy']:.2%} | {member['test']['log_loss']:.3f} |"
+        f"| {'features | alone' if member['test'] is None else _quality(member['test'])} |"
         for member in report["members"]
     )
     unknown = "".join(f"\n- {line}" for line in report["unknown"])
-    gain = report["gain_over_best"]
     return f"""`kerastricks ensemble`, method **{report["method"]}**: {report["reason"]}
 
 | member | weight | test accuracy | test log-loss |
 |---|---|---|---|
 {rows}
 
-Log-loss on test below that of {report["best_member"]}, the best member on validation, at its own temperature: \
-{gain["value"]:.3f} ({gain["low"]:.3f} to {gain["high"]:.3f}, 90 % interval over images). Members disagree on \
-{report["disagreement"]:.1%} of the images.
+{_compared(report)}
 {unknown}
 
 The images were loaded with"""
+
+
+def _quality(test: dict[str, float]) -> str:
+    return f"{test['accuracy']:.2%} | {test['log_loss']:.3f}"
+
+
+def _compared(report: dict[str, Any]) -> str:
+    gain = report["gain_over_best"]
+    if gain is None:
+        return "No member tells these classes apart by itself."
+    disagree = (
+        "" if report["disagreement"] is None else f" Members disagree on {report['disagreement']:.1%} of the images."
+    )
+    return f"""Log-loss on test below that of {report["best_member"]}, the best member on validation, at its own \
+temperature: {gain["value"]:.3f} ({gain["low"]:.3f} to {gain["high"]:.3f}, 90 % interval over images).{disagree}"""

@@ -188,7 +188,7 @@ def distill(run: RunFolder, say: Say = print, progress: Progress = silent, **whe
 def _measured(
     distillation: Distillation, student: keras.Model, data: ImageData, progress: Progress
 ) -> dict[str, dict[str, float] | float | int]:
-    """Both on the test images, and what the student keeps."""
+    """Both on the test images."""
     teacher = Teacher.of(distillation.teacher, data)
     outputs = predict(teacher.model, data.splits["test"], "evaluating the teacher", progress)
     taught = _scores(data, softmax(outputs.astype("float64"), axis=1) if teacher.from_logits else outputs)
@@ -196,7 +196,6 @@ def _measured(
     return {
         "teacher_test": taught,
         "student_test": learned,
-        "accuracy_kept": learned["accuracy"] / taught["accuracy"] if taught["accuracy"] else 0.0,
         "teacher_parameters": distillation.teacher.count_params(),
         "student_parameters": student.count_params(),
     }

@@ -12,16 +12,12 @@ import numpy as np
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.ensemble.align_classes import align_classes
-from kerastricks.ensemble.cost import costs
-from kerastricks.ensemble.member_outputs import member_outputs
-from kerastricks.ensemble.quality import disagreement, log_losses, mean_disagreement, quality
+from kerastricks.ensemble.member_outputs import stacked_outputs
 from kerastricks.ensemble.shared_pixels import shared_pixels
-from kerastricks.ensemble.temperature import fit_temperature
-from kerastricks.ensemble.tempered import tempered
 from kerastricks.errors import EnsembleError
-from kerastricks.finetuning.bootstrap import bootstrap_mean
 from kerastricks.runs.ensemble_data import load_for_members, shared_config
 from kerastricks.runs.ensemble_plot import draw_ensemble
+from kerastricks.runs.ensemble_report import measured
 from kerastricks.runs.finish import finish
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.made import Made, Members, Settings, make, over_split
@@ -31,7 +27,6 @@ from kerastricks.runs.seen_images import refuse_seen_images
 from kerastricks.runs.train import describe_data, write_skipped
 from kerastricks.training import device
 from kerastricks.training.config import Config
-from kerastricks.training.training_model import with_probabilities
 
 Say = Callable[[str], None]
 PLOT = "ensemble.png"
@@ -48,6 +43,8 @@ def make_ensemble(
     progress: Progress = silent,
 ) -> tuple[RunFolder, dict[str, Any]]:
     """Makes one model of several and leaves it in a run folder, which is there only when it is finished.
+
+    An error or Ctrl-C removes what is half written; a killed process leaves the folder, without summary.json.
 
     Args:
         paths: of runs, or `.keras` files.
@@ -70,22 +67,24 @@ def make_ensemble(
         RunFolder.create(out, name, "", "")
     opened, left_out = open_members(paths, say)
     shared = shared_pixels([one.member for one in opened])
-    config = shared_config(opened, data, shared.image_shape, shared.fitting)
+    config = shared_config(opened, data, shared.image_shape, shared.fitting, settings.by_features)
     images = load_for_members(config, shared.image_shape, progress)
-    opened = [_with_classes(one, images) for one in opened]
-    images = relabelled(images, align_classes([one.member for one in opened]).class_names or images.class_names)
+    if not settings.by_features:
+        opened = [_with_classes(one, images) for one in opened]
+    knowing = [one for one in opened if not settings.by_features or _knows(one, images)]
+    if knowing:
+        images = relabelled(images, align_classes([one.member for one in knowing]).class_names or images.class_names)
     for line in describe_data(images):
         say(line)
     unknown = refuse_seen_images(opened, images, config)
     for line in unknown:
         say(line)
-    members = [one.member for one in opened]
-    say_to = member_outputs(members)
-    validation = np.moveaxis(over_split(say_to, images, "validation", progress), 1, 0)
-    _refuse_no_numbers(opened, validation)
+    validation = _outputs(knowing, images, "validation", progress)
+    _refuse_no_numbers(knowing, validation)
     labels = images.labels("validation")
-    made = make(Members(members, images, validation, labels, progress), settings)
-    test = np.moveaxis(over_split(say_to, images, "test", progress), 1, 0)
+    names = [one.member.name for one in knowing]
+    made = make(Members([one.member for one in opened], images, names, validation, labels, progress), settings)
+    test = _outputs(knowing, images, "test", progress)
     method = made.method.partition(",")[0]
     run = RunFolder.create(out, name, f"ensemble-{method}", Path(str(config.data)).stem)
     try:
@@ -95,7 +94,7 @@ def make_ensemble(
             "method": made.method,
             "reason": made.reason,
             "chosen_on": {"data": images.name, "fingerprint": images.fingerprint, "images": len(labels)},
-            **_measured(opened, made, images, validation, labels, test, progress),
+            **measured(opened, names, made, images, validation, labels, test, progress),
             "candidates": list(made.candidates),
             "left_out": left_out,
             "unknown": unknown,
@@ -119,63 +118,25 @@ def _with_classes(one: RunMember, images: ImageData) -> RunMember:
     return replace(one, member=replace(one.member, class_names=images.class_names))
 
 
+def _knows(one: RunMember, images: ImageData) -> bool:
+    """Whether a member tells the classes of the images apart; a file that names none does with as many."""
+    if one.member.class_names is None:
+        return one.member.classes == len(images.class_names)
+    return set(one.member.class_names) == set(images.class_names)
+
+
+def _outputs(members: Sequence[RunMember], images: ImageData, split: str, progress: Progress) -> np.ndarray:
+    """(M, N, K) log-probabilities."""
+    if not members:
+        return np.empty((0, len(images.labels(split)), len(images.class_names)))
+    model = keras.Model(*stacked_outputs([one.member for one in members]), name="members")
+    return np.moveaxis(over_split(model, images, split, progress), 1, 0)
+
+
 def _refuse_no_numbers(opened: Sequence[RunMember], log_probabilities: np.ndarray) -> None:
     for one, rows in zip(opened, log_probabilities, strict=True):
         if not np.isfinite(rows).all():
             raise EnsembleError(f"{one.path}: gives outputs that are no numbers (NaN or infinite): leave it out")
-
-
-def _measured(
-    opened: Sequence[RunMember],
-    made: Made,
-    images: ImageData,
-    validation: np.ndarray,
-    labels: np.ndarray,
-    test: np.ndarray,
-    progress: Progress,
-) -> dict[str, Any]:
-    """What the members and the model of them are worth on test, and what they cost."""
-    test_labels = images.labels("test")
-    combined = over_split(made.model, images, "test", progress)
-    models = {one.member.name: with_probabilities(one.member.model) for one in opened}
-    spent = {name: asdict(cost) for name, cost in costs({**models, "": made.model}).items()}
-    # A temperature needs no ensemble: what it gains is no gain of combining.
-    scaled = [tempered(rows, fit_temperature(own, labels)) for own, rows in zip(validation, test, strict=True)]
-    members = [
-        {
-            "name": one.member.name,
-            "path": str(one.path),
-            "weight": None if made.weights is None else made.weights[place],
-            "temperature": None if made.temperatures is None else made.temperatures[place],
-            "validation": quality(np.exp(validation[place]), labels),
-            "test": quality(np.exp(test[place]), test_labels),
-            "test_at_own_temperature": quality(np.exp(scaled[place]), test_labels),
-            "training_seconds": round(one.training_seconds, 1),
-            **spent[one.member.name],
-        }
-        for place, one in enumerate(opened)
-    ]
-    losses = np.stack([log_losses(np.exp(one), test_labels) for one in scaled])
-    own = log_losses(combined, test_labels)
-    best = int(np.argmin([member["validation"]["log_loss"] for member in members]))
-    return {
-        "members": members,
-        "combined": {"test": quality(combined, test_labels), **spent[""]},
-        "mean_member": {
-            key: {score: float(np.mean([one[key][score] for one in members])) for score in members[0][key]}
-            for key in ("validation", "test", "test_at_own_temperature")
-        },
-        "best_member": members[best]["name"],
-        "gain_over_mean": _gain(losses.mean(axis=0), own),
-        "gain_over_best": _gain(losses[best], own),
-        "disagreement": mean_disagreement(test),
-        "disagreements": disagreement(test).round(4).tolist(),
-    }
-
-
-def _gain(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
-    """How far the log-loss falls on test, with its 90 % interval over images, and as a share."""
-    return {**asdict(bootstrap_mean(before - after)), "share": float(1 - after.mean() / before.mean())}
 
 
 def _leave(

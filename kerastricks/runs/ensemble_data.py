@@ -19,7 +19,11 @@ from kerastricks.training.load_data import load_data
 
 
 def shared_config(
-    members: Sequence[RunMember], data: str | None, image_shape: tuple[int | None, ...], fitting: Fitting
+    members: Sequence[RunMember],
+    data: str | None,
+    image_shape: tuple[int | None, ...],
+    fitting: Fitting,
+    by_features: bool = False,
 ) -> Config:
     """The configuration that loads the images: the first run's, with the size that all members take.
 
@@ -28,22 +32,31 @@ def shared_config(
         data: what `kerastricks.data.load` takes; None for what the first run was trained on.
         image_shape: (height, width, channels) of the ensemble's input.
         fitting: of whole images to it.
+        by_features: members need not know the classes of the data: these are the first run's, or all that `data` has.
 
     Raises:
-        EnsembleError: where no member has a run, and `data` is None.
+        EnsembleError: where no member has a run, and `data` is None, or where members take images of any size.
     """
     first = next((member.config for member in members if member.config is not None), None)
     if data is None and first is None:
         raise EnsembleError("--data is missing: the members are files, and no run says what they were trained on")
+    height, width, channels = image_shape
+    if height is None or width is None:
+        raise EnsembleError(
+            f"{members[0].path}: takes images of any size, and its run folder or file does not say which: save "
+            f"keras.Sequential([keras.Input((224, 224, {channels})), model]) with the size that is meant"
+        )
     base = first or Config()
     widest = max((member.config for member in members if member.config), key=_width, default=base)
-    height, width, _ = image_shape
+    classes = widest.classes
+    if by_features:
+        classes = base.classes if data is None else None
     source = str(data if data is not None else base.data)
     path = Path(source).expanduser()
     return replace(
         base,
         data=str(path.resolve()) if path.exists() else source,
-        classes=widest.classes,
+        classes=classes,
         image_size=height if height == width else None,
         crop_fraction=fitting.crop_fraction,
         interpolation=fitting.interpolation,

@@ -33,16 +33,19 @@ def draw_ensemble(report: dict[str, Any], target: Path, title: str) -> None:
 
 
 def _quality_against_latency(axes: Any, report: dict[str, Any]) -> None:
-    members, result = report["members"], report["combined"]
-    axes.scatter(
-        [member["latency_ms"] for member in members],
-        [member["test_at_own_temperature"]["log_loss"] for member in members],
-        color=_MEMBER,
-        label=f"{len(members)} members at their own temperatures",
-    )
+    result = report["combined"]
+    members = [member for member in report["members"] if member["test"] is not None]
+    if members:
+        axes.scatter(
+            [member["latency_ms"] for member in members],
+            [member["test_at_own_temperature"]["log_loss"] for member in members],
+            color=_MEMBER,
+            label=f"{len(members)} members at their own temperatures" if len(members) > 1 else members[0]["name"],
+        )
     axes.scatter(result["latency_ms"], result["test"]["log_loss"], color=_RESULT, marker="D", label=report["method"])
-    mean = report["mean_member"]["test_at_own_temperature"]["log_loss"]
-    axes.axhline(mean, color=_NOISE, ls=":", lw=1, label="mean member")
+    if members:
+        mean = report["mean_member"]["test_at_own_temperature"]["log_loss"]
+        axes.axhline(mean, color=_NOISE, ls=":", lw=1, label="mean member")
     axes.set_xscale("log")
     _few_ticks(axes)
     axes.set(xlabel="latency of one image (ms)", ylabel="log-loss on test (nats)", title="quality against latency")

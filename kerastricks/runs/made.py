@@ -20,6 +20,7 @@ from kerastricks.ensemble.member import Member
 from kerastricks.ensemble.member_features import member_features
 from kerastricks.ensemble.member_outputs import stacked_outputs
 from kerastricks.ensemble.quality import log_losses
+from kerastricks.ensemble.same_network import check_same_network
 from kerastricks.ensemble.soup import greedy_soup, uniform_soup
 from kerastricks.ensemble.temperature import fit_temperature
 from kerastricks.ensemble.tempered import tempered
@@ -48,6 +49,11 @@ class Settings:
     classifier: str = "logistic"
     late: bool = False
     seed: int = 0
+
+    @property
+    def by_features(self) -> bool:
+        """Whether features alone are asked of the members, whatever classes these know."""
+        return self.method == "fuse" and not self.late
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,21 +84,18 @@ class Members:
     Args:
         members: with the names of their classes.
         data: as they take it, with labels in the ensemble's numbers; its validation images decide.
-        log_probabilities: (M, N, K) of these.
+        names: of the members that tell these classes apart: all of them, but for `fuse` without `late`.
+        log_probabilities: (len(names), N, K) of these images.
         labels: (N,) of these.
         progress: where long work shows how far it is.
     """
 
     members: Sequence[Member]
     data: ImageData
+    names: Sequence[str]
     log_probabilities: np.ndarray
     labels: np.ndarray
     progress: Progress
-
-    @property
-    def names(self) -> list[str]:
-        """Of the members."""
-        return [member.name for member in self.members]
 
     def predicted(self, model: keras.Model) -> np.ndarray:
         """What a model makes of the images that decide."""
@@ -161,6 +164,7 @@ def _soup(given: Members, settings: Settings) -> Made:
     if len(orders) > 1:
         raise EnsembleError("a soup needs members with the same classes in the same order: combine these by mean")
     models = [with_probabilities(member.model) for member in given.members]
+    check_same_network(models, given.names)
     batches = TrainingImages(given.data)
     if settings.method == "soup":
         model = uniform_soup(models, batches)
@@ -179,13 +183,12 @@ def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
 
 def _fused(given: Members, settings: Settings) -> Made:
     extract = member_features(given.members)
-    classes = given.log_probabilities.shape[-1]
     fusion = fit_fusion(
         over_split(extract, given.data, "train", given.progress),
         given.data.labels("train"),
         given.predicted(extract),
         given.labels,
-        classes,
+        len(given.data.class_names),
         settings.classifier,
         seed=settings.seed,
     )
@@ -203,6 +206,9 @@ def _judged(given: Members, settings: Settings, model: keras.Model, method: str,
     scaled = _log(given.predicted(model))
     temperature = fit_temperature(scaled, given.labels)
     model = _at_temperature(model, temperature)
+    if not given.names:
+        reason = f"{method} was asked for; no member tells {given.data.name}'s classes apart by itself."
+        return Made(model, method, reason, weights)
     found = log_losses(np.exp(tempered(scaled, temperature)), given.labels)
     members = [
         log_losses(np.exp(tempered(one, fit_temperature(one, given.labels))), given.labels)

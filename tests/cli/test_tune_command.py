@@ -115,6 +115,7 @@ def tune(*arguments, interrupt_at=None):
     return process.returncode, output, errors
 
 
+@pytest.mark.slow
 def test_whole_search_interrupted_and_resumed(tmp_path):
     out, space = tmp_path / "search", tmp_path / "space.toml"
     space.write_text(SPACE)

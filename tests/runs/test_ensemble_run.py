@@ -112,6 +112,62 @@ def test_members_of_other_orders_are_aligned_by_name(runs, tmp_path, data, unfin
         make_ensemble(runs, Settings("soup"), out=tmp_path / "out", say=lambda line: None)
 
 
+def test_a_soup_of_unlike_runs_names_them(runs, tmp_path, data, unfinished):
+    other = write_run(tmp_path / "normed", classifier(9, norm=True), data)
+    with pytest.raises(EnsembleError, match=r"of r0 has shape .* of normed"):
+        make_ensemble([runs[0], other.path], Settings("soup"), out=tmp_path / "out", say=lambda line: None)
+
+
+def test_labels_of_the_data_are_put_into_the_members_order(runs, tmp_path, data, unfinished):
+    """All members have the classes in reverse, and the data has not: labels as they are would be wrong."""
+    for path in runs:
+        model = keras.models.load_model(path / "model.keras")
+        kernel, bias = model.get_layer("logits").get_weights()
+        model.get_layer("logits").set_weights([kernel[:, ::-1], bias[::-1]])
+        model.save(path / "model.keras")
+        record = json.loads((path / "summary.json").read_text())
+        (path / "summary.json").write_text(json.dumps({**record, "class_names": record["class_names"][::-1]}))
+    _, summary = make_ensemble(runs, Settings("weighted"), out=tmp_path / "out", say=lambda line: None)
+    report = summary["ensemble"]
+    assert report["combined"]["test"]["accuracy"] > 0.7
+    assert min(member["validation"]["accuracy"] for member in report["members"]) > 0.7
+
+
+def test_features_are_taken_of_members_with_other_classes(runs, tmp_path, data, unfinished):
+    """Of two classes, of none of the data's, and one that knows them all: it alone has scores."""
+    few, strange = (
+        write_run(tmp_path / name, classifier(seed, classes=len(classes)), data)
+        for seed, (name, classes) in enumerate({"few": ["3", "8"], "strange": ["cat", "dog", "cow"]}.items())
+    )
+    for run, classes in ((few, ["3", "8"]), (strange, ["cat", "dog", "cow"])):
+        record = json.loads(run.summary.read_text())
+        run.summary.write_text(json.dumps({**record, "class_names": classes}))
+    paths = [runs[0], few.path, strange.path]
+    run, summary = make_ensemble(paths, Settings("fuse"), out=tmp_path / "out", say=lambda line: None)
+    report = summary["ensemble"]
+    assert [member["test"] is not None for member in report["members"]] == [True, False, False]
+    assert report["best_member"] == "r0"
+    assert report["disagreement"] is None
+    assert report["combined"]["test"]["accuracy"] > 0.7
+    assert (run.path / "ensemble.png").is_file()
+    _, summary = make_ensemble(paths[1:], Settings("fuse"), data="digits", out=tmp_path / "out", say=lambda line: None)
+    assert summary["ensemble"]["gain_over_best"] is None
+    assert summary["ensemble"]["combined"]["test"]["accuracy"] > 0.7
+    with pytest.raises(EnsembleError, match="one member at least must know all"):
+        make_ensemble(paths, Settings("fuse", late=True), out=tmp_path / "out", say=lambda line: None)
+
+
+def test_a_member_for_any_size_is_refused_with_the_way_out(tmp_path):
+    paths = []
+    for seed in range(2):
+        inputs = keras.Input((None, None, 1))
+        outputs = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(inputs))
+        paths.append(tmp_path / f"net{seed}.keras")
+        keras.Model(inputs, outputs).save(paths[-1])
+    with pytest.raises(EnsembleError, match=r"net0.keras: takes images of any size.*keras.Input\(\(224, 224, 1\)\)"):
+        make_ensemble(paths, Settings(), data="digits", out=tmp_path / "out", say=lambda line: None)
+
+
 def test_validation_images_alone_decide(runs, tmp_path, unfinished, data):
     """Of a file it is not known what it was trained on: training images may not decide."""
     files = [path / "model.keras" for path in runs]

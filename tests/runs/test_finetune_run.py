@@ -64,6 +64,7 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     assert again["accuracy"] == summary["accuracy"]
 
 
+@pytest.mark.tensorflow_only  # twenty seconds a backend, for what the test before it says
 def test_a_head_alone_has_no_curves(split_folder, backbone, tmp_path):
     run = begin(split_folder, backbone, tmp_path / "out", plan="linear")
     summary = run_finetuning(run, say=lambda line: None)
@@ -96,6 +97,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(split_folder, backbone, 
         np.testing.assert_array_equal(mine, others)
 
 
+@pytest.mark.tensorflow_only  # twenty seconds a backend, for what the test before it says
 def test_a_run_is_a_backbone(split_folder, backbone, tmp_path):
     first = begin(split_folder, backbone, tmp_path / "out", plan="linear")
     run_finetuning(first, say=lambda line: None)

@@ -26,6 +26,7 @@ def test_parent_killed_and_resumed(tmp_path, undisturbed, moment):
     assert search.outcomes == undisturbed
 
 
+@pytest.mark.slow
 def test_killed_trial_is_retried_and_costs_nothing_else(tmp_path, undisturbed):
     search = Search(tmp_path / "search")
     process = search.start()
