@@ -21,6 +21,8 @@ def main() -> int:
             continue
         print(f"== {backend}", flush=True)
         environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        # Most of a test on JAX is compiling, of programs that run once.
+        environment.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         # Two at a time: most of a test is tracing and compiling, on one core. More would want gigabytes.
         command = [sys.executable, "-m", "pytest", "-n", "2", *sys.argv[1:]]
         code = subprocess.run(command, env=environment, cwd=Path(__file__).parent.parent, check=False).returncode
