@@ -194,7 +194,7 @@ def fusions(number: int, group: Sequence[int], data: Any, out: Path) -> None:
     names = tuple(data.class_names)
     own = [Member(model, f"single-{seed}", names) for seed, model in zip(group, members(group, out), strict=True)]
     outputs = np.stack([np.load(out / f"single-{seed}.npz")["final/validation"] for seed in group])
-    given = Members(own, data, ["validation"], outputs, data.labels("validation"), silent)
+    given = Members(own, data, [one.name for one in own], outputs, data.labels("validation"), silent)
     ways = {kind: Settings("fuse", kind) for kind in ("logistic", "linear", "mlp")}
     ways["logistic, late"] = Settings("fuse", "logistic", late=True)
     keep({name: make(given, settings).model for name, settings in ways.items()}, data, out / f"fusions-{number}.npz")

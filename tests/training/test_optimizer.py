@@ -71,7 +71,8 @@ def test_wrong_names_and_arguments_are_refused():
 @pytest.mark.parametrize("name", CATALOG)
 def test_every_schedule_has_the_rate_as_its_peak_in_every_group(name):
     config = Config(schedule=name, learning_rate=0.4)
-    whole, tenth = (rates(build_schedule(config, 200, factor), [*range(21), *range(25, 201, 5)]) for factor in (1.0, 0.1))
+    steps = [*range(21), *range(25, 201, 5)]
+    whole, tenth = (rates(build_schedule(config, 200, factor), steps) for factor in (1.0, 0.1))
     height = 0.25 + 0.75 * 0.05 ** (25 / 200) if name == "exponential_cyclical" else 1.0
     assert whole.max() == pytest.approx(0.4 * height, rel=1e-5)
     np.testing.assert_allclose(tenth, whole / 10, rtol=1e-4, atol=1e-8)
