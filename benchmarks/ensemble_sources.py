@@ -3,10 +3,10 @@
     python benchmarks/ensemble_sources.py finetunings clothing.zip --pretrained cifar10.zip --out finetunings
     python benchmarks/ensemble_sources.py search digits --out search
 
-`finetunings`: five networks are trained on the second data set; of each there are five fine-tunings, with the same head at
-the start and a tenth of the rate, that differ by the order of images and by augmentation. A group has one pretrained
-network. `search`: five searches of ten trials, each of which draws its rate, width and weight decay; the five with the
-lowest log-loss on validation are combined.
+`finetunings`: five networks are trained on the second data set; of each there are five fine-tunings, with the same head
+at the start and a tenth of the rate, that differ by the order of images and by augmentation. A group has one
+pretrained network. `search`: five searches of ten trials, each of which draws its rate, width and weight decay; the
+five with the highest log-likelihood on validation are combined.
 
 Both have the subsets, splits and budgets of ensemble_recipes.py, and go on where they were. The table is of the test
 images, in Markdown: mean and standard deviation over five groups.
