@@ -56,6 +56,19 @@ def test_the_shared_images_are_as_large_as_is_needed(members, shape, fitting):
     assert not shared.agree
 
 
+def test_resized_pixels_are_bytes_again():
+    """Noise of 0 and 255 alone: bicubic goes beyond both ends, and between whole numbers."""
+    small, large = member((14, 14, 3), Fitting(1.0, "bicubic")), member((24, 24, 3), Fitting(1.0, "bicubic"), seed=1)
+    shared = shared_pixels([small, large])
+    pixels = keras.Input(shared.image_shape)
+    seen = keras.Model(pixels, shared.for_member(pixels, small))
+    noise = 255.0 * np.random.default_rng(0).integers(0, 2, (2, *shared.image_shape))
+    found = keras.ops.convert_to_numpy(seen(noise.astype("float32")))
+    np.testing.assert_array_equal(found, np.round(found))
+    assert (found.min(), found.max()) == (0, 255)
+    assert len(np.unique(found)) > 50
+
+
 @pytest.mark.tensorflow_only
 def test_members_see_what_training_showed_them():
     """Fails without the members' own cuts and sizes: the reference is the data pipeline's function."""
