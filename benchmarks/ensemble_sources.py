@@ -1,10 +1,10 @@
 """Two more sources of members: fine-tunings of one pretrained network, and the best of a search.
 
-    python benchmarks/ensemble_sources.py finetunings clothing.zip --pretrained cifar10.zip --out finetunings
+    python benchmarks/ensemble_sources.py finetunings clothing.zip --pretrained cifar10.zip --rate 0.3 --out ft
     python benchmarks/ensemble_sources.py search digits --out search
 
 `finetunings`: five networks are trained on the second data set; of each there are five fine-tunings, with the same head
-at the start and a tenth of the rate, that differ by the order of images and by augmentation. A group has one
+at the start and a share of the rate (--rate), that differ by the order of images and by augmentation. A group has one
 pretrained network. `search`: five searches of ten trials, each of which draws its rate, width and weight decay; the
 five with the highest log-likelihood on validation are combined.
 
@@ -32,7 +32,7 @@ TRIALS = 10
 Said = dict[str, np.ndarray]  # of each split
 
 
-def finetunings(source: str, pretrained: str, group: int) -> dict[str, Said]:
+def finetunings(source: str, pretrained: str, rate: float, group: int) -> dict[str, Said]:
     """What five fine-tunings of one network say, and their soups."""
     first, data = load(pretrained, Path(pretrained).stem), load(source, Path(source).stem)
     base = trained(model_of(first), first, Path(pretrained).stem, group)
@@ -42,7 +42,7 @@ def finetunings(source: str, pretrained: str, group: int) -> dict[str, Said]:
         for layer, of in zip(model.layers[:-2], base.layers[:-2], strict=True):
             if layer.weights and not isinstance(layer, keras.layers.Normalization):
                 layer.set_weights(of.get_weights())
-        models.append(trained(model, data, Path(source).stem, 10 * group + member, rate=0.1))
+        models.append(trained(model, data, Path(source).stem, 10 * group + member, rate))
         found[f"member {member}"] = said(models[-1], data)
     batches, labels = TrainingImages(data), data.labels("validation")
 
@@ -54,7 +54,7 @@ def finetunings(source: str, pretrained: str, group: int) -> dict[str, Said]:
     return found
 
 
-def search(source: str, _: str, group: int) -> dict[str, Said]:
+def search(source: str, _: str, __: float, group: int) -> dict[str, Said]:
     """What the five best of ten trials say, best first."""
     name = Path(source).stem
     data = load(source, name)
@@ -92,13 +92,15 @@ def said(model: keras.Model, data: Any) -> Said:
     return {split: log_probabilities(model, data, split) for split in SPLITS}
 
 
-def groups(of: Callable[..., dict[str, Said]], source: str, pretrained: str, out: Path) -> list[dict[str, Said]]:
+def groups(
+    of: Callable[..., dict[str, Said]], source: str, pretrained: str, rate: float, out: Path
+) -> list[dict[str, Said]]:
     """Of five seeds, made or read."""
     found = []
     for group in range(SEEDS):
-        path = out / f"{of.__name__}-{Path(source).stem}-{group}.npz"
+        path = out / f"{of.__name__}-{Path(source).stem}-{rate:g}-{group}.npz"
         if not path.exists():
-            made = of(source, pretrained, group)
+            made = of(source, pretrained, rate, group)
             arrays = {f"{key}/{split}": one[split] for key, one in made.items() for split in SPLITS}
             np.savez(path.with_name(f".{path.name}"), **arrays)
             path.with_name(f".{path.name}").rename(path)
@@ -122,7 +124,7 @@ def rows(group: dict[str, Said], labels: dict[str, np.ndarray]) -> dict[str, dic
     }
     for title, scaling in (("five, mean, no temperature", "none"), ("five, mean", "both")):
         combination = fit_combination("mean", validation, labels["validation"], scaling=scaling)
-        found[title] = quality(np.exp(combination.apply(test)), labels["test"])
+        found[title] = quality(combination.apply(test), labels["test"])
     others = {key: one for key, one in group.items() if not key.startswith("member")}
     return found | {key: quality(np.exp(one["test"]), labels["test"]) for key, one in others.items()}
 
@@ -150,10 +152,12 @@ def main() -> None:
     parser.add_argument("kind", choices=("finetunings", "search"))
     parser.add_argument("data")
     parser.add_argument("--pretrained", default="")
+    parser.add_argument("--rate", type=float, default=1.0)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    found = groups({"finetunings": finetunings, "search": search}[given.kind], given.data, given.pretrained, given.out)
+    kind = {"finetunings": finetunings, "search": search}[given.kind]
+    found = groups(kind, given.data, given.pretrained, given.rate, given.out)
     data = load(given.data, Path(given.data).stem)
     show(found, {split: data.labels(split) for split in SPLITS})
     print(json.dumps({**CASES[Path(given.data).stem], "groups": len(found)}))

@@ -1,7 +1,6 @@
 """Log-probabilities at a temperature, finite."""
 
 import numpy as np
-from scipy import special
 
 # exp(-80) is 1.8e-35: far below any probability that matters, and a normal number in float32.
 LOWEST = -80.0
@@ -23,4 +22,5 @@ def tempered(logits: np.ndarray, temperatures: np.ndarray | float = 1.0) -> np.n
         scale = scale[:, None, None]
     # The largest goes first: differences cannot overflow into NaN, and minus infinity stays what it is.
     exact = (exact - exact.max(axis=-1, keepdims=True)) / scale
-    return np.maximum(special.log_softmax(exact, axis=-1), LOWEST)
+    exact -= np.log(np.exp(exact).sum(axis=-1, keepdims=True))
+    return np.maximum(exact, LOWEST, out=exact)
