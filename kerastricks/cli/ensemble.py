@@ -132,8 +132,8 @@ def _show(run: Any, summary: dict[str, Any]) -> None:
         if gain is None:  # features alone were asked of the members
             continue
         screen.output.print(
-            f"log-loss below {text} at its own temperature: {gain['value']:.3f} ({gain['low']:.3f} to "
-            f"{gain['high']:.3f}), {gain['share']:.0%}",
+            f"log-loss below {text} at its own temperature: {_signed(gain['value'])} ({_signed(gain['low'])} to "
+            f"{_signed(gain['high'])}), {round(gain['share'], 2) + 0.0:.0%}",
             soft_wrap=True,
         )
     if report["disagreement"] is not None:
@@ -160,3 +160,8 @@ def _scores(of: dict[str, Any]) -> list[str]:
 
 def _cost(of: dict[str, float]) -> list[str]:
     return [f"{of['latency_ms']:.1f}", f"{of['images_per_second']:,.0f}", f"{of['megabytes']:.1f}"]
+
+
+def _signed(value: float) -> str:
+    """Three digits, and no minus before a zero."""
+    return f"{round(value, 3) + 0.0:.3f}"

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from scipy.special import softmax
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import ConfigError, RunFolderError
+from kerastricks.runs.classifier_file import load_classifier
 from kerastricks.runs.evaluate import predict
 from kerastricks.runs.finish import finish
 from kerastricks.runs.folder import RunFolder
@@ -65,11 +65,7 @@ class TeacherFile:
         summary = run.read(run.summary) if run is not None else {}
         if not file.is_file():
             raise RunFolderError(f"{path}: no such run folder or .keras file")
-        try:
-            model = keras.models.load_model(file, compile=False)
-        except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RunFolderError(f"{file}: damaged, or no Keras model ({reason[:160]})") from None
+        model = load_classifier(file)
         if len(getattr(model, "inputs", None) or ()) != 1 or len(model.inputs[0].shape) != 4:
             raise RunFolderError(f"{file}: a teacher takes images, one input (batch, height, width, channels)")
         fields: dict[str, Any] = {}

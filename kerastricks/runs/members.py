@@ -1,16 +1,14 @@
 """The members of an ensemble, opened: runs, the models that a run kept, `.keras` files."""
 
 import json
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from kerastricks.ensemble.member import Member
 from kerastricks.errors import ConfigError, EnsembleError, RunFolderError
+from kerastricks.runs.classifier_file import load_classifier
 from kerastricks.runs.folder import RunFolder
 from kerastricks.training.config import FIELDS, Config
 
@@ -83,11 +81,7 @@ class _Source:
     share: int = 1
 
     def load(self, name: str) -> RunMember:
-        try:
-            model = keras.models.load_model(self.path, compile=False)
-        except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RunFolderError(f"{self.path}: damaged, or no Keras model ({reason[:160]})") from None
+        model = load_classifier(self.path)
         if self.run is None:
             return RunMember(Member(model, name), self.path)
         record, summary = self.run.read(self.run.config), self.run.read(self.run.summary)

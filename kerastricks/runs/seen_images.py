@@ -57,9 +57,13 @@ def refuse_seen_images(members: Sequence[RunMember], data: ImageData, config: Co
             changed = None
             unknown.append(_other_data(name, member.data["name"]))
         if changed:
+            # Classes alone are divided in another way than among all others, whatever the seed.
+            one_split = "take data that come with train, validation and test"
+            if member.config.classes == config.classes:
+                one_split = "train members with one split (--seeds, or --set split_seed=)"
             raise EnsembleError(
-                f"{name}: was trained on images that the ensemble would be chosen and tested with ({changed}): train "
-                "members with one split (--seeds, or --set split_seed=), or give --data with images that none has seen"
+                f"{name}: was trained on images that the ensemble would be chosen and tested with ({changed}): "
+                f"{one_split}, or give --data with images that none has seen"
             )
     return unknown
 

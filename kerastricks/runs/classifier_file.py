@@ -1,0 +1,23 @@
+"""A model's file, opened, or refused in a line."""
+
+import zipfile
+from pathlib import Path
+
+import keras
+
+from kerastricks.errors import RunFolderError
+
+
+def load_classifier(path: Path) -> keras.Model:
+    """Loads a model without its optimizer.
+
+    Raises:
+        RunFolderError: naming the file where it cannot be read.
+    """
+    if path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path):
+        raise RunFolderError(f"{path}: damaged, or no Keras model (it is no whole zip archive)")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RunFolderError(f"{path}: damaged, or no Keras model ({reason[:160]})") from None
