@@ -8,6 +8,7 @@ from kerastricks.augment import sequence
 from kerastricks.augment.op import Facts
 from kerastricks.data.augment import Augmentation, Stages, leads_with_crop
 from kerastricks.data.batches import Batches
+from kerastricks.data.decode import MAX_PIXELS
 from kerastricks.data.decoded_cache import open_decoded
 from kerastricks.data.fitting import Fitting
 from kerastricks.data.image_data import ImageData
@@ -34,7 +35,7 @@ def load(
     crop_fraction: float = 1.0,
     interpolation: str = "bilinear",
     classes: Sequence[str] | None = None,
-    max_pixels: int = 100_000_000,
+    max_pixels: int = MAX_PIXELS,
     max_skipped: float = 0.05,
     memory_bytes: int = 1 << 30,
     cache_dir: str | os.PathLike | None = None,

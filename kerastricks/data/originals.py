@@ -3,12 +3,13 @@
 import os
 import zlib
 from collections.abc import Iterator
+from typing import NoReturn
 
 import numpy as np
 import tensorflow as tf
 
 from kerastricks.data.decode import decode_image, to_luma
-from kerastricks.data.pixels import why_undecodable
+from kerastricks.data.pixels import why_refused
 from kerastricks.data.progress import Progress
 from kerastricks.data.source import Files
 from kerastricks.errors import DataError
@@ -60,7 +61,7 @@ def decode_originals(
         .prefetch(_PARALLEL_CALLS)
         .with_options(options)
     )
-    done = 0
+    done, stopped = 0, ""
     with progress(description, len(files)) as advance:
         try:
             for image in images.as_numpy_iterator():
@@ -69,22 +70,30 @@ def decode_originals(
                 yield image
                 done += 1
                 advance(1)
-        except tf.errors.OpError:
-            pass
+        except tf.errors.OpError as error:
+            stopped = error.message.splitlines()[0][:120]
     if done < len(files):
-        _find_changed(files, sizes, checksums, done)
+        _find_changed(files, sizes, checksums, done, stopped)
 
 
-def _find_changed(files: Files, sizes: np.ndarray, checksums: np.ndarray | None, start: int) -> None:
+def _find_changed(
+    files: Files, sizes: np.ndarray, checksums: np.ndarray | None, start: int, stopped: str
+) -> NoReturn:
     for index in range(start, min(start + 2 * _READ_AHEAD, len(files))):
         name = f"{files.reader.path}: {files.names[index]}"
         try:
             contents = files.reader.read(files.names[index])
-            size = tuple(decode_image(tf.constant(contents)).shape[:2])
-        except tf.errors.OpError:
-            raise DataError(f"{name}: {why_undecodable(contents)}, and was not when it was looked at") from None
         except Exception as error:  # whatever a reader raises
-            raise DataError(f"{name}: can no longer be read ({error}): run it again") from None
-        if size != tuple(sizes[index]) or (checksums is not None and zlib.crc32(contents) != checksums[index]):
-            raise DataError(f"{name}: changed since it was looked at: run it again")
-    raise DataError(f"{files.reader.path}: a file changed while it was read: run it again")
+            raise DataError(f"{name}: can no longer be read ({error}): put it back, or remove it") from None
+        try:
+            size = tuple(decode_image(tf.constant(contents)).shape[:2])
+        except tf.errors.OpError as error:
+            raise DataError(f"{name}: {why_refused(contents, error)}, and was not when it was looked at") from None
+        if checksums is not None and zlib.crc32(contents) != checksums[index]:
+            raise DataError(f"{name}: changed since it was looked at: nothing may write to the images while they load")
+        if size != tuple(sizes[index]):
+            raise DataError(f"{name}: changed since it was looked at, or its header lies: save it again")
+    raise DataError(
+        f"{files.reader.path}: {files.names[start]}: cannot be decoded beside others ({stopped or 'no reason'}), and "
+        f"can by itself: free some memory"
+    )

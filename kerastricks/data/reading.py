@@ -230,7 +230,7 @@ def _decodable(
         if in_memory:
             store.images[indices] = decoded
     for index in np.flatnonzero(~good).tolist():
-        reason = why_undecodable(files.reader.read(files.names[index]))
+        reason = why_undecodable(files, index, image_shape, fitting)
         skipped.append(_record(files, index, split, source, reason))
     kept = files if good.all() else files.take(np.flatnonzero(good))
     if not in_memory:

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerastricks.data.decode import decode_image, fit_image
+from kerastricks.data.decode import decode_image, fit_image, refuse_large
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.errors import ExportError
 from kerastricks.serving.fold_batch_norm import fold_batch_norm
@@ -32,7 +32,7 @@ class _Classifier(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "bytes")])
         def serve_bytes(contents: tf.Tensor) -> dict[str, tf.Tensor]:
             images = tf.map_fn(
-                lambda one: fit_image(decode_image(one), height, width, channels, fitting),
+                lambda one: fit_image(decode_image(refuse_large(one)), height, width, channels, fitting),
                 contents,
                 fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8),
             )
@@ -68,7 +68,8 @@ def export_saved_model(
     Signatures: `serving_default` takes `bytes`, a string tensor (batch,) of encoded images; `tensor` takes
     `images`, float32 (batch, height, width, channels), 0 to 255. Both return `probabilities` float32 (batch, K),
     `label` string (batch,) and `classes` string (batch, K). The bytes are decoded, turned by EXIF and resized by
-    the functions that training used. Batch normalisations are folded into the convolutions before them
+    the functions that training used; bytes that are no image, or one of more than 100,000,000 pixels, end their call in
+    an InvalidArgumentError. Batch normalisations are folded into the convolutions before them
     (`fold_batch_norm`). It is written under a temporary name and renamed.
 
     Args:

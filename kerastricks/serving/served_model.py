@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from kerastricks.data.decode import MAX_PIXELS, with_alpha_flag
 from kerastricks.data.headers import read_header
+from kerastricks.data.pixels import why_refused
 from kerastricks.errors import RunFolderError
 
 _BATCH = 64
@@ -59,7 +61,7 @@ class ServedModel:
             raise RunFolderError(f"{folder}: damaged, or no SavedModel of kerastricks ({reason})") from None
         self.class_names: tuple[str, ...] = tuple(name.decode() for name in names)
 
-    def predict(self, files: Sequence[Path], max_pixels: int = 100_000_000) -> Iterator[Prediction]:
+    def predict(self, files: Sequence[Path], max_pixels: int = MAX_PIXELS) -> Iterator[Prediction]:
         """One prediction per file, in order; a file that is no usable image gets its `error`."""
         for start in range(0, len(files), _BATCH):
             yield from self._predict_batch(files[start : start + _BATCH], max_pixels)
@@ -71,6 +73,8 @@ class ServedModel:
             try:
                 contents[file] = file.read_bytes()
                 read_header(contents[file], max_pixels)
+                # SavedModels of earlier versions read the flag as it stands: an animation without it ends the process.
+                contents[file] = with_alpha_flag(contents[file])
             except (OSError, ValueError) as error:
                 contents.pop(file, None)
                 reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -82,8 +86,8 @@ class ServedModel:
             for file, one in contents.items():
                 try:
                     results |= self._classify({file: one})
-                except tf.errors.InvalidArgumentError:
-                    results[file] = Prediction(file, error="truncated or damaged")
+                except tf.errors.InvalidArgumentError as error:
+                    results[file] = Prediction(file, error=why_refused(one, error))
         return [results[file] for file in files]
 
     def _classify(self, contents: dict[Path, bytes]) -> dict[Path, Prediction]:
