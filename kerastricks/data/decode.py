@@ -15,6 +15,7 @@ from kerastricks.data.fitting import WHOLE, Fitting
 
 MAX_PIXELS = 100_000_000  # an image of more is taken for a decompression bomb
 PALETTE_BITS = 8  # of a BMP whose palette can be read
+BMP_HEADERS = (40, 52, 56, 64, 108, 124)  # lengths in bytes of those that are known, but for OS/2's first
 BMP_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)  # of red, green and blue, where a BMP says so
 _WEBP_ALPHA, _WEBP_ANIMATED = 0x10, 0x02  # among the flags of VP8X
 _REST = 2**31 - 1  # bytes, as many as there are
@@ -164,9 +165,7 @@ def _pixels_without_jpeg(contents: tf.Tensor) -> tf.Tensor:
 
     def png() -> tf.Tensor:
         return product(
-            *tf.unstack(
-                tf.io.decode_raw(part(contents, 16, 8), tf.int32, little_endian=False, fixed_length=8)
-            )
+            *tf.unstack(tf.io.decode_raw(part(contents, 16, 8), tf.int32, little_endian=False, fixed_length=8))
         )
 
     def gif() -> tf.Tensor:
@@ -238,7 +237,7 @@ def _bmp(contents: tf.Tensor) -> tf.Tensor:
     plain = tf.logical_and(compression == 0, tf.reduce_any(bits == [PALETTE_BITS, 24, 32]))
     masked = tf.reduce_all(tf.concat([[compression, bits], words[11:]], 0) == [3, 32, *BMP_MASKS])
     has_palette = tf.logical_or(bits != PALETTE_BITS, offset > header + 14)
-    known = tf.reduce_all([header >= 40, has_palette, tf.logical_or(plain, masked)])
+    known = tf.reduce_all([tf.reduce_any(header == BMP_HEADERS), has_palette, tf.logical_or(plain, masked)])
     # Bytes after the pixels, which some programs write, are refused by the decoder.
     row, rows = (tf.cast(bits // 8 * width, tf.int64) + 3) // 4 * 4, tf.abs(tf.cast(height, tf.int64))
     needed = tf.cast(offset, tf.int64) + row * rows

@@ -15,21 +15,21 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from kerastricks.data.decode import BMP_MASKS, PALETTE_BITS
+from kerastricks.data.decode import BMP_HEADERS, BMP_MASKS, PALETTE_BITS
 from kerastricks.data.exif import is_upright_jpeg, orientation_of
 from kerastricks.data.progress import Progress
 from kerastricks.data.source import Files
 
 UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
-_BMP_HEADERS = (40, 52, 56, 64, 108, 124)  # their lengths in bytes
 # Markers of JPEG (ITU-R T.81, table B.1).
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _FRAMES_NOT_DECODED = {
     **dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "lossless"),
     **dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "hierarchical"),
 }
-_WITHOUT_FRAME = {0x00, 0x01, *range(0xD0, 0xDB)}  # the picture begins or ends, or nothing that has a length
+_ENDS = {0xD8, 0xD9, 0xDA}  # the picture begins or ends
+_WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD8), 0xFF}
 # Formats that Pillow does not name.
 _NAMED = {
     b"ftyphei": "HEIC",
@@ -118,21 +118,22 @@ def read_header(contents: bytes, max_pixels: int) -> tuple[int, int, bool]:
 def _jpeg(contents: bytes) -> tuple[int, int, bool]:
     """The first frame header; other pictures may follow the first (MPO), which no decoder looks at."""
     position = 2
-    while contents[position] == 0xFF:
-        marker = contents[position + 1]
-        if marker == 0xFF:  # fills
-            position += 1
-            continue
-        (length,) = struct.unpack_from(">H", contents, position + 2)
+    while True:
+        # As libjpeg goes on after a damaged segment: to the next byte 0xFF that neither fills nor stands for itself.
+        position = contents.find(0xFF, position) + 1
+        if not position:
+            break
+        marker = contents[position]
         if marker in _FRAMES:
-            bits, height, width, components = struct.unpack_from(">BHHB", contents, position + 4)
+            bits, height, width, components = struct.unpack_from(">BHHB", contents, position + 3)
             if marker in _FRAMES_NOT_DECODED or bits != 8:
                 kind = _FRAMES_NOT_DECODED.get(marker) or f"{bits}-bit"
                 raise ValueError(f"{kind} JPEG is not supported: convert it to PNG")
             return height, width, components == 1
-        if marker in _WITHOUT_FRAME:
+        if marker in _ENDS:
             break
-        position += 2 + length
+        if marker not in _WITHOUT_LENGTH:
+            position += 1 + struct.unpack_from(">H", contents, position + 1)[0]
     raise ValueError("damaged header (no frame)")
 
 
@@ -174,7 +175,7 @@ def _bmp(contents: bytes) -> tuple[int, int, bool]:
     offset, header = struct.unpack_from("<II", contents, 10)
     if header == 12:
         raise ValueError("BMP of OS/2 is not supported: convert it to PNG")
-    if header not in _BMP_HEADERS:
+    if header not in BMP_HEADERS:
         raise ValueError("not an image")
     width, height, _, bits, compression = struct.unpack_from("<iiHHI", contents, 18)
     masked = compression == 3 and bits == 32 and struct.unpack_from("<III", contents, 54) == BMP_MASKS

@@ -76,9 +76,7 @@ def decode_originals(
         _find_changed(files, sizes, checksums, done, stopped)
 
 
-def _find_changed(
-    files: Files, sizes: np.ndarray, checksums: np.ndarray | None, start: int, stopped: str
-) -> NoReturn:
+def _find_changed(files: Files, sizes: np.ndarray, checksums: np.ndarray | None, start: int, stopped: str) -> NoReturn:
     for index in range(start, min(start + 2 * _READ_AHEAD, len(files))):
         name = f"{files.reader.path}: {files.names[index]}"
         try:

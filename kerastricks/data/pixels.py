@@ -171,4 +171,4 @@ def why_refused(contents: bytes, error: tf.errors.OpError) -> str:
         return f"truncated or damaged ({said})"
     finally:
         Image.MAX_IMAGE_PIXELS = pillows_limit
-    return f"a kind of {image.format} that is not supported ({said}): convert it to PNG"
+    return f"a kind of {image.format} that is not supported ({said}): save it again as PNG"

@@ -7,10 +7,24 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from fuzz_decoders import (
+    animated,
+    gif_on_a_canvas,
+    look,
+    masked_bmp,
+    mutants,
+    png_with_text,
+    rle_bmp,
+    seeds,
+    top_down_bmp,
+)
 from PIL import Image, ImageOps
 
 from kerastricks import data
 from kerastricks.data import decode_image, fit_image
+from kerastricks.data.decode import refuse_large, with_alpha_flag
+from kerastricks.data.exif import is_upright_jpeg
+from kerastricks.data.headers import read_header
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -53,13 +67,17 @@ def largest_difference(result, reference):
     return np.abs(result.astype(float) - reference.astype(float)).max()
 
 
-def app1(orientation, order):
+def tiff(orientation, order, long=False):
     mark = ORDERS[order]
-    tiff = {"big": b"MM", "little": b"II"}[order] + struct.pack(f"{mark}HI", 42, 8)
+    header = {"big": b"MM", "little": b"II"}[order] + struct.pack(f"{mark}HI", 42, 8)
     # Two entries, so that the orientation is not simply the first: 0x010F (maker) and 0x0112.
     maker = struct.pack(f"{mark}HHI4s", 0x010F, 2, 4, b"abc\0")
-    entries = maker + struct.pack(f"{mark}HHIHH", 0x112, 3, 1, orientation, 0)
-    return segment(b"Exif\0\0" + tiff + struct.pack(f"{mark}H", 2) + entries + bytes(4))
+    value = struct.pack(f"{mark}HHII" if long else f"{mark}HHIHH", 0x112, 4 if long else 3, 1, orientation, *[0][long:])
+    return header + struct.pack(f"{mark}H", 2) + maker + value + bytes(4)
+
+
+def app1(orientation, order, long=False):
+    return segment(b"Exif\0\0" + tiff(orientation, order, long))
 
 
 def segment(payload, marker=0xE1):
@@ -200,6 +218,172 @@ def test_exif_is_found_behind_xmp_and_a_comment():
 def test_a_damaged_exif_block_does_not_stop_decoding(payload):
     plain = jpeg()
     np.testing.assert_array_equal(decoded(plain[:2] + segment(payload) + plain[2:]), decoded(plain))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", ["long", "fill bytes", "after 180 kB", "second EXIF block"])
+def test_exif_is_found_however_it_is_written(order, kind):
+    plain = jpeg()
+    block = app1(6, order, long=kind == "long")
+    before = {
+        "fill bytes": b"\xff" * 3,
+        "after 180 kB": segment(bytes(60_000), 0xE2) * 3,
+        "second EXIF block": segment(b"Exif\0\0"),
+    }
+    contents = plain[:2] + before.get(kind, b"") + block + plain[2:]
+    reference = np.rot90(pillow_rgb(plain), -1)
+    assert largest_difference(decoded(contents), reference) <= JPEG_LEVELS
+    assert read_header(contents, 10**6)[:2] == reference.shape[:2]
+    assert not is_upright_jpeg(contents)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
+def test_exif_of_png_and_webp_is_applied_as_pillow_does(orientation, image_format):
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    block = Image.Exif()
+    block[0x0112] = orientation
+    contents = encode(Image.fromarray(noisy_pixels()), image_format, exif=block, **options)
+    reference = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))))
+    np.testing.assert_array_equal(decoded(contents), reference)
+    assert read_header(contents, 10**6)[:2] == reference.shape[:2]
+
+
+@pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"], ids=["plain", "prefixed"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_exif_of_a_webp_may_have_the_prefix_of_jpeg(prefix, order):
+    block = prefix + tiff(8, order)
+    contents = encode(Image.fromarray(noisy_pixels()), "WEBP", lossless=True, exif=block)
+    np.testing.assert_array_equal(decoded(contents), np.rot90(noisy_pixels()))
+    without_flag = contents[:20] + bytes([contents[20] & ~0x08]) + contents[21:]
+    np.testing.assert_array_equal(decoded(without_flag), noisy_pixels())
+
+
+def test_exif_after_the_pixels_of_a_png_is_found():
+    plain = encode(Image.fromarray(noisy_pixels()), "PNG")
+    block = tiff(3, "little")
+    chunk = struct.pack(">I", len(block)) + b"eXIf" + block + struct.pack(">I", zlib.crc32(b"eXIf" + block))
+    np.testing.assert_array_equal(decoded(plain[:-12] + chunk + plain[-12:]), noisy_pixels()[::-1, ::-1])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_an_animated_webp_gives_its_first_frame(mode):
+    pixels = noisy_pixels(len(mode))
+    others = [Image.fromarray(255 - pixels), Image.fromarray(pixels[::-1])]
+    contents = encode(Image.fromarray(pixels), "WEBP", save_all=True, append_images=others, lossless=True, exact=True)
+    assert contents[20] & 0x02
+    expected = pixels if mode == "RGB" else over_white(pixels)
+    assert largest_difference(decoded(contents), expected) <= (0 if mode == "RGB" else 1)
+    assert read_header(contents, 10**6) == (HEIGHT, WIDTH, False)
+
+
+def test_no_flags_of_a_webp_reach_the_decoder_that_writes_too_much():
+    contents = animated("WEBP", lossless=True)
+    for flags in range(0, 256, 2):
+        flagged = contents[:20] + bytes([flags]) + contents[21:]
+        safe = with_alpha_flag(flagged)
+        assert safe[:20] + safe[21:] == contents[:20] + contents[21:]
+        assert not safe[20] & 0x02 or safe[20] & 0x10
+        if flags & 0x02:
+            np.testing.assert_array_equal(decoded(flagged), decoded(contents))
+        else:
+            with pytest.raises(tf.errors.InvalidArgumentError):
+                decoded(flagged)
+
+
+def test_a_still_webp_that_calls_itself_animated_is_refused():
+    contents = bytearray(encode(Image.fromarray(noisy_pixels(4)), "WEBP", quality=80))
+    assert contents[12:16] == b"VP8X"
+    contents[20] = 0x02
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decoded(bytes(contents))
+
+
+def test_a_gif_has_the_size_of_its_canvas_and_its_frame_in_its_place():
+    contents = gif_on_a_canvas(canvas=(48, 32), place=(5, 4))
+    whole = gif_on_a_canvas(canvas=(24, 16), place=(0, 0))
+    expected = np.zeros((32, 48, 3), "uint8")
+    expected[4:20, 5:29] = pillow_rgb(whole)
+    np.testing.assert_array_equal(decoded(contents), expected)
+    assert read_header(contents, 10**6)[:2] == (32, 48)
+
+
+def test_a_frame_enlarges_a_canvas_that_is_too_small():
+    contents = gif_on_a_canvas(canvas=(4, 4), place=(2, 1))
+    assert decoded(contents).shape == (17, 26, 3)
+    assert read_header(contents, 10**6)[:2] == (17, 26)
+
+
+def test_what_comes_after_a_gifs_first_frame_is_not_unpacked():
+    contents = animated("GIF")
+    np.testing.assert_array_equal(decoded(contents[:-40]), decoded(contents))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA"])
+def test_a_bmp_agrees_with_pillow(mode):
+    contents = encode(Image.fromarray(smooth_pixels()).convert(mode), "BMP")
+    np.testing.assert_array_equal(decoded(contents), pillow_rgb(contents))
+    np.testing.assert_array_equal(decoded(contents + bytes(2)), pillow_rgb(contents))  # as some programs write it
+    assert read_header(contents, 10**6) == (HEIGHT, WIDTH, mode == "L")
+
+
+@pytest.mark.parametrize("make", [top_down_bmp, masked_bmp])
+def test_a_bmp_of_a_rare_kind_agrees_with_pillow(make):
+    np.testing.assert_array_equal(decoded(make()), pillow_rgb(make()))
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (encode(Image.fromarray(smooth_pixels()).convert("1"), "BMP"), "1-bit BMP is not supported: convert it to PNG"),
+        (rle_bmp(), "8-bit BMP with RLE is not supported: convert it to PNG"),
+        (masked_bmp((0xFF, 0xFF00, 0xFF0000)), "32-bit BMP with bit masks is not supported: convert it to PNG"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC is not supported: convert it to JPEG or PNG"),
+        (b"\xff\x0a" + bytes(40), "JPEG XL is not supported: convert it to JPEG or PNG"),
+        (encode(Image.fromarray(smooth_pixels()), "TIFF"), "TIFF is not supported: convert it to JPEG or PNG"),
+    ],
+    ids=["1 bit", "RLE", "masks", "HEIC", "JPEG XL", "TIFF"],
+)
+def test_a_kind_that_is_not_supported_is_refused_alike_with_its_name(contents, reason):
+    with pytest.raises(ValueError, match=reason):
+        read_header(contents, 10**6)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decoded(contents)
+
+
+def test_a_jpeg_with_a_second_picture_is_a_jpeg():
+    first, second = smooth_pixels(), smooth_pixels()[::-1]
+    contents = encode(Image.fromarray(first), "MPO", save_all=True, append_images=[Image.fromarray(second)], quality=95)
+    assert Image.open(io.BytesIO(contents)).format == "MPO"
+    assert largest_difference(decoded(contents), pillow_rgb(contents)) <= JPEG_LEVELS
+    assert read_header(contents, 10**6) == (HEIGHT, WIDTH, False)
+
+
+def test_a_png_with_a_long_text_is_read():
+    contents = png_with_text(2_000_000)
+    with pytest.raises(ValueError, match="too large"):
+        Image.open(io.BytesIO(contents))
+    assert decoded(contents).shape == (16, 24, 3)
+    assert read_header(contents, 10**6)[:2] == (16, 24)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+def test_a_bomb_is_refused_by_its_header(image_format):
+    options = {"save_all": True, "append_images": [Image.new("RGB", (60, 50), 9)]} if image_format == "WEBP" else {}
+    contents = tf.constant(encode(Image.new("RGB", (60, 50)), image_format, **options))
+    assert refuse_large(contents, 3000) == contents
+    with pytest.raises(tf.errors.InvalidArgumentError, match="decompression bomb: more than 2999 pixels"):
+        refuse_large(contents, 2999)
+
+
+@pytest.mark.parametrize("image_format", seeds())
+def test_headers_and_pixels_of_damaged_files_agree(image_format):
+    """`fuzz_decoders.py` as a script does it with 20,000 of each format, in processes of their own."""
+    contents = [*seeds()[image_format], *mutants(image_format, 0, 150)]
+    headers, sizes = look(contents)
+    assert not [n for n, size in sizes.items() if size != tuple(headers.sizes[n])]
+    assert len(headers.skipped) + len(sizes) <= len(contents)
+    assert sizes or image_format == "tiff"
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 300])

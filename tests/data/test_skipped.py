@@ -6,11 +6,14 @@ import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import write_image
 from PIL import Image
 
 from kerastricks import data
-from kerastricks.data.pixels import why_undecodable
+from kerastricks.data.pixels import decode_all, decode_into_memory, why_refused, why_undecodable
+from kerastricks.data.progress import silent
+from kerastricks.data.source import Files
 from kerastricks.errors import DataError
 
 pytestmark = pytest.mark.tensorflow_only
@@ -37,7 +40,8 @@ BAD = {
     "cut.bmp": (truncated("BMP"), "truncated or damaged"),
     "cut.webp": (truncated("WEBP"), "damaged"),
     "scan.tif": (encoded("TIFF"), "TIFF is not supported: convert it to JPEG or PNG"),
-    "palette.bmp": (encoded("BMP", mode="P"), "BMP with a palette is not supported"),
+    "bits.bmp": (encoded("BMP", mode="1"), "1-bit BMP is not supported: convert it to PNG"),
+    "frame.webp": (encoded("WEBP")[:12] + b"VP8X" + bytes(30), "damaged"),
     "head.png": (encoded("PNG")[:20], "damaged header"),
 }
 
@@ -67,11 +71,67 @@ def test_only_those_files_are_left_out(with_every_kind):
     assert np.sum(list(with_every_kind.class_counts().values())) == 24
 
 
+class Held:
+    """A reader of one file in memory."""
+
+    path = "memory"
+
+    def __init__(self, *attempts):
+        self.attempts = list(attempts)
+
+    def read(self, name):
+        contents = self.attempts.pop(0) if len(self.attempts) > 1 else self.attempts[0]
+        if contents is None:
+            raise FileNotFoundError(2, "No such file or directory", name)
+        return contents
+
+
+def held(*attempts, size=(20, 24)):
+    return Files(["one.png"], np.zeros(1, np.int32), Held(*attempts), np.array([size]))
+
+
 @pytest.mark.parametrize("name", ["cut.jpg", "cut.png", "cut.gif", "cut.bmp"])
 def test_the_reason_is_what_the_decoder_says(name):
-    reason = why_undecodable(BAD[name][0])
+    reason = why_undecodable(held(BAD[name][0]), 0)
     assert "Graph execution error" not in reason
     assert "\n" not in reason
+
+
+def test_a_file_that_pillow_reads_is_not_called_damaged():
+    missing = encoded("PNG")[:-12]  # without its last chunk, which only some decoders want
+    error = tf.errors.InvalidArgumentError(None, None, "the decoder's words")
+    assert why_refused(missing, error) == (
+        "a kind of PNG that is not supported (the decoder's words): save it again as PNG"
+    )
+    assert why_refused(encoded("PNG")[:60], error) == "truncated or damaged (the decoder's words)"
+
+
+def test_pixels_that_are_not_of_the_headers_size_are_left_out_with_a_reason():
+    lying = held(encoded("PNG"), size=(16, 48))
+    assert not list(decode_all(lying, (8, 8, 3), "", silent))
+    reason = why_undecodable(lying, 0, (8, 8, 3))
+    assert reason == "its header has 48 x 16 pixels, and it has 24 x 20: save it again"
+
+
+def test_what_is_decoded_at_the_second_attempt_only_is_named_and_nothing_is_run_again():
+    assert "second attempt" in why_undecodable(held(encoded("PNG")), 0, (8, 8, 3))
+    with pytest.raises(DataError, match=r"memory: one\.png: decoded at the second attempt only"):
+        decode_into_memory(held(b"", encoded("PNG")), (8, 8, 3), 1 << 20, "", silent)
+
+
+def test_a_file_that_vanishes_takes_no_others_with_it(image_folder, monkeypatch):
+    from kerastricks.data import pixels
+
+    decode = pixels.decode_all
+
+    def vanish(files, *arguments):
+        (image_folder / "red" / "05.jpg").unlink(missing_ok=True)
+        return decode(files, *arguments)
+
+    monkeypatch.setattr("kerastricks.data.reading.decode_all", vanish)
+    (record,) = data.load(image_folder).skipped
+    assert record["file"] == "red/05.jpg"
+    assert "can no longer be read" in record["reason"]
 
 
 def test_a_decompression_bomb_is_recorded(image_folder):

@@ -29,9 +29,13 @@ def encoded(image, kind="PNG", **options):
 
 
 def turned(orientation):
+    return encoded(picture(), "JPEG", quality=95, exif=exif_block(orientation))
+
+
+def exif_block(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encoded(picture(), "JPEG", quality=95, exif=exif)
+    return exif
 
 
 FILES = {
@@ -41,6 +45,10 @@ FILES = {
     "cmyk": encoded(picture().convert("CMYK"), "JPEG", quality=95),
     "rgba": encoded(picture().convert("RGBA")),
     **{f"exif {number}": turned(number) for number in (3, 6, 8)},
+    **{f"{kind.lower()} exif": encoded(picture(), kind, exif=exif_block(3), lossless=True) for kind in ("PNG", "WEBP")},
+    "animated webp": encoded(picture(), "WEBP", save_all=True, append_images=[picture(1)], lossless=True),
+    "palette bmp": encoded(picture().convert("P"), "BMP"),
+    "mpo": encoded(picture(), "MPO", save_all=True, append_images=[picture(1)]),
 }
 
 
@@ -153,9 +161,23 @@ def test_served_model_names_what_it_cannot_use(exported, tmp_path):
     assert found["good.jpg"].label in NAMES
     assert found["good.jpg"].probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert found["text.jpg"].error == "not an image"
-    assert found["cut.jpg"].error == "truncated or damaged"
+    assert found["cut.jpg"].error.startswith("truncated or damaged (")
     assert "No such file" in found["missing.jpg"].error
     assert ServedModel(path).class_names == tuple(NAMES)
+
+
+def test_no_file_stops_a_serving_process(exported):
+    """Without anything of kerastricks around it: the graph looks at the bytes by itself."""
+    _, _, path = exported
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    animation = FILES["animated webp"]
+    large = encoded(Image.new("L", (12_000, 9_000)))  # more than 100,000,000 pixels of 0, in 100 kB
+    still = animation[:20] + bytes([animation[20] & ~2]) + animation[21:]
+    for contents in (b"", b"\xe0", b"RIFF", animation[:20], animation[:21], animation[:99], still, large):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            signature(bytes=tf.constant([contents]))
+    first, alone = signature(bytes=tf.constant([animation, FILES["png"]]))["probabilities"].numpy()
+    np.testing.assert_allclose(first, alone, atol=1e-5)  # the animation's first frame is that picture
 
 
 def test_a_folder_without_a_savedmodel_is_refused(tmp_path):
