@@ -153,9 +153,7 @@ def test_a_hue_is_the_one_of_torchvision_within_a_level():
         saturation = chroma / np.where(high == 0, 1, high)
         sector = np.floor(hue * 6)
         rest = hue * 6 - sector
-        p, q, t = (
-            np.clip(high * (1 - saturation * share), 0, 1) for share in (np.ones_like(rest), rest, 1 - rest)
-        )
+        p, q, t = (np.clip(high * (1 - saturation * share), 0, 1) for share in (np.ones_like(rest), rest, 1 - rest))
         choices = [(high, t, p), (q, high, p), (p, high, t), (p, q, high), (t, p, high), (high, p, q)]
         sector = sector.astype(int) % 6
         result = np.stack([np.choose(sector, [choice[channel] for choice in choices]) for channel in range(3)], -1)

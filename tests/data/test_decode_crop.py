@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from kerastricks.data import decode_image
-from kerastricks.data.decode import resize_antialiased, to_luma
+from kerastricks.data.decode import to_luma
 from kerastricks.data.decode_crop import decode_crop, resize_window
 from kerastricks.data.exif import exif_orientation, is_upright_jpeg
 
@@ -153,16 +153,6 @@ def test_stripes_finer_than_the_result_become_their_mean():
         contents = tf.constant(encode(Image.fromarray(image), "PNG"))
         result = decode_crop(contents, lambda height, width: (0, 0, 96, 96), 12, 12, 3)
         np.testing.assert_allclose(result[1:-1, 1:-1], 127.5, atol=1)
-
-
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_antialiased_resizing_is_tensorflows_to_the_last_bit(interpolation, channels):
-    for height, width in ((60, 50), (9, 130), (1, 1)):
-        image = tf.constant(np.random.default_rng(0).integers(0, 256, (height, width, channels)).astype("uint8"))
-        for size in ((20, 31), (60, 7), (70, 50)):
-            expected = tf.image.resize(image, size, interpolation, antialias=True)
-            np.testing.assert_array_equal(resize_antialiased(image, *size, interpolation), expected)
 
 
 def test_the_window_is_resized():
