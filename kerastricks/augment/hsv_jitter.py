@@ -1,4 +1,4 @@
-"""HSV power jitter: the mathematics that the layer `RandomHSV` and the op `hsv` share.
+"""HSV: the mathematics that the layer `RandomHSV` and the ops `hsv` and `hue` share.
 
 Channels are tensors of their own, (batch, height, width): a reduction over an axis of three is slow under XLA.
 """
@@ -78,21 +78,30 @@ def jitter(red: Any, green: Any, blue: Any, changes: Changes, xp: Any) -> tuple[
 # Keras's own conversions are right in value, but hsv_to_rgb has no gradient on TensorFlow.
 def to_hsv(red: Any, green: Any, blue: Any, xp: Any) -> tuple[Any, Any, Any]:
     """Hue in sixths of a turn, not wrapped; saturation; value."""
+    hue, chroma, value = to_hexagon(red, green, blue, xp)
+    return hue, chroma / xp.where(value > 0, value, 1.0), value
+
+
+def to_rgb(hue: Any, saturation: Any, value: Any, xp: Any) -> tuple[Any, Any, Any]:
+    """The inverse; any real `hue` is wrapped."""
+    return from_hexagon(hue, value * saturation, value, xp)
+
+
+def to_hexagon(red: Any, green: Any, blue: Any, xp: Any) -> tuple[Any, Any, Any]:
+    """Hue in sixths of a turn, not wrapped; chroma (largest minus smallest channel); value (largest channel)."""
     value = xp.maximum(xp.maximum(red, green), blue)
     chroma = value - xp.minimum(xp.minimum(red, green), blue)
-    saturation = chroma / xp.where(value > 0, value, 1.0)
     span = xp.where(chroma > 0, chroma, 1.0)
     hue = xp.where(
         value == red,
         (green - blue) / span,
         xp.where(value == green, 2.0 + (blue - red) / span, 4.0 + (red - green) / span),
     )
-    return hue, saturation, value
+    return hue, chroma, value
 
 
-def to_rgb(hue: Any, saturation: Any, value: Any, xp: Any) -> tuple[Any, Any, Any]:
+def from_hexagon(hue: Any, chroma: Any, value: Any, xp: Any) -> tuple[Any, Any, Any]:
     """The inverse; any real `hue` is wrapped."""
-    chroma = value * saturation
     channels = []
     for start in (5.0, 3.0, 1.0):
         # Where the hue is on the hexagon; the channel is lowest from 1 to 3. (mod is slow under XLA.)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerastricks.data.cache_folder import CacheFolder
+from kerastricks.data.decode import DECODER
 from kerastricks.data.decoded import Decoded
 from kerastricks.data.decoded_file import VERSION, check_decoded, file_bytes, image_bytes, map_pixels, write_decoded
 from kerastricks.data.headers import read_headers
@@ -118,7 +119,7 @@ def _aligned(size: int) -> np.ndarray:
 
 def _key(files: Files, checksums: np.ndarray, channels: int) -> bytes:
     """Of what the pixels depend on; neither labels nor the place of the files is part of it."""
-    digest = hashlib.blake2b(f"{VERSION} {tf.__version__} {channels}\n".encode(), digest_size=16)
+    digest = hashlib.blake2b(f"{VERSION} {DECODER} {tf.__version__} {channels}\n".encode(), digest_size=16)
     for name, checksum in zip(files.names, checksums.tolist(), strict=True):
         digest.update(os.fsencode(name) + b"\0%d\n" % checksum)
     return digest.digest()

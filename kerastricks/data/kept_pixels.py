@@ -10,6 +10,7 @@ import numpy as np
 from kerastricks.augment.op import Facts
 from kerastricks.data.augment import Augmentation
 from kerastricks.data.batches import Batches
+from kerastricks.data.decode import DECODER
 from kerastricks.data.fitting import Fitting
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pixel_store import PixelStore
@@ -57,10 +58,17 @@ def keep_pixels(data: ImageData, folder: Path) -> None:
         "skipped": data.skipped,
         "fingerprint": data.fingerprint,
         "fitting": [data.fitting.crop_fraction, data.fitting.interpolation],
+        "decoder": DECODER,
     }
     (temporary / _RECORD).write_text(json.dumps(record), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
+
+
+def are_kept(folder: Path) -> bool:
+    """Whether pixels lie there that this version's decoder made."""
+    record = folder / _RECORD
+    return record.exists() and json.loads(record.read_text(encoding="utf-8")).get("decoder") == DECODER
 
 
 def can_keep(data: ImageData) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from kerastricks.data.decode import DECODER
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import DataError
@@ -93,6 +94,7 @@ def _key(extractor: Extractor, data: ImageData, splits: Sequence[str]) -> str:
         "weights": weights_digest(extractor.model),
         "layers": extractor.layers,
         "data": data.fingerprint,
+        "decoder": DECODER,
         "splits": {split: _members(data, split) for split in splits},
         "image_shape": data.image_shape,
         "fitting": [data.fitting.crop_fraction, data.fitting.interpolation],

@@ -4,8 +4,8 @@ from kerastricks import spec
 from kerastricks.augment import sequence
 
 _COLOUR = {
-    "color_jitter", "brightness", "contrast", "saturation", "hue", "hsv", "fancy_pca", "gamma", "randaugment",
-    "trivialaugment",
+    "color_jitter", "brightness", "contrast", "saturation", "hue", "hue_yiq", "hsv", "fancy_pca", "gamma",
+    "randaugment", "trivialaugment",
 }  # fmt: skip
 _LAST = ("normalize", "mixup", "cutmix")  # what nothing may stand behind
 

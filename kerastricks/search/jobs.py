@@ -15,7 +15,7 @@ import psutil
 
 from kerastricks.data.folds import folds
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.kept_pixels import can_keep, keep_pixels, open_kept_pixels
+from kerastricks.data.kept_pixels import are_kept, can_keep, keep_pixels, open_kept_pixels
 from kerastricks.data.load import load
 from kerastricks.errors import ConfigError, Interrupted
 from kerastricks.models.create import create
@@ -103,7 +103,7 @@ def look(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Reads the images again, for a search that is resumed: what they are, and their pixels."""
     config = Config(**job["config"])
     data = load_data(config.data, config, _progress(channel))
-    if job["keep"] and not Path(job["pixels"]).exists():
+    if job["keep"] and not are_kept(Path(job["pixels"])):
         keep_pixels(data, Path(job["pixels"]))
     return {"data": data.describe()}
 

@@ -1,5 +1,7 @@
 """Ops that change colours linearly, against NumPy and Pillow."""
 
+import colorsys
+
 import keras
 import numpy as np
 import pytest
@@ -37,12 +39,21 @@ def yiq_turned(image, turns):
     return result
 
 
+def hsv_turned(image, turns):
+    """colorsys: saturation and value as they are, values 0 to 255."""
+    result = np.empty(image.shape)
+    for place in np.ndindex(image.shape[:2]):
+        hue, saturation, value = colorsys.rgb_to_hsv(*image[place] / 255)
+        result[place] = np.multiply(255, colorsys.hsv_to_rgb((hue + turns) % 1, saturation, value))
+    return result
+
+
 # spec, parameter, its value per image, what becomes of an image (float64) under it, before it is clipped
 REFERENCES = {
     "brightness": ("factor", FACTORS, lambda image, factor: factor * image),
     "contrast": ("factor", FACTORS, lambda image, factor: factor * image + (1 - factor) * np.mean(image @ LUMA)),
     "saturation": ("factor", FACTORS, lambda image, factor: factor * image + (1 - factor) * (image @ LUMA)[..., None]),
-    "hue": ("turns", np.linspace(-0.5, 0.5, 12), yiq_turned),
+    "hue_yiq": ("turns", np.linspace(-0.5, 0.5, 12), yiq_turned),
     "grayscale": (
         "applied",
         np.arange(12) % 2,
@@ -95,17 +106,64 @@ def test_contrast_of_grey_images_is_about_their_mean():
     np.testing.assert_allclose(result, np.clip(centre + factors * (images - centre), 0, 255), atol=1e-3)
 
 
-def test_a_positive_hue_turns_red_to_yellow_and_greys_stay():
+@pytest.mark.parametrize("name", ["hue", "hue_yiq"])
+def test_a_positive_hue_turns_red_to_yellow_and_greys_stay(name):
     primary = np.zeros((2, 1, 3, 3), "float32")
     primary[0, 0] = (150, 60, 60), (60, 150, 60), (60, 60, 150)
     primary[1, 0] = [[0] * 3, [128] * 3, [255] * 3]
-    turned = with_parameters(bound("hue", primary), primary, turns=1 / 12)
+    turned = with_parameters(bound(name, primary), primary, turns=1 / 12)
     red, green, blue = turned[0, 0]
     assert red[1] > red[2] + 30  # to yellow
     assert green[2] > green[0] + 30  # to cyan
     assert blue[0] > blue[1] + 30  # to magenta
-    np.testing.assert_allclose(turned[0] @ LUMA, primary[0] @ LUMA, atol=1e-3)
+    if name == "hue":  # value and saturation stay
+        np.testing.assert_allclose(np.sort(turned[0, 0])[:, [0, 2]], [[60, 150]] * 3, atol=1e-3)
+    else:
+        np.testing.assert_allclose(turned[0] @ LUMA, primary[0] @ LUMA, atol=1e-3)
     np.testing.assert_allclose(turned[1], primary[1], atol=1e-3)
+
+
+EDGES = [(0, 0, 0), (255, 255, 255), (128, 128, 128), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (9, 9, 8)]
+
+
+def test_a_hue_is_hsvs_of_python():
+    images = photographs()
+    images[:, 0, : len(EDGES)] = EDGES  # where two channels are equal, or the hue is undefined
+    turns = np.linspace(-0.5, 0.5, len(images))
+    expected = [hsv_turned(image, turn) for image, turn in zip(images, turns, strict=True)]
+    result = with_parameters(bound("hue", images), images, turns=turns)
+    np.testing.assert_allclose(result, expected, atol=2e-3)
+
+
+@pytest.mark.tensorflow_only
+def test_a_hue_is_the_one_of_torchvision_within_a_level():
+    def adjusted(image, turns):
+        """torchvision's adjust_hue on uint8 tensors: float32 HSV, the hue wrapped, truncated at 256 levels."""
+        rgb = image.astype("float32") / 255
+        high, low = rgb.max(-1), rgb.min(-1)
+        chroma = high - low
+        with np.errstate(invalid="ignore", divide="ignore"):
+            red, green, blue = np.moveaxis((high[..., None] - rgb) / np.where(chroma == 0, 1, chroma)[..., None], -1, 0)
+        hue = np.where(
+            high == rgb[..., 0],
+            blue - green,
+            np.where(high == rgb[..., 1], 2 + red - blue, 4 + green - red),
+        )
+        hue = (np.fmod(hue / 6 + 1, 1) + turns) % 1
+        saturation = chroma / np.where(high == 0, 1, high)
+        sector = np.floor(hue * 6)
+        rest = hue * 6 - sector
+        p, q, t = (np.clip(high * (1 - saturation * share), 0, 1) for share in (np.ones_like(rest), rest, 1 - rest))
+        choices = [(high, t, p), (q, high, p), (p, high, t), (p, q, high), (t, p, high), (high, p, q)]
+        sector = sector.astype(int) % 6
+        result = np.stack([np.choose(sector, [choice[channel] for choice in choices]) for channel in range(3)], -1)
+        return (result * (256 - 1e-3)).astype("uint8")
+
+    images = photographs()
+    turns = np.linspace(-0.1, 0.1, len(images))
+    expected = np.stack([adjusted(image, turn) for image, turn in zip(images, turns, strict=True)])
+    result = np.round(with_parameters(bound("hue", images), images, turns=turns))
+    assert np.abs(result - expected).max() <= 1
 
 
 def test_normalize_gives_mean_0_and_deviation_1():
@@ -143,13 +201,13 @@ def test_color_jitter_is_the_four_ops_in_order(fuse):
     drawn = uniforms(jitter, len(images))
     together = by_backend([jitter], images, drawn, fuse)
     np.testing.assert_allclose(together, by_backend(four, images, drawn), atol=1e-3)
-    # One by one on float64, each with the mean of what is before it, clipped at the end.
+    # One by one on float64, each with the mean of what is before it, clipped before the hue.
     expected = []
     for image, unit in zip(images, drawn.astype("float64"), strict=True):
         changed = REFERENCES["brightness"][2](image.astype("float64"), 0.7 + 0.6 * unit[0])
         changed = REFERENCES["contrast"][2](changed, 0.5 + 1.0 * unit[1])
         changed = REFERENCES["saturation"][2](changed, 0.3 + 1.4 * unit[2])
-        expected.append(np.clip(yiq_turned(changed, -0.2 + 0.4 * unit[3]), 0, 255))
+        expected.append(hsv_turned(np.clip(changed, 0, 255), -0.2 + 0.4 * unit[3]))
     np.testing.assert_allclose(together, expected, rtol=1e-5, atol=1e-3)
 
 
@@ -170,6 +228,7 @@ def test_color_jitter_leaves_out_what_is_0():
         ("contrast(0.4)", "factor", 0.6, 1.4),
         ("saturation(1)", "factor", 0, 2),
         ("hue(0.2)", "turns", -0.2, 0.2),
+        ("hue_yiq(0.2)", "turns", -0.2, 0.2),
     ],
 )
 def test_strengths_are_drawn_uniformly(spec, parameter, low, high):
@@ -197,6 +256,7 @@ def test_neutral_parameters_change_nothing(name):
         "contrast(0.8)",
         "saturation",
         "hue(0.5)",
+        "hue_yiq(0.5)",
         "grayscale(0.5)",
         "invert(0.5)",
         "fancy_pca(0.5, 'stddev')",
@@ -219,6 +279,7 @@ def test_host_and_device_agree(spec):
         ("contrast(1.5)", "strength"),
         ("saturation(-1)", "strength"),
         ("hue(0.6)", "turns"),
+        ("hue_yiq(0.6)", "turns"),
         ("grayscale(1.1)", "rate"),
         ("invert(-0.1)", "rate"),
         ("fancy_pca(-1)", "stddev"),
@@ -236,7 +297,7 @@ def test_illegal_arguments_are_named(spec, argument):
 
 
 @pytest.mark.tensorflow_only
-@pytest.mark.parametrize("name", ["saturation", "hue", "grayscale", "fancy_pca", "color_jitter"])
+@pytest.mark.parametrize("name", ["saturation", "hue", "hue_yiq", "grayscale", "fancy_pca", "color_jitter"])
 def test_grey_images_are_refused_where_there_must_be_colours(name):
     with pytest.raises(SpecError, match=f"^{name} needs colour images"):
         sequence.read(name, facts_of(photographs(channels=1)))

@@ -56,6 +56,7 @@ ROWS = {
     "grayscale": Row("0.6", ("1.5", "-0.1"), needs_colour=True),
     "hsv": Row("(0.25, 4.0)", ("(0, 1)", "hue_range=(0.2, -0.2)", "power_draw='beta'"), needs_colour=True),
     "hue": Row("0.5", ("0.6", "-0.1"), needs_colour=True),
+    "hue_yiq": Row("0.5", ("0.6", "-0.1"), needs_colour=True),
     "invert": Row("0.6", ("1.5", "-0.1")),
     "mixup": Row("1.0", ("0", "rate=1.5")),
     "normalize": Row(""),

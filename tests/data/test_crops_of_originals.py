@@ -58,7 +58,8 @@ def test_a_batch_is_the_drawn_windows_resized_and_then_flipped(folder):
             pixels = np.asarray(Image.open(folder / train.examples.names[index]))
             assert top + height <= pixels.shape[0]
             assert left + width <= pixels.shape[1]
-            expected = tf.image.resize(pixels[top : top + height, left : left + width], (SIDE, SIDE)).numpy()
+            window = pixels[top : top + height, left : left + width]
+            expected = tf.image.resize(window, (SIDE, SIDE), antialias=True).numpy()
             assert np.abs(image - expected).max() <= 0.5 + 1e-3
 
 

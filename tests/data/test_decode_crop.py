@@ -119,23 +119,24 @@ def test_the_window_is_chosen_by_the_upright_size():
 
 
 def bilinear(image, height, width):
-    """Half-pixel centres, edges repeated, in float64."""
+    """A triangle about each new pixel's centre, one old pixel wide on each side, or one new where that is more."""
 
     def weights(size, new):
-        place = np.clip((np.arange(new) + 0.5) * size / new - 0.5, 0, size - 1)
-        low = np.minimum(place.astype(int), size - 1)
-        matrix = np.zeros((new, size))
-        np.add.at(matrix, (np.arange(new), low), 1 - (place - low))
-        np.add.at(matrix, (np.arange(new), np.minimum(low + 1, size - 1)), place - low)
-        return matrix
+        distance = np.abs(np.arange(size) + 0.5 - (np.arange(new)[:, None] + 0.5) * size / new)
+        triangle = np.maximum(0, 1 - distance / max(size / new, 1))
+        return triangle / triangle.sum(axis=1, keepdims=True)
 
     rows, columns = weights(image.shape[0], height), weights(image.shape[1], width)
     return np.einsum("ij,jkc,lk->ilc", rows, image.astype(float), columns)
 
 
-@pytest.mark.parametrize("size", [(5, 7), (20, 31), (150, 140)], ids=["far smaller", "smaller", "larger"])
+@pytest.mark.parametrize(
+    "size",
+    [(5, 7), (20, 31), (150, 140), (20, 140), (61, 49), (60, 50)],
+    ids=["far smaller", "smaller", "larger", "lower and wider", "higher and narrower", "equal"],
+)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_resizing_is_bilinear(size, channels):
+def test_resizing_is_bilinear_and_averages_where_it_shrinks(size, channels):
     image = np.random.default_rng(0).integers(0, 256, (60, 50, channels)).astype("uint8")
     reference = bilinear(image, *size)
     result = resize_window(tf.constant(image), *size)
@@ -144,6 +145,14 @@ def test_resizing_is_bilinear(size, channels):
     rounded = resize_window(tf.constant(image), *size, rounded=True)
     assert rounded.dtype == tf.uint8
     assert np.abs(rounded.numpy() - reference).max() <= 0.501
+
+
+def test_stripes_finer_than_the_result_become_their_mean():
+    stripes = np.tile(np.uint8([0, 255]), (96, 48))[..., None].repeat(3, -1)
+    for image in (stripes, stripes.transpose(1, 0, 2)):
+        contents = tf.constant(encode(Image.fromarray(image), "PNG"))
+        result = decode_crop(contents, lambda height, width: (0, 0, 96, 96), 12, 12, 3)
+        np.testing.assert_allclose(result[1:-1, 1:-1], 127.5, atol=1)
 
 
 def test_the_window_is_resized():

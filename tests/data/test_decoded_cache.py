@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerastricks.data import decode_image
+from kerastricks.data import decode_image, decoded_cache
 from kerastricks.data.cache_folder import CacheFolder
 from kerastricks.data.decode import to_luma
 from kerastricks.data.decode_crop import decode_crop
@@ -132,15 +132,29 @@ def test_crops_are_those_of_the_files(images, folder, channels, place, recwarn):
     def window_of(height, width):
         return tf.stack([height // 5, width // 4, height // 2, width // 3])
 
+    def large_window_of(height, width):
+        return tf.stack([1, 0, height - 1, width])
+
     indices = tf.data.Dataset.range(4)
-    crops = indices.map(lambda index: decoded.crop(index, window_of, 16, 24), num_parallel_calls=2)
-    assert crops.element_spec == tf.TensorSpec((16, 24, channels), tf.float32)
-    for name, crop in zip(files.names, crops, strict=True):
-        reference = decode_crop(tf.constant(files.reader.read(name)), window_of, 16, 24, channels)
-        np.testing.assert_array_equal(crop, reference)
+    for chosen, size in ((window_of, (16, 24)), (large_window_of, (9, 7))):  # enlarged; averaged
+        crops = indices.map(
+            lambda index, chosen=chosen, size=size: decoded.crop(index, chosen, *size), num_parallel_calls=2
+        )
+        assert crops.element_spec == tf.TensorSpec((*size, channels), tf.float32)
+        for name, crop in zip(files.names, crops, strict=True):
+            reference = decode_crop(tf.constant(files.reader.read(name)), chosen, *size, channels)
+            np.testing.assert_array_equal(crop, reference)
     rounded = decoded.crop(2, window_of, 16, 24, rounded=True)
     assert rounded.dtype == tf.uint8
     assert np.abs(rounded.numpy() - decoded.crop(2, window_of, 16, 24)).max() <= 0.501
+
+
+def test_pixels_of_another_decoder_are_not_taken(images, folder, monkeypatch):
+    monkeypatch.setattr(decoded_cache, "DECODER", 1)
+    opened(images, cache_dir=folder)
+    monkeypatch.undo()
+    opened(images, cache_dir=folder)
+    assert len(caches(folder)) == 2
 
 
 @pytest.mark.parametrize("place", ["memory", "disk"])

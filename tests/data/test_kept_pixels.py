@@ -1,8 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 
 import kerastricks
-from kerastricks.data.kept_pixels import can_keep, keep_pixels, open_kept_pixels
+from kerastricks.data.kept_pixels import are_kept, can_keep, keep_pixels, open_kept_pixels
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -43,6 +45,18 @@ def test_written_again_is_replaced_whole(tmp_path, data):
     keep_pixels(data.limited(40), tmp_path / "pixels")
     assert open_kept_pixels(tmp_path / "pixels", "", 32, 3).splits["train"].size == 40
     assert [path.name for path in tmp_path.iterdir()] == ["pixels"]
+
+
+def test_pixels_of_another_decoder_are_not_taken(tmp_path, data, monkeypatch):
+    assert not are_kept(tmp_path / "pixels")
+    keep_pixels(data, tmp_path / "pixels")
+    assert are_kept(tmp_path / "pixels")
+    record = tmp_path / "pixels" / "data.json"
+    kept = json.loads(record.read_text())
+    del kept["decoder"]  # as written before there was one
+    record.write_text(json.dumps(kept))
+    assert not are_kept(tmp_path / "pixels")
+    assert open_kept_pixels(tmp_path / "pixels", "", 32, 3).class_names == data.class_names
 
 
 def test_splits_of_one_store_stay_of_one_store(tmp_path, image_folder, split_folder):

@@ -1,5 +1,6 @@
 """The cache finds features by what decides them, and never grows above its limit."""
 
+import importlib
 import os
 
 import keras
@@ -89,6 +90,12 @@ def test_all_that_decides_the_numbers_gives_another_place(images, data, tmp_path
     add(network(), kerastricks.data.load((images[0], images[1] % 2)))
     add(network(), kerastricks.data.load((255 - images[0], images[1])))
     assert len(set(found)) == len(found)
+
+
+def test_pixels_of_another_decoder_give_another_place(data, tmp_path, monkeypatch):
+    now = cached(network(), ["pool"], data, cache_dir=tmp_path).path
+    monkeypatch.setattr(importlib.import_module("kerastricks.features.cached"), "DECODER", 1)
+    assert cached(network(), ["pool"], data, cache_dir=tmp_path).path != now
 
 
 @pytest.mark.tensorflow_only

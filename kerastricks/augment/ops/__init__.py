@@ -21,6 +21,7 @@ OPS = Registry(
         "grayscale": "kerastricks.augment.ops.grayscale:Grayscale",
         "hsv": "kerastricks.augment.ops.hsv:Hsv",
         "hue": "kerastricks.augment.ops.hue:Hue",
+        "hue_yiq": "kerastricks.augment.ops.hue_yiq:HueYiq",
         "invert": "kerastricks.augment.ops.invert:Invert",
         "mixup": "kerastricks.augment.ops.mixup:Mixup",
         "normalize": "kerastricks.augment.ops.normalize:Normalize",

@@ -15,8 +15,9 @@ from kerastricks.errors import SpecError
 class ColorJitter(Policy):
     """Changes brightness, contrast, saturation and hue of each image, in this order: `brightness(0.4) | ...`.
 
-    The planner makes one matrix per image of them. What each is good for, and where it hurts, is told by `brightness`,
-    `contrast`, `saturation` and `hue`.
+    The planner makes one matrix per image of the first three; the hue follows in a pass of its own. What each is good
+    for, and where it hurts, is told by `brightness`, `contrast`, `saturation` and `hue`. For one matrix of all four,
+    write `color_jitter(hue=0) | hue_yiq(0.1)`.
 
     Args:
         brightness: strength of `brightness`, in [0, 1]; 0 leaves it out, here and below.
@@ -26,7 +27,7 @@ class ColorJitter(Policy):
 
     Reference:
         torchvision's ColorJitter, which timm and SimCLR use. Deviations: torchvision draws the order of the four, too,
-        and rounds and clips behind each of them; the hue turns in YIQ, see `hue`.
+        and rounds and clips after each of them.
     """
 
     brightness: float = 0.4

@@ -1,38 +1,28 @@
 """Random hue."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
-from kerastricks.augment.luma import LUMA, needs_colour
-from kerastricks.augment.op import ColourMap, Draws, Facts, Parameters
+from kerastricks.augment.hsv_jitter import from_hexagon, to_hexagon
+from kerastricks.augment.luma import needs_colour
+from kerastricks.augment.op import Draws, Facts, Parameters, PixelOp
 from kerastricks.augment.spread import between
 from kerastricks.errors import SpecError
 
-# Rows Y, I, Q of the NTSC's colours: Y is the luma, (I, Q) the tint, in which the hue is an angle.
-_YIQ = np.array([LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135)])
-_TO_RGB = np.linalg.inv(_YIQ)
-# A turn by an angle is  1 + (cos - 1) tint + sin quarter  in RGB; red goes to yellow.
-_TINT = _TO_RGB @ np.diag([0.0, 1.0, 1.0]) @ _YIQ
-_QUARTER = _TO_RGB @ np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]) @ _YIQ
-
 
 @dataclass(frozen=True)
-class Hue(ColourMap):
-    """Turns all hues of an image by one angle, red towards yellow or towards magenta; greys and luma stay.
+class Hue(PixelOp):
+    """Adds one angle to all hues of an image, red towards yellow or towards magenta; saturation and value stay.
 
     The network becomes indifferent to the tint of light. It hurts where colour tells the classes apart, and soon: the
-    strengths of common recipes are at most 0.1.
+    strengths of common recipes are at most 0.1. `hue_yiq` is the cheaper relative that is fused with other colours.
 
     Args:
         turns: the angle is drawn from [-turns, turns], in turns of 360 degrees; in [0, 0.5].
 
     Reference:
-        The strength is that of torchvision's ColorJitter(hue). Deviation: the angle turns in the plane (I, Q) of YIQ,
-        as in tensorflow-addons' adjust_hsv_in_yiq and NVIDIA DALI, not on HSV's hexagon: one matrix that keeps luma,
-        where HSV keeps the largest channel. Colours near the edge of the cube may be clipped.
+        Smith: Color Gamut Transform Pairs, SIGGRAPH 1978 (HSV); the hue of torchvision's ColorJitter, of timm and of
+        albumentations. Deviation: they round to whole numbers, which is left to whatever follows here.
     """
 
     turns: float = 0.05
@@ -51,7 +41,10 @@ class Hue(ColourMap):
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         return {"turns": between(draws.uniforms[:, 0], -self.turns, self.turns)}
 
-    def matrix(self, parameters: Parameters, mean: Any, xp: Any) -> tuple[Any, Any]:
-        angle = (2 * math.pi * parameters["turns"])[:, None, None]
-        same, tint, quarter = (xp.convert_to_tensor([m.tolist()], "float32") for m in (np.eye(3), _TINT, _QUARTER))
-        return same + (xp.cos(angle) - 1) * tint + xp.sin(angle) * quarter, xp.zeros((1, 3))
+    def apply(self, images: Any, parameters: Parameters, xp: Any) -> Any:
+        # Hue is a ratio of differences: values 0 to 255 need no scaling.
+        hue, chroma, value = to_hexagon(*(images[..., channel] for channel in range(3)), xp)
+        turns = parameters["turns"][:, None, None]
+        turned = xp.stack(from_hexagon(hue + 6.0 * turns, chroma, value, xp), axis=-1)
+        # There and back again is not exactly the same.
+        return xp.where(turns[..., None] == 0, images, turned)

@@ -28,9 +28,9 @@ class RandomResizedCrop(GeometricMap):
     Reference:
         Szegedy et al.: Going Deeper with Convolutions, CVPR 2015, section 6: area uniform in 8 to 100 %, aspect in
         [3/4, 4/3]. Deviations: `low` is 0.35, which suits images of 32 pixels too; the rest as in
-        `kerastricks.layers.RandomResizedCrop`, whose boxes these are. On images of the pipeline's size the pixels are
-        interpolated between the four nearest, without averaging, as tf.image.resize does; at the box's edge they may
-        be neighbours outside the box.
+        `kerastricks.layers.RandomResizedCrop`, whose boxes these are. Windows of files are averaged where they shrink
+        (antialiasing, as Pillow and torchvision do). Images of the pipeline's size have no larger box than the result:
+        their pixels are interpolated between the four nearest, at the box's edge perhaps with neighbours outside it.
     """
 
     low: float = 0.35
