@@ -91,8 +91,7 @@ def decode_into_memory(
     for indices, images in decode_all(examples, image_shape, description, progress, fitting):
         store.images[indices] = images
         done += len(indices)
-    if done < len(examples):
-        raise DataError("a file that could be decoded can no longer be: it changed while it was read; run it again")
+    examples.refuse_fewer(done)
     return Arrays(store, examples.labels, names=examples.names)
 
 

@@ -93,8 +93,8 @@ def _reading(data: ImageData, plans: Sequence[Plan], seconds: float) -> PlanRow 
     elif data.splits["train"].decoded is not None:
         kind, bytes_read = "window", 0  # its size depends on the draws
     else:
-        names = examples.names[:_FILES]
-        kind, bytes_read = "decode", sum(len(examples.reader.read(name)) for name in names) // len(names)
+        count = min(_FILES, len(examples))
+        kind, bytes_read = "decode", sum(len(examples.read_again(index)) for index in range(count)) // count
     return PlanRow(
         kind=kind,
         ops=("random_resized_crop",) if crop is not None else (),
