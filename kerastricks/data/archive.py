@@ -3,6 +3,7 @@
 import posixpath
 import stat
 import zipfile
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from kerastricks.data.layout import find_layout
@@ -11,13 +12,14 @@ from kerastricks.data.source import Source
 from kerastricks.errors import DataError
 
 _UNIX = 3
+_UTF_8 = 0x800
 _WINDOWS = (0, 10, 14)  # FAT, NTFS, VFAT: systems whose backslash stands in no name
 
 
 class ZipReader:
     """Reads members of a zip without unpacking it.
 
-    Names that do not say how they are encoded are UTF-8 where all of them are (macOS writes that), else CP437.
+    A name that does not say how it is encoded is UTF-8 where it can be (macOS writes that), else CP437.
 
     Args:
         path: the zip.
@@ -34,10 +36,7 @@ class ZipReader:
     def __init__(self, path: Path, max_bytes: int = 1 << 28) -> None:
         self.path = path
         self.max_bytes = max_bytes
-        try:
-            self.archive = zipfile.ZipFile(path, metadata_encoding="utf-8")
-        except UnicodeDecodeError:
-            self.archive = zipfile.ZipFile(path)
+        self.archive = zipfile.ZipFile(path)
         self.members: dict[str, zipfile.ZipInfo] = {}
         self.folders: list[str] = []
         for member in self.archive.infolist():
@@ -99,6 +98,10 @@ def is_link(member: zipfile.ZipInfo) -> bool:
 def _plain_name(member: zipfile.ZipInfo) -> tuple[str, bool]:
     """The name with forward slashes, relative and without detours; and whether it is that of a folder."""
     name = member.filename
+    if not member.flag_bits & _UTF_8:
+        # The chance that other bytes beyond ASCII happen to be UTF-8 is small, and CP437's would be box drawings.
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode()
     if "\\" in name and ("/" not in name.removeprefix("./") or member.create_system in _WINDOWS):
         name = name.replace("\\", "/")
     return posixpath.normpath(name.lstrip("/") or "."), name.endswith("/")

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from kerastricks.data.names import canonical, is_ignored
+from kerastricks.data.names import canonical, is_ignored, is_no_image
 from kerastricks.data.source import Files, Reader, Source
 from kerastricks.errors import DataError
 
@@ -151,8 +151,8 @@ def _common_folder(paths: list[str]) -> str:
         if len(heads) != 1:
             return prefix
         inner = prefix + heads.pop() + "/"
-        # Only a folder of folders is a wrapper: a single folder of files is a single class.
-        if not all("/" in path[len(inner) :] for path in paths if path != inner):
+        # Only a folder of folders, and a README, is a wrapper: a single folder of files is a single class.
+        if not all("/" in path[len(inner) :] or is_no_image(path) for path in paths if path != inner):
             return prefix
         if split_of(inner.split("/")[-2]):
             return prefix

@@ -59,7 +59,7 @@ def plan(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) 
     if plans:
         unfused = [Plan(part.ops, part.facts, fuse=False) for part in plans]
         chains = [Chain.of_steps(plans), Chain.of_passes(plans), Chain.of_steps(unfused)]
-        with tf.device("CPU:0"):
+        with data.one_error(), tf.device("CPU:0"):
             batches = timed_batches(data, plans, _BATCHES if seconds else 1)
             sizes = [chain.bytes_between(batches[0], data.image_shape) for chain in chains]
             times = measure_in_turn(chains, batches, seconds, progress) if seconds else [None, None, None]
