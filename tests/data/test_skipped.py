@@ -7,7 +7,6 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
