@@ -241,7 +241,7 @@ class _Subject:
         from kerastricks.data.batches import Batches
 
         chosen = np.sort(np.random.default_rng(self.seed).permutation(len(examples))[: self.count])
-        batches = list(Batches(examples.take(chosen), shape, 256, self.seed, fitting=fitting).evaluation())
+        batches = list(Batches(examples.take(chosen), shape, 256, self.seed, fitting=fitting).each())
         images, labels = (np.concatenate([part.numpy() for part in parts]) for parts in zip(*batches, strict=True))
         return images, labels
 

@@ -93,9 +93,8 @@ def features(
         flags.pop("image_size")  # of the network: it resizes arrays itself
     config = Config.from_layers(base, used_to, flags)
     loaded = load_data(source, config, screen.bar)
-    if loaded.skipped:
-        first = loaded.skipped[0]
-        screen.say(f"{len(loaded.skipped)} file(s) left out; the first: {first['file']}: {first['reason']}")
+    for line in loaded.left_out():
+        screen.say(line)
     assert out is not None
     network = _for_images(backbone, loaded.image_shape)
     found = compute(network, chosen, loaded, out, splits or _SPLITS, not no_pool, progress=screen.bar)

@@ -61,9 +61,8 @@ def plan(
     from kerastricks.training.load_data import load_data
 
     loaded = load_data(config.data, config, screen.bar)
-    if loaded.skipped:
-        first = loaded.skipped[0]
-        screen.say(f"{len(loaded.skipped)} file(s) left out; the first: {first['file']}: {first['reason']}")
+    for line in loaded.left_out():
+        screen.say(line)
     report = measure(loaded, seconds=seconds, progress=screen.bar)
     if as_json:
         found: dict[str, Any] = {**report.to_json(), "augment_given": spec, "skipped": len(loaded.skipped)}

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kerastricks.data.folder import FolderWalk
 from kerastricks.errors import DataError, RunFailedError, RunFolderError
 
 
@@ -67,11 +68,7 @@ def predict(run: Path, images: tuple[Path, ...], csv_path: Path | None, as_json:
 def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from sorted(
-                inner
-                for inner in path.rglob("*")
-                if inner.is_file() and not any(part.startswith(".") for part in inner.relative_to(path).parts)
-            )
+            yield from sorted(path / name for name in FolderWalk(path).files)
         elif path.exists():
             yield path
         else:

@@ -70,9 +70,8 @@ def preview(
     if config.augment != "auto":
         _check_arguments(config.augment)
     loaded = load_data(config.data, config, screen.bar)
-    if loaded.skipped:
-        first = loaded.skipped[0]
-        screen.say(f"{len(loaded.skipped)} file(s) left out; the first: {first['file']}: {first['reason']}")
+    for line in loaded.left_out():
+        screen.say(line)
     report = draw(loaded, out or _free_name(), images=images, draws=draws, seconds=seconds)
     if as_json:
         found: dict[str, Any] = {**report.to_json(), "augment_given": config.augment, "skipped": len(loaded.skipped)}

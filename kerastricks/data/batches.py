@@ -8,7 +8,8 @@ replaying what came before.
 import copy
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +26,8 @@ from kerastricks.data.graph_reading import read_in_graph
 from kerastricks.data.host_stage import COMPILE_FROM
 from kerastricks.data.pixels import read_contents
 from kerastricks.data.service.service import Service
-from kerastricks.data.source import Arrays, Examples
+from kerastricks.data.source import Arrays, Examples, Files
+from kerastricks.errors import DataError, ServiceLostError
 
 PARALLEL_CALLS = os.cpu_count() or 1
 
@@ -105,6 +107,32 @@ class Batches:
             ).batch(self.batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
         return dataset.prefetch(2).with_options(_options())
+
+    @contextmanager
+    def one_error(self) -> Iterator[None]:
+        """Around what reads these images: a file that was lost on the way is named, where TensorFlow does not.
+
+        Raises:
+            DataError: for a file that is gone, cut or another one since it was looked at.
+        """
+        try:
+            yield
+        except (tf.errors.OpError, ServiceLostError) as error:
+            if isinstance(self.examples, Files) and not isinstance(error, tf.errors.ResourceExhaustedError):
+                try:
+                    self.examples.refuse_changed()
+                except DataError as named:
+                    raise named from None
+            raise
+
+    def each(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """The batches of `evaluation`, for a loop; a file that was lost on the way is named.
+
+        Raises:
+            DataError: for a file that is gone, cut or another one since it was looked at.
+        """
+        with self.one_error():
+            yield from self.evaluation()
 
     def training(self, augmentation: Augmentation) -> tf.data.Dataset:
         """One epoch an iteration: iteration e gives the batches of epoch e."""

@@ -1,6 +1,8 @@
 """What `load` returns: three data sets and what is known of them."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +14,7 @@ from kerastricks.augment.augment import Augment
 from kerastricks.data.augment import Augmentation
 from kerastricks.data.batches import Batches
 from kerastricks.data.fitting import WHOLE, Fitting
+from kerastricks.data.names import is_no_image, kind_of
 from kerastricks.data.source import Arrays
 from kerastricks.data.statistics import PixelStatistics
 from kerastricks.errors import DataError
@@ -151,10 +154,21 @@ class ImageData:
         """
         return self.splits["train"].training_from(self.augmentation, step, indices)
 
-    def one_error(self) -> AbstractContextManager[None]:
-        """Around what consumes training batches: what goes wrong with a data service is raised as one line."""
-        service = self.splits["train"].service
-        return service.one_error() if service is not None else nullcontext()
+    @contextmanager
+    def one_error(self) -> Iterator[None]:
+        """Around what consumes batches: what goes wrong with a file or a data service is raised as one line.
+
+        Raises:
+            DataError: for a file that is gone, cut or another one since it was looked at.
+            ServiceLostError: when a data service fails for good.
+        """
+        with ExitStack() as stack:
+            for batches in self.splits.values():
+                stack.enter_context(batches.one_error())
+            service = self.splits["train"].service
+            if service is not None:
+                stack.enter_context(service.one_error())
+            yield
 
     def device_store(self) -> np.ndarray | None:
         """The pixels of a training split in memory, for a device that does all of the augmentation; else None.
@@ -194,7 +208,23 @@ class ImageData:
         if isinstance(examples, Arrays):
             return examples.images
         part = Batches(examples, self.image_shape, self.batch_size, self.seed, fitting=self.fitting)
-        return np.concatenate([images.numpy() for images, _ in part.evaluation()])
+        return np.concatenate([images.numpy() for images, _ in part.each()])
+
+    def left_out(self, where: str = "") -> list[str]:
+        """What was left out, in a line for files that are plainly no images and one for all others.
+
+        Args:
+            where: they are named, for the second line.
+        """
+        kinds = Counter(kind_of(record["file"]) for record in self.skipped if is_no_image(record["file"]))
+        lost = [record for record in self.skipped if not is_no_image(record["file"])]
+        lines = []
+        if kinds:
+            lines.append(f"not images: {', '.join(f'{count:,} {kind}' for kind, count in sorted(kinds.items()))}")
+        if lost:
+            first = f"the first: {lost[0]['file']}: {lost[0]['reason']}"
+            lines.append(f"{len(lost)} file(s) left out{where}; {first}")
+        return lines
 
     def describe(self) -> dict[str, Any]:
         """What a run records, and compares when it is resumed."""

@@ -165,6 +165,9 @@ def _measure(
         for start in range(0, len(train), 256):
             statistics.update(train.part(start, start + 256))
     else:
-        for _, images in decode_all(train, image_shape, "measuring train", progress, fitting):
+        done = 0
+        for indices, images in decode_all(train, image_shape, "measuring train", progress, fitting):
             statistics.update(images)
+            done += len(indices)
+        train.refuse_fewer(done)
     return statistics

@@ -1,5 +1,63 @@
-"""The names of data sets that `load` knows, without importing anything."""
+"""Names that mean something everywhere: of data sets, and of files and folders that hold no images."""
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
 
 BUILTIN_NAMES = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist")
 
 TFDS_PREFIX = "tfds:"  # data sets of tensorflow_datasets, where it is installed
+
+# Beside or inside classes, put there by systems and tools; what starts with a dot is ignored as well.
+_SYSTEM_FOLDERS = {
+    "__macosx", "__pycache__", "$recycle.bin", "system volume information", "lost+found", "found.000",
+    "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "network trash folder",
+    "temporary items",
+}  # fmt: skip
+_SYSTEM_FILES = {
+    "thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r",
+    "picasa.ini", "zbthumbnail.info",
+}  # fmt: skip
+# Ends of names of what stands beside images: annotations, notes, tables, arrays, documents, archives, code, films.
+_OTHER = re.compile(
+    r"\.(?:xml|json|jsonl|ndjson|geojson|txt|csv|tsv|ya?ml|toml|ini|cfg|conf|names|pbtxt|pts|srt|vtt"
+    r"|md|rst|html?|css|js|log|tex|bib|pdf|docx?|odt|rtf|xlsx?|ods|pptx?"
+    r"|npy|npz|mat|pkl|pickle|h5|hdf5|parquet|feather|arrow|db|sqlite3?|lmdb|tfrecord|pb|keras|onnx|pth?|ckpt"
+    r"|safetensors|zip|tar|gz|tgz|bz2|xz|7z|rar|md5|sha1|sha256|py|pyc|ipynb|m|sh|bat|ps1|exe|dll"
+    r"|lnk|url|webloc|torrent|xmp|aae|wav|mp3|m4a|flac|ogg|mp4|m4v|mov|avi|mkv|webm|mpe?g|wmv|3gp)",
+    re.IGNORECASE,
+)
+_IMAGE = re.compile(
+    r"\.(?:jpe?g|jpe|jfif|mpo|a?png|gif|bmp|dib|webp|tiff?|hei[cf]|avif|jxl|jp2|p[pgb]m|tga|psd|svg|ico|dng|cr2|nef|arw)",
+    re.IGNORECASE,
+)
+
+
+def is_ignored(part: str) -> bool:
+    """Whether a file or folder of that name is looked at by nobody: hidden, or a folder of the system's."""
+    return part.startswith(".") or part.lower() in _SYSTEM_FOLDERS
+
+
+def is_no_image(name: str) -> bool:
+    """Whether a name says plainly that a file is no image: an annotation, a note, a thumbnail cache.
+
+    Such a file is an image all the same if its content is one; where it is none, nothing is missing.
+    """
+    path = PurePosixPath(name)
+    return path.name.lower() in _SYSTEM_FILES or _OTHER.fullmatch(path.suffix) is not None
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name is plainly that of a file and not of a class: it ends as one."""
+    return is_no_image(name) or _IMAGE.fullmatch(PurePosixPath(name).suffix) is not None
+
+
+def kind_of(name: str) -> str:
+    """What files of that kind are called together: "*.xml", or "Thumbs.db"."""
+    path = PurePosixPath(name)
+    return path.name if path.name.lower() in _SYSTEM_FILES else f"*{path.suffix.lower()}"
+
+
+def canonical(name: str) -> str:
+    """A name's composed form (NFC): equal for names that look equal, however a system spells their accents."""
+    return unicodedata.normalize("NFC", name)

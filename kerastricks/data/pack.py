@@ -201,8 +201,7 @@ def _bytes(value: bytes) -> tf.train.Feature:
 
 def _encoded(examples: Examples, split: str, index: int) -> tuple[str, bytes]:
     if not isinstance(examples, Arrays):
-        name = examples.names[index]
-        return name, examples.reader.read(name)
+        return examples.names[index], examples.read_again(index)
     pixels = examples.part(index, index + 1)[0]
     buffer = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")

@@ -116,6 +116,7 @@ def decode_into_memory(
         store.images[indices] = images
         found[indices] = True
     if not found.all():
+        examples.refuse_changed()
         lost = int(np.argmin(found))
         reason = why_undecodable(examples, lost, image_shape, fitting)
         raise DataError(

@@ -59,7 +59,7 @@ def plan(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) 
     if plans:
         unfused = [Plan(part.ops, part.facts, fuse=False) for part in plans]
         chains = [Chain.of_steps(plans), Chain.of_passes(plans), Chain.of_steps(unfused)]
-        with tf.device("CPU:0"):
+        with data.one_error(), tf.device("CPU:0"):
             batches = timed_batches(data, plans, _BATCHES if seconds else 1)
             sizes = [chain.bytes_between(batches[0], data.image_shape) for chain in chains]
             times = measure_in_turn(chains, batches, seconds, progress) if seconds else [None, None, None]
@@ -93,8 +93,8 @@ def _reading(data: ImageData, plans: Sequence[Plan], seconds: float) -> PlanRow 
     elif data.splits["train"].decoded is not None:
         kind, bytes_read = "window", 0  # its size depends on the draws
     else:
-        names = examples.names[:_FILES]
-        kind, bytes_read = "decode", sum(len(examples.reader.read(name)) for name in names) // len(names)
+        count = min(_FILES, len(examples))
+        kind, bytes_read = "decode", sum(len(examples.read_again(index)) for index in range(count)) // count
     return PlanRow(
         kind=kind,
         ops=("random_resized_crop",) if crop is not None else (),

@@ -137,6 +137,9 @@ def measure(examples: Examples, data: ImageData) -> PixelStatistics:
         for start in range(0, len(examples), 256):
             statistics.update(examples.part(start, start + 256))
     else:
-        for _, images in decode_all(examples, data.image_shape, "measuring the folds", silent, data.fitting):
+        done = 0
+        for indices, images in decode_all(examples, data.image_shape, "measuring the folds", silent, data.fitting):
             statistics.update(images)
+            done += len(indices)
+        examples.refuse_fewer(done)
     return statistics

@@ -91,7 +91,7 @@ def _choose(data: ImageData, count: int) -> tuple[np.ndarray, np.ndarray]:
     chosen = order[np.argsort(turn, kind="stable")[:count]]
     chosen = chosen[np.argsort(data.labels("train")[chosen], kind="stable")]
     part = Batches(batches.examples.take(chosen), data.image_shape, data.batch_size, data.seed, fitting=data.fitting)
-    found = [(images.numpy(), labels.numpy()) for images, labels in part.evaluation()]
+    found = [(images.numpy(), labels.numpy()) for images, labels in part.each()]
     images, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return images, labels
 

@@ -15,7 +15,7 @@ from kerastricks.data.builtin import BUILTIN, idx_source, is_idx_folder
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.folder import folder_source
 from kerastricks.data.headers import Headers, read_headers
-from kerastricks.data.names import TFDS_PREFIX
+from kerastricks.data.names import TFDS_PREFIX, is_no_image
 from kerastricks.data.pixel_store import PixelStore
 from kerastricks.data.pixels import decode_all, why_undecodable
 from kerastricks.data.progress import Progress
@@ -39,7 +39,7 @@ class Readable:
     Args:
         source: with the good files, or their pixels, alone.
         image_shape: (height, width, channels) in pixels.
-        skipped: a record for each file that was left out.
+        skipped: a record for each file that was left out, also where its name says that it is no image.
         fingerprint: of names, labels and contents, those left out included.
         photographs: whether the images came as files, also before they were packed.
         in_memory: whether the source holds pixels.
@@ -123,11 +123,12 @@ def read_source(
             digest.update(name.encode())
             digest.update(examples.images.data)
             digest.update(examples.labels.tobytes())
-    if total and len(skipped) / total > max_skipped:
-        worst = skipped[0]
+    lost = [record for record in skipped if not is_no_image(record["file"])]
+    images = total - len(skipped) + len(lost)
+    if images and len(lost) / images > max_skipped:
         raise DataError(
-            f"{found.name}: {len(skipped)} of {total} files cannot be used, more than {max_skipped:.0%}; the first is "
-            f"{worst['file']} ({worst['reason']}): mend them or allow more (max_skipped)"
+            f"{found.name}: {len(lost)} of {images} files cannot be used, more than {max_skipped:.0%}; the first is "
+            f"{lost[0]['file']} ({lost[0]['reason']}): mend them or allow more (max_skipped)"
         )
     _check_classes(found, usable)
     return Readable(
@@ -229,7 +230,9 @@ def _decodable(
         good[indices] = True
         if in_memory:
             store.images[indices] = decoded
-    for index in np.flatnonzero(~good).tolist():
+    bad = np.flatnonzero(~good)
+    files.take(bad).refuse_changed()
+    for index in bad.tolist():
         reason = why_undecodable(files, index, image_shape, fitting)
         skipped.append(_record(files, index, split, source, reason))
     kept = files if good.all() else files.take(np.flatnonzero(good))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastricks.data.names import is_ignored
 from kerastricks.data.source import SPLITS, Files, Source
 from kerastricks.errors import DataError
 
@@ -59,7 +60,7 @@ def is_shards_folder(path: Path) -> bool:
     except OSError:
         pass
     return bool(list(path.glob("*.tfrecord*"))) and not any(
-        inside.is_dir() and not inside.name.startswith(".") for inside in path.iterdir()
+        inside.is_dir() and not is_ignored(inside.name) for inside in path.iterdir()
     )
 
 

@@ -1,5 +1,8 @@
 """What a source of images is: named classes, and for each split either files or arrays."""
 
+import math
+import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +54,40 @@ class Files:
         known = (self.sizes, self.checksums, self.upright_jpeg)
         of_these = (None if column is None else column[indices] for column in known)
         return Files([self.names[i] for i in indices], self.labels[indices], self.reader, *of_these)
+
+    def read_again(self, index: int) -> bytes:
+        """The bytes of a file that was looked at before.
+
+        Raises:
+            DataError: naming the file, where it can no longer be read or has changed since.
+        """
+        name = f"{self.reader.path}: {self.names[index]}"
+        try:
+            contents = self.reader.read(self.names[index])
+        except Exception as error:  # whatever a reader raises
+            reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
+            raise DataError(f"{name}: can no longer be read ({reason}): bring it back, or run it again") from None
+        if self.checksums is not None and zlib.crc32(contents) != self.checksums[index]:
+            raise DataError(f"{name}: changed since it was looked at: bring it back, or run it again")
+        return contents
+
+    def refuse_changed(self) -> None:
+        """Raises DataError naming a file that is gone or has changed since it was looked at, where there is one."""
+
+        def age(index: int) -> float:
+            try:
+                return -os.stat(self.reader.path / self.names[index]).st_mtime
+            except OSError:  # gone; or all are in one file
+                return -math.inf
+
+        for index in sorted(range(len(self)), key=age):  # what was written last is looked at first
+            self.read_again(index)
+
+    def refuse_fewer(self, count: int) -> None:
+        """Raises DataError where only `count` could be read: names the file that has changed."""
+        if count < len(self):
+            self.refuse_changed()
+            raise DataError(f"{self.reader.path}: a file could not be read for a while: run it again")
 
 
 @dataclass(frozen=True)

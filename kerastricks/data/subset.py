@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from kerastricks.data.names import canonical
 from kerastricks.data.source import Examples, Source
 from kerastricks.errors import DataError, UnknownNameError
 
@@ -23,12 +24,14 @@ def only_classes(source: Source, classes: Sequence[str]) -> Source:
     if isinstance(classes, str):
         raise DataError(f"classes must be a list of names. Received: classes={classes!r}")
     names = [str(name) for name in classes]
-    for name in names:
-        if name not in source.class_names:
+    wanted = {canonical(name): name for name in names}
+    known = {canonical(name) for name in source.class_names}
+    for same, name in wanted.items():
+        if same not in known:
             raise UnknownNameError(f"class of {source.name}", name, source.class_names)
-    if len(set(names)) < 2:
+    if len(wanted) < 2:
         raise DataError(f"classes must name two or more. Received: {', '.join(names) or 'none'}")
-    chosen = [label for label, name in enumerate(source.class_names) if name in names]
+    chosen = [label for label, name in enumerate(source.class_names) if canonical(name) in wanted]
     return replace(
         source,
         class_names=tuple(source.class_names[label] for label in chosen),

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kerastricks.data.folder import FolderReader, is_special
-from kerastricks.data.layout import split_of
+from kerastricks.data.layout import split_and_class, split_of
+from kerastricks.data.names import canonical
 from kerastricks.data.source import SPLITS, Files, Source
 from kerastricks.errors import DataError
 
@@ -53,35 +54,66 @@ def table_source(path: Path) -> Source:
             fraction as a label: with the file and the line.
     """
     rows: list[Row] = []
-    lines: dict[str, int] = {}
+    places = _Places(path)
     for row in _read_rows(path):
-        key = posixpath.normpath(row.name)
-        if key in lines:
-            raise DataError(
-                f"{path}, line {row.line}: {row.name} is on line {lines[key]} too: {_ONE_EACH}: delete one of them"
-            )
-        lines[key] = row.line
+        row = _with_slashes(path, row)
+        places.add(row)
         if is_special(os.path.join(path.parent, row.name)):
             raise DataError(f"{path}, line {row.line}: {row.name} is no file: name image files")
         rows.append(row)
     if not rows:
         raise DataError(f"{path}: no rows: expected PATH,LABEL on each line")
-    class_names = _class_names(path, [row for row in rows if row.split == "train"])
-    numbers = {name: number for number, name in enumerate(class_names)}
+    # Where the folders say what the rows say, all is in the order of the folder: the same batches and fingerprint.
+    folders_say = split_and_class(row.name for row in rows)
+    said = [folders_say.get(row.name, ("", "")) for row in rows]
+    of_a_folder = [(split, canonical(label)) for split, label in said] == [(r.split, canonical(r.label)) for r in rows]
+    if of_a_folder:
+        rows = [row._replace(label=label) for row, (_, label) in zip(rows, said, strict=True)]
+    class_names = _class_names(path, [row for row in rows if row.split == "train"], of_a_folder)
+    numbers = {canonical(name): number for number, name in enumerate(class_names)}
     for row in rows:
-        if row.label not in numbers:
+        if canonical(row.label) not in numbers:
             raise DataError(
                 f"{path}, line {row.line}: class {row.label!r} is in {row.split} but not in train: add images of it to "
                 f"train, or delete it from {row.split}"
             )
     reader = FolderReader(path.parent)
     splits = {}
-    # All in the order of a folder: the same images give the same batches and fingerprint, whatever the order of rows.
-    for split in sorted(SPLITS):
-        chosen = sorted((numbers[row.label], row.name) for row in rows if row.split == split)
+    # Whatever the order of rows.
+    for split in dict.fromkeys(folders_say[name][0] for name in sorted(folders_say)) if of_a_folder else sorted(SPLITS):
+        chosen = sorted((numbers[canonical(row.label)], row.name) for row in rows if row.split == split)
         if chosen:
             splits[split] = Files([name for _, name in chosen], np.array([n for n, _ in chosen], np.int32), reader)
     return Source(path.stem, class_names, splits)
+
+
+class _Places:
+    """Where the files of a table are, to find one that has two rows, under two names too."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, Row] = {}
+        self.real_folders: dict[str, str] = {}
+
+    def add(self, row: Row) -> None:
+        """Raises DataError for a file that another row names."""
+        folder, name = os.path.split(os.path.normpath(os.path.join(os.path.abspath(self.path.parent), row.name)))
+        if folder not in self.real_folders:
+            self.real_folders[folder] = os.path.realpath(folder)
+        known = self.rows.setdefault(os.path.join(self.real_folders[folder], name), row)
+        if known is not row:
+            alias = "" if posixpath.normpath(known.name) == posixpath.normpath(row.name) else f" as {known.name}"
+            raise DataError(
+                f"{self.path}, line {row.line}: {row.name} is on line {known.line} too{alias}: {_ONE_EACH}: delete one "
+                f"of them"
+            )
+
+
+def _with_slashes(path: Path, row: Row) -> Row:
+    """A row of a table that was written on Windows, unless there is a file of that very name."""
+    if "\\" not in row.name or os.path.exists(os.path.join(path.parent, row.name)):
+        return row
+    return row._replace(name=str(PurePosixPath(row.name.replace("\\", "/"))))
 
 
 def _read_rows(path: Path) -> Iterator[Row]:
@@ -208,12 +240,15 @@ def _check_split(path: Path, line: int, cell: str) -> str:
     return split
 
 
-def _class_names(path: Path, train: Sequence[Row]) -> tuple[str, ...]:
-    """In the order of the numbers where all are numbers, else of the alphabet."""
-    names = sorted({row.label for row in train})
+def _class_names(path: Path, train: Sequence[Row], of_a_folder: bool) -> tuple[str, ...]:
+    """In the order of the numbers where all are numbers, else, and where they are a folder's, of the alphabet."""
+    spelled: dict[str, str] = {}
+    for label in sorted({row.label for row in train}):
+        spelled.setdefault(canonical(label), label)
+    names = list(spelled.values())
     if not names:
         raise DataError(f"{path}: no row of split train: add some")
-    if not all(_INTEGER.fullmatch(name) for name in names):
+    if of_a_folder or not all(_INTEGER.fullmatch(name) for name in names):
         return tuple(names)
     names.sort(key=lambda name: (int(name), len(name)))
     for name, other in itertools.pairwise(names):

@@ -32,16 +32,17 @@ class Throughput:
 
         The batches are those of `train_from(0)`: the epochs of `data.train` do not advance.
         """
-        batches = iter(data.train_from(0))
-        began = time.perf_counter()
-        done = 0
-        while done < _WARM_UP_BATCHES or time.perf_counter() - began < _WARM_UP_SECONDS:
-            next(batches)
-            done += 1
-        images = 0
-        began, cpu_began = time.perf_counter(), time.process_time()
-        while images == 0 or time.perf_counter() - began < seconds:
-            images += len(next(batches)[1])
+        with data.one_error():
+            batches = iter(data.train_from(0))
+            began = time.perf_counter()
+            done = 0
+            while done < _WARM_UP_BATCHES or time.perf_counter() - began < _WARM_UP_SECONDS:
+                next(batches)
+                done += 1
+            images = 0
+            began, cpu_began = time.perf_counter(), time.process_time()
+            while images == 0 or time.perf_counter() - began < seconds:
+                images += len(next(batches)[1])
         elapsed, cpu = time.perf_counter() - began, time.process_time() - cpu_began
         return cls(images / elapsed, cpu / images * 1e6, images, elapsed)
 

@@ -169,7 +169,7 @@ def _write_split(
     batches = Batches(whole.examples, data.image_shape, batch_size, data.seed, fitting=data.fitting)
     done = 0
     with progress(f"features of {split}", whole.size) as advance:
-        for images, _ in batches.evaluation():
+        for images, _ in batches.each():
             count = len(images)
             # Batches of one size: another one would be compiled anew.
             padded = np.pad(images.numpy(), [(0, batch_size - count), (0, 0), (0, 0), (0, 0)])

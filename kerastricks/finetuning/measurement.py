@@ -140,7 +140,7 @@ def _some(data: ImageData, split: str) -> tuple[np.ndarray, np.ndarray]:
     batches = few.splits[split]
     if isinstance(batches.examples, Arrays):
         return batches.examples.images, batches.examples.labels
-    images = np.concatenate([part.numpy() for part, _ in batches.evaluation()])
+    images = np.concatenate([part.numpy() for part, _ in batches.each()])
     return images, batches.examples.labels
 
 

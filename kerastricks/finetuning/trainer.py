@@ -214,7 +214,8 @@ class Trainer:
 
     def _finished(self, name: str, network: keras.Model, stages: list[StageReport]) -> Trained:
         """With the accuracy of the float32 model, which is what is saved."""
-        predictions = [np.asarray(network.predict_on_batch(images.numpy())) for images, _ in self.data.validation]
+        with self.data.one_error():
+            predictions = [np.asarray(network.predict_on_batch(images.numpy())) for images, _ in self.data.validation]
         probabilities = np.concatenate(predictions)
         labels = self.data.labels("validation")
         accuracy = float(np.mean(probabilities.argmax(axis=1) == labels))

@@ -52,7 +52,7 @@ def for_training(
     config = resolve(config or Config(), data)
     factor = config.peak_rate / config.learning_rate
     scaled = {name: value * factor if name in ("low", "high") else value for name, value in settings.items()}
-    with training_model(model, data, config) as compiled:
+    with training_model(model, data, config) as compiled, data.one_error():
         test = LRRangeTest(compiled, **{"seed": config.seed, **scaled})
         result = test.run(first_batches(data, compiled, test.steps), progress=progress)
     return result if factor == 1 else answer(result.rates / factor, result.losses)

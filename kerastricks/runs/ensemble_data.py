@@ -97,13 +97,14 @@ class TrainingImages:
         """(batch, height, width, channels)."""
         data = self._data
         stage = fresh_stage(data.device_stage)
-        for images, labels in data.train_from(0).take(data.steps_per_epoch):
-            if stage is None:
-                yield images.numpy()
-            else:
-                inputs: Any = (images.numpy(), labels.numpy()) if stage.mixes else images.numpy()
-                found = stage(inputs, training=True)
-                yield keras.ops.convert_to_numpy(found[0] if stage.mixes else found)
+        with data.one_error():
+            for images, labels in data.train_from(0).take(data.steps_per_epoch):
+                if stage is None:
+                    yield images.numpy()
+                else:
+                    inputs: Any = (images.numpy(), labels.numpy()) if stage.mixes else images.numpy()
+                    found = stage(inputs, training=True)
+                    yield keras.ops.convert_to_numpy(found[0] if stage.mixes else found)
 
 
 def _width(config: Config) -> int:

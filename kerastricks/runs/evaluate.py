@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from kerastricks.data.batches import Batches
+from kerastricks.data.names import canonical
 from kerastricks.data.progress import Progress, silent
 from kerastricks.data.reading import Readable, find_source, read_source
 from kerastricks.data.source import Arrays, Examples, Source
@@ -79,7 +80,7 @@ def predict(model: keras.Model, batches: Batches, description: str, progress: Pr
     """Probabilities (N, K) float32, in the order of the split."""
     found = []
     with progress(description, batches.size) as advance:
-        for images, _ in batches.evaluation():
+        for images, _ in batches.each():
             found.append(model.predict_on_batch(images.numpy()))
             advance(len(images))
     return np.concatenate(found).astype("float32")
@@ -88,7 +89,8 @@ def predict(model: keras.Model, batches: Batches, description: str, progress: Pr
 def _subset(source: Source, config: Config) -> list[str] | None:
     """The classes that the run was trained on, where it was on some alone and the source has all of them."""
     chosen = config.class_names
-    return chosen if chosen is not None and set(chosen) <= set(source.class_names) else None
+    known = {canonical(name) for name in source.class_names}
+    return chosen if chosen is not None and all(canonical(name) in known for name in chosen) else None
 
 
 def _choose(readable: Readable, fingerprint: str, config: Config) -> tuple[str, Examples]:

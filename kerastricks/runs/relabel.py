@@ -7,6 +7,7 @@ import numpy as np
 
 from kerastricks.data.batches import Batches
 from kerastricks.data.image_data import ImageData
+from kerastricks.data.names import canonical
 from kerastricks.data.source import Examples
 from kerastricks.errors import DataError
 
@@ -23,12 +24,13 @@ def relabel(examples: Examples, found_names: Sequence[str], class_names: Sequenc
     Raises:
         DataError: for a class that the model does not know.
     """
-    unknown = sorted(set(found_names) - set(class_names))
+    numbers = {canonical(name): number for number, name in enumerate(class_names)}
+    unknown = sorted(name for name in found_names if canonical(name) not in numbers)
     if unknown:
         raise DataError(
             f"{source}: class {unknown[0]!r} is not one of the model's: {', '.join(class_names)}: rename the folder"
         )
-    table = np.array([list(class_names).index(name) for name in found_names], np.int32)
+    table = np.array([numbers[canonical(name)] for name in found_names], np.int32)
     return replace(examples, labels=table[examples.labels])
 
 

@@ -244,10 +244,4 @@ def describe_data(data: ImageData) -> list[str]:
         f"{data.name}: {len(data.class_names)} classes, {counts}; {height}x{width} "
         f"{'grey' if channels == 1 else 'RGB'}, {kept}; augmentation: {data.augmentation.text or 'none'}"
     ]
-    if data.skipped:
-        first = data.skipped[0]
-        lines.append(
-            f"{len(data.skipped)} file(s) left out, named in skipped.jsonl; the first: {first['file']}: "
-            f"{first['reason']}"
-        )
-    return lines
+    return lines + data.left_out(", named in skipped.jsonl")

@@ -73,6 +73,7 @@ def fit(
 
     Raises:
         UsageError: for a model that is no classifier of these images.
+        DataError: for a file that is gone, cut or another one since it was looked at.
         TrainingDivergedError: when the loss is not finite.
         ServiceLostError: when a data service fails for good.
         CheckpointError: when a checkpoint cannot be written or read.
@@ -213,7 +214,8 @@ def _batches(model: TrainingModel, data: ImageData, first_step: int) -> Any:
 
 def _build_metrics(model: TrainingModel, data: ImageData) -> None:
     """Lets Keras make the variables of loss and metrics, which it does from a first batch."""
-    images, labels = next(iter(data.validation.take(1)))
+    with data.one_error():
+        images, labels = next(iter(data.validation.take(1)))
     model.evaluate(images[:1].numpy(), labels[:1].numpy(), batch_size=1, verbose=0)
     model.reset_metrics()
 

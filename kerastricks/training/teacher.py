@@ -56,7 +56,8 @@ class Teacher(keras.layers.Layer):
             return cls(*split_head(model))
         except UsageError:
             # An ensemble ends in a layer that combines, others in an operation: the values tell.
-            images = next(iter(data.validation))[0][:8].numpy()
+            with data.one_error():
+                images = next(iter(data.validation))[0][:8].numpy()
             rows = np.asarray(ops.convert_to_numpy(model.predict_on_batch(images)), "float64")
             if (rows < 0).any() or np.abs(rows.sum(axis=-1) - 1).max() > 1e-2:
                 raise ConfigError(

@@ -1,5 +1,6 @@
 """Classes and splits read off the names of files, in folders and in zips."""
 
+import contextlib
 import os
 import zipfile
 
@@ -9,7 +10,9 @@ from conftest import COLOURS, write_image
 
 from kerastricks.data import load
 from kerastricks.data.reading import find_source
+from kerastricks.data.subset import only_classes
 from kerastricks.errors import DataError
+from kerastricks.runs.relabel import relabel
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -162,9 +165,164 @@ def test_a_folder_beside_the_splits_is_named(make):
         find_source(make(["train/a/1.jpg", "train/b/1.jpg", "extra/a/1.jpg"]))
 
 
-def test_a_link_to_a_folder_above_brings_no_image_twice(image_folder):
-    (image_folder / "red" / "again").symlink_to(image_folder)
+@pytest.mark.parametrize("target", [".", "..", "/"])
+def test_a_link_to_a_folder_above_brings_no_image_twice(image_folder, target):
+    (image_folder / "red" / "again").symlink_to(target)
     assert len(find_source(image_folder).splits["train"]) == 36
+
+
+def linked(root, names, links):
+    """Files, and links from a path to what it leads to."""
+    fill(root, names)
+    for name, target in links.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).symlink_to(target)
+    return root
+
+
+SPLITS = [f"{split}/{label}/1.jpg" for split in ("train", "test") for label in "ab"]
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["one order", "the other"])
+@pytest.mark.parametrize(
+    ("names", "links", "message"),
+    [
+        (["cat/1.jpg", "dog/1.jpg"], {"kitten": "cat"}, "kitten is a link to cat"),
+        (["cat/1.jpg", "dog/1.jpg"], {"animal": "cat"}, "animal is a link to cat"),
+        (["cat/1.jpg", "dog/1.jpg"], {"cat/more": "../dog"}, "cat/more is a link to dog"),
+        (["cat/1.jpg"], {"dog": "../pool/a", "hound": "../pool/a"}, "dog and hound are links to one folder, .*pool/a"),
+        (["cat/1.jpg"], {"all": "../pool", "dog": "../pool/a"}, "dog is a link to all/a"),
+        (["cat/1.jpg"], {"dog": "../pool/a", "pool": "../pool"}, "dog is a link to pool/a"),
+        (SPLITS, {"val": "test"}, "val is a link to test"),
+        (SPLITS, {"latest": "train"}, "latest is a link to train"),
+        (
+            ["train/b/1.jpg", "test/b/1.jpg"],
+            {"train/a": "../../pool/a", "test/a": "../../pool/a"},
+            "test/a and train/a are links to one folder",
+        ),
+    ],
+)
+def test_a_folder_that_is_reached_twice_is_refused_as_a_link(tmp_path, monkeypatch, names, links, message, reverse):
+    fill(tmp_path, ["pool/a/1.jpg"])
+    root = linked(tmp_path / "data", names, links)
+    scandir = os.scandir
+    ordered = lambda path: sorted(scandir(path), key=lambda entry: entry.name, reverse=reverse)  # noqa: E731
+    monkeypatch.setattr(os, "scandir", lambda path: contextlib.closing(Entries(ordered(path))))
+    with pytest.raises(
+        DataError, match=rf"^data: {message}.*: its images would be there twice: delete the link"
+    ) as error:
+        find_source(root)
+    one_line(error)
+
+
+class Entries(list):
+    def close(self):
+        pass
+
+
+def test_links_to_folders_elsewhere_are_read(tmp_path):
+    fill(tmp_path, ["pool/a/1.jpg", "pool/b/2.jpg", "pool/b/3.jpg", "more/a/4.jpg", "notes/1.xml"])
+    links = {"train/a": "../../pool/a", "test": "../more", "train/b/notes": "../../../notes", "train/a2": "../../notes"}
+    root = linked(
+        tmp_path / "data", ["train/b/1.jpg", "train/a2/1.jpg"], {k: v for k, v in links.items() if "a2" not in k}
+    )
+    source = find_source(root)
+    assert source.class_names == ("a", "a2", "b")
+    assert list(source.splits["train"].names) == [
+        "train/a/1.jpg",
+        "train/a2/1.jpg",
+        "train/b/1.jpg",
+        "train/b/notes/1.xml",
+    ]
+    assert list(source.splits["test"].names) == ["test/a/4.jpg"]
+
+
+def test_links_to_files_and_hard_links_are_images(tmp_path):
+    root = linked(tmp_path, ["a/1.jpg", "b/1.jpg"], {"a/2.jpg": "1.jpg", "b/2.jpg": "../a/1.jpg"})
+    os.link(root / "a" / "1.jpg", root / "a" / "3.jpg")
+    assert list(find_source(root).splits["train"].names) == ["a/1.jpg", "a/2.jpg", "a/3.jpg", "b/1.jpg", "b/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "links", "message"),
+    [
+        (["a/1.jpg", "b/1.jpg"], {"c": "nowhere"}, "c is a broken link, to nowhere: mend or delete it"),
+        (["a/1.jpg", "b/1.jpg"], {"c": "c"}, "c is a broken link, to c"),
+        (["a/1.jpg", "b/1.jpg"], {"c": "d", "d": "c"}, "c is a broken link, to d"),
+        (["a/1.jpg", "b/1.jpg"], {"c": "."}, "c is a link to a folder above it, /.*: delete it"),
+        (["a/1.jpg", "b/1.jpg"], {"c": "/"}, "c is a link to a folder above it, /: delete it"),
+        (SPLITS, {"val": "nowhere"}, "val is a broken link"),
+        (SPLITS, {"train/c": "nowhere"}, "train/c is a broken link"),
+        (["test/a/1.jpg", "test/b/1.jpg"], {"train": "/nowhere"}, "train is a broken link, to /nowhere"),
+    ],
+)
+def test_a_class_or_split_that_is_a_link_to_nowhere_is_named(tmp_path, names, links, message):
+    with pytest.raises(DataError, match=message) as error:
+        find_source(linked(tmp_path, names, links))
+    one_line(error)
+
+
+def test_a_broken_link_that_is_no_class_takes_nothing_away(tmp_path):
+    root = linked(tmp_path, ["a/1.jpg", "b/1.jpg"], {"README.md": "nowhere", "a/2.jpg": "nowhere", "a/deep": "nowhere"})
+    source = find_source(root)
+    assert source.class_names == ("a", "b")
+    assert list(source.splits["train"].names) == ["a/1.jpg", "a/2.jpg", "a/deep", "b/1.jpg"]  # left out when it is read
+
+
+@pytest.mark.parametrize("inside", ["val/", "val/.gitkeep", "val/lost+found/"])
+def test_an_empty_split_is_named_and_not_made(make, inside):
+    with pytest.raises(DataError, match="validation is empty in val/: fill it or delete it"):
+        find_source(make([*SPLITS, inside]))
+
+
+def test_a_test_folder_without_classes_is_no_split(make):
+    source = find_source(make(["train/a/1.jpg", "train/b/1.jpg", "test/1.jpg", "test/2.jpg"]))
+    assert {name: len(files) for name, files in source.splits.items()} == {"train": 2}
+
+
+SYSTEM = ["lost+found/", "@eaDir/a/1.jpg", "a/@eaDir/1.jpg/THUMB.jpg", "$RECYCLE.BIN/desktop.ini", "#recycle/1.jpg"]
+SYSTEM += ["System Volume Information/x", ".ipynb_checkpoints/1.jpg", ".git/a/b", "__pycache__/x.pyc", "a/._1.jpg"]
+
+
+@pytest.mark.parametrize("inside", ["", "train/"])
+def test_folders_of_the_system_are_no_classes(make, inside):
+    source = find_source(make([f"{inside}{name}" for name in ["a/1.jpg", "b/1.jpg", *SYSTEM]]))
+    assert source.class_names == ("a", "b")
+    assert list(source.splits["train"].names) == [f"{inside}a/1.jpg", f"{inside}b/1.jpg"]
+
+
+def test_a_folder_of_the_system_that_may_not_be_entered_is_passed_over(image_folder, monkeypatch):
+    (image_folder / "lost+found").mkdir()
+    scandir = os.scandir
+
+    def refuse(path="."):
+        assert "lost+found" not in os.fspath(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert find_source(image_folder).class_names == tuple(sorted(COLOURS))
+
+
+@pytest.mark.parametrize("note", ["README.md", "Thumbs.db", "LICENSE.txt"])
+def test_a_wrapper_may_hold_a_note(make, note):
+    assert find_source(make(["set/a/1.jpg", "set/b/1.jpg", f"set/{note}"])).class_names == ("a", "b")
+
+
+def test_names_that_differ_in_how_accents_are_spelled_are_one_class(make):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    names = [f"train/{decomposed}/1.jpg", "train/dog/1.jpg", f"test/{composed}/2.jpg", "test/dog/1.jpg"]
+    source = find_source(make(names))
+    assert source.class_names == (decomposed, "dog")  # as it was before: runs on such folders can be resumed
+    assert source.splits["test"].labels.tolist() == [0, 1]
+    only = only_classes(source, [composed, "dog"])
+    assert only.class_names == source.class_names
+    relabelled = relabel(source.splits["test"], source.class_names, ["dog", composed], "data")
+    assert relabelled.labels.tolist() == [1, 0]
+
+
+def test_both_spellings_in_one_split_are_one_class(make):
+    source = find_source(make(["caf\u00e9/2.jpg", "cafe\u0301/1.jpg", "dog/1.jpg"]))
+    assert (len(source.class_names), source.splits["train"].labels.tolist()) == (2, [0, 0, 1])
 
 
 def test_a_pipe_is_not_read(image_folder):

@@ -211,7 +211,7 @@ def test_a_file_lost_during_the_training_ends_it_in_one_line(cluster, image_fold
     far = data.load(image_folder, batch_size=4, data_service=cluster.address)
     for path in image_folder.rglob("*.jpg"):
         path.unlink()
-    with pytest.raises(ServiceLostError, match=r"jpg; No such file") as caught, far.one_error():
+    with pytest.raises(DataError, match=r"jpg: can no longer be read \(No such file") as caught, far.one_error():
         list(far.train_from(0).take(50))
     assert "\n" not in str(caught.value)
 

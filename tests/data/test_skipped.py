@@ -1,8 +1,11 @@
 """Files that are no images are left out and recorded; too many of them stop the work."""
 
+import importlib
 import io
+import os
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +13,12 @@ import tensorflow as tf
 from conftest import write_image
 from PIL import Image
 
-from kerastricks import data
+from kerastricks import data, models
 from kerastricks.data.pixels import decode_all, decode_into_memory, why_refused, why_undecodable
 from kerastricks.data.progress import silent
 from kerastricks.data.source import Files
 from kerastricks.errors import DataError
+from kerastricks.training import Config, fit
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -206,6 +210,144 @@ def test_exactly_max_skipped_passes(image_folder):
     for index in range(4):
         (image_folder / "blue" / f"x{index}.jpg").write_bytes(b"text")
     assert len(data.load(image_folder, max_skipped=0.1).skipped) == 4
+
+
+OTHERS = ["Thumbs.db", "desktop.ini", "00.xml", "01.XML", "a.txt", "00.jpg.json", "x.npy", "film.mp4"]
+
+
+def test_what_is_plainly_no_image_is_counted_by_kind_and_not_as_lost(image_folder):
+    for name in OTHERS:
+        (image_folder / "blue" / name).write_bytes(b"<annotation/>")
+    loaded = data.load(image_folder, max_skipped=0)
+    assert np.sum(list(loaded.class_counts().values())) == 36
+    assert {record["file"] for record in loaded.skipped} == {f"blue/{name}" for name in OTHERS}
+    (line,) = loaded.left_out()
+    assert line == "not images: 1 *.json, 1 *.mp4, 1 *.npy, 1 *.txt, 2 *.xml, 1 Thumbs.db, 1 desktop.ini"
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.PNG", "x.jpg.part", "noextension", "x.unknown", "x.heic"])
+def test_what_may_have_been_an_image_is_lost(image_folder, name):
+    for index in range(30):
+        (image_folder / "blue" / f"{index}.xml").write_bytes(b"<annotation/>")
+    (image_folder / "blue" / name).write_bytes(b"text")
+    with pytest.raises(
+        DataError, match=rf"1 of 37 files cannot be used, more than 0%; the first is blue/{name} \(not an"
+    ):
+        data.load(image_folder, max_skipped=0)
+    first, second = data.load(image_folder).left_out(", named there")
+    assert first == "not images: 30 *.xml"
+    assert second == f"1 file(s) left out, named there; the first: blue/{name}: not an image"
+
+
+@pytest.mark.parametrize("name", ["odd", "odd.xml", "odd.0001", "Thumbs.db"])
+def test_an_image_is_one_whatever_it_is_called(image_folder, name):
+    (image_folder / "blue" / name).write_bytes((image_folder / "blue" / "00.jpg").read_bytes())
+    loaded = data.load(image_folder)
+    assert (np.sum(list(loaded.class_counts().values())), loaded.skipped) == (37, [])
+
+
+def lose(path, how):
+    if how == "cut":
+        path.write_bytes(path.read_bytes()[:-200])
+    else:
+        path.unlink()
+    if how == "a folder":
+        path.mkdir()
+
+
+LOST = {
+    "gone": r"can no longer be read \(No such file or directory\)",
+    "a folder": r"can no longer be read \(Is a directory\)",
+    "cut": "changed since it was looked at",
+}
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_a_file_that_is_lost_while_images_are_streamed_is_named(image_folder, how):
+    loaded = data.load(image_folder, augment="flip", batch_size=4, memory_bytes=0)
+    name = loaded.files("validation")[0]
+    for file in image_folder.rglob("*.jpg"):
+        os.utime(file, (1e9, 1e9))
+    lose(image_folder / name, how)
+    with pytest.raises(DataError, match=f"{name}: {LOST[how]}: bring it back, or run it again") as error:
+        list(loaded.splits["validation"].each())
+    assert "\n" not in str(error.value)
+    with pytest.raises(DataError, match=f"{name}: {LOST[how]}"), loaded.one_error():
+        list(loaded.validation)
+    name = loaded.files("train")[3]
+    lose(image_folder / name, how)
+    with pytest.raises(DataError, match=LOST[how]), loaded.one_error():
+        list(loaded.train)
+
+
+def test_what_is_wrong_with_no_file_is_raised_as_it_is(image_folder):
+    loaded = data.load(image_folder, memory_bytes=0)
+    with pytest.raises(tf.errors.InvalidArgumentError), loaded.one_error():
+        tf.reshape(tf.zeros([3]), [2])
+    (image_folder / loaded.files("train")[0]).unlink()
+    with pytest.raises(tf.errors.ResourceExhaustedError), loaded.one_error():
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+
+def test_training_on_a_file_that_is_cut_ends_in_its_name(image_folder):
+    loaded = data.load(image_folder, augment="flip", batch_size=8, memory_bytes=0)
+    model = models.create("plain_cnn(widths=(4,))", loaded.image_shape, 3)
+    name = loaded.files("train")[0]
+    lose(image_folder / name, "cut")
+    with pytest.raises(DataError, match=f"{name}: changed since it was looked at"):
+        fit(model, loaded, Config(epochs=1), progress_line=False)
+
+
+@pytest.mark.parametrize("kind", ["zip", "shards"])
+def test_an_archive_that_is_cut_while_it_is_streamed_names_the_image(image_folder, tmp_path, kind):
+    if kind == "zip":
+        path = cut = Path(shutil.make_archive(str(tmp_path / "z"), "zip", image_folder))
+    else:
+        data.pack(image_folder, tmp_path / "packed")
+        path, cut = tmp_path / "packed", tmp_path / "packed" / "train-00000-of-00001.tfrecord"
+    loaded = data.load(path, augment="", batch_size=4, memory_bytes=0)
+    os.truncate(cut, cut.stat().st_size // 2)
+    with pytest.raises(
+        DataError, match=rf"{path}: \w+/\d\d\.jpg: can no longer be read \(.*\): bring it back"
+    ) as error:
+        [list(split.each()) for split in loaded.splits.values()]
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "memory_bytes"),
+    [("reading", "decode_all", 1 << 30), ("load", "decode_all", 0), ("load", "decode_into_memory", 0)],
+)
+def test_a_file_that_is_lost_between_two_looks_is_named(image_folder, monkeypatch, module, function, memory_bytes):
+    module = importlib.import_module(f"kerastricks.data.{module}")
+    real = getattr(module, function)
+
+    def late(files, *arguments):
+        (image_folder / files.names[1]).unlink(missing_ok=True)
+        if function == "decode_into_memory":
+            return real(files, arguments[0], 1 << 30, *arguments[2:])
+        return real(files, *arguments)
+
+    monkeypatch.setattr(module, function, late)
+    augment = "random_resized_crop" if function == "decode_into_memory" else "flip"
+    with pytest.raises(DataError, match=r"/\d\d.jpg: can no longer be read \(No such file or directory\)") as error:
+        data.load(image_folder, augment=augment, memory_bytes=memory_bytes)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_lost_before_it_is_packed_is_named_and_leaves_nothing(image_folder, tmp_path, monkeypatch):
+    module = importlib.import_module("kerastricks.data.pack")
+    real = module.read_source
+
+    def late(*arguments, **options):
+        found = real(*arguments, **options)
+        lose(image_folder / "red" / "03.jpg", "cut")
+        return found
+
+    monkeypatch.setattr(module, "read_source", late)
+    with pytest.raises(DataError, match=r"red/03\.jpg: changed since it was looked at"):
+        data.pack(image_folder, tmp_path / "packed")
+    assert [path.name for path in tmp_path.iterdir()] == [image_folder.name]
 
 
 def test_a_class_without_a_usable_image_is_named(image_folder):

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import warnings
 import zipfile
 
 import keras
@@ -10,6 +11,7 @@ import pytest
 from conftest import COLOURS, write_image
 
 from kerastricks import data
+from kerastricks.data.reading import find_source
 from kerastricks.errors import DataError, UnknownNameError
 
 pytestmark = pytest.mark.tensorflow_only
@@ -96,6 +98,104 @@ def test_an_encrypted_zip_is_named(image_folder, tmp_path):
     with pytest.raises(DataError, match=r"images\.zip: the zip is encrypted: unpack it and give the folder") as error:
         data.load(path)
     one_line(error)
+
+
+def written(path, members, rename=()):
+    """A zip of (name or ZipInfo, contents), with bytes of names replaced."""
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")  # of names that are there twice
+        for name, contents in members:
+            archive.writestr(name if isinstance(name, zipfile.ZipInfo) else zipfile.ZipInfo(name), contents)
+    raw = path.read_bytes()
+    for old, new in rename:
+        assert len(old) == len(new)
+        raw = raw.replace(old, new)
+    path.write_bytes(raw)
+    return path
+
+
+def member(name, system=3, mode=0o100644):
+    info = zipfile.ZipInfo("x")
+    info.filename, info.create_system, info.external_attr = name, system, mode << 16
+    return info
+
+
+CAT_AND_DOG = [("cat/1.jpg", b"c"), ("dog/1.jpg", b"d")]
+
+
+@pytest.mark.parametrize(
+    ("members", "rename", "names"),
+    [
+        ([("caf##/1.jpg", b"c"), ("dog/1.jpg", b"d")], [(b"caf##", "café".encode())], ["café/1.jpg", "dog/1.jpg"]),
+        (
+            [("cafe##/1.jpg", b"c"), ("dog/1.jpg", b"d")],
+            [(b"cafe##", "cafe\u0301".encode())],
+            ["cafe\u0301/1.jpg", "dog/1.jpg"],
+        ),
+        ([("caf#/1.jpg", b"c"), ("dog/1.jpg", b"d")], [(b"caf#", "café".encode("cp437"))], ["café/1.jpg", "dog/1.jpg"]),
+        (
+            [("caf##/1.jpg", b"c"), ("Stra#e/1.jpg", b"d")],
+            [(b"caf##", "café".encode()), (b"Stra#e", "Straße".encode("cp437"))],
+            ["Straße/1.jpg", "café/1.jpg"],
+        ),
+        ([("café/1.jpg", b"c"), ("dog/1.jpg", b"d")], [], ["café/1.jpg", "dog/1.jpg"]),
+        ([("./", b""), ("./cat/", b""), ("./cat/1.jpg", b"c"), ("./dog/1.jpg", b"d")], [], ["cat/1.jpg", "dog/1.jpg"]),
+        ([(r"cat\1.jpg", b"c"), (r"dog\1.jpg", b"d"), ("dog\\", b"")], [], ["cat/1.jpg", "dog/1.jpg"]),
+        ([(r".\cat\1.jpg", b"c"), (r"dog\1.jpg", b"d")], [], ["cat/1.jpg", "dog/1.jpg"]),
+        (
+            [(member(r"set/cat\1.jpg", 0), b"c"), (member("set/dog/1.jpg", 0), b"d")],
+            [],
+            ["set/cat/1.jpg", "set/dog/1.jpg"],
+        ),
+        ([(r"cat/a\b.jpg", b"c"), ("dog/1.jpg", b"d")], [], [r"cat/a\b.jpg", "dog/1.jpg"]),
+        ([("/set/cat/1.jpg", b"c"), ("/set/dog/1.jpg", b"d")], [], ["set/cat/1.jpg", "set/dog/1.jpg"]),
+        ([("C:\\set\\cat\\1.jpg", b"c"), ("C:\\set\\dog\\1.jpg", b"d")], [], ["C:/set/cat/1.jpg", "C:/set/dog/1.jpg"]),
+        ([("x/../cat/1.jpg", b"c"), ("dog//1.jpg", b"d")], [], ["cat/1.jpg", "dog/1.jpg"]),
+        ([*CAT_AND_DOG, ("cat/1.jpg", b"c"), ("./cat/1.jpg", b"c")], [], ["cat/1.jpg", "dog/1.jpg"]),
+        ([*CAT_AND_DOG, ("cat/.DS_Store", b"1"), ("cat/.DS_Store", b"2")], [], ["cat/1.jpg", "dog/1.jpg"]),
+        (
+            [
+                ("set/cat/1.jpg", b"c"),
+                ("set/dog/1.jpg", b"d"),
+                ("__MACOSX/set/cat/._1.jpg", b"x"),
+                ("__MACOSX/._set", b"x"),
+            ],
+            [],
+            ["set/cat/1.jpg", "set/dog/1.jpg"],
+        ),
+    ],
+)
+def test_names_in_a_zip_are_what_its_maker_meant(tmp_path, members, rename, names):
+    source = find_source(written(tmp_path / "z.zip", members, rename))
+    files = source.splits["train"]
+    assert (list(files.names), files.labels.tolist()) == (names, [0, 1])
+    assert source.class_names == tuple(name.split("/")[-2] for name in names)
+    assert sorted(files.reader.read(name) for name in files.names) == [b"c", b"d"]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([*CAT_AND_DOG, ("cat/1.jpg", b"other")], "cat/1.jpg is in the zip twice, with different contents: make"),
+        ([("../cat/1.jpg", b"c"), ("dog/1.jpg", b"d")], r"the name of \.\./cat/1.jpg leads out of the zip: make"),
+        ([(r"..\cat\1.jpg", b"c"), ("dog/1.jpg", b"d")], r"the name of \.\.\\cat\\1.jpg leads out of the zip"),
+        (
+            [*CAT_AND_DOG, (member("kitten", mode=0o120777), b"cat")],
+            "kitten is a link, and links are not followed in a",
+        ),
+    ],
+)
+def test_a_zip_that_would_give_other_data_is_refused(tmp_path, members, message):
+    with pytest.raises(DataError, match=message) as error:
+        find_source(written(tmp_path / "z.zip", members))
+    assert "z" in one_line(error)
+
+
+def test_a_link_to_an_image_in_a_zip_says_so(tmp_path):
+    members = [*CAT_AND_DOG, (member("cat/2.jpg", mode=0o120777), b"1.jpg")]
+    files = find_source(written(tmp_path / "z.zip", members)).splits["train"]
+    with pytest.raises(OSError, match="a link, which is not followed in a zip"):
+        files.reader.read("cat/2.jpg")
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path):

@@ -64,6 +64,67 @@ def test_a_column_of_splits(split_folder, header):
     assert loaded.fingerprint == data.load(split_folder).fingerprint
 
 
+@pytest.mark.parametrize(
+    ("splits", "labels"),
+    [
+        ([""], [str(number) for number in range(12)]),
+        ([""], ["10", "9", "1", "01"]),
+        ([""], ["Zebra", "ant", "\u00c4pfel", "A\u0308pfel2", "\u6843", "a b"]),
+        (["Training/", "dev/", "test/"], ["2", "10", "b"]),
+        (["data/TRAIN/", "data/Val/"], ["b", "A"]),
+        (["train/", "training/", "valid/"], [str(number) for number in range(11)]),
+    ],
+)
+def test_classes_and_order_are_those_of_the_folder_where_the_rows_say_what_it_says(tmp_path, splits, labels):
+    header, rows = ("path,label,split", []) if splits != [""] else ("path,label", [])
+    for index, split in enumerate(splits):
+        for label in labels:
+            for number in range(2):
+                name = f"{split}{label}/{number}.jpg"
+                (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / name).write_bytes(f"{index}{label}{number}".encode())
+                rows.append(f"{name},{label}" + (f",{split.rstrip('/').split('/')[-1]}" if split else ""))
+    folder = find_source(tmp_path)
+    np.random.default_rng(0).shuffle(rows)
+    found = find_source(table(tmp_path, [header, *rows]))
+    assert found.class_names == folder.class_names
+    # The fingerprint is of this, in this order, and of the contents.
+    assert [(split, list(files.names), files.labels.tolist()) for split, files in found.splits.items()] == [
+        (split, list(files.names), files.labels.tolist()) for split, files in folder.splits.items()
+    ]
+
+
+def test_other_splits_than_the_folders_are_the_tables_own(tmp_path):
+    names = [f"{label}/{number}.jpg" for label in range(12) for number in range(2)]
+    source = find_source(
+        table(tmp_path, [f"{name},{name.split('/')[0]},{'train' if '0' in name else 'val'}" for name in names])
+    )
+    assert source.class_names == tuple(str(label) for label in range(12))
+    assert list(source.splits) == ["train", "validation"]
+
+
+def test_labels_that_differ_in_how_accents_are_spelled_are_one_class(tmp_path):
+    rows = ["1.jpg,caf\u00e9,train", "2.jpg,dog,train", "3.jpg,cafe\u0301,test", "4.jpg,cafe\u0301,train"]
+    source = find_source(table(tmp_path, rows))
+    assert (len(source.class_names), source.splits["test"].labels.tolist()) == (2, [0])
+
+
+def test_paths_with_backslashes_are_those_of_windows(image_folder):
+    rows = [row.replace("/", "\\") for row in rows_of(image_folder)]
+    assert data.load(table(image_folder, rows)).fingerprint == data.load(image_folder).fingerprint
+
+
+@pytest.mark.parametrize("other", ["a link", "absolute", "above"])
+def test_a_file_under_two_names_is_there_twice(image_folder, other):
+    if other == "a link":
+        (image_folder / "crimson").symlink_to("red")
+    name = {"a link": "crimson/00.jpg", "absolute": f"{image_folder}/red/00.jpg", "above": "../colours/red/00.jpg"}[
+        other
+    ]
+    message = refused(table(image_folder, ["red/00.jpg,red", f"{name},blue"]))
+    assert f"line 2: {name} is on line 1 too as red/00.jpg: one class for each image" in message
+
+
 def test_columns_by_name_in_any_order_and_others_ignored(image_folder):
     rows = [f'7,{label},"{file}",x' for file, label in (row.split(",") for row in rows_of(image_folder))]
     source = find_source(table(image_folder, ["width,Class,IMAGE,note", *rows]))
