@@ -76,7 +76,7 @@ class Files:
 
         def age(index: int) -> float:
             try:
-                return -os.stat(self.reader.path / self.names[index]).st_mtime
+                return -os.stat(os.path.join(self.reader.path, self.names[index])).st_mtime
             except OSError:  # gone; or all are in one file
                 return -math.inf
 
