@@ -3,7 +3,9 @@
 Exit codes: 0, 1 (failed), 2 (the user's mistake), and the shell's 130 and 143 for Ctrl-C and SIGTERM.
 """
 
+import codecs
 import importlib
+import io
 import os
 import signal
 import sys
@@ -13,6 +15,7 @@ import click
 
 from kerastricks import __version__
 from kerastricks.errors import Interrupted, KerasTricksError, UsageError
+from kerastricks.keras_hook import COMMAND
 
 # Known here, so that the help page imports no subcommand.
 COMMANDS = {
@@ -82,6 +85,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit code; every expected error is one line."""
+    os.environ[COMMAND] = "1"
+    _write_any_text()
     try:
         code = cli.main(arguments, prog_name="kerastricks", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -112,6 +117,43 @@ def run(arguments: list[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder without write permission
         click.echo(f"error: {_one_line(error)}", err=True)
         return 1
+
+
+# What is shown where the output has no such letter; all others become "\xe9".
+_PLAIN = str.maketrans(
+    {"±": "+/-", "…": "...", "²": "^2", "≤": "<=", "×": "x"} | dict(zip("▁▂▃▄▅▆▇█", "_.,-=+*#", strict=True))
+)
+
+
+def _write_any_text() -> None:
+    """Lets the output take every text, whatever its encoding: a name must not end a job that is finished."""
+    codecs.register_error("kerastricks", _in_ascii)
+    codecs.register(_plain_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # click would write UTF-8 where it sees the name "ascii".
+            is_ascii = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(encoding="plain_ascii" if is_ascii else None, errors="kerastricks")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return letters.translate(_PLAIN).encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def _plain_ascii(name: str) -> codecs.CodecInfo | None:
+    if name != "plain_ascii":
+        return None
+    ascii_codec = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        name=name,
+        encode=ascii_codec.encode,
+        decode=ascii_codec.decode,
+        incrementalencoder=ascii_codec.incrementalencoder,
+        incrementaldecoder=ascii_codec.incrementaldecoder,
+    )
 
 
 def _one_line(message: object) -> str:

@@ -18,6 +18,7 @@ from kerastricks.errors import ConfigError
 from kerastricks.losses.distillation_loss import DistillationLoss
 from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
 from kerastricks.training import checkpoint, device
+from kerastricks.keras_hook import check_settings
 from kerastricks.training.check_arguments import check_callbacks, check_rates
 from kerastricks.training.config import Config
 from kerastricks.training.device_pixels import DevicePixels
@@ -72,7 +73,8 @@ def fit(
         Keras's `History` of the epochs of this call.
 
     Raises:
-        UsageError: for a model that is no classifier of these images.
+        UsageError: for a model that is no classifier of these images, or a Keras that is set to channels first or
+            another precision than float32.
         TrainingDivergedError: when the loss is not finite.
         ServiceLostError: when a data service fails for good.
         CheckpointError: when a checkpoint cannot be written or read.
@@ -87,6 +89,7 @@ def fit(
         >>> sorted(history.history)
         ['accuracy', 'loss', 'val_accuracy', 'val_loss']
     """
+    check_settings()
     config = resolve(config or Config(), data)
     check_fits(model, data)
     assert config.epochs is not None
