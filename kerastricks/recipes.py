@@ -112,14 +112,17 @@ def copy(name: str, folder: Path) -> Path:
 
     Raises:
         UnknownNameError: for a name that is no recipe.
-        UsageError: where the file exists already.
+        UsageError: where the file exists already, or cannot be written.
     """
     target = folder / f"{Path(name).stem}.py"
     if target.exists():
         raise UsageError(f"{target} exists already: delete it or copy to another folder")
     source = find(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written ({error.strerror}): copy to another folder") from None
     return target
 
 

@@ -157,4 +157,5 @@ def _plain_ascii(name: str) -> codecs.CodecInfo | None:
 
 
 def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
+    """The message without line breaks, and what was received cut where it is no word any more."""
+    return " ".join(word if len(word) <= 400 else f"{word[:400]}..." for word in str(message).split())

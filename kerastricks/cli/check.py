@@ -58,7 +58,7 @@ def check() -> None:
 
 
 @check.command()
-@click.argument("model", type=options.SOURCE, default="mlp(depth=30)")
+@click.argument("model", type=options.MODEL, default="mlp(depth=30)")
 @click.argument("data", required=False, type=options.SOURCE)
 @_options(images=256)
 def init(model: str, data: str | None, plot: Path | None, as_json: bool, **choices: Any) -> None:
@@ -76,7 +76,7 @@ def init(model: str, data: str | None, plot: Path | None, as_json: bool, **choic
 
 
 @check.command()
-@click.argument("model", type=options.SOURCE)
+@click.argument("model", type=options.MODEL)
 @click.argument("data", required=False, type=options.SOURCE)
 @_options(images=2048)
 def activation(model: str, data: str | None, plot: Path | None, as_json: bool, **choices: Any) -> None:
@@ -94,7 +94,7 @@ def activation(model: str, data: str | None, plot: Path | None, as_json: bool, *
 
 
 @check.command()
-@click.argument("model", type=options.SOURCE)
+@click.argument("model", type=options.MODEL)
 @click.argument("data", required=False, type=options.SOURCE)
 @click.option(
     "--steps", type=options.number(1, 1_000_000), default=20, show_default=True, help="Of training between two looks."
@@ -114,7 +114,7 @@ def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: 
 
 
 @check.command()
-@click.argument("model", type=options.SOURCE)
+@click.argument("model", type=options.MODEL)
 @click.option("--image-size", type=options.field("image_size"), metavar="N", help="Of a zoo model: side in pixels.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def shapes(model: str, image_size: int | None, as_json: bool) -> None:

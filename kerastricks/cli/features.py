@@ -19,7 +19,7 @@ _SPLITS = ("train", "validation", "test")
 @click.option(
     "--model",
     required=True,
-    type=options.SOURCE,
+    type=options.MODEL,
     metavar="M",
     help="A run folder, a .keras file, or a model with weights.",
 )
@@ -39,7 +39,7 @@ _SPLITS = ("train", "validation", "test")
     help="Side of the images.  [default: the model's]",
 )
 @click.option("--no-pool", is_flag=True, help="Keep height and width of maps.")
-@click.option("--split", "splits", multiple=True, type=click.Choice(_SPLITS), help="[default: all three]")
+@click.option("--split", "splits", multiple=True, type=options.Choice(_SPLITS), help="[default: all three]")
 @click.option("--seed", type=options.SEED, help="Of the splits that are made.")
 @options.assignments
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

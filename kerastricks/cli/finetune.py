@@ -18,7 +18,7 @@ from kerastricks.errors import ConfigError, UsageError
 @click.argument("source", required=False, metavar="DATA", type=options.SOURCE, shell_complete=complete_source)
 @click.option(
     "--backbone",
-    type=options.SOURCE,
+    type=options.MODEL,
     metavar="SPEC",
     help="efficientnet_lite0, applications/NAME, a run, a .keras file.",
 )
@@ -40,7 +40,7 @@ from kerastricks.errors import ConfigError, UsageError
     help="That the backbone sees.  [default: its own]",
 )
 @click.option("--augment", type=options.SPEC, metavar="SPEC", help='Of the stages behind the head; "" for none.')
-@click.option("--classes", type=options.TEXT, metavar="NAMES", help='Only these of the data: "cat,dog".')
+@click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Only these of the data: "cat,dog".')
 @click.option("--epochs", type=options.field("epochs"), help="Passes over the training images, all stages together.")
 @click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
 @options.assignments

@@ -19,7 +19,7 @@ from kerastricks.errors import ConfigError, UsageError
 @click.option(
     "--augment", type=options.SPEC, metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.'
 )
-@click.option("--classes", type=options.TEXT, metavar="NAMES", help='Use these alone: "cat, dog".')
+@click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Use these alone: "cat, dog".')
 @click.option("--batch-size", type=options.field("batch_size"), metavar="N", help="Images in a step.")
 @click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
 @options.assignments

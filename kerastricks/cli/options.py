@@ -36,7 +36,7 @@ class Number(click.ParamType):
         try:
             number = int(value) if self.bounds.whole else float(value)
         except (ValueError, OverflowError):
-            self.fail(f"{shown(value)} is not a {'whole ' if self.bounds.whole else ''}number", param, ctx)
+            self.fail(f"must be a {'whole ' if self.bounds.whole else ''}number. Received: {shown(value)}", param, ctx)
         if not self.bounds.holds(number):
             self.fail(f"must be {self.bounds.rule}. Received: {shown(number)}", param, ctx)
         return number
@@ -47,12 +47,14 @@ class Text(click.ParamType):
 
     Args:
         one_line: whether it may hold no line break or other control character.
+        longest: how many characters it may have.
     """
 
     name = "text"
 
-    def __init__(self, one_line: bool = True) -> None:
+    def __init__(self, one_line: bool = True, longest: int = 300) -> None:
         self.one_line = one_line
+        self.longest = longest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The text itself."""
@@ -60,7 +62,17 @@ class Text(click.ParamType):
             self.fail(f"must be valid UTF-8 without NUL. Received: {shown(value)}", param, ctx)
         if isinstance(value, str) and self.one_line and any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
             self.fail(f"must be one line without control characters. Received: {shown(value)}", param, ctx)
+        if isinstance(value, str) and len(value) > self.longest:
+            self.fail(f"must have at most {self.longest:,} characters. Received: {shown(value)}", param, ctx)
         return value
+
+
+class Choice(click.Choice):
+    """One of a few words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The word itself."""
+        return super().convert(TEXT.convert(value, param, ctx), param, ctx)
 
 
 class Name(Text):
@@ -82,21 +94,23 @@ class PathText(Text):
     """A path; "~" is the home directory.
 
     Args:
-        spec: whether it may also be a spec or a name, and is returned as text: SOURCE, MODEL, --backbone.
+        as_text: whether it may also be a name, such as digits, and is returned as text.
+        spec: whether it may also be a spec, which may be too long for a path.
         any_bytes: whether a name may be no valid UTF-8, as those of images may.
         kind: "file" or "folder", which it is if it is there; "" for either.
     """
 
     name = "path"
 
-    def __init__(self, spec: bool = False, any_bytes: bool = False, kind: str = "") -> None:
-        super().__init__(one_line=False)
+    def __init__(self, as_text: bool = False, spec: bool = False, any_bytes: bool = False, kind: str = "") -> None:
+        super().__init__(one_line=False, longest=10_000)
+        self.as_text = as_text
         self.spec = spec
         self.any_bytes = any_bytes
         self.kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A `Path`, or the text where that may be a spec."""
+        """A `Path`, or the text where that may be a name."""
         text = os.fspath(value)
         if not text:
             self.fail("is empty: name a file or folder", param, ctx)
@@ -116,7 +130,7 @@ class PathText(Text):
             self.fail(f"{text}: is a file: name a folder", param, ctx)
         if self.kind == "file" and os.path.isdir(text):
             self.fail(f"{text}: is a folder: name a file", param, ctx)
-        return text if self.spec else Path(text)
+        return text if self.as_text else Path(text)
 
 
 class Assignment(Text):
@@ -127,7 +141,7 @@ class Assignment(Text):
         text = super().convert(value, param, ctx)
         field, _, data = text.partition("=")
         if field.strip() == "data":
-            PathText(spec=True).convert(data, param, ctx)
+            PathText(as_text=True).convert(data, param, ctx)
         return text
 
 
@@ -256,13 +270,15 @@ SEEDS = number(2, 1000)
 SECONDS = number(0, 3600, whole=False)
 PORT = number(0, 65535)
 TEXT = Text()
-SPEC = Text(one_line=False)
+SPEC = Text(one_line=False, longest=10_000)
+CLASSES = Text(longest=100_000)
 NAME = Name()
 PATH = PathText()
 FOLDER = PathText(kind="folder")
 FILE = PathText(kind="file")
 IMAGES = PathText(any_bytes=True)
-SOURCE = PathText(spec=True)
+SOURCE = PathText(as_text=True)
+MODEL = PathText(as_text=True, spec=True)
 PNG = OutputFile(".png")
 
 
@@ -272,7 +288,7 @@ def assignments(command: Any) -> Any:
         "--set",
         "assignments",
         multiple=True,
-        type=Assignment(one_line=False),
+        type=Assignment(one_line=False, longest=100_000),
         metavar="FIELD=VALUE",
         help="Any field of the configuration.",
     )(command)

@@ -38,7 +38,7 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
 @click.option(
     "--augment", type=options.SPEC, metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.'
 )
-@click.option("--classes", type=options.TEXT, metavar="NAMES", help='Use these alone: "cat, dog".')
+@click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Use these alone: "cat, dog".')
 @click.option("--epochs", type=options.field("epochs"), help="Passes over the training images.")
 @click.option("--batch-size", type=options.field("batch_size"), metavar="N", help="Images in a step.")
 @click.option("--learning-rate", type=options.field("learning_rate"), metavar="RATE", help="Its highest value.")

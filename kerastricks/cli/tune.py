@@ -26,7 +26,7 @@ from kerastricks.errors import Interrupted, UsageError
 @click.option(
     "--objective", type=options.TEXT, metavar="METRIC", help="A metric that training logs.  [default: val_accuracy]"
 )
-@click.option("--direction", type=click.Choice(["min", "max"]), help="[default: min of a loss, max of an accuracy]")
+@click.option("--direction", type=options.Choice(["min", "max"]), help="[default: min of a loss, max of an accuracy]")
 @click.option("--trials", type=options.number(1, 9999), help="The most there will be.  [default: 20]")
 @click.option("--epochs", type=options.field("epochs"), help="Of a trial that is not stopped.  [default: 10]")
 @click.option("--seed", type=options.SEED, help="Of the oracle, splits, weights, order and draws.  [default: 0]")
