@@ -19,7 +19,7 @@ from kerastricks.errors import ConfigError
 # What the code is written for. `~/.keras/keras.json` may say otherwise: of no use to a command and the processes it
 # starts, which have this variable; in Python the settings are the user's, and `check_settings` refuses them.
 SETTINGS = {"image_data_format": "channels_last", "floatx": "float32"}
-COMMAND = "KERASTRICKS_COMMAND"
+COMMAND = "KERASTRICKS_COMMAND"  # set by `kerastricks.cli`
 
 PACKAGES_WITH_CUSTOM_OBJECTS = (
     "kerastricks.activations",
@@ -39,13 +39,12 @@ def register_custom_objects() -> None:
 
 def check_settings() -> None:
     """Raises ConfigError where Keras is set to a layout or precision that models are not written for."""
-    import keras
-
     for name, wanted in SETTINGS.items():
-        found = getattr(keras.config, name)()
+        found = getattr(sys.modules["keras"].config, name)()
         if found != wanted:
             raise ConfigError(
-                f"{name} of Keras must be {wanted!r} (~/.keras/keras.json, keras.config.set_{name}). Received: {found!r}"
+                f"{name} of Keras must be {wanted!r} (keras.config.set_{name}, ~/.keras/keras.json). "
+                f"Received: {found!r}"
             )
 
 

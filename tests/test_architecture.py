@@ -10,7 +10,7 @@ pytestmark = pytest.mark.tensorflow_only
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "kerastricks"
 FILES = sorted(PACKAGE.rglob("*.py"))
-SHARED = {"errors", "registry", "spec", "lazy"}
+SHARED = {"bounds", "errors", "registry", "spec", "lazy"}
 MAY_IMPORT = {
     "cli": {
         "augment",

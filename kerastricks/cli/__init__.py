@@ -15,7 +15,6 @@ import click
 
 from kerastricks import __version__
 from kerastricks.errors import Interrupted, KerasTricksError, UsageError
-from kerastricks.keras_hook import COMMAND
 
 # Known here, so that the help page imports no subcommand.
 COMMANDS = {
@@ -85,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit code; every expected error is one line."""
-    os.environ[COMMAND] = "1"
+    os.environ["KERASTRICKS_COMMAND"] = "1"  # for `kerastricks.keras_hook`, here and in the processes it starts
     _write_any_text()
     try:
         code = cli.main(arguments, prog_name="kerastricks", standalone_mode=False)
@@ -120,9 +119,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 # What is shown where the output has no such letter; all others become "\xe9".
-_PLAIN = str.maketrans(
-    {"±": "+/-", "…": "...", "²": "^2", "≤": "<=", "×": "x"} | dict(zip("▁▂▃▄▅▆▇█", "_.,-=+*#", strict=True))
-)
+_PLAIN = str.maketrans({"±": "+/-", "…": "...", "²": "^2", "≤": "<="} | dict(zip("▁▂▃▄▅▆▇█", "_.,-=+*#", strict=True)))
 
 
 def _write_any_text() -> None:

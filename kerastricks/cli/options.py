@@ -15,7 +15,7 @@ import click
 
 from kerastricks import bounds
 from kerastricks.bounds import CONFIG, Bounds, is_text, shown
-from kerastricks.errors import UsageError
+from kerastricks.errors import RunFailedError, UsageError
 
 _LONGEST_NAME = 200  # bytes: a file system takes 255, and temporary names add some
 
@@ -210,7 +210,17 @@ def write_output(path: Path, write: Callable[[TextIO], None]) -> None:
 
     Raises:
         UsageError: where a file has come to be there meanwhile.
+        RunFailedError: where it cannot be written.
     """
+    try:
+        _write(path, write)
+    except BrokenPipeError:  # the reader has seen enough
+        raise
+    except OSError as error:
+        raise RunFailedError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _write(path: Path, write: Callable[[TextIO], None]) -> None:
     how: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
     own = _own_output(path)
     if own is not None or _is_stream(path):

@@ -15,10 +15,10 @@ from kerastricks.callbacks.progress_line import ProgressLine
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.tensorflow_device import has_gpu
 from kerastricks.errors import ConfigError
+from kerastricks.keras_hook import check_settings
 from kerastricks.losses.distillation_loss import DistillationLoss
 from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
 from kerastricks.training import checkpoint, device
-from kerastricks.keras_hook import check_settings
 from kerastricks.training.check_arguments import check_callbacks, check_rates
 from kerastricks.training.config import Config
 from kerastricks.training.device_pixels import DevicePixels

@@ -21,15 +21,16 @@ HOSTILE = (
     "", " ", "-", "--", "\n", "a\nb", "\t", "\x1b[31m", "a\0b", "\0", os.fsdecode(b"\xff"), os.fsdecode(b"a/\xff.png"),
     "~nouser/x", "~", "~/", "/", ".", "..", "x" * 300, "x/" * 3000, "y" * 300 + ".png", "/dev/null/x", "/proc/self/mem",
     "0", "-1", "1", "1.5", "2147483647", "2147483648", "9223372036854775808", "-9223372036854775809", "9" * 5000,
-    "0x" + "f" * 5000, "nan", "inf", "-inf", "1e999", "-0.0", "1e-320", "١", "1_0", "true", "none", "[]", "{[]: 1}",
-    "{{}}", "(" * 5000, "f(" * 5000, "[" * 50_000, "-" * 50_000 + "1", "a | " * 3000, "a." * 3000, "f(x" + ",1" * 200 + ")",
+    "0x" + "f" * 5000, "nan", "inf", "-inf", "1e999", "-0.0", "1e-320", "\u0661", "1_0", "true", "none", "[]", "{[]: 1}",
+    "{{}}", "(" * 5000, "f(" * 5000, "[" * 50_000, "-" * 50_000 + "1", "a | " * 3000, "a." * 3000,
+    "f(x" + ",1" * 200 + ")",
     "f(9223372036854775808)", "mlp(depth=-1)", "mlp(1e999)", "mlp(depth=nan)", "mlp(x.y)", "linear(warmup=none)",
     "one_cycle(inf)", "grpc://", "grpc://x:99999", "x:99999", ":1", "[::1]:80", "host:port", "tfds:", "tfds:\udcff",
     "💥", "é" * 120, "a,b,,\"", "\"a", ",", "=", "=1", "data=", "a=b=c", "%s", "{}", "${HOME}", "$(id)", "*", "[a]",
 )  # fmt: skip
 FIELD_VALUES = (
-    "nan", "-inf", "1e999", "-1", "9" * 5000, "9223372036854775808", "{[]: 1}", "{{}}", "(" * 5000, "\udcff", "a\0b", "a\nb",
-    "~nouser/x", "x" * 300, "None", "true", "", "f(" * 5000,
+    "nan", "-inf", "1e999", "-1", "9" * 5000, "9223372036854775808", "{[]: 1}", "{{}}", "(" * 5000, "\udcff", "a\0b",
+    "a\nb", "~nouser/x", "x" * 300, "None", "true", "", "f(" * 5000,
 )  # fmt: skip
 
 
@@ -72,7 +73,8 @@ USUAL = {
     "distill": ["folder", "digits"], "ensemble": ["folder"], "evaluate": ["folder", "digits"],
     "features": ["digits", "--model", "nin", "--layer", "list"], "finetune": ["digits"], "lr": ["digits"],
     "models show": ["nin"], "pack": ["digits", "packed"], "plan": ["flip", "--data", "digits"],
-    "predict": ["folder", "file"], "preview": ["digits"], "recipe show": ["digits"], "recipe copy": ["digits", "folder"],
+    "predict": ["folder", "file"], "preview": ["digits"], "recipe show": ["digits"],
+    "recipe copy": ["digits", "folder"],
     "schedule": ["linear"], "train": ["digits"], "tune": ["digits"], "tune-worker": ["folder", "--chief", "x:80"],
     "check init": ["nin"], "check activation": ["nin"], "check units": ["nin"], "check shapes": ["nin"],
 }  # fmt: skip
@@ -133,8 +135,7 @@ def test_every_option_has_a_type_with_bounds(path):
         (["train", "digits", "--epochs", "0"], "must be 1 to 1,000,000. Received: 0"),
         (["train", "digits", "--learning-rate", "nan"], "must be above 0. Received: nan"),
         (["train", "digits", "--seeds", "9" * 30], "must be 2 to 1,000. Received: 999"),
-        (["train", "digits", "--image-size", "-1"], "No such option"),
-        (["train", "digits", "--set", "image_size=-1"], "image_size must be 1 to 8,192 or None. Received: image_size=-1"),
+        (["train", "digits", "--set", "image_size=-1"], "must be 1 to 8,192 or None. Received: image_size=-1"),
         (["train", "digits", "--classes", "a\nb"], "must be one line without control characters"),
         (["train", "~nouser/x"], "~nouser/x: no such home directory"),
         (["train", "digits", "--set", "data=~nouser/x"], "~nouser/x: no such home directory"),
@@ -164,3 +165,41 @@ def test_what_is_wrong_is_said(line, message, tmp_path, capsys):
 def test_the_usual_lines_reach_the_work(line, capsys):
     assert cli.run(line) == 2
     assert "reached the work" in capsys.readouterr().err
+
+
+SPACES = (
+    b"\xff\x00", b"[x", b"x=" + b"[" * 5000, b"x={a=" * 3000, b'""=1', b"[learning_rate]\nmin=nan\nmax=inf",
+    b"batch_size=0x" + b"f" * 5000, b"batch_size=" + b"9" * 5000, b"[batch_size]\nmin=1\nmax=99999999999999999999",
+    b"[batch_size]\nvalues=[" + b",".join(b"%d" % n for n in range(1, 50_000)) + b"]", b"[augment]\nvalues=['f(', 'x']",
+    b"[optimizer]\nvalues=[[1]]", b"learning_rate=1979-05-27", b"extends=[3]", b"[model]\nvalues=['f(f(f(']",
+)  # fmt: skip
+RECIPES = (
+    b"\xff\xfe", b"x=1\0", b"", b"def f(): f()\nf()", b"x=" + b"(" * 5000, b"x=" + b"-" * 90_000 + b"1",
+    b"import sys; sys.exit(3)", b"class E(BaseException): pass\nraise E", b"raise ValueError('a\\nb')",
+    b"raise MemoryError",
+    b"CONFIG=3", b"CONFIG={3: 1}", b"CONFIG={'\\udcff': 1}", b"CONFIG={'data': ['a']}", b"CONFIG={'data': '~nouser/x'}",
+    b"CONFIG={'data': 'a\\0b'}", b"CONFIG={'data': 'digits', 'image_size': 16**5000}",
+    b"CONFIG={'data': '" + b"x" * 5000 + b"'}",
+    b"CONFIG={'data': 'digits', 'seed': float('nan')}", b"CONFIG={'data': 'digits', 'model': 'f(' * 5000}",
+    b"CONFIG={'data': 'digits'}\ncreate_model = 3", b"class D(dict):\n  def items(self): raise OSError\nCONFIG=D()",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("contents", "name", "line"),
+    [
+        (SPACES, "space.toml", ["tune", "digits", "--space", "space.toml"]),
+        (RECIPES, "recipe.py", ["train", "recipe.py"]),
+        (RECIPES, "recipe.py", ["tune", "recipe.py"]),
+        (RECIPES, "recipe.py", ["finetune", "recipe.py"]),
+    ],
+    ids=["space", "train", "tune", "finetune"],
+)
+def test_files_of_ones_own_are_refused_in_one_line(contents, name, line, tmp_path, capsys):
+    for content in contents:
+        (tmp_path / name).write_bytes(content)
+        assert cli.run(line) == 2, content[:100]
+        shown = capsys.readouterr().err.rstrip("\n")
+        assert shown.startswith("error: "), content[:100]
+        assert "\n" not in shown
+        assert len(shown) < 1500
