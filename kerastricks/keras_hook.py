@@ -5,6 +5,7 @@ every `import kerastricks` several seconds. wrapt's post-import hooks do the sam
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -12,6 +13,13 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
+
+from kerastricks.errors import ConfigError
+
+# What the code is written for. `~/.keras/keras.json` may say otherwise: of no use to a command and the processes it
+# starts, which have this variable; in Python the settings are the user's, and `check_settings` refuses them.
+SETTINGS = {"image_data_format": "channels_last", "floatx": "float32"}
+COMMAND = "KERASTRICKS_COMMAND"  # set by `kerastricks.cli`
 
 PACKAGES_WITH_CUSTOM_OBJECTS = (
     "kerastricks.activations",
@@ -27,6 +35,17 @@ def register_custom_objects() -> None:
     """Imports every module that registers a class with Keras."""
     for package in PACKAGES_WITH_CUSTOM_OBJECTS:
         importlib.import_module(package).load_all()
+
+
+def check_settings() -> None:
+    """Raises ConfigError where Keras is set to a layout or precision that models are not written for."""
+    for name, wanted in SETTINGS.items():
+        found = getattr(sys.modules["keras"].config, name)()
+        if found != wanted:
+            raise ConfigError(
+                f"{name} of Keras must be {wanted!r} (keras.config.set_{name}, ~/.keras/keras.json). "
+                f"Received: {found!r}"
+            )
 
 
 class _RegisteringLoader(Loader):
@@ -49,6 +68,9 @@ class _RegisteringLoader(Loader):
         self.loader.exec_module(module)
         # Only now: an import that failed (a backend that is missing) may be tried again.
         sys.meta_path.remove(self.finder)
+        if COMMAND in os.environ:
+            for name, wanted in SETTINGS.items():
+                getattr(module.config, f"set_{name}")(wanted)
         register_custom_objects()
 
 

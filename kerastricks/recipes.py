@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kerastricks.bounds import shown
 from kerastricks.errors import UnknownNameError, UsageError
 
 _PACKAGE = Path(__file__).parent
@@ -98,13 +99,21 @@ def load(name: str | Path) -> Recipe:
     text_of(path)
     try:
         found = runpy.run_path(str(path))
-    except (Exception, SystemExit) as error:  # whatever a user's file does
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a user's file does
         where = _line_of(error, path)
         raise UsageError(f"{path}{where}: {type(error).__name__}: {error}") from error
-    config = found.get("CONFIG")
+    config, create_model = found.get("CONFIG"), found.get("create_model")
     if not isinstance(config, dict):
         raise UsageError(f"{path}: no dictionary CONFIG: start from `kerastricks recipe copy folder .`")
-    return Recipe(path.stem, path, summary(path), config, found.get("create_model"))
+    config = dict(config)
+    unnamed = next((name for name in config if not isinstance(name, str)), None)
+    if unnamed is not None:
+        raise UsageError(f"{path}: names in CONFIG must be text. Received: {shown(unnamed)}")
+    if create_model is not None and not callable(create_model):
+        raise UsageError(f"{path}: create_model must be a function. Received: {shown(create_model)}")
+    return Recipe(path.stem, path, summary(path), config, create_model)
 
 
 def copy(name: str, folder: Path) -> Path:
@@ -112,14 +121,17 @@ def copy(name: str, folder: Path) -> Path:
 
     Raises:
         UnknownNameError: for a name that is no recipe.
-        UsageError: where the file exists already.
+        UsageError: where the file exists already, or cannot be written.
     """
     target = folder / f"{Path(name).stem}.py"
     if target.exists():
         raise UsageError(f"{target} exists already: delete it or copy to another folder")
     source = find(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written ({error.strerror}): copy to another folder") from None
     return target
 
 

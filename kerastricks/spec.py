@@ -1,15 +1,20 @@
 """Specs: things written as short strings, "resnet_20(dropout=0.1)", "flip | pad_crop(4)" or "applications/ResNet50".
 
-A spec is read as Python's grammar and only literals are accepted as arguments: nothing is evaluated.
+A spec is read as Python's grammar and nothing is evaluated. Arguments are literals; a bare word is text, and so is a
+spec inside a spec: `plain_cnn(activation=leaky_relu(0.2))` is `plain_cnn(activation='leaky_relu(0.2)')`.
 """
 
 import ast
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerastricks.errors import SpecError, UsageError
+from kerastricks.errors import KerasTricksError, SpecError
+
+WORDS = {"true": True, "false": False, "none": None, "null": None}  # as other languages spell them
+_LONGEST = 10_000  # characters; deep nesting in much longer texts can crash Python's parser
 
 
 @dataclass(frozen=True)
@@ -42,31 +47,45 @@ class Spec:
             raise SpecError(f"{self}: {error} (arguments of {self.name}: {', '.join(known) or 'none'})") from None
         try:
             return function(*self.args, **more, **self.kwargs)
-        except UsageError:
+        except KerasTricksError:
             raise
-        except (ValueError, TypeError, AttributeError, OverflowError) as error:
-            raise SpecError(f"{self}: {' '.join(str(error).split())}") from error
+        except Exception as error:  # layers and their backend refuse a value with any of a dozen classes
+            raise SpecError(f"{self}: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
 def parse(text: str) -> Spec:
-    """Parses one "name(a, k=v)"."""
+    """Parses one "name(a, k=v)".
+
+    Raises:
+        SpecError: for a text that does not parse, or holds none or several.
+    """
     specs = parse_sequence(text)
     if len(specs) != 1:
-        raise SpecError(f"{text!r}: expected one name(...), received {len(specs)}")
+        raise SpecError(f"{_shown(text)}: expected one name(...), received {len(specs)}")
     return specs[0]
 
 
 def parse_sequence(text: str) -> list[Spec]:
-    """Parses "a | b(4) | c(0.1, mode='x')"; the empty string is the empty sequence."""
+    """Parses "a | b(4) | c(0.1, mode=x)"; the empty string is the empty sequence.
+
+    Raises:
+        SpecError: for a text that does not parse, or arguments that are no literals; the message names the column.
+    """
     if not text.strip():
         return []
+    if len(text) > _LONGEST:
+        raise SpecError(f"{_shown(text)}: a spec has at most {_LONGEST:,} characters. Received: {len(text):,}")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
+        return [_one(node, text) for node in _flatten(tree)]
     except SyntaxError as error:
         raise SpecError(
-            f"{text!r}: does not parse at column {error.offset}: expected name(literal, ...) | ..."
+            f"{_shown(text)}: does not parse at column {error.offset or 1}: expected name(literal, ...) | ..."
         ) from None
-    return [_one(node, text) for node in _flatten(tree)]
+    except UnicodeError:
+        raise SpecError(f"{_shown(text)}: is not valid UTF-8") from None
+    except (RecursionError, MemoryError):  # Python's parser raises either
+        raise SpecError(f"{_shown(text)}: is nested too deeply") from None
 
 
 def _flatten(node: ast.expr) -> list[ast.expr]:
@@ -80,21 +99,62 @@ def _one(node: ast.expr, text: str) -> Spec:
     if isinstance(node, ast.Name):
         return Spec(group + node.id)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        raise SpecError(f"{text!r}: expected name or name(...) at column {node.col_offset + 1}")
+        raise SpecError(f"{_shown(text)}: expected name or name(...) at column {node.col_offset + 1}")
     try:
-        args = tuple(ast.literal_eval(argument) for argument in node.args)
+        args = tuple(_value(argument, text) for argument in node.args)
         kwargs = {}
         for keyword in node.keywords:
             if keyword.arg is None:
                 raise ValueError
             if keyword.arg in kwargs:
-                raise SpecError(f"{text!r}: {keyword.arg} is given twice to {node.func.id}")
-            kwargs[keyword.arg] = ast.literal_eval(keyword.value)
+                raise SpecError(f"{_shown(text)}: {keyword.arg} is given twice to {node.func.id}")
+            kwargs[keyword.arg] = _value(keyword.value, text)
     except SpecError:
         raise
-    except (ValueError, TypeError):
-        raise SpecError(f"{text!r}: arguments of {node.func.id} must be literals (4, 0.1, 'name')") from None
+    except (ValueError, TypeError):  # TypeError: a list as the key of a dictionary
+        raise SpecError(
+            f"{_shown(text)}: arguments of {node.func.id} must be literals or names (4, 0.1, name, name(4), 'any text')"
+        ) from None
     return Spec(group + node.func.id, args, kwargs)
+
+
+def _value(node: ast.expr, text: str) -> Any:
+    """What an argument stands for; raises ValueError or TypeError for what is no literal, name or spec."""
+    match node:
+        case ast.Constant(value=bool() | str() | None as value):
+            return value
+        case ast.Constant(value=int() | float() as value):
+            return _number(value, text)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=ast.Constant(value=int() | float() as value)):
+            if isinstance(value, bool):
+                raise ValueError
+            return -_number(value, text) if isinstance(sign, ast.USub) else _number(value, text)
+        case ast.Name(id=word):
+            if word.lower() in ("inf", "infinity", "nan"):
+                raise SpecError(f"{_shown(text)}: a number must be finite")
+            return WORDS.get(word.lower(), word)
+        case ast.Tuple(elts=parts):
+            return tuple(_value(part, text) for part in parts)
+        case ast.List(elts=parts):
+            return [_value(part, text) for part in parts]
+        case ast.Dict(keys=keys, values=values):
+            if None in keys:  # {**other}
+                raise ValueError
+            return {_value(key, text): _value(each, text) for key, each in zip(keys, values, strict=True) if key}
+        case ast.Call(func=ast.Name()) | ast.BinOp(op=ast.BitOr() | ast.Div()):
+            for part in _flatten(node):
+                _one(part, text)
+            # As it was typed: quotes in quotes would double their backslashes at every level.
+            return ast.get_source_segment(text.strip(), node)
+    raise ValueError
+
+
+def _number(value: float, text: str) -> float:
+    if isinstance(value, int) and value >= 2**63:
+        raise SpecError(f"{_shown(text)}: a whole number must be below 2^63")  # more digits may not even be printable
+    if not math.isfinite(value):
+        raise SpecError(f"{_shown(text)}: a number must be finite")
+    return value
 
 
 def _group(node: ast.expr) -> tuple[str, ast.expr]:
@@ -102,3 +162,7 @@ def _group(node: ast.expr) -> tuple[str, ast.expr]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.left, ast.Name):
         return f"{node.left.id}/", node.right
     return "", node
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 200 else f"{text[:200]}...")

@@ -50,14 +50,25 @@ def test_a_spec_written_out_parses_to_itself(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "f(x)",
         "f(1 + 2)",
-        "f(__import__('os'))",
-        "f(g(1))",
+        "f(x + 1)",
+        "f(-x)",
+        "f(x.y)",
+        "f(x.y())",
+        "f(x[0])",
+        "f(x if y else z)",
+        "f(x for x in y)",
+        "f(x := 1)",
+        "f(__import__('os').system('true'))",
         "f(lambda: 1)",
+        "f(b'x')",
+        "f(1j)",
+        "f(...)",
+        "f({1, 2})",
+        "f({{}})",
         "f(*[1])",
         "f(**{'a': 1})",
-        "f(k=[x])",
+        "f({**x})",
         "f(f'{1}')",
         "f({[]: 1})",
     ],
@@ -69,11 +80,63 @@ def test_arguments_that_are_no_literals_are_refused(text):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain_cnn(activation=rrelu)", Spec("plain_cnn", (), {"activation": "rrelu"})),
+        ("f(x, y)", Spec("f", ("x", "y"))),
+        ("f(k=[x, (y, 1)], d={a: b})", Spec("f", (), {"k": ["x", ("y", 1)], "d": {"a": "b"}})),
+        ("f(k=leaky_relu(0.2))", Spec("f", (), {"k": "leaky_relu(0.2)"})),
+        ("f(k=g(h(1), mode='x'))", Spec("f", (), {"k": "g(h(1), mode='x')"})),
+        ("f(k=applications/ResNet50)", Spec("f", (), {"k": "applications/ResNet50"})),
+        ("f(flip | pad_crop(4), 2)", Spec("f", ("flip | pad_crop(4)", 2))),
+        ("f(é=ü)", Spec("f", (), {"é": "ü"})),
+        ("f(k=true, m=False, n=none, o=null)", Spec("f", (), {"k": True, "m": False, "n": None, "o": None})),
+    ],
+)
+def test_bare_words_and_specs_inside_are_text(text, expected):
+    assert parse(text) == expected
+    assert parse(str(parse(text))) == expected
+
+
+def test_specs_in_specs_do_not_grow_where_they_are_written_out():
+    text = "f(" * 90 + "x" + ")" * 90
+    assert parse(text).args == (text[2:-1],)
+    assert len(str(parse(text))) < 2 * len(text)
+
+
 def test_nothing_is_evaluated(tmp_path):
     target = tmp_path / "made"
+    assert parse(f"f(open({str(target)!r}, 'w'))").args == (f"open({str(target)!r}, 'w')",)
     with pytest.raises(SpecError):
-        parse(f"f(open({str(target)!r}, 'w'))")
+        parse(f"f(open({str(target)!r}, 'w').close())")
     assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("f(" * 5000 + ")" * 5000, "at most 10,000 characters"),
+        ("f(" * 3000 + ")" * 3000, "does not parse at column"),
+        ("-" * 9000 + "1", "nested too deeply"),
+        ("a | " * 2400 + "a", "nested too deeply"),
+        ("a." * 4000 + "a", "nested too deeply"),
+        ("f(" + "9" * 9000 + ")", "does not parse"),
+        ("f(0x" + "f" * 9000 + ")", r"below 2\^63"),
+        ("f(9223372036854775808)", r"below 2\^63"),
+        ("f(1e999)", "finite"),
+        ("f(-1e999)", "finite"),
+        ("f(nan)", "finite"),
+        ("f(k=-inf)", "arguments of f must be literals"),
+        ("f('\udcff')", "not valid UTF-8"),
+        ("\udcff", "not valid UTF-8"),
+    ],
+)
+def test_hostile_texts_are_one_short_line(text, message):
+    with pytest.raises(SpecError, match=message) as error:
+        parse_sequence(text)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize("text", ["flip |", "| flip", "flip pad_crop", "f(", "f(1))", "a b\nc", "f\0"])
@@ -142,4 +205,13 @@ def test_a_value_that_the_function_refuses_names_the_spec():
         return a + "x"
 
     with pytest.raises(SpecError, match=r"^f\(1\): unsupported operand"):
+        parse("f(1)").call(broken)
+
+
+@pytest.mark.parametrize("kind", [KeyError, IndexError, ZeroDivisionError, AssertionError, RuntimeError, MemoryError])
+def test_whatever_a_value_is_refused_with_names_the_spec(kind):
+    def broken(a):
+        raise kind
+
+    with pytest.raises(SpecError, match=rf"^f\(1\): {kind.__name__}$"):
         parse("f(1)").call(broken)

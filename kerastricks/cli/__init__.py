@@ -3,7 +3,9 @@
 Exit codes: 0, 1 (failed), 2 (the user's mistake), and the shell's 130 and 143 for Ctrl-C and SIGTERM.
 """
 
+import codecs
 import importlib
+import io
 import os
 import signal
 import sys
@@ -82,6 +84,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit code; every expected error is one line."""
+    os.environ["KERASTRICKS_COMMAND"] = "1"  # for `kerastricks.keras_hook`, here and in the processes it starts
+    _write_any_text()
     try:
         code = cli.main(arguments, prog_name="kerastricks", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -114,5 +118,41 @@ def run(arguments: list[str] | None = None) -> int:
         return 1
 
 
+# What is shown where the output has no such letter; all others become "\xe9".
+_PLAIN = str.maketrans({"±": "+/-", "…": "...", "²": "^2", "≤": "<="} | dict(zip("▁▂▃▄▅▆▇█", "_.,-=+*#", strict=True)))
+
+
+def _write_any_text() -> None:
+    """Lets the output take every text, whatever its encoding: a name must not end a job that is finished."""
+    codecs.register_error("kerastricks", _in_ascii)
+    codecs.register(_plain_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # click would write UTF-8 where it sees the name "ascii".
+            is_ascii = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(encoding="plain_ascii" if is_ascii else None, errors="kerastricks")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return letters.translate(_PLAIN).encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def _plain_ascii(name: str) -> codecs.CodecInfo | None:
+    if name != "plain_ascii":
+        return None
+    ascii_codec = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        name=name,
+        encode=ascii_codec.encode,
+        decode=ascii_codec.decode,
+        incrementalencoder=ascii_codec.incrementalencoder,
+        incrementaldecoder=ascii_codec.incrementaldecoder,
+    )
+
+
 def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
+    """The message without line breaks, and what was received cut where it is no word any more."""
+    return " ".join(word if len(word) <= 400 else f"{word[:400]}..." for word in str(message).split())

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.models import zoo_model
 from kerastricks.cli.quiet import import_keras
 from kerastricks.cli.train import check_source
@@ -17,19 +18,30 @@ from kerastricks.errors import UsageError
 
 def _options(images: int) -> Callable[[Any], Any]:
     """What all checks share; `images` is how many are looked at by default."""
-    options = (
-        click.option("--initializer", metavar="SPEC", help='Of a zoo model: "he_normal", "small_normal(0.01)".'),
-        click.option("--activation", metavar="SPEC", help='Of a zoo model: "relu", "leaky_relu(0.18)".'),
+    shared = (
         click.option(
-            "--images", type=click.IntRange(2), default=images, show_default=True, help="How many to look at."
+            "--initializer",
+            type=options.SPEC,
+            metavar="SPEC",
+            help='Of a zoo model: "he_normal", "small_normal(0.01)".',
         ),
-        click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all draws."),
-        click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw it, too."),
+        click.option(
+            "--activation", type=options.SPEC, metavar="SPEC", help='Of a zoo model: "relu", "leaky_relu(0.18)".'
+        ),
+        click.option(
+            "--images",
+            type=options.number(2, 1_000_000),
+            default=images,
+            show_default=True,
+            help="How many to look at.",
+        ),
+        click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of all draws."),
+        click.option("--plot", type=options.PNG, metavar="PNG", help="Draw it, too."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     )
 
     def decorate(command: Any) -> Any:
-        for option in reversed(options):
+        for option in reversed(shared):
             command = option(command)
         return command
 
@@ -46,8 +58,8 @@ def check() -> None:
 
 
 @check.command()
-@click.argument("model", default="mlp(depth=30)")
-@click.argument("data", required=False)
+@click.argument("model", type=options.MODEL, default="mlp(depth=30)")
+@click.argument("data", required=False, type=options.SOURCE)
 @_options(images=256)
 def init(model: str, data: str | None, plot: Path | None, as_json: bool, **choices: Any) -> None:
     """Variance of the signal and of the gradient, layer by layer.
@@ -64,8 +76,8 @@ def init(model: str, data: str | None, plot: Path | None, as_json: bool, **choic
 
 
 @check.command()
-@click.argument("model")
-@click.argument("data", required=False)
+@click.argument("model", type=options.MODEL)
+@click.argument("data", required=False, type=options.SOURCE)
 @_options(images=2048)
 def activation(model: str, data: str | None, plot: Path | None, as_json: bool, **choices: Any) -> None:
     """Dead and saturated units of each activation.
@@ -82,9 +94,11 @@ def activation(model: str, data: str | None, plot: Path | None, as_json: bool, *
 
 
 @check.command()
-@click.argument("model")
-@click.argument("data", required=False)
-@click.option("--steps", type=click.IntRange(1), default=20, show_default=True, help="Of training between two looks.")
+@click.argument("model", type=options.MODEL)
+@click.argument("data", required=False, type=options.SOURCE)
+@click.option(
+    "--steps", type=options.number(1, 1_000_000), default=20, show_default=True, help="Of training between two looks."
+)
 @_options(images=256)
 def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: bool, **choices: Any) -> None:
     """Units of a layer that are the same, and stay so in training.
@@ -100,8 +114,8 @@ def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: 
 
 
 @check.command()
-@click.argument("model")
-@click.option("--image-size", type=click.IntRange(1), metavar="N", help="Of a zoo model: side in pixels.")
+@click.argument("model", type=options.MODEL)
+@click.option("--image-size", type=options.field("image_size"), metavar="N", help="Of a zoo model: side in pixels.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def shapes(model: str, image_size: int | None, as_json: bool) -> None:
     """Image size, filters, strides, padding and pooling beside the advice.
@@ -142,17 +156,17 @@ class _Subject:
         self.name = model
         self.options = {"initializer": initializer, "activation": activation}
         self.options = {name: value for name, value in self.options.items() if value is not None}
-        path = Path(model).expanduser()
+        path = Path(os.path.expanduser(model))
         self.file: Path | None = None
         self.class_names: list[str] | None = None
         self.config: dict[str, Any] = {}
-        if path.is_dir():
+        if os.path.isdir(path):  # false also for a spec that is too long for a path
             run = RunFolder.open(path)
             self.file = run.model
             self.class_names = run.read(run.summary)["class_names"]
             self.config = run.read(run.config)["config"]
             data = data or self.config["data"]
-        elif path.suffix == ".keras" or path.is_file():
+        elif path.suffix == ".keras" or os.path.isfile(path):
             self.file = path
             if not path.is_file():
                 raise UsageError(f"{model}: no such file")
@@ -170,10 +184,6 @@ class _Subject:
             raise UsageError(f"--{next(iter(self.options))} is for models of the zoo. Received: MODEL {model}")
         self.data = data or "digits"
         check_source(self.data)
-        if plot is not None and (plot.suffix.lower() != ".png" or not plot.parent.is_dir()):
-            raise UsageError(f"--plot must be a .png in a folder that is there. Received: {plot}")
-        if plot is not None and not os.access(plot.parent, os.W_OK):
-            raise UsageError(f"--plot must be in a folder that can be written to. Received: {plot}")
 
     def load(self) -> tuple[Any, Any, Any]:
         """The model, images and labels; no labels where the classes of the data are not those of the model."""

@@ -1,6 +1,7 @@
 """kerastricks compare"""
 
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.carry_out import terminate
 from kerastricks.cli.quiet import import_keras
 from kerastricks.cli.train import check_source
@@ -21,17 +23,17 @@ def _complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 @click.command()
-@click.argument("kind", required=False, shell_complete=_complete_kind)
-@click.argument("data", required=False, type=click.Path())
-@click.option("--model", metavar="SPEC", help='Of the zoo: "mlp(depth=10)".  [default: nin]')
-@click.option("--arms", metavar="SPECS", help='"relu | rrelu"; the first is the baseline.')
-@click.option("--seeds", type=int, help="How many times each arm is trained.  [default: 5]")
-@click.option("--epochs", type=int, help="Passes over the training images.")
-@click.option("--limit", type=int, metavar="N", help="Train on N images only.")
-@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("saved_models"), show_default=True)
-@click.option("--name", help="Of the folder.  [default: compare-KIND-MODEL-DATA-NUMBER]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="FOLDER", help="Go on, also with more --seeds.")
+@click.argument("kind", required=False, type=options.TEXT, shell_complete=_complete_kind)
+@click.argument("data", required=False, type=options.SOURCE)
+@click.option("--model", type=options.SPEC, metavar="SPEC", help='Of the zoo: "mlp(depth=10)".  [default: nin]')
+@click.option("--arms", type=options.SPEC, metavar="SPECS", help='"relu | rrelu"; the first is the baseline.')
+@click.option("--seeds", type=options.number(1, 1000), help="How many times each arm is trained.  [default: 5]")
+@click.option("--epochs", type=options.field("epochs"), help="Passes over the training images.")
+@click.option("--limit", type=options.number(1, 2**31 - 1), metavar="N", help="Train on N images only.")
+@options.assignments
+@options.out
+@click.option("--name", type=options.NAME, help="Of the folder.  [default: compare-KIND-MODEL-DATA-NUMBER]")
+@click.option("--resume", type=options.PATH, metavar="FOLDER", help="Go on, also with more --seeds.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def compare(
     kind: str | None,
@@ -88,7 +90,7 @@ def compare(
     import_keras()
     from kerastricks.runs.folder import RunFolder
 
-    path = Path(data).expanduser()
+    path = Path(os.path.expanduser(data))
     label = f"compare-{kind}-{parse(given['model']).name}"
     folder = RunFolder.create(out, name, label, path.stem).path
     try:

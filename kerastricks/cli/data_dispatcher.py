@@ -7,15 +7,18 @@ from pathlib import Path
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.until_stopped import prepare, wait, warn_if_open
 
 
 @click.command("data-dispatcher")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
-@click.option("--port", type=click.IntRange(0, 65535), default=5050, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--host", type=options.TEXT, default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all."
+)
+@click.option("--port", type=options.PORT, default=5050, show_default=True, help="0 takes a free one.")
 @click.option(
     "--work-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=options.FOLDER,
     metavar="FOLDER",
     help="Of the journal.  [default: ~/.cache/kerastricks/dispatcher-PORT]",
 )
@@ -50,5 +53,5 @@ def data_dispatcher(host: str, port: int, work_dir: Path | None, as_json: bool) 
 
 
 def _default_folder(port: int) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    cache = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"))
     return cache / "kerastricks" / f"dispatcher-{port}"

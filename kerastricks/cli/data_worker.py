@@ -5,16 +5,23 @@ import os
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.until_stopped import prepare, wait, warn_if_open
 from kerastricks.errors import UsageError
 
 
 @click.command("data-worker")
-@click.option("--dispatcher", required=True, metavar="ADDRESS", help="grpc://HOST:PORT of the dispatcher.")
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on, which trainers are sent to."
+    "--dispatcher", required=True, type=options.TEXT, metavar="ADDRESS", help="grpc://HOST:PORT of the dispatcher."
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: a free one]")
+@click.option(
+    "--host",
+    type=options.TEXT,
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on, which trainers are sent to.",
+)
+@click.option("--port", type=options.PORT, default=0, help="[default: a free one]")
 @click.option("--json", "as_json", is_flag=True, help="Print address and process id as JSON.")
 def data_worker(dispatcher: str, host: str, port: int, as_json: bool) -> None:
     """Make training batches for a data service, until Ctrl-C.

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.carry_out import carry_out, move_data
 from kerastricks.cli.quiet import import_keras
 from kerastricks.cli.train import check_source
@@ -13,18 +14,26 @@ from kerastricks.errors import RunFolderError, UsageError
 
 
 @click.command()
-@click.argument("teacher", required=False, type=click.Path(path_type=Path))
-@click.argument("source", required=False, metavar="[DATA]")
-@click.option("--model", metavar="SPEC", help='The student: "resnet_20(width=8)".  [default: plain_cnn]')
-@click.option("--temperature", type=float, help="Of the soft targets, above 0.  [default: 4]")
-@click.option("--hard-weight", type=float, metavar="SHARE", help="Of the labels in the loss, 0 to 1.  [default: 0.1]")
-@click.option("--augment", metavar="SPEC", help='"flip | pad_crop(4)"; "" for none.')
-@click.option("--epochs", type=int, help="Passes over the training images.")
-@click.option("--seed", type=int, help="Of weights, order and draws; the splits are the teacher's.")
-@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("saved_models"), show_default=True)
-@click.option("--name", help="Of the run folder.  [default: MODEL-DATA-NUMBER]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run.")
+@click.argument("teacher", required=False, type=options.PATH)
+@click.argument("source", required=False, type=options.SOURCE, metavar="[DATA]")
+@click.option(
+    "--model", type=options.SPEC, metavar="SPEC", help='The student: "resnet_20(width=8)".  [default: plain_cnn]'
+)
+@click.option(
+    "--temperature",
+    type=options.number(0, 1000, whole=False, above=True),
+    help="Of the soft targets, above 0.  [default: 4]",
+)
+@click.option(
+    "--hard-weight", type=options.SHARE, metavar="SHARE", help="Of the labels in the loss, 0 to 1.  [default: 0.1]"
+)
+@click.option("--augment", type=options.SPEC, metavar="SPEC", help='"flip | pad_crop(4)"; "" for none.')
+@click.option("--epochs", type=options.field("epochs"), help="Passes over the training images.")
+@click.option("--seed", type=options.SEED, help="Of weights, order and draws; the splits are the teacher's.")
+@options.assignments
+@options.out
+@click.option("--name", type=options.NAME, help="Of the run folder.  [default: MODEL-DATA-NUMBER]")
+@click.option("--resume", type=options.PATH, metavar="RUN", help="Go on with an interrupted run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def distill(
     teacher: Path | None,

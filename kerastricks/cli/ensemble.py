@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.train import check_source
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
 
@@ -14,17 +15,27 @@ CLASSIFIERS = ("logistic", "linear", "mlp")
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--method", metavar="NAME", default="auto", show_default=True, help=f"{', '.join(METHODS[1:])}.")
-@click.option("--data", metavar="DATA", help="Images that decide and measure.  [default: what the first RUN took]")
-@click.option("--top", type=int, metavar="K", help="The best K of a folder of `kerastricks tune`.")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.PATH)
 @click.option(
-    "--classifier", metavar="NAME", help=f"Of fuse, on all features: {', '.join(CLASSIFIERS)}.  [default: logistic]"
+    "--method", type=options.TEXT, metavar="NAME", default="auto", show_default=True, help=f"{', '.join(METHODS[1:])}."
+)
+@click.option(
+    "--data",
+    type=options.SOURCE,
+    metavar="DATA",
+    help="Images that decide and measure.  [default: what the first RUN took]",
+)
+@click.option("--top", type=options.number(2, 9999), metavar="K", help="The best K of a folder of `kerastricks tune`.")
+@click.option(
+    "--classifier",
+    type=options.TEXT,
+    metavar="NAME",
+    help=f"Of fuse, on all features: {', '.join(CLASSIFIERS)}.  [default: logistic]",
 )
 @click.option("--late", is_flag=True, help="Of fuse: together with the members' probabilities.")
-@click.option("--seed", type=int, default=0, help="Of folds, bags and bootstrap.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("saved_models"), show_default=True)
-@click.option("--name", help="Of the run folder.  [default: ensemble-METHOD-DATA-NUMBER]")
+@click.option("--seed", type=options.SEED, default=0, help="Of folds, bags and bootstrap.")
+@options.out
+@click.option("--name", type=options.NAME, help="Of the run folder.  [default: ensemble-METHOD-DATA-NUMBER]")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def ensemble(
     runs: tuple[Path, ...],

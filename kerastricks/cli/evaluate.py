@@ -5,10 +5,12 @@ from pathlib import Path
 
 import click
 
+from kerastricks.cli import options
+
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("data")
+@click.argument("run", type=options.PATH)
+@click.argument("data", type=options.SOURCE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(run: Path, data: str, as_json: bool) -> None:
     """Score the run folder RUN on the images of DATA.
@@ -27,6 +29,7 @@ def evaluate(run: Path, data: str, as_json: bool) -> None:
 
     from kerastricks.cli import screen
     from kerastricks.runs.evaluate import evaluate as score
+    from kerastricks.runs.scores import images_by_class
 
     found = score(folder, data, screen.bar)
     if as_json:
@@ -42,6 +45,6 @@ def evaluate(run: Path, data: str, as_json: bool) -> None:
     table = Table("class", box=None, pad_edge=False)
     table.add_column("images", justify="right")
     table.add_column("recall", justify="right")
-    for (name, recall), row in zip(found["recall"].items(), found["confusion_matrix"], strict=True):
-        table.add_row(name, str(sum(row)), "-" if recall is None else f"{recall:.1%}")
+    for (name, recall), images in zip(found["recall"].items(), images_by_class(found), strict=True):
+        table.add_row(name, str(images), "-" if recall is None else f"{recall:.1%}")
     screen.output.print(table)

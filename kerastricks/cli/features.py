@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.quiet import import_keras
 from kerastricks.cli.train import check_source, complete_source, find_recipe
 from kerastricks.errors import UsageError
@@ -14,15 +15,33 @@ _SPLITS = ("train", "validation", "test")
 
 
 @click.command()
-@click.argument("data", shell_complete=complete_source)
-@click.option("--model", required=True, metavar="M", help="A run folder, a .keras file, or a model with weights.")
-@click.option("--layer", "layers", multiple=True, metavar="L", help='"list" prints them.  [default: the last one]')
-@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="The folder to make.")
-@click.option("--image-size", type=int, metavar="PIXELS", help="Side of the images.  [default: the model's]")
+@click.argument("data", type=options.SOURCE, shell_complete=complete_source)
+@click.option(
+    "--model",
+    required=True,
+    type=options.MODEL,
+    metavar="M",
+    help="A run folder, a .keras file, or a model with weights.",
+)
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    type=options.TEXT,
+    metavar="L",
+    help='"list" prints them.  [default: the last one]',
+)
+@click.option("--out", type=options.PATH, metavar="FOLDER", help="The folder to make.")
+@click.option(
+    "--image-size",
+    type=options.field("image_size"),
+    metavar="PIXELS",
+    help="Side of the images.  [default: the model's]",
+)
 @click.option("--no-pool", is_flag=True, help="Keep height and width of maps.")
-@click.option("--split", "splits", multiple=True, type=click.Choice(_SPLITS), help="[default: all three]")
-@click.option("--seed", type=int, help="Of the splits that are made.")
-@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
+@click.option("--split", "splits", multiple=True, type=options.Choice(_SPLITS), help="[default: all three]")
+@click.option("--seed", type=options.SEED, help="Of the splits that are made.")
+@options.assignments
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def features(
     data: str,

@@ -1,11 +1,13 @@
 """kerastricks finetune"""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.carry_out import carry_out, move_data
 from kerastricks.cli.quiet import import_keras
 from kerastricks.cli.train import check_source, complete_source, find_recipe
@@ -13,28 +15,39 @@ from kerastricks.errors import ConfigError, UsageError
 
 
 @click.command()
-@click.argument("source", required=False, metavar="DATA", shell_complete=complete_source)
-@click.option("--backbone", metavar="SPEC", help="efficientnet_lite0, applications/NAME, a run, a .keras file.")
-@click.option("--from", "from_run", type=click.Path(path_type=Path), metavar="RUN", help="A run of yours as backbone.")
-@click.option("--weights", metavar="NAME|PATH", help="Of a backbone of the zoo.  [default: imagenet]")
-@click.option("--plan", metavar="PLAN", help="auto, linear, last, all, earlier or scratch.  [default: auto]")
-@click.option("--head", metavar="UNITS", help='Dense layers before the last one: "256,128".  [default: none]')
-@click.option("--scratch", is_flag=True, help="Train from random weights too, to compare with.")
-@click.option("--image-size", type=int, metavar="PIXELS", help="That the backbone sees.  [default: its own]")
-@click.option("--augment", metavar="SPEC", help='Of the stages behind the head; "" for none.')
-@click.option("--classes", metavar="NAMES", help='Only these of the data: "cat,dog".')
-@click.option("--epochs", type=int, help="Passes over the training images, all stages together.")
-@click.option("--seed", type=int, help="Of splits, weights, order and draws.")
-@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("saved_models"), show_default=True)
-@click.option("--name", help="Of the run folder.  [default: BACKBONE-finetuned-DATA-NUMBER]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run.")
+@click.argument("source", required=False, metavar="DATA", type=options.SOURCE, shell_complete=complete_source)
 @click.option(
-    "--cache-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="On a local disk: keeps decoded images that a random_resized_crop cuts from.",
+    "--backbone",
+    type=options.MODEL,
+    metavar="SPEC",
+    help="efficientnet_lite0, applications/NAME, a run, a .keras file.",
 )
+@click.option("--from", "from_run", type=options.PATH, metavar="RUN", help="A run of yours as backbone.")
+@click.option(
+    "--weights", type=options.SOURCE, metavar="NAME|PATH", help="Of a backbone of the zoo.  [default: imagenet]"
+)
+@click.option(
+    "--plan", type=options.TEXT, metavar="PLAN", help="auto, linear, last, all, earlier or scratch.  [default: auto]"
+)
+@click.option(
+    "--head", type=options.TEXT, metavar="UNITS", help='Dense layers before the last one: "256,128".  [default: none]'
+)
+@click.option("--scratch", is_flag=True, help="Train from random weights too, to compare with.")
+@click.option(
+    "--image-size",
+    type=options.field("image_size"),
+    metavar="PIXELS",
+    help="That the backbone sees.  [default: its own]",
+)
+@click.option("--augment", type=options.SPEC, metavar="SPEC", help='Of the stages behind the head; "" for none.')
+@click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Only these of the data: "cat,dog".')
+@click.option("--epochs", type=options.field("epochs"), help="Passes over the training images, all stages together.")
+@click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
+@options.assignments
+@options.out
+@click.option("--name", type=options.NAME, help="Of the run folder.  [default: BACKBONE-finetuned-DATA-NUMBER]")
+@click.option("--resume", type=options.PATH, metavar="RUN", help="Go on with an interrupted run.")
+@options.cache_dir
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def finetune(
     source: str | None,
@@ -151,7 +164,7 @@ def _check_backbone(backbone: str, is_run: bool) -> None:
     from kerastricks.models.catalog import MODELS
     from kerastricks.spec import parse
 
-    if Path(backbone).expanduser().exists():
+    if os.path.exists(os.path.expanduser(backbone)):
         return
     if is_run or backbone.endswith(".keras") or backbone.startswith((".", "/", "~", "saved_models/")):
         raise RunFolderError(f"{backbone}: no such run or file")

@@ -1,32 +1,37 @@
 """kerastricks lr"""
 
 import json
-import os
 import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.quiet import import_keras
 from kerastricks.cli.train import check_source, complete_source, find_recipe
 from kerastricks.errors import ConfigError, UsageError
 
 
 @click.command()
-@click.argument("data", shell_complete=complete_source)
-@click.option("--model", metavar="SPEC", help='"resnet_20(dropout=0.1)".')
-@click.option("--augment", metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.')
-@click.option("--classes", metavar="NAMES", help='Use these alone: "cat, dog".')
-@click.option("--batch-size", type=int, metavar="N", help="Images in a step.")
-@click.option("--seed", type=int, help="Of splits, weights, order and draws.")
-@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
-@click.option("--sweeps", type=click.IntRange(1), default=5, show_default=True, help="Over the same batches.")
-@click.option("--steps", type=click.IntRange(20), default=100, show_default=True, help="Of a sweep.")
+@click.argument("data", type=options.SOURCE, shell_complete=complete_source)
+@click.option("--model", type=options.SPEC, metavar="SPEC", help='"resnet_20(dropout=0.1)".')
 @click.option(
-    "--bounds", metavar="LOW,HIGH", help="Of the rate.  [default: by the optimizer; SGD 1e-5,10; Adam 1e-6,1]"
+    "--augment", type=options.SPEC, metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.'
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="PNG", help="[default: lr.png, lr-2.png, ...]")
+@click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Use these alone: "cat, dog".')
+@click.option("--batch-size", type=options.field("batch_size"), metavar="N", help="Images in a step.")
+@click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
+@options.assignments
+@click.option("--sweeps", type=options.number(1, 1000), default=5, show_default=True, help="Over the same batches.")
+@click.option("--steps", type=options.number(20, 1_000_000), default=100, show_default=True, help="Of a sweep.")
+@click.option(
+    "--bounds",
+    type=options.TEXT,
+    metavar="LOW,HIGH",
+    help="Of the rate.  [default: by the optimizer; SGD 1e-5,10; Adam 1e-6,1]",
+)
+@click.option("--out", type=options.PNG, metavar="PNG", help="[default: lr.png, lr-2.png, ...]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def lr(
     data: str,
@@ -52,7 +57,6 @@ def lr(
     kerastricks lr digits
     kerastricks lr path/to/images/ --model resnet_20 --set optimizer=adamw
     """
-    from kerastricks.data.preview_picture import check_target
     from kerastricks.models.catalog import MODELS
     from kerastricks.spec import parse
     from kerastricks.training.config import Config, parse_assignment
@@ -69,7 +73,8 @@ def lr(
     if recipe is None:
         check_source(str(config.data))
     settings: dict[str, Any] = {"sweeps": sweeps, "steps": steps, **_bounds(bounds)}
-    check_target(out or _free_name())
+    if out is None:
+        options.free_name("lr.png")  # whether there can be one
 
     import_keras()
     import keras
@@ -94,7 +99,7 @@ def lr(
     result = for_training(built, loaded, config, screen.bar, **settings)
     if result.reason.startswith("diverged at once"):
         raise UsageError(result.reason)
-    target = out or _free_name()  # another may have taken it meanwhile
+    target = out or options.free_name("lr.png")  # another may have taken it meanwhile
     result.draw(target, f"{loaded.name}, {built.name}, {config.optimizer}")
     command = None
     if result.suggestion is not None:
@@ -147,11 +152,3 @@ def _given(given: dict[str, Any], assignments: tuple[str, ...]) -> list[str]:
 
 def _rate(suggestion: float) -> list[str]:
     return ["--set", f"learning_rate={suggestion:.2g}"]
-
-
-def _free_name() -> Path:
-    """lr.png, or the next number that is free."""
-    target, number = Path("lr.png"), 2
-    while os.path.lexists(target):
-        target, number = Path(f"lr-{number}.png"), number + 1
-    return target

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.quiet import import_keras
 
 _FIELDS = ("parameters", "flops", "input_size", "classes", "weights", "summary", "paper")
@@ -32,7 +33,7 @@ def models() -> None:
 
 
 @models.command("list")
-@click.argument("filter", required=False, default="")
+@click.argument("filter", required=False, type=options.TEXT, default="")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_models(filter: str, as_json: bool) -> None:
     """List the models whose name contains FILTER; what is done without a command."""
@@ -85,9 +86,13 @@ def list_models(filter: str, as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("name")
-@click.option("--image-size", type=click.IntRange(1), metavar="N", help="Side in pixels; by default the model's own.")
-@click.option("--classes", type=click.IntRange(2), metavar="N", help="By default those that its weights count for.")
+@click.argument("name", type=options.SPEC)
+@click.option(
+    "--image-size", type=options.field("image_size"), metavar="N", help="Side in pixels; by default the model's own."
+)
+@click.option(
+    "--classes", type=options.number(2, 100_000), metavar="N", help="By default those that its weights count for."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, image_size: int | None, classes: int | None, as_json: bool) -> None:
     """Show the layers of the model NAME, size by size of its maps, and what the advice on shapes says.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.carry_out import terminate
 from kerastricks.cli.quiet import import_keras
 from kerastricks.cli.train import check_source
@@ -13,10 +14,22 @@ from kerastricks.errors import UsageError
 
 
 @click.command()
-@click.argument("data")
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--shard-mb", type=float, default=128, show_default=True, help="Megabytes of a shard.")
-@click.option("--max-skipped", type=float, default=0.05, show_default=True, help="Fraction that may be left out.")
+@click.argument("data", type=options.SOURCE)
+@click.argument("out", type=options.PATH)
+@click.option(
+    "--shard-mb",
+    type=options.number(0, 1_000_000, whole=False, above=True),
+    default=128,
+    show_default=True,
+    help="Megabytes of a shard.",
+)
+@click.option(
+    "--max-skipped",
+    type=options.field("max_skipped"),
+    default=0.05,
+    show_default=True,
+    help="Fraction that may be left out.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: bool) -> None:
     """Write the images of DATA into the new folder OUT, as a few large TFRecord files with an index.

@@ -5,21 +5,24 @@ from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.quiet import import_keras
 from kerastricks.cli.train import check_source, complete_source, find_recipe
 from kerastricks.errors import UsageError
 
 
 @click.command()
-@click.argument("spec")
-@click.option("--data", required=True, shell_complete=complete_source, help="What `kerastricks train` takes.")
-@click.option("--batch-size", type=int, metavar="IMAGES", help="Images in a batch.")
-@click.option("--image-size", type=int, metavar="PIXELS", help="Side that images are cut and resized to.")
-@click.option("--seed", type=int, help="Of splits, order and draws.")
+@click.argument("spec", type=options.SPEC)
 @click.option(
-    "--seconds", type=click.FloatRange(0, 3600), default=3.0, show_default=True, help="To measure; 0 does not."
+    "--data", required=True, type=options.SOURCE, shell_complete=complete_source, help="What `kerastricks train` takes."
 )
-@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
+@click.option("--batch-size", type=options.field("batch_size"), metavar="IMAGES", help="Images in a batch.")
+@click.option(
+    "--image-size", type=options.field("image_size"), metavar="PIXELS", help="Side that images are cut and resized to."
+)
+@click.option("--seed", type=options.SEED, help="Of splits, order and draws.")
+@click.option("--seconds", type=options.SECONDS, default=3.0, show_default=True, help="To measure; 0 does not.")
+@options.assignments
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(
     spec: str,

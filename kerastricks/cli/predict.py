@@ -2,21 +2,26 @@
 
 import csv
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.data.folder import FolderWalk
 from kerastricks.errors import DataError, RunFailedError, RunFolderError
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), help="Write all probabilities.")
+@click.argument("run", type=options.PATH)
+@click.argument("images", nargs=-1, required=True, type=options.IMAGES)
+@click.option(
+    "--csv",
+    "csv_path",
+    type=options.OutputFile(streams=True),
+    help="A new file, a pipe or a device: all probabilities.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 def predict(run: Path, images: tuple[Path, ...], csv_path: Path | None, as_json: bool) -> None:
     """Classify IMAGES (files, or folders with everything in them) with the run folder RUN."""
@@ -25,8 +30,6 @@ def predict(run: Path, images: tuple[Path, ...], csv_path: Path | None, as_json:
     files = list(_files(images))
     if not files:
         raise DataError(f"{images[0]}: no files inside")
-    if csv_path is not None and not os.access(csv_path.absolute().parent, os.W_OK):
-        raise DataError(f"{csv_path}: the folder does not exist or cannot be written to: choose another place")
     from kerastricks.cli.quiet import import_keras
 
     import_keras()
@@ -50,10 +53,7 @@ def predict(run: Path, images: tuple[Path, ...], csv_path: Path | None, as_json:
                 click.echo(json.dumps({**line, "probabilities": dict(zip(served.class_names, values, strict=True))}))
     if csv_path is not None and rows:
         header = ["file", "label", "probability", *served.class_names]
-        temporary = csv_path.with_name(f".tmp-{csv_path.name}")
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([header, *rows])
-        os.replace(temporary, csv_path)
+        options.write_output(csv_path, lambda file: csv.writer(file).writerows([header, *rows]))
         click.echo(f"{len(rows)} rows in {csv_path}", err=True)
     elif not as_json:
         width = max((len(row[0]) for row in rows), default=0)

@@ -1,31 +1,36 @@
 """kerastricks preview"""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.quiet import import_keras
 from kerastricks.cli.train import check_source, complete_source, find_recipe
 from kerastricks.errors import UsageError
 
 
 @click.command()
-@click.argument("data", shell_complete=complete_source)
-@click.option("--augment", metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.  [default: auto]')
-@click.option("--images", type=click.IntRange(1), default=8, show_default=True, help="Rows of the picture.")
-@click.option("--draws", type=click.IntRange(1), default=7, show_default=True, help="Augmented versions of each.")
+@click.argument("data", type=options.SOURCE, shell_complete=complete_source)
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="PNG", help="[default: preview.png, preview-2.png, ...]"
+    "--augment",
+    type=options.SPEC,
+    metavar="SPEC",
+    help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.  [default: auto]',
 )
-@click.option("--seed", type=int, help="Of splits, choice and draws.")
-@click.option("--image-size", type=int, metavar="PIXELS", help="Side that images are cut and resized to.")
+@click.option("--images", type=options.number(1, 10_000), default=8, show_default=True, help="Rows of the picture.")
 @click.option(
-    "--seconds", type=click.FloatRange(0, 3600), default=3.0, show_default=True, help="To measure; 0 does not."
+    "--draws", type=options.number(1, 10_000), default=7, show_default=True, help="Augmented versions of each."
 )
-@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
+@click.option("--out", type=options.PNG, metavar="PNG", help="[default: preview.png, preview-2.png, ...]")
+@click.option("--seed", type=options.SEED, help="Of splits, choice and draws.")
+@click.option(
+    "--image-size", type=options.field("image_size"), metavar="PIXELS", help="Side that images are cut and resized to."
+)
+@click.option("--seconds", type=options.SECONDS, default=3.0, show_default=True, help="To measure; 0 does not.")
+@options.assignments
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def preview(
     data: str,
@@ -48,7 +53,6 @@ def preview(
     kerastricks preview path/to/images/ --augment "flip | random_resized_crop | fancy_pca(0.1)"
     kerastricks preview digits
     """
-    from kerastricks.data.preview_picture import check_target
     from kerastricks.training.config import Config, parse_assignment
 
     given = {"augment": augment, "seed": seed, "image_size": image_size}
@@ -60,7 +64,8 @@ def preview(
         raise UsageError(f"{data}: CONFIG names no data: give it on the command line, --set data=PATH")
     if recipe is None:
         check_source(str(config.data))
-    check_target(out or _free_name())
+    if out is None:
+        options.free_name("preview.png")  # whether there can be one
 
     import_keras()
     from kerastricks.cli import screen
@@ -72,7 +77,7 @@ def preview(
     loaded = load_data(config.data, config, screen.bar)
     for line in loaded.left_out():
         screen.say(line)
-    report = draw(loaded, out or _free_name(), images=images, draws=draws, seconds=seconds)
+    report = draw(loaded, out or options.free_name("preview.png"), images=images, draws=draws, seconds=seconds)
     if as_json:
         found: dict[str, Any] = {**report.to_json(), "augment_given": config.augment, "skipped": len(loaded.skipped)}
         click.echo(json.dumps(found, indent=2))
@@ -80,14 +85,6 @@ def preview(
     if config.augment == "auto":
         screen.say(f"augment auto is {report.augment!r} here")
     click.echo(report.to_text())
-
-
-def _free_name() -> Path:
-    """preview.png, or the next number that is free."""
-    target, number = Path("preview.png"), 2
-    while os.path.lexists(target):
-        target, number = Path(f"preview-{number}.png"), number + 1
-    return target
 
 
 def _check_arguments(augment: str) -> None:

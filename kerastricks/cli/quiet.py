@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from kerastricks.errors import UsageError
@@ -48,7 +49,14 @@ def import_keras() -> None:
     """Imports Keras and TensorFlow and lets them look for devices."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with stderr_kept_back():
-        import keras  # noqa: F401
+        try:
+            import keras  # noqa: F401
+        except (AssertionError, ImportError, TypeError, ValueError) as error:
+            settings = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "keras.json"
+            if not settings.is_file() and "KERAS_BACKEND" not in os.environ:
+                raise
+            said = str(error) or "a setting has an illegal value"
+            raise UsageError(f"Keras cannot be imported ({said}): see {settings} and KERAS_BACKEND") from error
 
         import_tensorflow()
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from kerastricks import recipes
+from kerastricks.cli import options
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -33,15 +34,15 @@ def list_(as_json: bool) -> None:
 
 
 @recipe.command()
-@click.argument("name", shell_complete=_complete)
+@click.argument("name", type=options.SOURCE, shell_complete=_complete)
 def show(name: str) -> None:
     """Print a recipe."""
     click.echo(recipes.text_of(name), nl=False)
 
 
 @recipe.command()
-@click.argument("name", shell_complete=_complete)
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("name", type=options.SOURCE, shell_complete=_complete)
+@click.argument("folder", type=options.FOLDER)
 def copy(name: str, folder: Path) -> None:
     """Put an editable copy of a recipe into FOLDER; run it with `kerastricks train FOLDER/NAME.py`."""
     click.echo(recipes.copy(name, folder))

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.quiet import import_keras
-from kerastricks.errors import UsageError
 
 _MOST_POINTS = 1000
 _HEIGHT = 8
@@ -21,11 +21,13 @@ def _complete_schedule(ctx: click.Context, param: click.Parameter, incomplete: s
 
 
 @click.command()
-@click.argument("spec", required=False, shell_complete=_complete_schedule)
-@click.option("--steps", type=click.IntRange(1), default=1000, show_default=True, help="Of the whole training.")
+@click.argument("spec", required=False, type=options.SPEC, shell_complete=_complete_schedule)
+@click.option(
+    "--steps", type=options.number(1, 2**31 - 1), default=1000, show_default=True, help="Of the whole training."
+)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.PNG,
     metavar="PNG",
     help="Draw it, or without SPEC all of them.",
 )
@@ -44,8 +46,6 @@ def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> N
     from kerastricks.schedules.plan import plan
     from kerastricks.spec import parse
 
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"{out}: there is no folder {out.parent}: make it first")
     specs = list(CATALOG) if spec is None else [spec]
     planned = {text: plan(text, steps, None if parse(text).args else 1.0) for text in specs}
     if spec is None and out is None:

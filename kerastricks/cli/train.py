@@ -2,12 +2,14 @@
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from kerastricks import recipes
+from kerastricks.cli import options
 from kerastricks.cli.carry_out import carry_out, move_data
 from kerastricks.cli.quiet import import_keras, stderr_kept_back
 from kerastricks.cli.train_series import train_series
@@ -29,31 +31,41 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 @click.command()
-@click.argument("source", required=False, shell_complete=complete_source)
-@click.option("--model", metavar="SPEC", shell_complete=_complete_model, help='"resnet_20(dropout=0.1)".')
-@click.option("--augment", metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.')
-@click.option("--classes", metavar="NAMES", help='Use these alone: "cat, dog".')
-@click.option("--epochs", type=int, help="Passes over the training images.")
-@click.option("--batch-size", type=int, metavar="N", help="Images in a step.")
-@click.option("--learning-rate", type=float, metavar="RATE", help="Its highest value.")
-@click.option("--schedule", metavar="SPEC", help='"one_cycle", "plateau(factor=2)": see `kerastricks schedule`.')
-@click.option("--scale-lr", metavar="RULE", help="How the rate follows the batch size: constant, linear, sqrt.")
-@click.option("--base-batch", type=int, metavar="N", help="Batch size that the rate is meant for.")
-@click.option("--seed", type=int, help="Of splits, weights, order and draws.")
-@click.option("--seeds", type=click.IntRange(2), metavar="N", help="Train N times, of N seeds: NAME-s0, NAME-s1, ...")
-@click.option("--snapshots", type=click.IntRange(2), metavar="N", help="N cycles of the rate; keep the end of each.")
-@click.option("--swa", is_flag=True, help="Average the weights of the last quarter of the epochs.")
-@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("saved_models"), show_default=True)
-@click.option("--name", help="Of the run folder.  [default: MODEL-DATA-NUMBER]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run.")
-@click.option("--data-service", metavar="ADDRESS", help="grpc://HOST:PORT of a `kerastricks data-dispatcher`.")
+@click.argument("source", required=False, type=options.SOURCE, shell_complete=complete_source)
 @click.option(
-    "--cache-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="On a local disk: keeps decoded images that a random_resized_crop cuts from.",
+    "--model", type=options.SPEC, metavar="SPEC", shell_complete=_complete_model, help='"resnet_20(dropout=0.1)".'
 )
+@click.option(
+    "--augment", type=options.SPEC, metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.'
+)
+@click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Use these alone: "cat, dog".')
+@click.option("--epochs", type=options.field("epochs"), help="Passes over the training images.")
+@click.option("--batch-size", type=options.field("batch_size"), metavar="N", help="Images in a step.")
+@click.option("--learning-rate", type=options.field("learning_rate"), metavar="RATE", help="Its highest value.")
+@click.option(
+    "--schedule",
+    type=options.SPEC,
+    metavar="SPEC",
+    help='"one_cycle", "plateau(factor=2)": see `kerastricks schedule`.',
+)
+@click.option(
+    "--scale-lr", type=options.SPEC, metavar="RULE", help="How the rate follows the batch size: constant, linear, sqrt."
+)
+@click.option(
+    "--base-batch", type=options.field("base_batch"), metavar="N", help="Batch size that the rate is meant for."
+)
+@click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
+@click.option("--seeds", type=options.SEEDS, metavar="N", help="Train N times, of N seeds: NAME-s0, NAME-s1, ...")
+@click.option("--snapshots", type=options.SEEDS, metavar="N", help="N cycles of the rate; keep the end of each.")
+@click.option("--swa", is_flag=True, help="Average the weights of the last quarter of the epochs.")
+@options.assignments
+@options.out
+@click.option("--name", type=options.NAME, help="Of the run folder.  [default: MODEL-DATA-NUMBER]")
+@click.option("--resume", type=options.PATH, metavar="RUN", help="Go on with an interrupted run.")
+@click.option(
+    "--data-service", type=options.TEXT, metavar="ADDRESS", help="grpc://HOST:PORT of a `kerastricks data-dispatcher`."
+)
+@options.cache_dir
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def train(
     source: str | None,
@@ -190,7 +202,7 @@ def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> 
 def find_recipe(source: str) -> recipes.Recipe | None:
     """The recipe of that file or name; a file or folder wins over a name."""
     path = Path(source)
-    if path.suffix == ".py" or (not path.exists() and source in recipes.names()):
+    if path.suffix == ".py" or (not os.path.exists(path) and source in recipes.names()):
         with stderr_kept_back():  # a recipe may import Keras
             return recipes.load(source)
     return None
@@ -201,8 +213,8 @@ def check_source(source: str) -> None:
     from kerastricks.data.names import BUILTIN_NAMES, TFDS_PREFIX
     from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
 
-    path = Path(source).expanduser()
-    if path.exists() or source in BUILTIN_NAMES:
+    path = Path(os.path.expanduser(source))
+    if os.path.exists(path) or source in BUILTIN_NAMES:
         return
     if source.startswith(TFDS_PREFIX):
         if importlib.util.find_spec("tensorflow_datasets") is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.carry_out import terminate
 from kerastricks.cli.quiet import stderr_kept_back
 from kerastricks.cli.train import check_source, complete_source, find_recipe
@@ -17,26 +18,32 @@ from kerastricks.errors import Interrupted, UsageError
 
 
 @click.command()
-@click.argument("source", required=False, shell_complete=complete_source)
-@click.option("--model", metavar="SPEC", help='The search starts from it: "resnet_20".')
-@click.option("--set", "assignments", multiple=True, metavar="FIELD=VALUE", help="Any field of the configuration.")
-@click.option("--space", "space_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.toml")
-@click.option("--oracle", help="bayesian, grid, hyperband or random.  [default: bayesian]")
-@click.option("--objective", metavar="METRIC", help="A metric that training logs.  [default: val_accuracy]")
-@click.option("--direction", type=click.Choice(["min", "max"]), help="[default: min of a loss, max of an accuracy]")
-@click.option("--trials", type=int, help="The most there will be.  [default: 20]")
-@click.option("--epochs", type=int, help="Of a trial that is not stopped.  [default: 10]")
-@click.option("--seed", type=int, help="Of the oracle, splits, weights, order and draws.  [default: 0]")
-@click.option("--folds", type=int, metavar="K", help="Cross-validation in place of the validation split.")
+@click.argument("source", required=False, type=options.SOURCE, shell_complete=complete_source)
+@click.option("--model", type=options.SPEC, metavar="SPEC", help='The search starts from it: "resnet_20".')
+@options.assignments
+@click.option("--space", "space_file", type=options.FILE, metavar="FILE.toml")
+@click.option("--oracle", type=options.TEXT, help="bayesian, grid, hyperband or random.  [default: bayesian]")
+@click.option(
+    "--objective", type=options.TEXT, metavar="METRIC", help="A metric that training logs.  [default: val_accuracy]"
+)
+@click.option("--direction", type=options.Choice(["min", "max"]), help="[default: min of a loss, max of an accuracy]")
+@click.option("--trials", type=options.number(1, 9999), help="The most there will be.  [default: 20]")
+@click.option("--epochs", type=options.field("epochs"), help="Of a trial that is not stopped.  [default: 10]")
+@click.option("--seed", type=options.SEED, help="Of the oracle, splits, weights, order and draws.  [default: 0]")
+@click.option(
+    "--folds", type=options.number(0, 1000), metavar="K", help="Cross-validation in place of the validation split."
+)
 @click.option("--early-stop/--no-early-stop", default=None, help="The median rule.  [default: early-stop]")
-@click.option("--retries", type=int, help="Of a trial that crashed.  [default: 1]")
+@click.option("--retries", type=options.number(0, 1000), help="Of a trial that crashed.  [default: 1]")
 @click.option("--range-test/--no-range-test", default=True, help="Finds the rates to search.  [default: range-test]")
-@click.option("--top", type=int, metavar="K", help="Keep the best as run folders.  [default: 1]")
+@click.option("--top", type=options.number(0, 9999), metavar="K", help="Keep the best as run folders.  [default: 1]")
 @click.option("--refit/--no-refit", default=None, help="Train the best again with the validation images.")
-@click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Trials at once, here.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the chief; 0.0.0.0 for all.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the chief.  [default: a free one]")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="[default: saved_models/tune-DATA-NUMBER]")
+@click.option("--workers", type=options.number(0, 1024), default=1, show_default=True, help="Trials at once, here.")
+@click.option(
+    "--host", type=options.TEXT, default="127.0.0.1", show_default=True, help="Address of the chief; 0.0.0.0 for all."
+)
+@click.option("--port", type=options.PORT, default=0, help="Of the chief.  [default: a free one]")
+@click.option("--out", type=options.FOLDER, metavar="DIR", help="[default: saved_models/tune-DATA-NUMBER]")
 @click.option("--resume", is_flag=True, help="Go on with the search in --out.")
 @click.option("--tensorboard", is_flag=True, help="Write HParams for TensorBoard into DIR/tensorboard.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -7,14 +7,25 @@ from pathlib import Path
 
 import click
 
+from kerastricks.cli import options
 from kerastricks.cli.quiet import stderr_kept_back
 from kerastricks.errors import Interrupted, SearchError
 
 
 @click.command("tune-worker")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--chief", required=True, metavar="HOST:PORT", help="Of the search, as `kerastricks tune` shows it.")
-@click.option("--name", help="Of this worker: one that is started again under it goes on.  [default: this machine's]")
+@click.argument("folder", type=options.FOLDER)
+@click.option(
+    "--chief",
+    required=True,
+    type=options.TEXT,
+    metavar="HOST:PORT",
+    help="Of the search, as `kerastricks tune` shows it.",
+)
+@click.option(
+    "--name",
+    type=options.NAME,
+    help="Of this worker: one that is started again under it goes on.  [default: this machine's]",
+)
 def tune_worker(folder: Path, chief: str, name: str | None) -> None:
     """Run trials of the search in FOLDER for its chief, until nothing is left.
 

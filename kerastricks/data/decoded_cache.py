@@ -65,7 +65,7 @@ def open_decoded(
         return None
     if checksums is None:
         sizes, checksums = _look(files, name, progress)
-    folder = Path(cache_dir).expanduser()
+    folder = Path(os.path.expanduser(cache_dir))
     try:
         return _on_disk(files, sizes, checksums, channels, CacheFolder(folder, cache_bytes), name, progress)
     except OSError as error:

@@ -61,7 +61,7 @@ def pack(
         ...     print(packed["images"], kerastricks.data.load(packed["path"]).image_shape)
         {'train': 40} (8, 8, 1)
     """
-    out = Path(out).expanduser()
+    out = Path(os.path.expanduser(out))
     if not shard_mb > 0:
         raise DataError(f"shard_mb must be above 0. Received: shard_mb={shard_mb}")
     if out.exists() or out.is_symlink():
@@ -69,7 +69,7 @@ def pack(
     if not out.absolute().parent.is_dir():
         raise DataError(f"{out.absolute().parent}: no such folder: make it first")
     if isinstance(source, str | os.PathLike):
-        inside = Path(source).expanduser()
+        inside = Path(os.path.expanduser(source))
         if inside.is_dir() and inside.resolve() in out.resolve().parents:
             raise DataError(f"{out}: is inside {source}, which it would be a part of: name a folder elsewhere")
     readable = read_source(

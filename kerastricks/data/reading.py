@@ -154,7 +154,7 @@ def find_source(source: Any) -> Source:
         return arrays_source(source)
     if not isinstance(source, str | os.PathLike):
         raise DataError(f"source must be a path, a name or a pair (x, y). Received: {type(source).__name__}")
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if path.is_dir():
         if is_idx_folder(path):
             return idx_source(path)

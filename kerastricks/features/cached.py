@@ -70,7 +70,7 @@ def cached(
     check_request(extractor, data, splits)
     key = _key(extractor, data, splits)
     base = cache_dir or os.environ.get("KERASTRICKS_CACHE") or "~/.cache/kerastricks"
-    kept = KeptFolders(Path(base).expanduser() / "features", cache_bytes)
+    kept = KeptFolders(Path(os.path.expanduser(base)) / "features", cache_bytes)
     folder = kept.folder(key)
     if folder.exists():
         try:

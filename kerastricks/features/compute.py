@@ -71,7 +71,7 @@ def compute(
         ...     print(numpy.load(os.path.join(path, "test", "conv.npy"), mmap_mode="r").shape)
         (4, 5)
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     extractor = Extractor(model, layers, pool)
     check_request(extractor, data, splits, batch_size)
     check_target(path)

@@ -46,7 +46,7 @@ class Features:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).expanduser()
+        self.path = Path(os.path.expanduser(path))
         self.record = _read(self.path)
         self._arrays: dict[tuple[str, str], np.ndarray] = {}
         self._labels: dict[str, np.ndarray] = {}

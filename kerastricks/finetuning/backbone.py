@@ -1,6 +1,7 @@
 """A network that gives features: a model of the zoo with its weights, Keras's, a run's, or a file."""
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,8 +84,8 @@ def open_backbone(
     """
     if isinstance(source, keras.Model):
         return _of_model(source, source.name, image_size, "given")
-    path = Path(source).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(source))
+    if os.path.exists(path):  # false also for a spec that is too long for a path
         return _of_run(path, image_size)
     name = spec.parse(str(source)).name
     if name in CATALOG and not CATALOG[name].weights and weights == "imagenet":

@@ -5,6 +5,7 @@ inside the model, so that it cannot be forgotten or done twice.
 """
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def application(name: str) -> Callable[..., tuple[Any, Knobs]]:
         knobs = Knobs("relu", dropout=dropout)
         prepared = prepare(x, APPLICATIONS[name])
         weights = str(weights) if weights is not None else None
-        if weights not in (None, "imagenet") and not Path(weights).expanduser().is_file():
+        if weights not in (None, "imagenet") and not Path(os.path.expanduser(weights)).is_file():
             raise WeightsError(
                 f'weights of {PREFIX}{name} must be "imagenet", a file of its weights without the last layer, or None. '
                 f"Received: weights={weights!r}"

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastricks import spec
+from kerastricks import keras_hook, spec
 from kerastricks.models.application_names import PREFIX
 from kerastricks.models.applications import create_application
 from kerastricks.models.catalog import CATALOG, MODELS
@@ -58,6 +58,7 @@ def create(
         WeightsError: for weights that are missing, damaged or of another network, or a `mean` or `std` other than
             theirs.
         ValueError: for fewer than two classes.
+        ConfigError: where Keras is set to channels first or another precision than float32.
 
     Example:
         >>> import kerastricks
@@ -65,6 +66,7 @@ def create(
         >>> model.output_shape
         (None, 3)
     """
+    keras_hook.check_settings()
     if classes < 2:
         raise ValueError(f"classes must be 2 or more. Received: classes={classes}")
     parsed = spec.parse(name)

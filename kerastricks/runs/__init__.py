@@ -2,8 +2,15 @@
 
 from kerastricks.lazy import attach
 
-__all__ = ["RunFolder", "evaluate", "finish", "train"]
+__all__ = ["RunFolder", "confusion_matrix", "evaluate", "finish", "train"]
 
 __getattr__, __dir__, load_all = attach(
-    __name__, {"RunFolder": "folder", "evaluate": "evaluate", "finish": "finish", "train": "train"}
+    __name__,
+    {
+        "RunFolder": "folder",
+        "confusion_matrix": "scores",
+        "evaluate": "evaluate",
+        "finish": "finish",
+        "train": "train",
+    },
 )

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from kerastricks.runs.scores import images_by_class
+
 
 def card(name: str, summary: dict[str, Any], config: dict[str, Any]) -> str:
     """The card as Markdown."""
     recall = "\n".join(
-        f"| {label} | {sum(row)} | {'-' if value is None else f'{value:.1%}'} |"
-        for (label, value), row in zip(summary["recall"].items(), summary["confusion_matrix"], strict=True)
+        f"| {label} | {images} | {'-' if value is None else f'{value:.1%}'} |"
+        for (label, value), images in zip(summary["recall"].items(), images_by_class(summary), strict=True)
     )
     data, shape = summary["data"], summary["data"]["image_shape"]
     fields = "\n".join(f"| `{key}` | `{value}` |" for key, value in config.items())

@@ -1,5 +1,6 @@
 """The images that an ensemble is chosen and tested with, as all its members take them."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,7 @@ def shared_config(
     if by_features:
         classes = base.classes if data is None else None
     source = str(data if data is not None else base.data)
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     return replace(
         base,
         data=str(path.resolve()) if path.exists() else source,

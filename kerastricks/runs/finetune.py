@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,16 +46,18 @@ def start(config: Config, settings: Settings, out: Path, name: str | None) -> Ru
     Raises:
         RunFolderError: where the folder cannot be made.
     """
-    path = Path(str(config.data)).expanduser()
+    path = Path(os.path.expanduser(str(config.data)))
     if path.exists():
         config = dataclasses.replace(config, data=str(path.resolve()))
-    backbone = Path(settings.backbone).expanduser()
-    if backbone.exists():
+    backbone = Path(os.path.expanduser(settings.backbone))
+    if os.path.exists(backbone):  # false also for a spec that is too long for a path
         settings = dataclasses.replace(settings, backbone=str(backbone.resolve()))
-    weights = Path(settings.weights).expanduser()
-    if weights.exists():
+    weights = Path(os.path.expanduser(settings.weights))
+    if os.path.exists(weights):
         settings = dataclasses.replace(settings, weights=str(weights.resolve()))
-    model = (backbone.stem if backbone.exists() else settings.backbone.partition("(")[0].strip()).replace("/", "-")
+    model = (backbone.stem if os.path.exists(backbone) else settings.backbone.partition("(")[0].strip()).replace(
+        "/", "-"
+    )
     run = RunFolder.create(out, name, f"{model}-finetuned", path.stem)
     run.write(
         run.config,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,7 @@ def start(
 
 def with_whole_path(config: Config) -> Config:
     """The data by a path that holds wherever the run is resumed."""
-    path = Path(str(config.data)).expanduser()
+    path = Path(os.path.expanduser(str(config.data)))
     return dataclasses.replace(config, data=str(path.resolve())) if path.exists() else config
 
 

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from kerastricks.bounds import shown
 from kerastricks.errors import SpaceError
 
 KINDS = ("float", "int", "choice", "fixed")
 SAMPLINGS = ("linear", "log")
+_MOST_VALUES = 1000
 Value = bool | int | float | str
 
 
@@ -118,7 +120,7 @@ class Parameter:
 
     def _check(self, holds: bool, rule: str, received: Any) -> None:
         if not holds:
-            raise SpaceError(f"{self.name}: {rule}. Received: {received!r}")
+            raise SpaceError(f"{self.name}: {rule}. Received: {shown(received)}")
 
     def _check_range(self) -> None:
         for key in ("min", "max"):
@@ -143,6 +145,8 @@ class Parameter:
     def _check_values(self) -> None:
         self._check(self.min is None and self.max is None, "takes min and max, or values", (self.min, self.max))
         self._check(self.step is None, "step is for a range of numbers", self.step)
+        rule = f"values must be at most {_MOST_VALUES:,}: a range has min and max"
+        self._check(len(self.values) <= _MOST_VALUES, rule, len(self.values))
         for value in self.values:
             known = isinstance(value, bool | str) or _is_number(value)
             self._check(known, "values must be numbers, text, true or false", value)
@@ -159,4 +163,6 @@ class Parameter:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value)

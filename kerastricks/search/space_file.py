@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kerastricks.bounds import shown
 from kerastricks.errors import SpaceError, UnknownNameError, nearest
 from kerastricks.search.check_space import check_space
 from kerastricks.search.data_facts import DataFacts
@@ -48,8 +49,10 @@ def load_space(
         raise SpaceError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise SpaceError(f"{path}: is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # not only TOMLDecodeError: a number of too many digits
         raise SpaceError(f"{path}: is not TOML: {error}") from None
+    except RecursionError:
+        raise SpaceError(f"{path}: is nested too deeply") from None
     try:
         space = _read(tables, base, facts or _BEFORE_LOADING, lr_interval, own_model)
         check_space(space, base, facts, own_model=own_model)
@@ -63,7 +66,7 @@ def _read(
 ) -> Space:
     extends = tables.pop("extends", None)
     if extends not in (None, "default"):
-        raise SpaceError(f'extends must be "default". Received: {extends!r}')
+        raise SpaceError(f'extends must be "default". Received: {shown(extends)}')
     parameters: dict[str, Parameter] = {}
     if extends:
         default = default_space(base, facts, lr_interval, own_model=own_model)
@@ -110,7 +113,7 @@ def _parameter(name: str, entry: Any, base: Config, facts: DataFacts, own_model:
         arguments |= {"kind": "fixed", "values": (_scalar(name, "value", entry["value"]),)}
     elif "values" in entry:
         if not isinstance(entry["values"], list):
-            raise SpaceError(f"{name}: values must be a list. Received: {entry['values']!r}")
+            raise SpaceError(f"{name}: values must be a list. Received: {shown(entry['values'])}")
         arguments |= {"kind": "choice", "values": tuple(_scalar(name, "values", value) for value in entry["values"])}
     else:
         arguments |= {key: _scalar(name, key, entry.get(key)) for key in ("min", "max")}
@@ -143,7 +146,7 @@ def _start(name: str, base: Config, own_model: bool) -> Any:
 
 def _when(name: str, when: Any) -> dict[str, Any]:
     if not isinstance(when, dict):
-        raise SpaceError(f'{name}: when must be a table, {{ optimizer = "adamw" }}. Received: {when!r}')
+        raise SpaceError(f'{name}: when must be a table, {{ optimizer = "adamw" }}. Received: {shown(when)}')
     return {
         parent: tuple(_scalar(name, "when", value) for value in (allowed if isinstance(allowed, list) else [allowed]))
         for parent, allowed in _dotted(when)
@@ -165,5 +168,5 @@ def _scalar(name: str, key: str, value: Any) -> Any:
         return str(tuple(value))
     if isinstance(value, bool | int | float | str):
         return value
-    missing = "is missing" if value is None else f"must be a number, text, true or false. Received: {value!r}"
+    missing = "is missing" if value is None else f"must be a number, text, true or false. Received: {shown(value)}"
     raise SpaceError(f"{name}: {key} {missing}")

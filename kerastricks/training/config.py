@@ -9,6 +9,7 @@ from typing import Any
 
 from kerastricks import spec
 from kerastricks.augment import sequence
+from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.data.fitting import INTERPOLATIONS, Fitting
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.schedules.batch_size_rule import RULES, batch_size_rule
@@ -19,6 +20,7 @@ from kerastricks.training.keep import Keep
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
+_MOST_PIXELS = 2**31  # of a batch: 26 GB as float32
 _MANY_STEPS = 2**31 - 1  # to check a schedule with, before it is known how many there are
 
 
@@ -99,29 +101,23 @@ class Config:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check_type(field, getattr(self, field.name))
-        _check(self.batch_size >= 1, "batch_size", "1 or more", self.batch_size)
-        _check(0 < self.crop_fraction <= 1, "crop_fraction", "in (0, 1]", self.crop_fraction)
+        for name, bounds in CONFIG.items():
+            value = getattr(self, name)
+            _check(value is None or bounds.holds(value), name, _rule(name, bounds), value)
+        size = self.image_size or 1
+        if self.batch_size * size**2 > _MOST_PIXELS:
+            raise ConfigError(
+                f"batch_size x image_size^2 must be at most 2^31 pixels, or a batch fills the memory. Received: "
+                f"batch_size={self.batch_size}, image_size={size}"
+            )
         ways = f"one of {', '.join(INTERPOLATIONS)}"
         _check(self.interpolation in INTERPOLATIONS, "interpolation", ways, self.interpolation)
         names = self.class_names
         _check(names is None or len(set(names)) >= 2, "classes", "two names or more, or None", self.classes)
-        _check(self.epochs is None or self.epochs >= 1, "epochs", "1 or more", self.epochs)
-        _check(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
         _check(self.scale_lr in RULES, "scale_lr", f"one of {', '.join(RULES)}", self.scale_lr)
-        _check(self.base_batch >= 1, "base_batch", "1 or more", self.base_batch)
-        _check(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
-        _check(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
-        _check(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "above 0 or None", self.clip_norm)
         patience = self.early_stopping_epochs
-        _check(patience is None or patience >= 1, "early_stopping_epochs", "1 or more, or None", patience)
-        _check(0 < self.validation < 1, "validation", "in (0, 1)", self.validation)
-        _check(0 < self.test < 1, "test", "in (0, 1)", self.test)
-        _check(0 <= self.seed < 2**31, "seed", "in [0, 2^31)", self.seed)
-        _check(self.split_seed is None or 0 <= self.split_seed < 2**31, "split_seed", "in [0, 2^31)", self.split_seed)
         _check(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self.precision)
         _check(self.jit in (True, False, "auto"), "jit", "True, False or auto", self.jit)
-        _check(self.max_pixels >= 1, "max_pixels", "1 or more", self.max_pixels)
-        _check(0 <= self.max_skipped <= 1, "max_skipped", "in [0, 1]", self.max_skipped)
         spec.parse(self.model)
         name = spec.parse(self.optimizer).name
         if name not in OPTIMIZERS:
@@ -170,7 +166,12 @@ class Config:
         """The names in `classes`; one with a comma stands in double quotes, as in CSV."""
         if self.classes is None:
             return None
-        cells = next(csv.reader([self.classes], skipinitialspace=True), [])
+        try:
+            cells = next(csv.reader([self.classes], skipinitialspace=True), [])
+        except csv.Error:
+            raise ConfigError(
+                f"classes must be names with commas between, in one line. Received: classes={shown(self.classes)}"
+            ) from None
         return [name.strip() for name in cells if name.strip()]
 
     def as_dict(self) -> dict[str, Any]:
@@ -196,26 +197,32 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """
     name, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(f"--set {text}: expected FIELD=VALUE")
+        raise ConfigError(f"--set {shown(text)}: expected FIELD=VALUE")
     check_field(name.strip())
     return name.strip(), parse_value(value)
 
 
 def parse_value(text: str) -> Any:
     """A literal where it is one ("0.1", "None", "true"), else the text itself."""
-    words = {"true": True, "false": False, "none": None, "null": None}
-    if text.strip().lower() in words:
-        return words[text.strip().lower()]
+    if text.strip().lower() in spec.WORDS:
+        return spec.WORDS[text.strip().lower()]
+    if len(text) > 1000:  # no number, and Python's parser is not made for all there can be
+        return text
     try:
         value = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return text
     return value if isinstance(value, int | float | str) else text
 
 
 def _check(holds: bool, name: str, rule: str, value: Any) -> None:
     if not holds:
-        raise ConfigError(f"{name} must be {rule}. Received: {name}={value!r}")
+        raise ConfigError(f"{name} must be {rule}. Received: {name}={shown(value)}")
+
+
+def _rule(name: str, bounds: Bounds) -> str:
+    optional = getattr(Config, name) is None or name == "clip_norm"
+    return f"{bounds.rule} or None" if optional else bounds.rule
 
 
 def _check_type(field: dataclasses.Field, value: Any) -> None:
@@ -228,3 +235,5 @@ def _check_type(field: dataclasses.Field, value: Any) -> None:
         holds = isinstance(value, allowed)
     name = getattr(allowed, "__name__", None) if isinstance(allowed, type) else None
     _check(holds, field.name, name or str(allowed).replace(" | ", " or "), value)
+    if isinstance(value, str):
+        _check(is_text(value), field.name, "text without NUL that is valid UTF-8", value)

@@ -15,6 +15,7 @@ from kerastricks.callbacks.progress_line import ProgressLine
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.tensorflow_device import has_gpu
 from kerastricks.errors import ConfigError
+from kerastricks.keras_hook import check_settings
 from kerastricks.losses.distillation_loss import DistillationLoss
 from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
 from kerastricks.training import checkpoint, device
@@ -72,7 +73,8 @@ def fit(
         Keras's `History` of the epochs of this call.
 
     Raises:
-        UsageError: for a model that is no classifier of these images.
+        UsageError: for a model that is no classifier of these images, or a Keras that is set to channels first or
+            another precision than float32.
         DataError: for a file that is gone, cut or another one since it was looked at.
         TrainingDivergedError: when the loss is not finite.
         ServiceLostError: when a data service fails for good.
@@ -88,6 +90,7 @@ def fit(
         >>> sorted(history.history)
         ['accuracy', 'loss', 'val_accuracy', 'val_loss']
     """
+    check_settings()
     config = resolve(config or Config(), data)
     check_fits(model, data)
     assert config.epochs is not None

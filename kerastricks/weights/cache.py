@@ -22,7 +22,7 @@ _SUM = f"{FILE}.sha256"
 def cache_folder() -> Path:
     """Where converted weights are kept: $KERASTRICKS_CACHE/weights, or ~/.cache/kerastricks/weights."""
     base = os.environ.get("KERASTRICKS_CACHE")
-    return (Path(base).expanduser() if base else Path("~/.cache/kerastricks").expanduser()) / "weights"
+    return (Path(os.path.expanduser(base)) if base else Path(os.path.expanduser("~/.cache/kerastricks"))) / "weights"
 
 
 @contextlib.contextmanager

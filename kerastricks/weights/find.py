@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def find(weights: str | Path, model: str) -> Found:
         if known.model != model:
             raise WeightsError(f"the weights {text} are those of {known.model}. Received: model {model}")
         return _in_package(known)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.is_dir():
         return _in_folder(path, model)
     if not path.is_file():

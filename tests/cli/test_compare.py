@@ -68,7 +68,7 @@ def test_it_prints_a_table_and_leaves_a_folder(tmp_path, capsys):
         (["activations", "digits", "--model", "nin(activation='elu')"], "model must leave activation open"),
         (["activations", "digits", "--set", "model=mlp"], "chosen by --model"),
         (["activations", "digits", "--set", "data=mnist"], "chosen by DATA"),
-        (["activations", "digits", "--set", "epochs=0"], "epochs must be 1 or more"),
+        (["activations", "digits", "--set", "epochs=0"], "epochs must be 1 to 1,000,000"),
         (["activations", "digits", "--limit", "0"], "limit must be in 1-1,439"),
         (["activations", "digits", "--name", "a/b"], "plain name"),
         (["activations", "digits", "--resume", "x"], "exclude each other"),

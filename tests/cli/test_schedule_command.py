@@ -74,9 +74,9 @@ def test_pictures_of_one_and_of_all(tmp_path, capsys):
         (["step(warmpu=1)"], "did you mean warmup?"),
         (["step(0.1, at=(0.9, 0.5))"], "at must be fractions that rise"),
         (["linear("], "does not parse"),
-        (["linear", "--steps", "0"], "0 is not in the range"),
+        (["linear", "--steps", "0"], "must be 1 to 2,147,483,647. Received: 0"),
         (["cosine_restarts(cycles=20)", "--steps", "10"], "each cycle needs a step of its own"),
-        (["linear", "--out", "missing/a.png"], "there is no folder missing: make it first"),
+        (["linear", "--out", "missing/a.png"], "missing is not there: make it first"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(arguments, message, capsys, tmp_path, monkeypatch):
@@ -128,7 +128,7 @@ def test_train_scales_the_rate_once_and_says_so(image_folder, tmp_path, capsys):
     ("flags", "message"),
     [
         (["--scale-lr", "cubic"], "scale_lr must be one of constant, linear, sqrt"),
-        (["--base-batch", "0"], "base_batch must be 1 or more"),
+        (["--base-batch", "0"], "must be 1 to 1,000,000. Received: 0"),
         (["--schedule", "one_cycle(0.1)"], "the peak is the learning rate here"),
         (["--schedule", "platau"], "did you mean plateau"),
     ],

@@ -105,7 +105,7 @@ def test_ctrl_c_stops_a_training_that_waits_for_its_workers(cluster, tmp_path):
             "one address of this machine that",
         ),
         (("data-worker", "--dispatcher", "grpc://127.0.0.1:9", "--host", "198.51.100.7"), "no address of this machine"),
-        (("data-dispatcher", "--port", "70000"), "70000 is not in the range"),
+        (("data-dispatcher", "--port", "70000"), "must be 0 to 65,535. Received: 70000"),
         (("data-dispatcher", "--port", "0", "--work-dir", "/dev/null/x"), "/dev/null/x: cannot be written to"),
         (("train", "digits", "--data-service", "here"), "--data-service must be grpc://HOST:PORT"),
         (("train", "digits", "--data-service", "grpc://127.0.0.1:PORT"), "no dispatcher answers"),
