@@ -189,7 +189,7 @@ def check_name(out: Path, name: str, option: str | None = "--name") -> None:
         option: that gave the name; None where it was made from others.
     """
     given = f"{option} must be a plain name" if option else "the name of a run must be plain"
-    if Path(name).name != name or name.startswith((".", "-", "~")):
+    if not name or Path(name).name != name or name.startswith((".", "-", "~")):
         raise RunFolderError(f"{given}, without folders, and not begin with . - or ~. Received: {name!r}")
     if not name.isprintable() or name != name.strip() or name.endswith("."):
         raise RunFolderError(
@@ -216,4 +216,4 @@ def check_place(path: Path, options: str = "--out") -> None:
         raise RunFolderError(f"{whole[:60]}...: the path is too long: choose {options}")
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir():
-        raise RunFolderError(f"{above}: is a file, no folder: choose another --out")
+        raise RunFolderError(f"{path}: cannot be written to ({above} is a file, no folder): choose another --out")

@@ -1,5 +1,6 @@
 """A model that a recipe or a file brings: made fit for training, and saved, exported and verified before it."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,8 +116,10 @@ def check_export(
     _refuse_names(model, where)
     served = without_augmentation(with_probabilities(model))
     images = images[:_IMAGES]
-    expected = np.asarray(served.predict_on_batch(images))
-    again = np.asarray(served.predict_on_batch(images))
+    try:
+        expected, again = (np.asarray(served.predict_on_batch(images)) for _ in range(2))
+    except Exception as error:  # whatever a layer of one's own does
+        raise ConfigError(f"{where}: {model.name} fails in inference: {_said(error)}") from error
     if not np.allclose(expected, again, atol=1e-5, equal_nan=True):
         raise ConfigError(
             f"{where}: {model.name} gives other outputs for the same images each time: a layer draws in inference, too "
@@ -139,14 +142,13 @@ def check_export(
         )
     except WriteError:
         raise
-    except KerasTricksError as error:
-        raise ConfigError(f"{where}: {_without_path(error, trial)}{_hint(model, '')}") from None
     except Exception as error:
         refused = write_error(trial, error)
         if refused is not None:
             raise refused from None
+        said = str(error).replace(f"{trial}/", "") if isinstance(error, KerasTricksError) else _said(error)
         raise ConfigError(
-            f"{where}: {model.name} cannot be saved and loaded again{_hint(model, str(error)) or ': ' + _said(error)}"
+            f"{where}: {model.name} cannot be saved and loaded again: {_hint(model, str(error)) or said}"
         ) from None
     finally:
         shutil.rmtree(trial, ignore_errors=True)
@@ -160,9 +162,13 @@ def copy_recipes(own: Sequence[Path], folder: Path) -> None:
 
 
 def _refuse_names(model: keras.Model, where: str) -> None:
+    """TensorFlow makes a scope of each."""
     for name in (model.name, *(layer.name for layer in model._flatten_layers())):
-        if not name.isprintable() or "/" in name:
-            raise ConfigError(f"{where}: {name!r} is no name for a layer or model: letters, digits and _")
+        if not re.fullmatch("[A-Za-z0-9._>-]+", name) or model.name.startswith(("_", ">", "-")):
+            raise ConfigError(
+                f"{where}: a layer or model cannot be called {name!r}: letters without accents, digits and _, and a "
+                "letter first"
+            )
 
 
 def _hint(model: keras.Model, error: str) -> str:
@@ -171,7 +177,7 @@ def _hint(model: keras.Model, error: str) -> str:
     for layer in layers:
         if isinstance(layer, keras.layers.Lambda) and "<lambda>" in getattr(layer.function, "__name__", ""):
             return (
-                f": layer {layer.name} is a Lambda, which no file keeps safely: write a keras.layers.Layer and "
+                f"layer {layer.name} is a Lambda, which no file keeps safely: write a keras.layers.Layer and "
                 f"{_REGISTER}"
             )
     for layer in layers:
@@ -179,16 +185,12 @@ def _hint(model: keras.Model, error: str) -> str:
         module = kind.__module__.partition(".")[0]
         known = module in ("keras", "kerastricks") or keras.saving.get_registered_name(kind) != kind.__name__
         if not known:
-            return f": {kind.__name__} (layer {layer.name}) is not registered: {_REGISTER}"
-    if "locate" in error or "deserializ" in error:
-        return f": a class or function of its own is not registered: {_REGISTER}"
+            return f"{kind.__name__} (layer {layer.name}) is not registered: {_REGISTER}"
+    if "locate" in error or "deserializ" in error or "no class or function" in error:
+        return f"a class or function of its own is not registered: {_REGISTER}"
     return ""
 
 
 def _said(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
-def _without_path(error: Exception, folder: Path) -> str:
-    return str(error).replace(f"{folder}/", "")

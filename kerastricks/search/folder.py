@@ -87,7 +87,7 @@ class SearchFolder:
         """
         names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
         if self.lock.name not in names or any(not name.startswith(".tmp") for name in names - _BEFORE_THE_PLAN):
-            return not names and self.path.is_dir()
+            return False
         if unless_locked:
             try:
                 with _held(self.lock, ""):
