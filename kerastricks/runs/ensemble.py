@@ -19,7 +19,7 @@ from kerastricks.runs.ensemble_data import load_for_members, shared_config
 from kerastricks.runs.ensemble_plot import draw_ensemble
 from kerastricks.runs.ensemble_report import measured
 from kerastricks.runs.finish import finish
-from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.folder import RunFolder, check_classes
 from kerastricks.runs.made import Made, Members, Settings, make, over_split
 from kerastricks.runs.members import RunMember, open_members
 from kerastricks.runs.own_model import copy_recipes
@@ -76,6 +76,7 @@ def make_ensemble(
     knowing = [one for one in opened if not settings.by_features or _knows(one, images)]
     if knowing:
         images = relabelled(images, align_classes([one.member for one in knowing]).class_names or images.class_names)
+    check_classes(images.class_names)
     for line in describe_data(images):
         say(line)
     unknown = refuse_seen_images(opened, images, config)

@@ -21,7 +21,7 @@ from kerastricks.finetuning.finetune import FineTuned, finetune, finetuning_conf
 from kerastricks.finetuning.plot import draw_report
 from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, TRAINING_DEFAULTS, Settings
 from kerastricks.runs.finish import finish
-from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.folder import RunFolder, check_classes, check_room
 from kerastricks.runs.own_model import check_export, copy_recipes
 from kerastricks.runs.train import describe_data, refuse_other_data, write_skipped
 from kerastricks.training import device
@@ -109,6 +109,8 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
     data = load_data(config.data, as_they_are, progress, photographs_size=backbone.image_size, **where)
     if record["resolved"]:
         refuse_other_data(run, record["data"], data.describe())
+    check_classes(data.class_names)
+    check_room(run.path, backbone.model.count_params())
     config = finetuning_config(config, data, backbone)
     write_skipped(run, data)
     run.write(

@@ -5,12 +5,12 @@ import json
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kerastricks.errors import RunFolderError
+from kerastricks.errors import DataError, RunFolderError
 from kerastricks.files import begun_folder, take_name, write_json
 
 # With the longest suffix of a series and the numbers of a default name, below the 255 bytes of a file system.
@@ -217,3 +217,24 @@ def check_place(path: Path, options: str = "--out") -> None:
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir():
         raise RunFolderError(f"{path}: cannot be written to ({above} is a file, no folder): choose another --out")
+
+
+def check_classes(class_names: Sequence[str]) -> None:
+    """Raises DataError for a class whose name the export and the card cannot write."""
+    for name in class_names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"class {name!r}: its name is not valid UTF-8: rename the folder, or the label") from None
+
+
+def check_room(folder: Path, weights: int) -> None:
+    """Raises RunFolderError where the disk has no room for what a training of so many weights leaves in the end."""
+    # A checkpoint with two values of an optimizer for each weight, and its successor; model.keras; the SavedModel.
+    needed = 8 * 4 * weights + 5_000_000
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise RunFolderError(
+            f"{folder}: the disk has {free / 1e6:,.0f} MB left, and the run needs about {needed / 1e6:,.0f} MB: make "
+            "room, or choose another --out"
+        )

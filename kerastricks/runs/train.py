@@ -17,7 +17,7 @@ from kerastricks.files import write_text
 from kerastricks.initializers.start_from_data import start_from_data
 from kerastricks.models.create import create
 from kerastricks.runs.finish import finish
-from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.folder import RunFolder, check_classes, check_room
 from kerastricks.runs.own_model import check_export, own_model
 from kerastricks.training import device
 from kerastricks.training.config import Config
@@ -131,6 +131,7 @@ def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tu
     data = read(config)
     if record["resolved"]:
         refuse_other_data(run, record["data"], data.describe())
+    check_classes(data.class_names)
     config = resolve(config, data)
     write_skipped(run, data)
     write_resolved(run, config, data)
@@ -139,6 +140,7 @@ def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tu
         say(line)
 
     model = new_model(run, config, data, say)
+    check_room(run.path, model.count_params())
     seeds = record.get("series", {}).get("seeds", [config.seed])
     if run.recipe.exists() and not run.checkpoint.exists() and config.seed == seeds[0]:
         check_own_model(run, model, data, say)
