@@ -19,11 +19,11 @@ if sys.platform != "win32":
     import fcntl
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "file too large"}
-# TensorFlow and HDF5 have errors of their own, with the system's words inside.
+# TensorFlow, HDF5 and NumPy have errors of their own, with the system's words inside.
 _WORDS = {
     re.compile(rf"{words}|errno = {number}\b", re.IGNORECASE): number
     for number, words in (
-        (errno.ENOSPC, "no space left on device"),
+        (errno.ENOSPC, "no space left on device|[0-9]+ requested and [0-9]+ written"),
         (errno.EDQUOT, "disk quota exceeded"),
         (errno.EFBIG, "file too large"),
     )

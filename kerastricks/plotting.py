@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import LogFormatter, ScalarFormatter
 
 from kerastricks.files import whole
 
@@ -32,7 +32,7 @@ def show_names(figure: Figure) -> None:
     numbers: set[int] = set()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            if not isinstance(axis.get_major_formatter(), FixedFormatter):
+            if isinstance(axis.get_major_formatter(), LogFormatter | ScalarFormatter):
                 ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
                 numbers |= {id(label) for tick in ticks for label in (tick.label1, tick.label2)}
                 numbers.add(id(axis.get_offset_text()))

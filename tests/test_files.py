@@ -43,6 +43,7 @@ def test_what_was_there_before_stays_after_an_error(error, tmp_path):
         # As TensorFlow and HDF5 say it.
         (RuntimeError("/tmp/x/variables.data; No space left on device"), "the disk is full"),
         (RuntimeError("Can't close file (errno = 28, error message = 'full')"), "the disk is full"),
+        (OSError("1000000 requested and 124984 written"), "the disk is full"),
         (OSError("Unable to write data (file write failed: errno = 27)"), "file too large"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kerastricks.data.fitting import WHOLE, Fitting
+from kerastricks.files import written
 
 TOLERANCE = 1e-4
 
@@ -31,8 +32,9 @@ def verify_export(
     from kerastricks.serving.export import run_with_tensorflow
 
     reference = model_path.with_name(".tmp-reference.npz")
-    np.savez(reference, images=images, probabilities=probabilities)
     try:
+        with written(reference):
+            np.savez(reference, images=images, probabilities=probabilities)
         geometry = json.dumps(asdict(fitting))
         run_with_tensorflow("kerastricks.serving.verify", [model_path, saved_model, reference, geometry])
     finally:

@@ -235,18 +235,25 @@ def test_a_recipe_of_ones_own_with_its_own_network(images, tmp_path, capsys):
     recipe = tmp_path / "mine.py"
     recipe.write_text(
         '"""Mine.\n\nkerastricks train mine.py\n"""\nimport keras\nCONFIG = {"epochs": 1, "batch_size": 16}\n'
+        "print('from the recipe')\n"
+        "@keras.saving.register_keras_serializable(package='mine')\n"
+        "class Twice(keras.layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return 2 * x\n"
         "def create_model(data, config):\n"
-        "    inputs = keras.Input(data.image_shape)\n"
-        "    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))\n"
-        "    return keras.Model(inputs, keras.layers.Dense(len(data.class_names))(x), name='flat')\n"
+        "    first = [keras.layers.RandomFlip(), keras.layers.Rescaling(1 / 255), Twice(), keras.layers.Flatten()]\n"
+        "    return keras.Sequential([*first, keras.layers.Dense(len(data.class_names))], name='flat')\n"
     )
     out = tmp_path / "runs"
-    assert run(["train", str(recipe), "--set", f"data={images}", "--out", str(out)]) == 0
+    assert run(["train", str(recipe), "--set", f"data={images}", "--out", str(out), "--json"]) == 0
+    json.loads(capsys.readouterr().out)  # the recipe's print is not in it
     folder = out / "mine-colours-1"
+    assert [path.name for path in out.iterdir()] == ["mine-colours-1"]
     assert json.loads((folder / "summary.json").read_text())["model"] == "flat"
-    # It ended in logits; what is saved gives probabilities.
+    # It ended in logits; what is saved gives probabilities, and draws nothing.
     model = keras.models.load_model(folder / "model.keras")
     np.testing.assert_allclose(model.predict(np.zeros((1, *model.input_shape[1:])), verbose=0).sum(), 1, atol=1e-5)
+    assert not any("RandomFlip" in type(layer).__name__ for layer in model.layers)
 
 
 def test_resume_finds_data_that_has_moved(images, tmp_path, monkeypatch, capsys):
