@@ -294,3 +294,41 @@ def test_a_broken_recipe_names_its_line(tmp_path, capsys):
     recipe.write_text("CONFIG = {}\nx = 1 / 0\n")
     assert run(["train", str(recipe)]) == 2
     assert "broken.py:2: ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_no_new_folder_or_says_how_to_go_on(tmp_path, capsys):
+    from kerastricks.cli.carry_out import carry_out
+    from kerastricks.errors import WriteError
+    from kerastricks.runs import RunFolder
+
+    def full():
+        raise WriteError("config.json: cannot be written (the disk is full): make room and try again")
+
+    def again():
+        with RunFolder.begin(tmp_path, "mine", "nin", "cats") as begun:
+            begun.write(begun.config, {"config": {}})
+        return begun
+
+    with pytest.raises(WriteError):
+        carry_out(again(), full, "kerastricks train --resume", resumed=False)
+    assert not list(tmp_path.iterdir())  # nothing was trained
+    for trained in ("metrics.jsonl", "checkpoint.npz"):
+        folder = again()
+        (folder.path / trained).write_text("")
+        with pytest.raises(WriteError):
+            carry_out(folder, full, "kerastricks train --resume", resumed=False)
+        assert f"go on with: kerastricks train --resume {folder.path}" in capsys.readouterr().err.replace("\n", "")
+        (folder.path / trained).unlink()
+        with pytest.raises(WriteError):
+            carry_out(folder, full, "kerastricks train --resume", resumed=True)
+        assert folder.config.exists()
+        folder.config.unlink()  # an empty folder is taken over
+
+
+def test_what_tensorflow_says_of_a_full_disk_is_a_line(monkeypatch, capsys):
+    def full(*arguments, **options):
+        raise RuntimeError("/data/shard; No space left on device")
+
+    monkeypatch.setattr("kerastricks.recipes.names", full)
+    assert run(["recipe", "list"]) == 1
+    assert capsys.readouterr().err == "error: /data/shard; No space left on device\n"
