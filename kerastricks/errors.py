@@ -16,6 +16,7 @@
     +-- RunFailedError (RuntimeError)  what was asked was right, and it failed: the command line exits 1
         +-- TrainingDivergedError      the loss is not finite (also ArithmeticError)
         +-- CheckpointError            a checkpoint could not be written (also OSError)
+        +-- WriteError                 any other file could not be written (also OSError)
         +-- ServiceLostError           the data service failed while it was used (also ConnectionError)
         +-- ExportError                the exported model does not agree with the trained one
 
@@ -105,6 +106,10 @@ class TrainingDivergedError(RunFailedError, ArithmeticError):
 
 class CheckpointError(RunFailedError, OSError):
     """A checkpoint could not be written; the last good one is still there."""
+
+
+class WriteError(RunFailedError, OSError):
+    """A file could not be written: a full disk, a folder without write permission."""
 
 
 class ServiceLostError(RunFailedError, ConnectionError):

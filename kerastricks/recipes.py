@@ -6,9 +6,12 @@ A recipe is a Python file whose docstring opens with the command, the score and 
 """
 
 import ast
+import re
 import runpy
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +101,8 @@ def load(name: str | Path) -> Recipe:
     path = find(name)
     text_of(path)
     try:
-        found = runpy.run_path(str(path))
+        with contained():
+            found = runpy.run_path(str(path))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a user's file does
@@ -114,6 +118,81 @@ def load(name: str | Path) -> Recipe:
     if create_model is not None and not callable(create_model):
         raise UsageError(f"{path}: create_model must be a function. Received: {shown(create_model)}")
     return Recipe(path.stem, path, summary(path), config, create_model)
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Runs a user's code: what it prints goes to standard error, and Keras's global settings stay as they were.
+
+    The precision of a training is the configuration's `precision`.
+    """
+    before = _keras_settings()
+    with redirect_stdout(sys.stderr):
+        try:
+            yield
+        finally:
+            if "keras" in sys.modules:
+                import keras
+
+                # One that was imported inside began with the settings of keras.json.
+                policy, floatx, data_format = before or (None, "float32", None)
+                keras.config.set_floatx(floatx)
+                keras.config.set_dtype_policy(policy or floatx)
+                keras.config.set_image_data_format(data_format or "channels_last")
+
+
+def _keras_settings() -> tuple[Any, str, str] | None:
+    if "keras" not in sys.modules:
+        return None
+    import keras
+
+    return keras.config.dtype_policy(), keras.config.floatx(), keras.config.image_data_format()
+
+
+def beside(model: Path) -> list[Path]:
+    """The recipes that a run folder holds: those whose layers its models may have.
+
+    Args:
+        model: `RUN/model.keras`, or a file in `RUN/members`.
+    """
+    folder = model.resolve().parent
+    run = folder.parent if folder.name == "members" else folder
+    return sorted(path for path in run.glob("recipe*.py") if re.fullmatch(r"recipe(-[0-9]+)?\.py", path.name))
+
+
+def load_model(path: Path) -> Any:
+    """Loads a `.keras` file, without its optimizer.
+
+    A model with layers that no package registers is loaded again after the recipe in its run folder was run, which
+    registers them. As any recipe, it is Python: loading such a run from a stranger runs their code.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The `keras.Model`.
+
+    Raises:
+        UsageError: where the recipe fails, or none is there to say what a layer is.
+        Exception: whatever Keras raises for a file that cannot be loaded.
+    """
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, TypeError) as error:
+        missing = re.search(r"Could not locate (?:class|function) '([^']+)'", str(error))
+        if missing is None:
+            raise
+        found = beside(path)
+        if not found:
+            raise UsageError(
+                f"{path}: holds {missing[1]!r}, which is no class or function of Keras or kerastricks: keep the file "
+                "in its run folder, beside the recipe.py that registers it"
+            ) from None
+        for recipe in found:
+            load(recipe)
+        return keras.models.load_model(path, compile=False)
 
 
 def copy(name: str, folder: Path) -> Path:

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.tensorflow_only
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "kerastricks"
 FILES = sorted(PACKAGE.rglob("*.py"))
-SHARED = {"bounds", "errors", "keras_hook", "registry", "spec", "lazy"}
+SHARED = {"bounds", "errors", "files", "keras_hook", "registry", "spec", "lazy"}
 MAY_IMPORT = {
     "cli": {
         "augment",
@@ -30,7 +30,7 @@ MAY_IMPORT = {
         "search",
         "ensemble",
     },
-    "range_test": {"callbacks", "data", "models", "initializers", "training"},
+    "range_test": {"callbacks", "data", "models", "initializers", "plotting", "training"},
     "search": {
         "data",
         "models",
@@ -44,24 +44,47 @@ MAY_IMPORT = {
         "initializers",
     },
     "ensemble": {"data", "finetuning", "layers", "models", "training"},
-    "comparison": {"callbacks", "data", "models", "initializers", "training", "runs"},
-    "runs": {"recipes", "data", "models", "initializers", "training", "serving", "finetuning", "ensemble"},
+    "comparison": {"callbacks", "data", "models", "initializers", "plotting", "training", "runs"},
+    "runs": {
+        "recipes",
+        "data",
+        "layers",
+        "models",
+        "initializers",
+        "plotting",
+        "training",
+        "serving",
+        "finetuning",
+        "ensemble",
+    },
     "training": {"augment", "callbacks", "layers", "schedules", "losses", "models", "data", "regularizers"},
     "models": {"layers", "activations", "initializers", "regularizers", "weights"},
-    "weights": set(),
-    "checks": {"activations", "initializers", "models"},
+    "weights": {"recipes"},
+    "checks": {"activations", "initializers", "models", "plotting"},
     "activations": {"layers"},
     "regularizers": set(),
-    "serving": {"data", "layers"},
+    "serving": {"data", "layers", "recipes"},
     "data": {"augment", "layers", "recipes"},
     "features": {"data"},
-    "finetuning": {"callbacks", "data", "features", "initializers", "layers", "models", "training", "weights"},
+    "finetuning": {
+        "callbacks",
+        "data",
+        "features",
+        "initializers",
+        "layers",
+        "models",
+        "plotting",
+        "recipes",
+        "training",
+        "weights",
+    },
     "augment": set(),
     "callbacks": {"layers"},
     "layers": {"augment"},
     "initializers": set(),
     "losses": set(),
-    "schedules": set(),
+    "plotting": set(),
+    "schedules": {"plotting"},
     "recipes": set(),
 }
 # TensorFlow's own file formats and data sets, and two files of training (devices; the fused kernel).

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kerastricks.errors import TrainingDivergedError
+from kerastricks.files import written
 
 
 class BatchLossLog(keras.callbacks.Callback):
@@ -47,7 +48,7 @@ class BatchLossLog(keras.callbacks.Callback):
     def flush(self) -> None:
         """Writes what is pending."""
         if self.path is not None and self._pending:
-            with open(self.path, "ab") as file:
+            with written(self.path), open(self.path, "ab") as file:
                 file.write(np.array(self._pending, "<f4").tobytes())
                 file.flush()
                 os.fsync(file.fileno())

@@ -1,7 +1,6 @@
 """The files of callbacks that keep weights on the way."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import keras
 
 from kerastricks.errors import ConfigError
+from kerastricks.files import whole, write_json
 
 RECORD = "members.json"
 
@@ -64,25 +64,22 @@ class MemberFiles(keras.callbacks.Callback):
     def _save(self, number: int, epoch: int, step: int, logs: dict[str, Any] | None) -> dict[str, Any]:
         """Writes the model as it is now, and says what the record shall say of it."""
         name = f"{number:02}.keras"
-        temporary = self._folder / f".tmp-{name}"
         # `fit` of kerastricks trains logits, and has this to save what one uses.
         save = getattr(self.model, "save_probabilities", self.model.save)
-        save(temporary)
-        os.replace(temporary, self._folder / name)
+        with whole(self._folder / name) as temporary:
+            save(temporary)
         scores = {f"val_{metric}": _number((logs or {}).get(f"val_{metric}")) for metric in ("accuracy", "loss")}
         return {"file": name, "epoch": epoch + 1, "step": step, **scores}
 
     def _write_record(self) -> None:
         record = {"kind": self.kind, "count": self.count, "members": self.members}
-        temporary = self._folder / f".tmp-{RECORD}"
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, self._folder / RECORD)
+        write_json(self._folder / RECORD, record)
 
     def _settle(self) -> None:
         """Brings the folder to what the attributes say."""
         kept = {member["file"] for member in self.members}
         for path in self._folder.iterdir():
-            if re.fullmatch(r"(\.tmp-)?\d+\.keras", path.name) and path.name not in kept:
+            if re.fullmatch(r"(\.tmp-(\d+-)?)?\d+\.keras", path.name) and path.name not in kept:
                 path.unlink()
         self._write_record()
 

@@ -1,12 +1,13 @@
 """One line of JSON per epoch."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import keras
+
+from kerastricks.files import append_line, write_text
 
 
 class MetricsLog(keras.callbacks.Callback):
@@ -28,9 +29,7 @@ class MetricsLog(keras.callbacks.Callback):
         """Drops the lines after the first `epochs`."""
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            temporary = self.path.with_name(f".tmp-{self.path.name}")
-            temporary.write_text("".join(lines[:epochs]), encoding="utf-8")
-            os.replace(temporary, self.path)
+            write_text(self.path, "".join(lines[:epochs]))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._batches, self._seconds = 0, 0.0
@@ -51,8 +50,7 @@ class MetricsLog(keras.callbacks.Callback):
             "images_per_second": round(speed, 1),
             "seconds": round(time.perf_counter() - self._started, 3),
         }
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.path, json.dumps(line))
 
 
 def _highest_rate(optimizer: keras.optimizers.Optimizer) -> float:

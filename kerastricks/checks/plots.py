@@ -1,6 +1,5 @@
 """The plots of the reports, without pyplot and its global state."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kerastricks.errors import UsageError
+from kerastricks.plotting import save_figure
 
 if TYPE_CHECKING:
     from kerastricks.checks.signal_report import SignalReport
@@ -102,6 +102,4 @@ def _log_scale(axes: Any) -> None:
 def _save(figure: Figure, target: Path) -> None:
     if target.suffix.lower() != ".png":
         raise UsageError(f"path must end in .png. Received: {target}")
-    temporary = target.with_name(f".tmp-{target.name}")
-    figure.savefig(temporary, dpi=110, format="png")
-    os.replace(temporary, target)
+    save_figure(figure, target, dpi=110)

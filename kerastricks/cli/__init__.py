@@ -15,6 +15,7 @@ import click
 
 from kerastricks import __version__
 from kerastricks.errors import Interrupted, KerasTricksError, UsageError
+from kerastricks.files import says_full
 
 # Known here, so that the help page imports no subcommand.
 COMMANDS = {
@@ -113,7 +114,9 @@ def run(arguments: list[str] | None = None) -> int:
         # `kerastricks ... | head`: the reader has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # a full disk, a folder without write permission
+    except Exception as error:  # a full disk, a folder without write permission
+        if not (isinstance(error, OSError) or says_full(error)):
+            raise
         click.echo(f"error: {_one_line(error)}", err=True)
         return 1
 

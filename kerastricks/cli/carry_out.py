@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kerastricks.errors import Interrupted, UsageError
+from kerastricks.errors import Interrupted, UsageError, WriteError
+from kerastricks.files import says_full
 
 
 def carry_out(
@@ -18,7 +19,8 @@ def carry_out(
         run: the run folder.
         work: trains.
         command: that goes on with the run, without the folder: "kerastricks train --resume".
-        resumed: whether the folder was there before: a mistake leaves no new one behind.
+        resumed: whether the folder was there before: a mistake, or a full disk before anything was trained, leaves
+            no new one.
         whole: what the command goes on with where the run is a part of something; None for its folder.
 
     Raises:
@@ -32,9 +34,13 @@ def carry_out(
     except KeyboardInterrupt as stop:
         screen.say(f"interrupted; go on with: {command} {whole or run.path}")
         raise stop if isinstance(stop, Interrupted) else Interrupted(signal.SIGINT) from None
-    except UsageError:
-        if not (resumed or run.checkpoint.exists() or (run.path / "stages").exists()):
-            shutil.rmtree(run.path, ignore_errors=True)  # nothing was trained
+    except Exception as error:
+        full = isinstance(error, WriteError) or says_full(error) is not None
+        trained = any(path.exists() for path in (run.checkpoint, run.metrics, run.path / "stages"))
+        if not (resumed or trained) and (full or isinstance(error, UsageError)):
+            shutil.rmtree(run.path, ignore_errors=True)
+        elif full:
+            screen.say(f"when there is room, go on with: {command} {whole or run.path}")
         raise
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kerastricks import recipes
 from kerastricks.cli import options
 from kerastricks.cli.models import zoo_model
 from kerastricks.cli.quiet import import_keras
@@ -208,10 +209,8 @@ class _Subject:
     @staticmethod
     def read(file: Path) -> tuple[Any, Any]:
         """The model in a file and the shape of its images."""
-        import keras
-
         try:
-            model = keras.models.load_model(file, compile=False)
+            model = recipes.load_model(file)
             return model, tuple(model.inputs[0].shape[1:])
         except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise UsageError(f"{file}: cannot be loaded ({_reason(error)})") from None

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -92,13 +91,9 @@ def compare(
 
     path = Path(os.path.expanduser(data))
     label = f"compare-{kind}-{parse(given['model']).name}"
-    folder = RunFolder.create(out, name, label, path.stem).path
-    try:
-        _run(folder, (kind, str(path.resolve()) if path.exists() else data), given, as_json)
-    except UsageError:
-        if not (folder / "runs.jsonl").exists():
-            shutil.rmtree(folder, ignore_errors=True)  # nothing was trained: a mistake leaves no folder behind
-        raise
+    # The folder is there when its plan is in it: what is refused or killed before leaves nothing.
+    folder = RunFolder.free(out, name, label, path.stem).path
+    _run(folder, (kind, str(path.resolve()) if path.exists() else data), given, as_json)
 
 
 def _resume(path: Path, flags: dict[str, Any], given: dict[str, Any], as_json: bool) -> None:
@@ -129,7 +124,6 @@ def _run(folder: Path, what: tuple[str, str], given: dict[str, Any], as_json: bo
         if files.plan.exists():
             screen.say(f"interrupted; go on with: kerastricks compare --resume {folder}")
         else:
-            shutil.rmtree(folder, ignore_errors=True)
             screen.say("interrupted before anything was trained")
         raise stop if isinstance(stop, Interrupted) else Interrupted(signal.SIGINT) from None
     if as_json:

@@ -10,7 +10,7 @@ import click
 from kerastricks.cli import options
 from kerastricks.cli.quiet import import_keras
 from kerastricks.cli.train import check_source, complete_source, find_recipe
-from kerastricks.errors import ConfigError, UsageError
+from kerastricks.errors import UsageError
 
 
 @click.command()
@@ -83,12 +83,13 @@ def lr(
     from kerastricks.initializers.start_from_data import start_from_data
     from kerastricks.models.create import create
     from kerastricks.range_test.for_training import for_training
+    from kerastricks.runs.own_model import own_model
     from kerastricks.training.load_data import load_data
 
     loaded = load_data(config.data, config, screen.bar)
     keras.utils.set_random_seed(config.seed)
     if recipe is not None and recipe.create_model is not None:
-        built = _created(recipe, loaded, config)
+        built = own_model(recipe, loaded, config)
     else:
         built = create(config.model, loaded.image_shape, len(loaded.class_names), mean=loaded.mean, std=loaded.std)
     start_from_data(built, loaded.sample())
@@ -124,18 +125,6 @@ def _bounds(text: str | None) -> dict[str, float]:
     if not 0 < low < high < float("inf"):
         raise UsageError(f"--bounds must hold 0 < LOW < HIGH. Received: {text}")
     return {"low": low, "high": high}
-
-
-def _created(recipe: Any, data: Any, config: Any) -> Any:
-    import keras
-
-    try:
-        model = recipe.create_model(data, config)
-    except Exception as error:  # whatever a user's function does
-        raise ConfigError(f"{recipe.path}: create_model failed: {type(error).__name__}: {error}") from error
-    if not isinstance(model, keras.Model):
-        raise ConfigError(f"{recipe.path}: create_model must return a keras.Model. Received: {type(model).__name__}")
-    return model
 
 
 def _given(given: dict[str, Any], assignments: tuple[str, ...]) -> list[str]:

@@ -1,7 +1,6 @@
 """Runs a comparison: every arm with every seed."""
 
 import gc
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +19,8 @@ from kerastricks.comparison.run_arm import create_arm, run_arm
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import Interrupted
+from kerastricks.files import write_json
 from kerastricks.runs.finish import versions
-from kerastricks.runs.folder import write_text
 from kerastricks.training import device
 from kerastricks.training.config import Config
 from kerastricks.training.fit import resolve
@@ -121,7 +120,7 @@ def compare(
     if files is not None:
         comparison.plot(files.plot)
         # Last: a folder with it is finished.
-        write_text(files.result, json.dumps(comparison.to_json(), indent=2) + "\n")
+        write_json(files.result, comparison.to_json())
     return comparison
 
 

@@ -1,12 +1,12 @@
 """The folder of a comparison: its plan, a line per finished run, and the result."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from kerastricks.errors import RunFolderError
-from kerastricks.runs.folder import write_text
+from kerastricks.errors import RunFolderError, WriteError
+from kerastricks.files import append_line, begun_folder, take_name, write_json, write_text
+from kerastricks.runs.folder import is_taken
 
 
 class ComparisonFolder:
@@ -32,13 +32,22 @@ class ComparisonFolder:
         Raises:
             RunFolderError: where the folder holds something else, or cannot be written to.
         """
+        other = RunFolderError(f"{self.path}: holds something else: choose another folder")
         try:
             if self.plan.exists():
                 self._refuse_other(self.read_plan(), plan)
-            elif self.path.exists() and any(self.path.iterdir()):
-                raise RunFolderError(f"{self.path}: holds something else: choose another folder")
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.plan, json.dumps(plan, indent=2) + "\n")
+                write_json(self.plan, plan)
+                return
+            if is_taken(self.path):
+                raise other
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with begun_folder(self.path.parent) as begun:  # a process that is killed here leaves nothing
+                write_json(begun / self.plan.name, plan)
+                take_name(begun, self.path)
+        except FileExistsError:
+            raise other from None
+        except WriteError:
+            raise
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written to ({error.strerror})") from None
 
@@ -79,10 +88,7 @@ class ComparisonFolder:
 
     def append(self, run: dict[str, Any]) -> None:
         """Writes a finished run."""
-        with open(self.runs, "a", encoding="utf-8") as file:
-            file.write(json.dumps(run) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.runs, json.dumps(run), durable=True)
 
     def _refuse_other(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         flat_before, flat_now = _flatten(before), _flatten(now)

@@ -1,6 +1,5 @@
 """comparison.png: every seed a point."""
 
-import os
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from kerastricks.comparison.comparison import Comparison
 from kerastricks.comparison.table import count_epochs, count_seeds
+from kerastricks.plotting import save_figure
 
 _SEED, _BASELINE = "0.72", "0.25"
 _COLOURS = {"better": "#1a7f37", "worse": "#c0392b", "cannot tell": "#1f77b4", "same": "#1f77b4"}
@@ -58,9 +58,7 @@ def draw_plot(comparison: Comparison, target: Path) -> None:
         f"{plan['kind']} on {plan['model']}, {plan['data']['name']}: {count_seeds(plan)}, {count_epochs(plan)}",
         fontsize=11,
     )
-    temporary = target.with_name(f".tmp-{target.name}")
-    figure.savefig(temporary, dpi=120, format="png")
-    os.replace(temporary, target)
+    save_figure(figure, target)
 
 
 def _draw_panel(axes: Axes, comparison: Comparison, measure: str, factor: float) -> None:

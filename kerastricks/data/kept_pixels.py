@@ -16,6 +16,7 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.pixel_store import PixelStore
 from kerastricks.data.source import Arrays
 from kerastricks.data.statistics import PixelStatistics
+from kerastricks.files import written
 
 _RECORD = "data.json"
 _MEASURES = ("total", "products")
@@ -27,8 +28,21 @@ def keep_pixels(data: ImageData, folder: Path) -> None:
     Args:
         data: of arrays, as `data.in_memory` and `can_keep` say.
         folder: is made; what was there is replaced.
+
+    Raises:
+        WriteError: where the disk does not take it.
     """
     temporary = folder.with_name(f".tmp-{folder.name}")
+    try:
+        with written(folder):
+            _write(data, temporary)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(data: ImageData, temporary: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     stores: list[PixelStore] = []
@@ -61,8 +75,6 @@ def keep_pixels(data: ImageData, folder: Path) -> None:
         "decoder": DECODER,
     }
     (temporary / _RECORD).write_text(json.dumps(record), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
 
 
 def are_kept(folder: Path) -> bool:

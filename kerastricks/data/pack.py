@@ -5,7 +5,6 @@ import io
 import itertools
 import json
 import os
-import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from kerastricks.data.reading import read_source
 from kerastricks.data.shards import FORMAT, INDEX, VERSION
 from kerastricks.data.source import Arrays, Examples
 from kerastricks.errors import DataError
+from kerastricks.files import begun_folder, take_name, written
 
 _FRAME_BYTES = 12  # before a record: its length and the length's checksum; 4 more follow it
 
@@ -51,7 +51,7 @@ def pack(
 
     Raises:
         DataError: for anything wrong with the images, or an `out` that is there already.
-        OSError: where it cannot be written.
+        WriteError: where it cannot be written.
 
     Example:
         >>> import kerastricks, numpy, os, tempfile
@@ -86,9 +86,7 @@ def pack(
             twice = next(name for name, other in itertools.pairwise(sorted(examples.names)) if name == other)
             raise DataError(f"{found.name}: {twice} is there twice: make the zip again")
     # Beside its final place, since only a rename inside one file system happens at once.
-    unfinished = out.absolute().parent / f".{out.name}.unfinished-{os.getpid()}"
-    unfinished.mkdir()
-    try:
+    with written(out), begun_folder(out.absolute().parent) as unfinished:
         splits = {}
         for number, (split, examples) in enumerate(found.splits.items()):
             order = np.random.default_rng([seed, number]).permutation(len(examples))
@@ -116,10 +114,7 @@ def pack(
             json.dump(record, file, separators=(",", ":"))
             file.flush()
             os.fsync(file.fileno())
-        os.rename(unfinished, out)
-    except BaseException:  # Ctrl-C too leaves nothing behind
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+        take_name(unfinished, out)
     return {
         "path": str(out),
         "class_names": list(found.class_names),

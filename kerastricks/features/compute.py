@@ -3,8 +3,6 @@
 import json
 import math
 import os
-import secrets
-import shutil
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +20,7 @@ from kerastricks.features.digest import weights_digest
 from kerastricks.features.extractor import Extractor
 from kerastricks.features.folder import FILES, FORMAT, LABELS, RECORD, VERSION, Features
 from kerastricks.features.target import check_target
+from kerastricks.files import begun_folder, take_name, written
 
 SPLITS = ("train", "validation", "test")
 
@@ -59,7 +58,7 @@ def compute(
         UnknownNameError: for a layer or a split that is not there.
         DataError: for a path that is there already, or images of another size.
         UsageError: for a model without a graph, or with several inputs.
-        OSError: where it cannot be written.
+        WriteError: where it cannot be written.
 
     Example:
         >>> import keras, kerastricks, numpy, os, tempfile
@@ -76,14 +75,9 @@ def compute(
     check_request(extractor, data, splits, batch_size)
     check_target(path)
     # Beside its final place, since only a rename inside one file system happens at once.
-    unfinished = path.absolute().parent / f".{path.name}.unfinished-{secrets.token_hex(4)}"
-    unfinished.mkdir()
-    try:
+    with written(path), begun_folder(path.absolute().parent) as unfinished:
         write_features(unfinished, extractor, data, splits, batch_size, progress)
-        os.rename(unfinished, path)
-    except BaseException:  # Ctrl-C too leaves nothing behind
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+        take_name(unfinished, path)
     return Features.open(path)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kerastricks.errors import DataError
+from kerastricks.files import written
 
 if sys.platform != "win32":
     import fcntl
@@ -83,7 +84,8 @@ class KeptFolders:
         """An empty folder that gets its name when it was filled, and is gone after any error."""
         path, lock = self._new(key)
         try:
-            yield path
+            with written(self.folder(key)):
+                yield path
             try:
                 os.rename(path, self.folder(key))
             except OSError:

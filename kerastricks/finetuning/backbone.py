@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from kerastricks import spec
+from kerastricks import recipes, spec
 from kerastricks.errors import ConfigError, RunFolderError
 from kerastricks.finetuning.graft import graft
 from kerastricks.finetuning.levels import Level, find_levels
@@ -113,7 +113,7 @@ def _of_run(path: Path, image_size: int | None) -> Backbone:
     if not file.is_file():
         raise RunFolderError(f"{path}: no model.keras inside: give a finished run or a .keras file")
     try:
-        model = keras.models.load_model(file, compile=False)
+        model = recipes.load_model(file)
     except (OSError, ValueError, TypeError) as error:
         raise RunFolderError(f"{file}: cannot be loaded ({str(error).splitlines()[0]})") from None
     backbone = _of_model(model, path.name if path.is_dir() else path.stem, image_size, str(path.resolve()))

@@ -46,7 +46,7 @@ def _graft(model: keras.Model, inputs: Any, pixels: Any, pairs: list[tuple[Any, 
     inner: dict[int, tuple[Any, keras.Model]] = {}
 
     def clone(operation: Any) -> Any:
-        if isinstance(operation, keras.Model):
+        if isinstance(operation, keras.Model) and getattr(operation, "inputs", None):  # others know their insides alone
             placeholder = keras.layers.Identity()
             inner[id(placeholder)] = placeholder, operation
             return placeholder

@@ -1,11 +1,11 @@
 """finetune.png: what each level's features are worth, and what the stages made of them."""
 
-import os
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from kerastricks.finetuning.report import Report
+from kerastricks.plotting import save_figure
 
 _LEVEL, _PIXELS, _STAGE, _PROBE = "#1f77b4", "0.7", "#d62728", "0.35"
 
@@ -53,9 +53,7 @@ def draw_report(report: Report, target: Path, title: str) -> None:
         axes.grid(axis="y", alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
-    temporary = target.with_name(f".tmp-{target.name}")
-    figure.savefig(temporary, dpi=120, format="png")
-    os.replace(temporary, target)
+    save_figure(figure, target)
 
 
 def _short(layer: str) -> str:

@@ -1,11 +1,11 @@
 """The picture of a range test."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from kerastricks.plotting import save_figure
 from kerastricks.range_test.result import RangeTestResult
 
 _CURVE, _INTERVAL, _SUGGESTION = "#1f77b4", "#2ca02c", "#d62728"
@@ -52,12 +52,7 @@ def draw_result(result: RangeTestResult, path: Path, title: str) -> Path:
     figure.legend(frameon=False, fontsize="small", loc="outside right upper")
     heading = title if result.suggestion is not None else f"{title}: cannot tell, {result.reason.partition(':')[0]}"
     axes.set_title(heading)
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
-        figure.savefig(temporary, dpi=120, format="png")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_figure(figure, path)
     return path
 
 

@@ -1,5 +1,7 @@
 """card.md: what a model is, for whoever finds it."""
 
+import re
+import shlex
 from typing import Any
 
 from kerastricks.runs.scores import images_by_class
@@ -8,17 +10,17 @@ from kerastricks.runs.scores import images_by_class
 def card(name: str, summary: dict[str, Any], config: dict[str, Any]) -> str:
     """The card as Markdown."""
     recall = "\n".join(
-        f"| {label} | {images} | {'-' if value is None else f'{value:.1%}'} |"
+        f"| {_text(label)} | {images} | {'-' if value is None else f'{value:.1%}'} |"
         for (label, value), images in zip(summary["recall"].items(), images_by_class(summary), strict=True)
     )
     data, shape = summary["data"], summary["data"]["image_shape"]
-    fields = "\n".join(f"| `{key}` | `{value}` |" for key, value in config.items())
+    fields = "\n".join(f"| `{key}` | {_code(value)} |" for key, value in config.items())
     versions = ", ".join(f"{package} {version}" for package, version in summary["versions"].items())
-    return f"""# {name}
+    return f"""# {_text(name)}
 
-`{summary["model"]}`, {summary["parameters"]:,} weights, for {len(summary["class_names"])} classes of \
+{_code(summary["model"])}, {summary["parameters"]:,} weights, for {len(summary["class_names"])} classes of \
 {shape[0]}x{shape[1]} {"grey" if shape[2] == 1 else "RGB"} images.
-Trained on {data["images"]["train"]:,} images of {data["name"]} in {summary["training_seconds"]:.0f} s on \
+Trained on {data["images"]["train"]:,} images of {_text(data["name"])} in {summary["training_seconds"]:.0f} s on \
 {summary["device"]}.
 
 On {summary["images"]:,} test images: accuracy **{summary["accuracy"]:.2%}**, balanced accuracy \
@@ -39,7 +41,7 @@ import kerastricks, keras
 model = keras.models.load_model("model.keras")  # pixels 0-255, {tuple(shape)}, to probabilities
 ```
 
-`kerastricks predict {name} image.jpg`, or serve this folder with TensorFlow Serving:
+{_code(f"kerastricks predict {shlex.quote(name)} image.jpg")}, or serve this folder with TensorFlow Serving:
 `serving_default` takes encoded images (`bytes`), `tensor` takes pixels (`images`).
 
 ## How it was made
@@ -52,6 +54,21 @@ model = keras.models.load_model("model.keras")  # pixels 0-255, {tuple(shape)}, 
 
 {data["skipped"]} files were left out. Data fingerprint `{data["fingerprint"]}`. {versions}.
 """
+
+
+def _text(name: object) -> str:
+    """Markdown of a name of any characters, in a line and a cell of a table, too."""
+    text = str(name).encode(errors="backslashreplace").decode()
+    text = "".join(character if character.isprintable() else " " for character in text)
+    return re.sub(r"([\\`*\[\]<>#|$~]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def _code(value: object) -> str:
+    """A span of code in a cell of a table."""
+    text = str(value).encode(errors="backslashreplace").decode()
+    text = "".join(character if character.isprintable() else " " for character in text).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
 
 
 def _pictures(summary: dict[str, Any]) -> str:
@@ -99,11 +116,11 @@ The configuration was"""
 
 def _how_combined(report: dict[str, Any]) -> str:
     rows = "\n".join(
-        f"| {member['name']} | {'-' if member['weight'] is None else format(member['weight'], '.3f')} "
+        f"| {_text(member['name'])} | {'-' if member['weight'] is None else format(member['weight'], '.3f')} "
         f"| {'features | alone' if member['test'] is None else _quality(member['test'])} |"
         for member in report["members"]
     )
-    unknown = "".join(f"\n- {line}" for line in report["unknown"])
+    unknown = "".join(f"\n- {_text(line)}" for line in report["unknown"])
     return f"""`kerastricks ensemble`, method **{report["method"]}**: {report["reason"]}
 
 | member | weight | test accuracy | test log-loss |
@@ -127,5 +144,6 @@ def _compared(report: dict[str, Any]) -> str:
     disagree = (
         "" if report["disagreement"] is None else f" Members disagree on {report['disagreement']:.1%} of the images."
     )
-    return f"""Log-loss on test below that of {report["best_member"]}, the best member on validation, at its own \
+    best = _text(report["best_member"])
+    return f"""Log-loss on test below that of {best}, the best member on validation, at its own \
 temperature: {gain["value"]:.3f} ({gain["low"]:.3f} to {gain["high"]:.3f}, 90 % interval over images).{disagree}"""

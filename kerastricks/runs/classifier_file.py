@@ -5,11 +5,12 @@ from pathlib import Path
 
 import keras
 
-from kerastricks.errors import RunFolderError
+from kerastricks import recipes
+from kerastricks.errors import RunFolderError, UsageError
 
 
 def load_classifier(path: Path) -> keras.Model:
-    """Loads a model without its optimizer.
+    """Loads a model without its optimizer; layers of a recipe's own are those of the recipe in the run's folder.
 
     Raises:
         RunFolderError: naming the file where it cannot be read.
@@ -17,7 +18,9 @@ def load_classifier(path: Path) -> keras.Model:
     if path.suffix == ".keras" and path.is_file() and not zipfile.is_zipfile(path):
         raise RunFolderError(f"{path}: damaged, or no Keras model (it is no whole zip archive)")
     try:
-        return keras.models.load_model(path, compile=False)
+        return recipes.load_model(path)
+    except UsageError as error:  # of its recipe
+        raise RunFolderError(str(error)) from None
     except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RunFolderError(f"{path}: damaged, or no Keras model ({reason[:160]})") from None

@@ -1,11 +1,12 @@
 """curves.png: loss and accuracy of a run."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+
+from kerastricks.plotting import save_figure
 
 _TRAINING, _VALIDATION, _BATCH = "#1f77b4", "#d62728", "#b5cfe8"
 
@@ -51,9 +52,7 @@ def draw_curves(metrics: Path, batch_loss: Path, target: Path, title: str) -> No
         axes.spines["top"].set_visible(False)
     rate.spines["top"].set_visible(False)
     figure.suptitle(title)
-    temporary = target.with_name(f".tmp-{target.name}")
-    figure.savefig(temporary, dpi=120, format="png")
-    os.replace(temporary, target)
+    save_figure(figure, target)
 
 
 def _loss_limit(losses: np.ndarray, lines: list[dict]) -> float:

@@ -1,6 +1,5 @@
 """Several finished runs as one: opened, combined, measured, and left as a run folder of its own."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.ensemble.align_classes import align_classes
@@ -19,9 +19,10 @@ from kerastricks.runs.ensemble_data import load_for_members, shared_config
 from kerastricks.runs.ensemble_plot import draw_ensemble
 from kerastricks.runs.ensemble_report import measured
 from kerastricks.runs.finish import finish
-from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.folder import RunFolder, check_classes
 from kerastricks.runs.made import Made, Members, Settings, make, over_split
 from kerastricks.runs.members import RunMember, open_members
+from kerastricks.runs.own_model import copy_recipes
 from kerastricks.runs.relabel import relabelled
 from kerastricks.runs.seen_images import refuse_seen_images
 from kerastricks.runs.train import describe_data, write_skipped
@@ -44,7 +45,8 @@ def make_ensemble(
 ) -> tuple[RunFolder, dict[str, Any]]:
     """Makes one model of several and leaves it in a run folder, which is there only when it is finished.
 
-    An error or Ctrl-C removes what is half written; a killed process leaves the folder, without summary.json.
+    It is made under a temporary name: an error and Ctrl-C remove it, and what a killed process leaves is removed by
+    the next run that begins in `out`. The same command makes it again.
 
     Args:
         paths: of runs, or `.keras` files.
@@ -63,8 +65,8 @@ def make_ensemble(
         DataError: for images that cannot be used.
         RunFolderError: for a run that is not there or not finished, or a name that is taken.
     """
-    if name is not None and (out / name).exists():  # before anything slow
-        RunFolder.create(out, name, "", "")
+    if name is not None:  # before anything slow
+        RunFolder.free(out, name, "", "")
     opened, left_out = open_members(paths, say)
     shared = shared_pixels([one.member for one in opened])
     config = shared_config(opened, data, shared.image_shape, shared.fitting, settings.by_features)
@@ -74,6 +76,7 @@ def make_ensemble(
     knowing = [one for one in opened if not settings.by_features or _knows(one, images)]
     if knowing:
         images = relabelled(images, align_classes([one.member for one in knowing]).class_names or images.class_names)
+    check_classes(images.class_names)
     for line in describe_data(images):
         say(line)
     unknown = refuse_seen_images(opened, images, config)
@@ -86,9 +89,9 @@ def make_ensemble(
     made = make(Members([one.member for one in opened], images, names, validation, labels, progress), settings)
     test = _outputs(knowing, images, "test", progress)
     method = made.method.partition(",")[0]
-    run = RunFolder.create(out, name, f"ensemble-{method}", Path(str(config.data)).stem)
-    try:
-        say(f"run folder: {run.path}")
+    with RunFolder.begin(out, name, f"ensemble-{method}", Path(str(config.data)).stem) as run:
+        say(f"run folder: {out / run.name}")
+        copy_recipes([recipe for one in opened for recipe in recipes.beside(one.path)], run.path)
         report = {
             "asked": settings.method,
             "method": made.method,
@@ -100,9 +103,6 @@ def make_ensemble(
             "unknown": unknown,
         }
         summary = _leave(run, made, opened, images, config, report, settings, say, progress)
-    except BaseException:  # Ctrl-C too: nothing in it took long to make
-        shutil.rmtree(run.path, ignore_errors=True)
-        raise
     return run, summary
 
 
@@ -165,7 +165,7 @@ def _leave(
         },
     )
     run.metrics.touch()  # its members have theirs
-    draw_ensemble(report, run.path / PLOT, run.path.name)
+    draw_ensemble(report, run.path / PLOT, run.name)
     say("saving, exporting, checking the export in a fresh process")
     seconds = round(sum(one.training_seconds for one in opened), 1)
     return finish(run, made.model, images, config, progress, ensemble=report, training_seconds=seconds)

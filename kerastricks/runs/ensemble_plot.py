@@ -1,11 +1,12 @@
 """ensemble.png: what an ensemble gains and what it costs."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from kerastricks.plotting import save_figure
 
 _MEMBER, _RESULT, _CANDIDATE, _NOISE = "#1f77b4", "#d62728", "0.35", "0.6"
 
@@ -27,9 +28,7 @@ def draw_ensemble(report: dict[str, Any], target: Path, title: str) -> None:
     for axes in filter(None, (left, right)):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
-    temporary = target.with_name(f".tmp-{target.name}")
-    figure.savefig(temporary, dpi=120, format="png")
-    os.replace(temporary, target)
+    save_figure(figure, target)
 
 
 def _quality_against_latency(axes: Any, report: dict[str, Any]) -> None:

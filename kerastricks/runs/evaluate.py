@@ -11,7 +11,8 @@ from kerastricks.data.progress import Progress, silent
 from kerastricks.data.reading import Readable, find_source, read_source
 from kerastricks.data.source import Arrays, Examples, Source
 from kerastricks.data.splits import make_splits
-from kerastricks.errors import DataError, RunFolderError
+from kerastricks.errors import DataError
+from kerastricks.runs.classifier_file import load_classifier
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.relabel import relabel
 from kerastricks.runs.scores import scores
@@ -39,10 +40,7 @@ def evaluate(run: RunFolder, data: Any, progress: Progress = silent) -> dict[str
     """
     record = run.read(run.config)
     summary = run.read(run.summary)
-    try:
-        model = keras.models.load_model(run.model, compile=False)
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{run.model}: cannot be loaded ({str(error).splitlines()[0]})") from None
+    model = load_classifier(run.model)
     class_names = summary["class_names"]
     config = Config(**{name: value for name, value in record["config"].items() if name in FIELDS})
     image_shape = tuple(model.inputs[0].shape[1:])

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from kerastricks import recipes
+from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.data.reading import find_source
 from kerastricks.data.source import Files
@@ -19,7 +22,8 @@ from kerastricks.finetuning.finetune import FineTuned, finetune, finetuning_conf
 from kerastricks.finetuning.plot import draw_report
 from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, TRAINING_DEFAULTS, Settings
 from kerastricks.runs.finish import finish
-from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.folder import RunFolder, check_classes, check_room
+from kerastricks.runs.own_model import check_export, copy_recipes
 from kerastricks.runs.train import describe_data, refuse_other_data, write_skipped
 from kerastricks.training import device
 from kerastricks.training.config import Config
@@ -55,19 +59,21 @@ def start(config: Config, settings: Settings, out: Path, name: str | None) -> Ru
     weights = Path(os.path.expanduser(settings.weights))
     if os.path.exists(weights):
         settings = dataclasses.replace(settings, weights=str(weights.resolve()))
-    model = (backbone.stem if os.path.exists(backbone) else settings.backbone.partition("(")[0].strip()).replace(
-        "/", "-"
-    )
-    run = RunFolder.create(out, name, f"{model}-finetuned", path.stem)
-    run.write(
-        run.config,
-        {
-            "config": _without_model(config),
-            "finetuning": settings.as_dict(),
-            "image_size": config.image_size,
-            "resolved": False,
-        },
-    )
+    on_disk = os.path.exists(backbone)
+    model = (backbone.stem if on_disk else settings.backbone.partition("(")[0].strip()).replace("/", "-")
+    with RunFolder.begin(out, name, f"{model}-finetuned", path.stem) as run:
+        # A backbone that is a run may have layers that its recipe registers.
+        if on_disk:
+            copy_recipes(recipes.beside(backbone / "model.keras" if backbone.is_dir() else backbone), run.path)
+        run.write(
+            run.config,
+            {
+                "config": _without_model(config),
+                "finetuning": settings.as_dict(),
+                "image_size": config.image_size,
+                "resolved": False,
+            },
+        )
     return run
 
 
@@ -105,6 +111,8 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
     data = load_data(config.data, as_they_are, progress, photographs_size=backbone.image_size, **where)
     if record["resolved"]:
         refuse_other_data(run, record["data"], data.describe())
+    check_classes(data.class_names)
+    check_room(run.path, backbone.model.count_params())
     config = finetuning_config(config, data, backbone)
     write_skipped(run, data)
     run.write(
@@ -122,14 +130,24 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
     )
     for line in describe_data(data):
         say(line)
+    if run.recipe.exists() and not (run.path / "stages").exists():
+        _check_backbone(run, backbone, data)
     tuned = finetune(data, backbone, config, settings, run_folder=run.path, say=say, progress=progress)
     say("saving, exporting, checking the export in a fresh process")
     _merge_logs(run, tuned)
     run.write(run.path / "finetune.json", tuned.report.to_json())
-    draw_report(tuned.report, run.path / "finetune.png", run.path.name)
+    draw_report(tuned.report, run.path / "finetune.png", run.name)
     summary = finish(run, tuned.model, data, config, progress, finetuning=tuned.report.to_json())
     shutil.rmtree(run.path / "stages", ignore_errors=True)
     return summary
+
+
+def _check_backbone(run: RunFolder, backbone: Backbone, data: ImageData) -> None:
+    """Tries the export of a network whose layers a recipe registers, with a head, before anything is trained."""
+    head = keras.layers.Dense(len(data.class_names), activation="softmax")(backbone.model.outputs[0])
+    model = keras.Model(backbone.model.inputs[0], head, name=backbone.model.name)
+    images = np.random.default_rng(0).integers(0, 256, (4, *backbone.image_shape)).astype("uint8")
+    check_export(model, images, backbone.name, run.path, recipes.beside(run.model), data)
 
 
 def _without_model(config: Config) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """From a trained model to a finished run folder."""
 
 import json
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,10 +11,12 @@ import numpy as np
 import kerastricks
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
+from kerastricks.files import whole, write_text
+from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.runs.card import card
 from kerastricks.runs.curves import draw_curves
 from kerastricks.runs.evaluate import predict
-from kerastricks.runs.folder import RunFolder, write_text
+from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.scores import scores
 from kerastricks.serving.export import export_saved_model
 from kerastricks.serving.verify import verify_export
@@ -51,10 +52,9 @@ def finish(
     Raises:
         ExportError: when what was written does not agree with `model`.
     """
-    model = with_probabilities(model)
-    temporary = run.model.with_name(".tmp-model.keras")
-    model.save(temporary)
-    os.replace(temporary, run.model)
+    model = without_augmentation(with_probabilities(model))
+    with whole(run.model) as temporary:
+        model.save(temporary)
     test = data.splits["test"]
     with data.one_error():
         images = next(iter(data.test))[0][:_VERIFIED_IMAGES].numpy()
@@ -82,7 +82,7 @@ def finish(
         "versions": versions(),
         **reports,
     }
-    title = f"{run.path.name}: test accuracy {summary['accuracy']:.2%}"
+    title = f"{run.name}: test accuracy {summary['accuracy']:.2%}"
     if lines:  # a head on features has none
         draw_curves(run.metrics, run.batch_loss, run.curves, title)
     fields = config.as_dict()
@@ -90,7 +90,7 @@ def finish(
         del fields["model"]  # the network is the backbone's
     if "ensemble" in reports:  # its members have their own trainings
         fields = {name: fields[name] for name in _OF_IMAGES}
-    write_text(run.card, card(run.path.name, summary, fields))
+    write_text(run.card, card(run.name, summary, fields))
     run.write(run.summary, summary)  # last: a run with a summary is finished
     run.checkpoint.unlink(missing_ok=True)
     return summary

@@ -2,13 +2,20 @@
 
 import itertools
 import json
-import os
 import re
 import shutil
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kerastricks.errors import RunFolderError
+from kerastricks.errors import DataError, RunFolderError
+from kerastricks.files import begun_folder, take_name, write_json
+
+# With the longest suffix of a series and the numbers of a default name, below the 255 bytes of a file system.
+_LONGEST_NAME = 200
+_LONGEST_PATH = 3800  # of the 4,096 bytes of Linux, with what is inside of a run folder
 
 
 class RunFolder:
@@ -19,6 +26,10 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self._place(path)
+
+    def _place(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.json"
         self.summary = path / "summary.json"
@@ -32,42 +43,72 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.npz"
 
     @classmethod
-    def create(cls, out: Path, name: str | None, model: str, data: str) -> "RunFolder":
-        """A new folder: `out/name`, or `out/MODEL-DATA-N` with the first number that is free.
+    @contextmanager
+    def begin(cls, out: Path, name: str | None, model: str, data: str) -> Iterator["RunFolder"]:
+        """A new folder, to be filled: `out/name`, or `out/MODEL-DATA-N` with the first number that is free.
+
+        It gets its name at the end of the block, when its first state is in it: an error, and a process that is
+        killed, leave nothing there. `name` is known from the beginning. An empty folder of that name is taken over.
 
         Raises:
             RunFolderError: where the name is taken or illegal, or the place cannot be written to.
         """
-        if name is not None and (Path(name).name != name or name.startswith(".")):
-            raise RunFolderError(f"--name must be a plain name, without folders. Received: {name!r}")
-        _refuse_glob(out.resolve() / (name or ""))
+        names = cls._names(out, name, model, data)
         try:
             out.mkdir(parents=True, exist_ok=True)
-            if name is not None:
-                path = out / name
-                path.mkdir()
-                return cls(path)
-            data = _plain(data)
-            number = 1
-            while True:
-                path = out / f"{model.replace('/', '-')}-{data}-{number}"
-                try:
-                    path.mkdir()  # fails if another process was faster
-                    return cls(path)
-                except FileExistsError:
-                    number += 1
-        except FileExistsError:
-            raise RunFolderError(
-                f"{out / (name or '')} exists already and nothing is overwritten: choose another --name, or go on "
-                f"with --resume {out / (name or '')}"
-            ) from None
+            folder = begun_folder(out)
+            path = folder.__enter__()
         except OSError as error:
             raise RunFolderError(f"{out}: cannot be written to ({error.strerror}): choose another --out") from None
+        try:
+            run = cls(path)
+            run.name = next(names)
+            yield run
+            while True:
+                try:
+                    take_name(path, out / run.name)
+                    break
+                except FileExistsError:  # another process was faster
+                    run.name = next(names)
+            run._place(out / run.name)
+        finally:
+            folder.__exit__(None, None, None)
+
+    @classmethod
+    def free(cls, out: Path, name: str | None, model: str, data: str) -> "RunFolder":
+        """What `begin` would make, for what has a first state later; nothing is made but `out`.
+
+        Raises:
+            RunFolderError: as `begin`.
+        """
+        found = next(cls._names(out, name, model, data))
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            with begun_folder(out):
+                pass
+        except OSError as error:
+            raise RunFolderError(f"{out}: cannot be written to ({error.strerror}): choose another --out") from None
+        return cls(out / found)
+
+    @staticmethod
+    def _names(out: Path, name: str | None, model: str, data: str) -> Iterator[str]:
+        """The names to try, as far as they are free: the given one alone, or all numbers."""
+        base = f"{plain(model)}-{plain(data)}"
+        check_name(out, name if name is not None else f"{base}-1", "--name" if name is not None else None)
+        if name is not None:
+            if not is_taken(out / name):
+                yield name
+            resume = f", or go on with --resume {out / name}" if (out / name / "config.json").exists() else ""
+            raise RunFolderError(
+                f"{out / name} exists already and nothing is overwritten: choose another --name{resume}"
+            )
+        numbered = (f"{base}-{number}" for number in itertools.count(1))
+        yield from (found for found in numbered if not is_taken(out / found))
 
     @staticmethod
     def free_name(out: Path, model: str, data: str) -> str:
         """MODEL-DATA-N with the first number that nothing in `out` has, for a series of runs."""
-        base = f"{model.replace('/', '-')}-{_plain(data)}"
+        base = f"{plain(model)}-{plain(data)}"
         names = (f"{base}-{number}" for number in itertools.count(1))
         return next(name for name in names if not (out / name).exists() and not _any(out, f"{name}-s"))
 
@@ -103,8 +144,12 @@ class RunFolder:
             raise RunFolderError(f"{path}: cannot be read ({error})") from None
 
     def write(self, path: Path, record: dict[str, Any]) -> None:
-        """Writes a JSON record whole."""
-        write_text(path, json.dumps(record, indent=2) + "\n")
+        """Writes a JSON record whole.
+
+        Raises:
+            WriteError: where the disk does not take it.
+        """
+        write_json(path, record)
 
     def remove_exports(self) -> None:
         """Removes the SavedModels of an unfinished run."""
@@ -118,25 +163,78 @@ class RunFolder:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _plain(data: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", data).strip("-.") or "data"
+def plain(text: str) -> str:
+    """The part of a default name that a model's or data set's name gives: letters, digits, _ . and -."""
+    found = re.sub(r"[^\w.-]+", "-", text).strip("-.").encode()[:60].decode(errors="ignore")
+    return found.strip("-.") or "data"
 
 
 def _any(out: Path, start: str) -> bool:
     return out.is_dir() and any(path.name.startswith(start) for path in out.iterdir())
 
 
-def _refuse_glob(path: Path) -> None:
-    """TensorFlow reads the path of a SavedModel as a pattern: better refused now than after the training."""
-    found = sorted(set("[]*?") & set(str(path)))
-    if found:
+def is_taken(path: Path) -> bool:
+    """Whether something is there; an empty folder, as a killed process of an earlier version left it, is not."""
+    if path.is_dir() and not path.is_symlink():
+        return any(path.iterdir())
+    return path.exists() or path.is_symlink()
+
+
+def check_name(out: Path, name: str, option: str | None = "--name") -> None:
+    """Raises RunFolderError for a name or place of a run that a later step could not write, load or show.
+
+    Args:
+        out: the folder of run folders.
+        name: of the run's folder.
+        option: that gave the name; None where it was made from others.
+    """
+    given = f"{option} must be a plain name" if option else "the name of a run must be plain"
+    if not name or Path(name).name != name or name.startswith((".", "-", "~")):
+        raise RunFolderError(f"{given}, without folders, and not begin with . - or ~. Received: {name!r}")
+    if not name.isprintable() or name != name.strip() or name.endswith("."):
         raise RunFolderError(
-            f"{path}: TensorFlow cannot load from a path with {' '.join(found)}: choose --out and --name"
+            f"{given}: printable UTF-8, without line breaks, and no space or . at its ends. Received: {name!r}"
         )
+    size = len(name.encode())
+    if size > _LONGEST_NAME:
+        raise RunFolderError(f"{given} of at most {_LONGEST_NAME} bytes. Received: {size} bytes, {name[:30]!r}...")
+    check_place(out / name, "--out and --name")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file under a temporary name and renames it."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+def check_place(path: Path, options: str = "--out") -> None:
+    """Raises RunFolderError for the path of a folder that a later step could not write or load.
+
+    TensorFlow reads the path of a SavedModel as a pattern, and as UTF-8: better refused now than after the training.
+    """
+    whole = str(path.absolute())
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in whole):
+        raise RunFolderError(f"{whole!r}: must be UTF-8, without line breaks: choose {options}")
+    found = sorted(set("[]*?\\") & set(str(path.resolve())))
+    if found:
+        raise RunFolderError(f"{path}: TensorFlow cannot load from a path with {' '.join(found)}: choose {options}")
+    if len(str(path.resolve()).encode(errors="surrogateescape")) > _LONGEST_PATH:
+        raise RunFolderError(f"{whole[:60]}...: the path is too long: choose {options}")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise RunFolderError(f"{path}: cannot be written to ({above} is a file, no folder): choose another --out")
+
+
+def check_classes(class_names: Sequence[str]) -> None:
+    """Raises DataError for a class whose name the export and the card cannot write."""
+    for name in class_names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"class {name!r}: its name is not valid UTF-8: rename the folder, or the label") from None
+
+
+def check_room(folder: Path, weights: int) -> None:
+    """Raises RunFolderError where the disk has no room for what a training of so many weights leaves in the end."""
+    # A checkpoint with two values of an optimizer for each weight, and its successor; model.keras; the SavedModel.
+    needed = 8 * 4 * weights + 5_000_000
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise RunFolderError(
+            f"{folder}: the disk has {free / 1e6:,.0f} MB left, and the run needs about {needed / 1e6:,.0f} MB: make "
+            "room, or choose another --out"
+        )

@@ -1,14 +1,13 @@
 """Trainings that differ by seed alone: same data, same splits, a run folder each."""
 
 import dataclasses
-import shutil
 import statistics
 from pathlib import Path
 from typing import Any
 
 from kerastricks import recipes
 from kerastricks.errors import RunFolderError
-from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.folder import RunFolder, check_name, is_taken
 from kerastricks.runs.train import name_parts, start, with_whole_path
 from kerastricks.training.config import Config
 
@@ -46,7 +45,8 @@ class Series:
         if name is None:
             name = RunFolder.free_name(out, *name_parts(config, recipe))
         series = cls(out, name, config, seeds, recipe)
-        taken = [run for run in (series.folder(seed) for seed in seeds) if run.path.exists()]
+        check_name(out, f"{name}-s{seeds[-1]}")
+        taken = [run for run in (series.folder(seed) for seed in seeds) if is_taken(run.path)]
         if taken:
             raise RunFolderError(
                 f"{taken[0].path} exists already and nothing is overwritten: choose another --name, or go on with "
@@ -79,15 +79,9 @@ class Series:
 
     def begin(self, seed: int) -> RunFolder:
         """Makes the folder of a seed."""
-        folder = self.folder(seed).path
-        if folder.is_dir() and not any(folder.iterdir()):  # a process was killed before it wrote anything
-            folder.rmdir()
         config = dataclasses.replace(self.config, seed=seed)
         record = {"series": {"name": self.name, "seeds": list(self.seeds)}}
-        run = start(config, self.out, f"{self.name}-s{seed}", None, record)
-        if self.recipe is not None:
-            shutil.copyfile(self.recipe.path, run.recipe)
-        return run
+        return start(config, self.out, f"{self.name}-s{seed}", self.recipe, record)
 
 
 def summarize(series: Series) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import ConfigError, RunFolderError
+from kerastricks.files import write_text
 from kerastricks.initializers.start_from_data import start_from_data
 from kerastricks.models.create import create
 from kerastricks.runs.finish import finish
-from kerastricks.runs.folder import RunFolder, write_text
+from kerastricks.runs.folder import RunFolder, check_classes, check_room
+from kerastricks.runs.own_model import check_export, own_model
 from kerastricks.training import device
 from kerastricks.training.config import Config
 from kerastricks.training.fit import fit, resolve
@@ -49,10 +51,10 @@ def start(
     if config.data is None:
         raise ConfigError("data is missing: name a folder, a zip, a data set or a recipe")
     config = with_whole_path(config)
-    run = RunFolder.create(out, name, *name_parts(config, recipe))
-    if recipe is not None:
-        shutil.copyfile(recipe.path, run.recipe)
-    run.write(run.config, {"config": config.as_dict(), **(record or {}), "resolved": False})
+    with RunFolder.begin(out, name, *name_parts(config, recipe)) as run:
+        if recipe is not None:
+            shutil.copyfile(recipe.path, run.recipe)
+        run.write(run.config, {"config": config.as_dict(), **(record or {}), "resolved": False})
     return run
 
 
@@ -130,6 +132,7 @@ def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tu
     data = read(config)
     if record["resolved"]:
         refuse_other_data(run, record["data"], data.describe())
+    check_classes(data.class_names)
     config = resolve(config, data)
     write_skipped(run, data)
     write_resolved(run, config, data)
@@ -138,6 +141,10 @@ def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tu
         say(line)
 
     model = new_model(run, config, data, say)
+    check_room(run.path, model.count_params())
+    seeds = record.get("series", {}).get("seeds", [config.seed])
+    if run.recipe.exists() and not run.checkpoint.exists() and config.seed == seeds[0]:
+        check_own_model(run, model, data, say)
     jit = "compiled" if config.jit else "not compiled"
     say(
         f"{model.name}: {model.count_params():,} weights, {config.epochs} epochs of {data.steps_per_epoch} batches "
@@ -184,6 +191,19 @@ def new_model(run: RunFolder, config: Config, data: ImageData, say: Say = print)
     return model
 
 
+def check_own_model(run: RunFolder, model: keras.Model, data: ImageData, say: Say = print) -> None:
+    """Saves, exports and verifies the untrained model of a recipe, if it makes its own; leaves nothing in the folder.
+
+    Raises:
+        ConfigError: where that fails: a training would be in vain.
+    """
+    recipe = recipes.load(run.recipe)
+    if recipe.create_model is None:
+        return
+    say(f"{model.name}: trying the export before the training")
+    check_export(model, data.sample(4), recipe.path.name, run.path, [run.recipe], data)
+
+
 def write_resolved(run: RunFolder, config: Config, data: ImageData) -> None:
     """Records what was decided, and for which data, backend and device."""
     before = run.read(run.config) if run.config.exists() else {}
@@ -201,17 +221,10 @@ def write_resolved(run: RunFolder, config: Config, data: ImageData) -> None:
 
 
 def _create_model(run: RunFolder, config: Config, data: ImageData) -> keras.Model:
-    own = recipes.load(run.recipe).create_model if run.recipe.exists() else None
-    if own is not None:
-        try:
-            model = own(data, config)
-        except Exception as error:  # whatever a user's function does
-            raise ConfigError(f"{run.recipe}: create_model failed: {type(error).__name__}: {error}") from error
-        if not isinstance(model, keras.Model):
-            raise ConfigError(f"{run.recipe}: create_model must return a keras.Model. Received: {type(model).__name__}")
-    else:
-        model = create(config.model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
-    return model
+    recipe = recipes.load(run.recipe) if run.recipe.exists() else None
+    if recipe is not None and recipe.create_model is not None:
+        return own_model(recipe, data, config)
+    return create(config.model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
 
 
 def refuse_other_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> None:

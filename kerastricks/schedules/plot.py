@@ -1,12 +1,13 @@
 """Pictures of schedules."""
 
 import math
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from kerastricks.plotting import save_figure
 
 _LINE = "#1f77b4"
 
@@ -42,9 +43,4 @@ def draw_schedules(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], 
         line[0].set_ylabel("learning rate", fontsize=9)
     for axes in grid.flat[len(curves) :]:
         axes.set_axis_off()
-    temporary = target.with_name(f".tmp-{target.name}")
-    try:
-        figure.savefig(temporary, dpi=120, format="png")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_figure(figure, target)

@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +10,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from kerastricks.errors import SearchError
+from kerastricks import files
+from kerastricks.errors import RunFolderError, SearchError
+from kerastricks.runs.folder import check_place, plain
 from kerastricks.search.plan import SearchPlan
 from kerastricks.search.trial_record import FILE_NAME
+
+# What is in a folder before its search.json, beside the lock.
+_BEFORE_THE_PLAN = {".lock", "recipe.py", "prepare.log", "pixels", "workers"}
 
 
 class SearchFolder:
@@ -44,12 +47,18 @@ class SearchFolder:
         Raises:
             SearchError: where something is there, or the place cannot be written to.
         """
-        stem = re.sub(r"[^\w.-]+", "-", data).strip("-.") or "data"
-        numbered = (Path("saved_models") / f"tune-{stem}-{number}" for number in itertools.count(1))
-        path = out if out is not None else next(one for one in numbered if not one.exists())
+        if out is not None:
+            path = out
+        else:
+            numbered = (Path("saved_models") / f"tune-{plain(data)}-{number}" for number in itertools.count(1))
+            path = next(one for one in numbered if not one.exists() or cls(one).is_left_over(unless_locked=True))
+        try:
+            check_place(path)
+        except RunFolderError as error:
+            raise SearchError(str(error)) from None
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
+            if any(path.iterdir()) and not cls(path).is_left_over():
                 hint = "go on with it by --resume, or choose" if cls(path).plan.exists() else "choose"
                 raise SearchError(f"{path}: is not empty, and is never reused silently: {hint} another --out")
             (path / ".tmp").write_bytes(b"")
@@ -70,14 +79,41 @@ class SearchFolder:
             raise SearchError(f"{path}: no search folder (no search.json inside): `kerastricks tune` writes them")
         return folder
 
+    def is_left_over(self, unless_locked: bool = False) -> bool:
+        """Whether nothing is in it but what a search has made that was killed before its search.json.
+
+        Args:
+            unless_locked: and no search works in it.
+        """
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        if self.lock.name not in names or any(not name.startswith(".tmp") for name in names - _BEFORE_THE_PLAN):
+            return False
+        if unless_locked:
+            try:
+                with _held(self.lock, ""):
+                    return True
+            except SearchError:
+                return False
+        return True
+
+    def remove_left_over(self) -> None:
+        """Removes what a search has left that was killed before its search.json; for who holds the lock."""
+        if not self.plan.exists() and self.is_left_over():
+            for path in self.path.iterdir():
+                if path != self.lock:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other searches out; the system gives the lock back, however this process ends.
+
+        What a search has left that was killed before its search.json is removed.
 
         Raises:
             SearchError: where another one works in it.
         """
         with _held(self.lock, f"{self.path}: another search works in it: wait, or choose another --out"):
+            self.remove_left_over()
             yield
 
     @contextmanager
@@ -147,12 +183,7 @@ def _held(path: Path, otherwise: str) -> Iterator[None]:
 
 def write_json(path: Path, record: Any) -> None:
     """Writes a JSON record whole, so that it survives what kills the process or the machine."""
-    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(record, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    files.write_json(path, record, indent=None, durable=True)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -1,6 +1,5 @@
 """search.html: a search on one page that needs nothing else."""
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kerastricks.callbacks.clock import clock
+from kerastricks.files import write_text
 from kerastricks.search.charts import draw_against, draw_importance, draw_learning_curves
 from kerastricks.search.importance import Importance, importance_of
 from kerastricks.search.parallel_coordinates import draw_parallel_coordinates
@@ -57,9 +57,7 @@ def write_html(
         script=(_PAGE / "page.js").read_text(encoding="utf-8").strip(),
         body="\n".join(parts),
     )
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(page, encoding="utf-8", errors="replace")
-    os.replace(temporary, path)
+    write_text(path, page.encode(errors="replace").decode())
 
 
 def _summary(sheet: Sheet, facts: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from kerastricks.data.load import load
 from kerastricks.errors import ConfigError, Interrupted
 from kerastricks.models.create import create
 from kerastricks.runs.folder import RunFolder
-from kerastricks.runs.train import new_model, write_resolved, write_skipped
+from kerastricks.runs.train import check_own_model, new_model, write_resolved, write_skipped
 from kerastricks.search.channel import Channel
 from kerastricks.search.reporter import METRICS, Reporter
 from kerastricks.training import checkpoint
@@ -82,6 +82,9 @@ def prepare(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     progress = _progress(channel)
     data = load_data(config.data, config, progress)
     config = dataclasses.replace(config, augment=data.augmentation.text)
+    run = RunFolder(Path(job["folder"]))
+    if run.recipe.exists():  # its model is to be exported in the end
+        check_own_model(run, new_model(run, resolve(config, data), data, lambda line: None), data, lambda line: None)
     if job["folds"]:
         folds(data, job["folds"])  # refuses too few images
     found = find_rate(config, data, Path(job["folder"]), progress) if job["range_test"] else None

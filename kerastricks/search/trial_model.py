@@ -3,10 +3,10 @@
 import keras
 
 from kerastricks.data.image_data import ImageData
-from kerastricks.errors import ConfigError
 from kerastricks.initializers.start_from_data import start_from_data
 from kerastricks.models.create import create
 from kerastricks.recipes import Recipe
+from kerastricks.runs.own_model import own_model
 from kerastricks.training.config import Config
 
 
@@ -17,14 +17,7 @@ def trial_model(config: Config, data: ImageData, recipe: Recipe | None = None) -
         UsageError: for a model or options that are not there, and where the recipe's `create_model` fails.
     """
     if recipe is not None and recipe.create_model is not None:
-        try:
-            model = recipe.create_model(data, config)
-        except Exception as error:  # whatever a user's function does
-            raise ConfigError(f"{recipe.path}: create_model failed: {type(error).__name__}: {error}") from error
-        if not isinstance(model, keras.Model):
-            raise ConfigError(
-                f"{recipe.path}: create_model must return a keras.Model. Received: {type(model).__name__}"
-            )
+        model = own_model(recipe, data, config)
     else:
         model = create(config.model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
     start_from_data(model, data.sample())

@@ -1,12 +1,12 @@
 """What is kept of a finished trial: a line of trials.jsonl."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kerastricks.errors import SearchError
+from kerastricks.files import write_text
 
 STATUSES = ("completed", "stopped", "failed")
 FILE_NAME = "trials.jsonl"
@@ -68,12 +68,7 @@ def read_records(path: Path) -> list[TrialRecord]:
 
 def write_records(path: Path, records: list[TrialRecord]) -> None:
     """Writes the file whole."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.writelines(record.line() for record in records)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_text(path, "".join(record.line() for record in records), durable=True)
 
 
 def _finite(value: Any) -> Any:

@@ -14,9 +14,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerastricks import recipes
 from kerastricks.data.decode import decode_image, fit_image, refuse_large
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.errors import ExportError
+from kerastricks.files import written
+from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.serving.fold_batch_norm import fold_batch_norm
 
 
@@ -69,8 +72,8 @@ def export_saved_model(
     `images`, float32 (batch, height, width, channels), 0 to 255. Both return `probabilities` float32 (batch, K),
     `label` string (batch,) and `classes` string (batch, K). The bytes are decoded, turned by EXIF and resized by
     the functions that training used; bytes that are no image, or one of more than 100,000,000 pixels, end their call in
-    an InvalidArgumentError. Batch normalisations are folded into the convolutions before them
-    (`fold_batch_norm`). It is written under a temporary name and renamed.
+    an InvalidArgumentError. Batch normalisations are folded into the convolutions before them (`fold_batch_norm`), and
+    augmentation inside the model is left out. It is written under a temporary name and renamed.
 
     Args:
         model_path: of a model from pixels 0-255 to probabilities.
@@ -84,11 +87,13 @@ def export_saved_model(
 
     Raises:
         ExportError: when TensorFlow cannot write it.
+        WriteError: where the disk does not take it.
     """
     temporary = base / f".tmp-export-{os.getpid()}"
     try:
         if keras.backend.backend() == "tensorflow":
-            write(model_path, class_names, temporary, fitting)
+            with written(base / "saved_model.pb"):
+                write(model_path, class_names, temporary, fitting)
         else:
             _write_with_tensorflow(model_path, class_names, temporary, fitting)
         if verify is not None:
@@ -102,7 +107,7 @@ def export_saved_model(
 
 def write(model_path: Path, class_names: Sequence[str], target: Path, fitting: Fitting) -> None:
     """Writes the SavedModel; the backend must be TensorFlow."""
-    model = fold_batch_norm(keras.models.load_model(model_path, compile=False))
+    model = fold_batch_norm(without_augmentation(recipes.load_model(model_path)))
     module = _Classifier(model, class_names, fitting)
     signatures = {"serving_default": module.serve_bytes, "tensor": module.serve_tensor}
     tf.saved_model.save(module, str(target), signatures=signatures)

@@ -79,7 +79,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 
 def _anything_to_fold(model: keras.Model) -> bool:
-    inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    inner = [layer for layer in model.layers if isinstance(layer, keras.Model) and hasattr(layer, "_nodes_by_depth")]
     return bool(_pairs(model)) or any(_anything_to_fold(one) for one in inner)
 
 

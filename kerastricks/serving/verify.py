@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kerastricks.data.fitting import WHOLE, Fitting
+from kerastricks.files import written
 
 TOLERANCE = 1e-4
 
@@ -31,8 +32,9 @@ def verify_export(
     from kerastricks.serving.export import run_with_tensorflow
 
     reference = model_path.with_name(".tmp-reference.npz")
-    np.savez(reference, images=images, probabilities=probabilities)
     try:
+        with written(reference):
+            np.savez(reference, images=images, probabilities=probabilities)
         geometry = json.dumps(asdict(fitting))
         run_with_tensorflow("kerastricks.serving.verify", [model_path, saved_model, reference, geometry])
     finally:
@@ -43,9 +45,9 @@ def largest_differences(
     model_path: Path, saved_model: Path, reference: Path, fitting: Fitting = WHOLE
 ) -> dict[str, float]:
     """The largest difference of each way to the reference; called in the fresh process."""
-    import keras
     import tensorflow as tf
 
+    from kerastricks import recipes
     from kerastricks.data.decode import decode_image, fit_image
 
     with np.load(reference) as file:
@@ -53,7 +55,7 @@ def largest_differences(
     signatures = tf.saved_model.load(str(saved_model)).signatures
     encoded = tf.constant([tf.io.encode_png(image).numpy() for image in images])
     pixels = tf.constant(images, tf.float32)
-    model = keras.models.load_model(model_path)
+    model = recipes.load_model(model_path)
     expected_of_bytes = expected
     if fitting.crop_fraction < 1:
         height, width, channels = images.shape[1:]

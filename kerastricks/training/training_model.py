@@ -9,6 +9,7 @@ from keras import ops
 
 from kerastricks.augment.augment import Augment
 from kerastricks.errors import UsageError
+from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.training.device_pixels import DevicePixels
 
 
@@ -92,9 +93,9 @@ class TrainingModel(keras.Model):
                 layer.dtype_policy = policy
 
     def save_probabilities(self, filepath: Any) -> None:
-        """The same, with a softmax behind it where it ends in logits."""
+        """Saves it for inference: with a softmax where it ends in logits, and without augmentation inside."""
         with self._in_float32():
-            with_probabilities(self._saved[0]).save(filepath)
+            without_augmentation(with_probabilities(self._saved[0])).save(filepath)
 
     def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Saves the weights of that model."""

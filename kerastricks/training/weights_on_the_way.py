@@ -17,6 +17,7 @@ from kerastricks.callbacks.member_files import read_record
 from kerastricks.callbacks.weight_average import WeightAverage
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError
+from kerastricks.files import write_json
 from kerastricks.layers.recompute_batch_norm import recompute_batch_norm
 from kerastricks.schedules.cosine_restarts import cycle_ends
 from kerastricks.training.average import Average
@@ -132,9 +133,7 @@ class AverageReport(keras.callbacks.Callback):
         if self._swa is not None:
             report["epochs"] = self._swa.averaged_epochs
         if self._path is not None:
-            temporary = self._path.with_name(f".tmp-{self._path.name}")
-            temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-            temporary.replace(self._path)
+            write_json(self._path, report)
         if self._show:
             Console(stderr=True, highlight=False, markup=False).print(describe_average(report), soft_wrap=True)
 

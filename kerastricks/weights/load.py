@@ -9,6 +9,7 @@ import h5py
 import keras
 import numpy as np
 
+from kerastricks import recipes
 from kerastricks.errors import WeightsError
 from kerastricks.weights.cache import cached_weights
 from kerastricks.weights.catalog import Pretrained
@@ -65,7 +66,7 @@ def load_weights(
 def read_model(path: Path) -> keras.Model:
     """A `.keras` file as a model; WeightsError, in one line, for what is none."""
     try:
-        return keras.saving.load_model(path, compile=False)
+        return recipes.load_model(path)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path}: is no model that Keras loads ({_first_line(error)})") from None
 

@@ -235,18 +235,25 @@ def test_a_recipe_of_ones_own_with_its_own_network(images, tmp_path, capsys):
     recipe = tmp_path / "mine.py"
     recipe.write_text(
         '"""Mine.\n\nkerastricks train mine.py\n"""\nimport keras\nCONFIG = {"epochs": 1, "batch_size": 16}\n'
+        "print('from the recipe')\n"
+        "@keras.saving.register_keras_serializable(package='mine')\n"
+        "class Twice(keras.layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return 2 * x\n"
         "def create_model(data, config):\n"
-        "    inputs = keras.Input(data.image_shape)\n"
-        "    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))\n"
-        "    return keras.Model(inputs, keras.layers.Dense(len(data.class_names))(x), name='flat')\n"
+        "    first = [keras.layers.RandomFlip(), keras.layers.Rescaling(1 / 255), Twice(), keras.layers.Flatten()]\n"
+        "    return keras.Sequential([*first, keras.layers.Dense(len(data.class_names))], name='flat')\n"
     )
     out = tmp_path / "runs"
-    assert run(["train", str(recipe), "--set", f"data={images}", "--out", str(out)]) == 0
+    assert run(["train", str(recipe), "--set", f"data={images}", "--out", str(out), "--json"]) == 0
+    json.loads(capsys.readouterr().out)  # the recipe's print is not in it
     folder = out / "mine-colours-1"
+    assert [path.name for path in out.iterdir()] == ["mine-colours-1"]
     assert json.loads((folder / "summary.json").read_text())["model"] == "flat"
-    # It ended in logits; what is saved gives probabilities.
+    # It ended in logits; what is saved gives probabilities, and draws nothing.
     model = keras.models.load_model(folder / "model.keras")
     np.testing.assert_allclose(model.predict(np.zeros((1, *model.input_shape[1:])), verbose=0).sum(), 1, atol=1e-5)
+    assert not any("RandomFlip" in type(layer).__name__ for layer in model.layers)
 
 
 def test_resume_finds_data_that_has_moved(images, tmp_path, monkeypatch, capsys):
@@ -287,3 +294,41 @@ def test_a_broken_recipe_names_its_line(tmp_path, capsys):
     recipe.write_text("CONFIG = {}\nx = 1 / 0\n")
     assert run(["train", str(recipe)]) == 2
     assert "broken.py:2: ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_no_new_folder_or_says_how_to_go_on(tmp_path, capsys):
+    from kerastricks.cli.carry_out import carry_out
+    from kerastricks.errors import WriteError
+    from kerastricks.runs import RunFolder
+
+    def full():
+        raise WriteError("config.json: cannot be written (the disk is full): make room and try again")
+
+    def again():
+        with RunFolder.begin(tmp_path, "mine", "nin", "cats") as begun:
+            begun.write(begun.config, {"config": {}})
+        return begun
+
+    with pytest.raises(WriteError):
+        carry_out(again(), full, "kerastricks train --resume", resumed=False)
+    assert not list(tmp_path.iterdir())  # nothing was trained
+    for trained in ("metrics.jsonl", "checkpoint.npz"):
+        folder = again()
+        (folder.path / trained).write_text("")
+        with pytest.raises(WriteError):
+            carry_out(folder, full, "kerastricks train --resume", resumed=False)
+        assert f"go on with: kerastricks train --resume {folder.path}" in capsys.readouterr().err.replace("\n", "")
+        (folder.path / trained).unlink()
+        with pytest.raises(WriteError):
+            carry_out(folder, full, "kerastricks train --resume", resumed=True)
+        assert folder.config.exists()
+        folder.config.unlink()  # an empty folder is taken over
+
+
+def test_what_tensorflow_says_of_a_full_disk_is_a_line(monkeypatch, capsys):
+    def full(*arguments, **options):
+        raise RuntimeError("/data/shard; No space left on device")
+
+    monkeypatch.setattr("kerastricks.recipes.names", full)
+    assert run(["recipe", "list"]) == 1
+    assert capsys.readouterr().err == "error: /data/shard; No space left on device\n"

@@ -94,7 +94,7 @@ main(sys.argv[1:])
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     for _ in range(1200):
-        if list(tmp_path.glob(".packed.unfinished-*/train-00002")):
+        if list(tmp_path.glob(".tmp-begun-*/train-00002")):
             break
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)

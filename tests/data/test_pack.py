@@ -282,7 +282,7 @@ def test_a_packing_that_is_stopped_leaves_nothing(image_folder, tmp_path, monkey
     real, calls = module._encoded, []
 
     def stopped(*arguments):
-        calls.append(sorted(tmp_path.glob(".packed.unfinished-*")))
+        calls.append(sorted(tmp_path.glob(".tmp-begun-*")))
         if len(calls) == 9:
             raise KeyboardInterrupt
         return real(*arguments)

@@ -121,3 +121,35 @@ def test_trials_lie_where_keras_tuner_has_them(tmp_path):
     assert folder.trial("0003") == folder.path / "trial_0003"
     assert folder.trial("0003").is_dir()
     assert json.loads(folder.plan.read_text())["objective"] == "val_accuracy"
+
+
+def killed_before_its_plan(path):
+    path.mkdir(parents=True)
+    for name in (".lock", "recipe.py", "prepare.log", ".tmp-search.json"):
+        (path / name).write_text("")
+    (path / ".tmp-pixels").mkdir()
+    (path / "pixels").mkdir()
+    return path
+
+
+def test_what_a_search_left_that_was_killed_before_its_plan_is_taken_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    killed_before_its_plan(tmp_path / "mine")
+    killed_before_its_plan(tmp_path / "saved_models" / "tune-made-1")
+    for folder in (SearchFolder.create(tmp_path / "mine", "made"), SearchFolder.create(None, "made")):
+        with folder.locked():
+            assert [path.name for path in folder.path.iterdir()] == [".lock"]
+            # Another one neither takes it meanwhile nor waits for it.
+            other = SearchFolder.create(None, "made")
+            assert other.path.name == "tune-made-1" if folder.path.name == "mine" else "tune-made-2"
+            with pytest.raises(SearchError, match="another search works in it"), SearchFolder(folder.path).locked():
+                pass
+
+
+def test_what_is_somebody_elses_is_not_taken_over(tmp_path):
+    path = killed_before_its_plan(tmp_path / "mine")
+    (path / "notes.txt").write_text("mine")
+    assert "is not empty" in refused(SearchFolder.create, path, "made")
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "recipe.py").write_text("mine")  # no lock beside it: no search was here
+    assert "is not empty" in refused(SearchFolder.create, tmp_path / "recipes", "made")

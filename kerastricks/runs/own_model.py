@@ -1,0 +1,196 @@
+"""A model that a recipe or a file brings: made fit for training, and saved, exported and verified before it."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastricks import recipes
+from kerastricks.data.image_data import ImageData
+from kerastricks.errors import ConfigError, KerasTricksError, UsageError, WriteError
+from kerastricks.files import write_error
+from kerastricks.layers.without_augmentation import CropThenFit, with_layers, without_augmentation
+from kerastricks.serving.export import export_saved_model
+from kerastricks.serving.verify import verify_export
+from kerastricks.training.config import Config
+from kerastricks.training.fit import check_fits
+from kerastricks.training.training_model import with_probabilities
+
+_IMAGES = 4
+_REGISTER = "decorate its class or function with @keras.saving.register_keras_serializable()"
+
+
+def own_model(recipe: recipes.Recipe, data: ImageData, config: Config) -> keras.Model:
+    """What the `create_model` of a recipe returns, as a functional model of these images.
+
+    A Sequential without an input is built, images of any size become those of the data, a subclass is put into a
+    functional model, and layers that ask for mixed precision compute in float32: the configuration's `precision`
+    decides. Keras's `RandomCrop` takes the centre in validation, where its own does nothing.
+
+    Raises:
+        ConfigError: where it fails, or returns what cannot be trained here.
+    """
+    assert recipe.create_model is not None
+    try:
+        with recipes.contained():
+            model = recipe.create_model(data, config)
+    except (Exception, SystemExit) as error:  # whatever a user's function does
+        raise ConfigError(f"{recipe.path}: create_model failed: {_said(error)}") from error
+    if not isinstance(model, keras.Model):
+        raise ConfigError(f"{recipe.path}: create_model must return a keras.Model. Received: {type(model).__name__}")
+    try:
+        model = _fitted(model, data)
+        check_fits(model, data)
+    except UsageError as error:
+        raise ConfigError(f"{recipe.path}: create_model: {error}") from None
+    except Exception as error:
+        raise ConfigError(
+            f"{recipe.path}: create_model: {model.name} cannot be used for images of shape {data.image_shape}: "
+            f"{_said(error)}"
+        ) from error
+    return model
+
+
+def _fitted(model: keras.Model, data: ImageData) -> keras.Model:
+    if isinstance(model, keras.Sequential) and not model.built:
+        model.build((None, *data.image_shape))
+    if not getattr(model, "inputs", None):
+        model = _functional(model, data)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ConfigError(
+            f"{model.name} must have one input and one output. Received: {len(model.inputs)} and {len(model.outputs)}"
+        )
+    if len(model.outputs[0].shape) != 2:
+        raise ConfigError(
+            f"{model.name} must give (batch, classes). Received: {tuple(model.outputs[0].shape)}: end it in a pooling "
+            "or Flatten and a Dense"
+        )
+    for layer in model._flatten_layers():
+        policy = layer.dtype_policy.name
+        if policy.startswith("mixed_"):
+            layer.dtype_policy = "float32"
+        elif policy in ("float16", "bfloat16", "float64"):
+            raise ConfigError(f"layer {layer.name} has weights of {policy}: leave it float32, and --set precision")
+    given = model.inputs[0]
+    if len(given.shape) == 4 and None in given.shape[1:]:
+        pixels = keras.Input(data.image_shape, dtype=given.dtype, name=given.name)
+        functional = keras.Model(given, model.outputs[0], name=model.name)  # of a Sequential, too
+        model = keras.models.clone_model(functional, input_tensors=pixels, clone_function=lambda layer: layer)
+    return with_layers(
+        model, lambda one: CropThenFit.from_config(one.get_config()) if type(one) is keras.layers.RandomCrop else one
+    )
+
+
+def _functional(model: keras.Model, data: ImageData) -> keras.Model:
+    """A subclass has no graph: whether it ends in probabilities is seen from what it gives."""
+    pixels = keras.Input(data.image_shape, name="pixels")
+    outputs = model(pixels)
+    if not hasattr(outputs, "shape"):
+        raise ConfigError(f"{model.name} must return one tensor")
+    found = np.asarray(keras.ops.convert_to_numpy(model(data.sample(_IMAGES).astype("float32"), training=False)))
+    if np.all(found >= 0) and np.allclose(found.sum(axis=-1), 1, atol=1e-3):
+        outputs = keras.ops.log(keras.ops.maximum(outputs, 1e-7))
+    return keras.Model(pixels, keras.layers.Softmax(dtype="float32")(outputs), name=model.name)
+
+
+def check_export(
+    model: keras.Model, images: np.ndarray, where: str, folder: Path, own: Sequence[Path], data: Any
+) -> None:
+    """Saves, exports and verifies a model in a fresh process, as its training will in the end; leaves nothing.
+
+    Args:
+        model: untrained, or opened from a file.
+        images: uint8 (N, height, width, channels), a few that it takes.
+        where: it comes from, for messages: the recipe's path.
+        folder: to work in.
+        own: the recipes that register its layers.
+        data: with `class_names` and `fitting`.
+
+    Raises:
+        ConfigError: where it cannot be saved, loaded or exported, or gives other outputs each time.
+    """
+    _refuse_names(model, where)
+    served = without_augmentation(with_probabilities(model))
+    images = images[:_IMAGES]
+    try:
+        expected, again = (np.asarray(served.predict_on_batch(images)) for _ in range(2))
+    except Exception as error:  # whatever a layer of one's own does
+        raise ConfigError(f"{where}: {model.name} fails in inference: {_said(error)}") from error
+    if not np.allclose(expected, again, atol=1e-5, equal_nan=True):
+        raise ConfigError(
+            f"{where}: {model.name} gives other outputs for the same images each time: a layer draws in inference, too "
+            "(called with training=True?)"
+        )
+    trial = folder / ".tmp-untrained"
+    shutil.rmtree(trial, ignore_errors=True)
+    try:
+        trial.mkdir()
+        copy_recipes(own, trial)
+        file = trial / "model.keras"
+        served.save(file)
+        recipes.load_model(file)
+        export_saved_model(
+            file,
+            data.class_names,
+            trial,
+            lambda target: verify_export(file, target, images, expected, data.fitting),
+            data.fitting,
+        )
+    except WriteError:
+        raise
+    except Exception as error:
+        refused = write_error(trial, error)
+        if refused is not None:
+            raise refused from None
+        said = str(error).replace(f"{trial}/", "") if isinstance(error, KerasTricksError) else _said(error)
+        raise ConfigError(
+            f"{where}: {model.name} cannot be saved and loaded again: {_hint(model, str(error)) or said}"
+        ) from None
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
+
+
+def copy_recipes(own: Sequence[Path], folder: Path) -> None:
+    """Puts the recipes that register a model's layers into its folder: recipe.py, recipe-2.py, ..."""
+    texts = dict.fromkeys(path.read_bytes() for path in own)
+    for number, text in enumerate(texts, start=1):
+        (folder / ("recipe.py" if number == 1 else f"recipe-{number}.py")).write_bytes(text)
+
+
+def _refuse_names(model: keras.Model, where: str) -> None:
+    """TensorFlow makes a scope of each."""
+    for name in (model.name, *(layer.name for layer in model._flatten_layers())):
+        if not re.fullmatch("[A-Za-z0-9._>-]+", name) or model.name.startswith(("_", ">", "-")):
+            raise ConfigError(
+                f"{where}: a layer or model cannot be called {name!r}: letters without accents, digits and _, and a "
+                "letter first"
+            )
+
+
+def _hint(model: keras.Model, error: str) -> str:
+    """What is known to stop a model from being loaded, and the way out."""
+    layers = list(model._flatten_layers())
+    for layer in layers:
+        if isinstance(layer, keras.layers.Lambda) and "<lambda>" in getattr(layer.function, "__name__", ""):
+            return (
+                f"layer {layer.name} is a Lambda, which no file keeps safely: write a keras.layers.Layer and "
+                f"{_REGISTER}"
+            )
+    for layer in layers:
+        kind = type(layer)
+        module = kind.__module__.partition(".")[0]
+        known = module in ("keras", "kerastricks") or keras.saving.get_registered_name(kind) != kind.__name__
+        if not known:
+            return f"{kind.__name__} (layer {layer.name}) is not registered: {_REGISTER}"
+    if "locate" in error or "deserializ" in error or "no class or function" in error:
+        return f"a class or function of its own is not registered: {_REGISTER}"
+    return ""
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
