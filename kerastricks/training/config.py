@@ -132,7 +132,7 @@ class Config:
         if self.augment != "auto":
             sequence.parse(self.augment)
         # Both choose the last weights.
-        average = Average.parse(self.average)
+        average = Average.of(self.average, self.optimizer)
         _check(average is None or patience is None, "average", '"" with early_stopping_epochs', self.average)
         Keep.parse(self.keep)
 
