@@ -1,6 +1,6 @@
 """Greedy selection with and without bags, the least log-loss mean and the plain mean, by the number of members.
 
-    python benchmarks/ensemble_selection.py [--seeds 8] [--members 2 3 5 8 12 20 50 100 200]
+    python benchmarks/ensemble_selection.py [--seeds 8] [--members 2 3 5 8 12 20 50 100 200] [--validation 400]
 
 Three sources of members, each a pool of which the first K are taken, weights fitted on validation images, log-loss on
 test images: `synthetic`, logits of members that share some errors, of unequal quality; `digits, unequal`, logistic
@@ -39,7 +39,7 @@ def synthetic(members: int, seed: int, classes: int = 10) -> tuple[Split, Split]
     noises = np.exp(generator.normal(0.2, 0.6, members))[:, None, None]
     logits = together + noises * generator.normal(0, 1, (members, 3_400, classes))
     rows = special.log_softmax(logits, axis=-1)
-    return (rows[:, :400], labels[:400]), (rows[:, 400:], labels[400:])
+    return _split(rows, labels)
 
 
 def digits(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,6 +75,7 @@ def seeds_of_one(members: int, seed: int) -> tuple[Split, Split]:
 
 
 def _split(rows: np.ndarray, labels: np.ndarray) -> tuple[Split, Split]:
+    """400 validation images and the rest."""
     rows = np.maximum(rows, -80.0)
     return (rows[:, :400], labels[:400]), (rows[:, 400:], labels[400:])
 
@@ -100,12 +101,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--members", type=int, nargs="+", default=[2, 3, 5, 8, 12, 20, 50, 100, 200])
+    parser.add_argument("--validation", type=int, default=400, help="images that decide, 400 at most")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     for source, make in SOURCES.items():
         found: dict[int, list[dict[str, float]]] = {count: [] for count in arguments.members}
         for seed in range(arguments.seeds):
             (rows, labels), (others, other_labels) = make(max(arguments.members), seed)
+            rows, labels = rows[:, : arguments.validation], labels[: arguments.validation]
             for count in arguments.members:
                 found[count].append(log_losses((rows[:count], labels), (others[:count], other_labels), seed))
         names = list(found[arguments.members[0]][0])
