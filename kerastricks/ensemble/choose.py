@@ -6,7 +6,7 @@ import numpy as np
 
 from kerastricks.ensemble.candidate import Candidate
 from kerastricks.ensemble.choice import Choice
-from kerastricks.ensemble.fit_combination import FITTED_METHODS, fit_combination
+from kerastricks.ensemble.fit_combination import FITTED_METHODS, SCALINGS, fit_combination
 from kerastricks.ensemble.member_rows import member_rows
 from kerastricks.ensemble.out_of_fold import out_of_fold
 from kerastricks.ensemble.paired_bootstrap import paired_bootstrap
@@ -26,6 +26,7 @@ def choose(
     names: Sequence[str],
     seed: int = 0,
     methods: Sequence[str] | None = None,
+    scalings: Sequence[str] = SCALINGS,
 ) -> Choice:
     """Fits every combination, judges each by images it was not fitted to, and takes the simplest of the best.
 
@@ -43,6 +44,7 @@ def choose(
         names: M names of members, for the reason.
         seed: of folds, bags and bootstrap.
         methods: which to choose among; None for all. The best single member is always a candidate to compare with.
+        scalings: which temperatures are tried, as of `fit_combination`; ("none",) for methods as their names say.
 
     Returns:
         A `Choice`.
@@ -50,7 +52,7 @@ def choose(
     Raises:
         EnsembleError: for other shapes, labels out of range or of one class, less than four images, NaN or plus
             infinity, one member.
-        ValueError: for an unknown method, or another number of names.
+        ValueError: for an unknown method or scaling, or another number of names.
 
     Example:
         >>> import numpy as np
@@ -72,8 +74,10 @@ def choose(
     if len(names) != len(rows):
         raise ValueError(f"names must be one for each of {len(rows)} members. Received: {len(names)}")
     wanted = _wanted(methods)
+    if not scalings or not set(scalings) <= set(SCALINGS):
+        raise ValueError(f"scalings must be some of {', '.join(SCALINGS)}. Received: scalings={list(scalings)}")
     tried = [method for method in FITTED_METHODS if method in wanted or method == "best"]
-    judged = out_of_fold(rows, labels, tried, seed)
+    judged = out_of_fold(rows, labels, tried, seed, scalings)
     pairs = [(method, scaling) for method in tried for scaling in judged[method]]
     losses = {(method, scaling): log_losses(judged[method][scaling], labels) for method, scaling in pairs}
     means = {pair: float(losses[pair].mean()) for pair in pairs}
