@@ -239,9 +239,7 @@ def _judged(given: Members, settings: Settings, model: keras.Model, method: str,
         reason = f"{method} was asked for; no member tells {given.data.name}'s classes apart by itself."
         return Made(model, method, reason, weights)
     found = log_losses(np.exp(tempered(scaled, temperature)), given.labels)
-    members = [
-        log_losses(np.exp(tempered(one, temperature_of(one))), given.labels) for one in given.log_probabilities
-    ]
+    members = [log_losses(np.exp(tempered(one, temperature_of(one))), given.labels) for one in given.log_probabilities]
     best = int(np.argmin([losses.mean() for losses in members]))
     gain = bootstrap_mean(members[best] - found, settings.seed)
     reason = (

@@ -78,9 +78,11 @@ def test_fans_of_something_else_are_refused(shape, depthwise):
 
 
 def kernels(layer, *shapes):
-    """The first weight, or those of some names, of a layer that is built for inputs of these shapes."""
+    """By name, the weights of a layer that is built for inputs of these shapes."""
     layer.build(*shapes)
-    return {weight.path.split("/", 1)[-1]: keras.ops.convert_to_numpy(weight).astype("float64") for weight in layer.weights}
+    return {
+        weight.path.split("/", 1)[-1]: keras.ops.convert_to_numpy(weight).astype("float64") for weight in layer.weights
+    }
 
 
 LAYERS = {
