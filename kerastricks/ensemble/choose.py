@@ -92,14 +92,14 @@ def choose(
         if pair[0] in wanted and all(behind[rival][pair].low <= _WORTH * means[rival] for rival in rivals)
     )
     # Of each method the simplest scaling that is within noise of its lowest.
-    scalings = dict(
+    scaling_of = dict(
         next(pair for pair in pairs if pair[0] == method and behind[best[method]][pair].low <= 0) for method in tried
     )
     # The answer keeps the scaling it was found with.
-    scalings |= dict([lowest, chosen])
-    out = {method: judged[method][scalings[method]] for method in tried}
+    scaling_of |= dict([lowest, chosen])
+    out = {method: judged[method][scaling_of[method]] for method in tried}
     right = {method: (out[method].argmax(axis=1) == labels).astype("float64") for method in tried}
-    loss = {method: losses[method, scalings[method]] for method in tried}
+    loss = {method: losses[method, scaling_of[method]] for method in tried}
     measures = [
         [loss[method], right[method], loss["best"] - loss[method], right[method] - right["best"]] for method in tried
     ]
@@ -107,8 +107,8 @@ def choose(
     candidates = [
         Candidate(
             method=method,
-            scaling=scalings[method],
-            combination=fit_combination(method, rows, labels, seed, scalings[method]),
+            scaling=scaling_of[method],
+            combination=fit_combination(method, rows, labels, seed, scaling_of[method]),
             log_loss=next(estimates),
             accuracy=next(estimates),
             calibration_error=quality(out[method], labels)["calibration_error"],

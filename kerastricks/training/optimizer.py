@@ -17,7 +17,7 @@ from kerastricks.training.config import Config
 
 _WARMUP_EPOCHS = 5
 
-_CLASSES: dict[str, type[keras.optimizers.Optimizer]] = {
+_CLASSES: dict[str, Any] = {
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
     "lion": keras.optimizers.Lion,
@@ -43,7 +43,7 @@ class _WarmedUpAverage:
 
 
 @cache
-def _averaging(optimizer: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
+def _averaging(optimizer: Any) -> Any:
     """Keras's class, whose average warms up; state and its order are Keras's, so that older checkpoints fit."""
     return type(optimizer.__name__, (_WarmedUpAverage, optimizer), {})
 
@@ -73,10 +73,12 @@ def build_optimizer(
 def _single(config: Config, total_steps: int, model: keras.Model, factor: float) -> keras.optimizers.Optimizer:
     parsed = spec.parse(config.optimizer)
     average = Average.of(config.average, config.optimizer)
-    ema = average is not None and average.kind == "ema"
-    averaged = {"use_ema": True, "ema_momentum": average.value} if ema and config.average else {}
+    kind, averaged = _CLASSES[parsed.name], {}
+    if average is not None and average.kind == "ema":
+        kind = _averaging(kind)
+        averaged = {"use_ema": True, "ema_momentum": average.value} if config.average else {}
     optimizer = parsed.call(
-        _averaging(_CLASSES[parsed.name]) if ema else _CLASSES[parsed.name],
+        kind,
         learning_rate=build_schedule(config, total_steps, factor),
         weight_decay=config.weight_decay or None,
         global_clipnorm=config.clip_norm,

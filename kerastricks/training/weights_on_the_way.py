@@ -149,7 +149,7 @@ class AverageOrLast(keras.callbacks.Callback):
         if kept == "last_epoch":
             for variable, value in zip(variables, last, strict=True):
                 variable.assign(value)
-        report = {"average": str(self._average), "last_epoch": before, "averaged": after, "kept": kept}
+        report: dict[str, Any] = {"average": str(self._average), "last_epoch": before, "averaged": after, "kept": kept}
         if self._swa is not None:
             report["epochs"] = self._swa.averaged_epochs
         if self._path is not None:
