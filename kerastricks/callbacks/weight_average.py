@@ -21,11 +21,14 @@ class WeightAverage(keras.callbacks.Callback):
     epochs, a quarter to a half of the highest: behind one that falls to nothing all of them are the same. Statistics of
     batch normalisation belong to the weights they were measured with, so they are recomputed on `batches`.
 
-    For exponential averages take Keras's own, `SGD(use_ema=True, ema_momentum=0.999)`; after it the statistics have
-    to be recomputed just the same: `kerastricks.layers.recompute_batch_norm`.
+    For exponential averages take `kerastricks.training.Config(average="ema(decay=0.999)")`. Keras's own,
+    `SGD(use_ema=True, ema_momentum=0.999)`, has no warm-up: for thousands of steps it is the random start, mostly; and
+    after it the statistics have to be recomputed just the same: `kerastricks.layers.recompute_batch_norm`.
 
     Args:
-        start: the fraction of the epochs after which weights are averaged, in [0, 1).
+        start: the fraction of the epochs after which averaging begins, in [0, 1). The weights that are there then, at
+            the end of epoch ceil(start * epochs), are the first of the mean (the first epoch's where that is 0), and
+            those of every later epoch follow: 0.75 of 8 epochs averages three, those of epochs 6, 7 and 8.
         batches: of training images, as an iterable or as a function that makes one; needed where the model has batch
             normalisation.
 
@@ -82,6 +85,10 @@ class WeightAverage(keras.callbacks.Callback):
         if not self.averaged_epochs:
             warnings.warn("the training ended before the first epoch that WeightAverage averages", stacklevel=2)
             return
+        self.put_in()
+
+    def put_in(self) -> None:
+        """Replaces the weights by their mean, and the statistics by those of the mean."""
         for variable, value in zip(self.model.trainable_variables, self.mean, strict=True):
             variable.assign(value)
         if self._make_batches is not None:

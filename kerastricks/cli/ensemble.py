@@ -19,6 +19,7 @@ CLASSIFIERS = ("logistic", "linear", "mlp")
 @click.option(
     "--method", type=options.TEXT, metavar="NAME", default="auto", show_default=True, help=f"{', '.join(METHODS[1:])}."
 )
+@click.option("--temperatures", is_flag=True, help="Fit temperatures to validation; without --method they are tried.")
 @click.option(
     "--data",
     type=options.SOURCE,
@@ -40,6 +41,7 @@ CLASSIFIERS = ("logistic", "linear", "mlp")
 def ensemble(
     runs: tuple[Path, ...],
     method: str,
+    temperatures: bool,
     data: str | None,
     top: int | None,
     classifier: str | None,
@@ -54,14 +56,18 @@ def ensemble(
     RUN is a run folder, a .keras file, or a folder of `kerastricks tune`. A run that kept several models (--snapshots,
     --set keep="top(3)") stands for all of them.
 
-    Without --method, validation images decide: the simplest way that is as good as any, be it the best member alone.
-    mean to stack also get the temperatures that validation images ask for. soup averages weights and needs members of
-    one architecture; fuse puts a classifier on the features of all members, which may know other classes.
+    Without --method, validation images decide: the simplest way that is as good as any, with or without temperatures,
+    be it the best member alone. A method that is named does what its name says: mean is the plain mean of
+    probabilities. soup averages weights and needs members of one architecture; fuse puts a classifier on the features
+    of all members, which may know other classes.
     """
     if method not in METHODS:
         raise UnknownNameError("method", method, METHODS, "kerastricks ensemble --help")
     if method != "fuse" and (classifier is not None or late):
         raise EnsembleError(f"--classifier and --late are for --method fuse. Received: --method {method}")
+    if temperatures and method in ("auto", "stack"):
+        why = "without --method they are tried anyway" if method == "auto" else "stack scales by its kernel"
+        raise EnsembleError(f"--temperatures is for --method mean and others: {why}. Received: --method {method}")
     if classifier is not None and classifier not in CLASSIFIERS:
         raise UnknownNameError("classifier", classifier, CLASSIFIERS, "kerastricks ensemble --help")
     if not 0 <= seed < 2**31:
@@ -80,7 +86,7 @@ def ensemble(
 
     run, summary = make_ensemble(
         paths,
-        Settings(method, classifier or "logistic", late, seed),
+        Settings(method, classifier or "logistic", late, seed, temperatures),
         data=data,
         out=out,
         name=name,
@@ -139,11 +145,12 @@ def _show(run: Any, summary: dict[str, Any]) -> None:
     screen.output.print(f"{report['reason']} ({chosen['images']:,} validation images)", soft_wrap=True)
     screen.output.print(f"on {summary['images']:,} test images of {summary['data']['name']}:")
     screen.output.print(table)
+    own = " at its own temperature" if report["temperatures"] else ""
     for text, gain in (("the mean member", report["gain_over_mean"]), ("the best member", report["gain_over_best"])):
         if gain is None:  # features alone were asked of the members
             continue
         screen.output.print(
-            f"log-loss below {text} at its own temperature: {_signed(gain['value'])} ({_signed(gain['low'])} to "
+            f"log-loss below {text}{own}: {_signed(gain['value'])} ({_signed(gain['low'])} to "
             f"{_signed(gain['high'])}), {round(gain['share'], 2) + 0.0:.0%}",
             soft_wrap=True,
         )

@@ -57,7 +57,7 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
 @click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
 @click.option("--seeds", type=options.SEEDS, metavar="N", help="Train N times, of N seeds: NAME-s0, NAME-s1, ...")
 @click.option("--snapshots", type=options.SEEDS, metavar="N", help="N cycles of the rate; keep the end of each.")
-@click.option("--swa", is_flag=True, help="Average the weights of the last quarter of the epochs.")
+@click.option("--swa", is_flag=True, help="Average the weights at 3/4 of the epochs and after each later one.")
 @options.assignments
 @options.out
 @click.option("--name", type=options.NAME, help="Of the run folder.  [default: MODEL-DATA-NUMBER]")

@@ -6,7 +6,7 @@ import numpy as np
 
 from kerastricks.ensemble.candidate import Candidate
 from kerastricks.ensemble.choice import Choice
-from kerastricks.ensemble.fit_combination import FITTED_METHODS, fit_combination
+from kerastricks.ensemble.fit_combination import FITTED_METHODS, SCALINGS, fit_combination
 from kerastricks.ensemble.member_rows import member_rows
 from kerastricks.ensemble.out_of_fold import out_of_fold
 from kerastricks.ensemble.paired_bootstrap import paired_bootstrap
@@ -26,6 +26,7 @@ def choose(
     names: Sequence[str],
     seed: int = 0,
     methods: Sequence[str] | None = None,
+    scalings: Sequence[str] = SCALINGS,
 ) -> Choice:
     """Fits every combination, judges each by images it was not fitted to, and takes the simplest of the best.
 
@@ -43,6 +44,7 @@ def choose(
         names: M names of members, for the reason.
         seed: of folds, bags and bootstrap.
         methods: which to choose among; None for all. The best single member is always a candidate to compare with.
+        scalings: which temperatures are tried, as of `fit_combination`; ("none",) for methods as their names say.
 
     Returns:
         A `Choice`.
@@ -50,7 +52,7 @@ def choose(
     Raises:
         EnsembleError: for other shapes, labels out of range or of one class, less than four images, NaN or plus
             infinity, one member.
-        ValueError: for an unknown method, or another number of names.
+        ValueError: for an unknown method or scaling, or another number of names.
 
     Example:
         >>> import numpy as np
@@ -72,8 +74,10 @@ def choose(
     if len(names) != len(rows):
         raise ValueError(f"names must be one for each of {len(rows)} members. Received: {len(names)}")
     wanted = _wanted(methods)
+    if not scalings or not set(scalings) <= set(SCALINGS):
+        raise ValueError(f"scalings must be some of {', '.join(SCALINGS)}. Received: scalings={list(scalings)}")
     tried = [method for method in FITTED_METHODS if method in wanted or method == "best"]
-    judged = out_of_fold(rows, labels, tried, seed)
+    judged = out_of_fold(rows, labels, tried, seed, scalings)
     pairs = [(method, scaling) for method in tried for scaling in judged[method]]
     losses = {(method, scaling): log_losses(judged[method][scaling], labels) for method, scaling in pairs}
     means = {pair: float(losses[pair].mean()) for pair in pairs}
@@ -88,14 +92,14 @@ def choose(
         if pair[0] in wanted and all(behind[rival][pair].low <= _WORTH * means[rival] for rival in rivals)
     )
     # Of each method the simplest scaling that is within noise of its lowest.
-    scalings = dict(
+    scaling_of = dict(
         next(pair for pair in pairs if pair[0] == method and behind[best[method]][pair].low <= 0) for method in tried
     )
     # The answer keeps the scaling it was found with.
-    scalings |= dict([lowest, chosen])
-    out = {method: judged[method][scalings[method]] for method in tried}
+    scaling_of |= dict([lowest, chosen])
+    out = {method: judged[method][scaling_of[method]] for method in tried}
     right = {method: (out[method].argmax(axis=1) == labels).astype("float64") for method in tried}
-    loss = {method: losses[method, scalings[method]] for method in tried}
+    loss = {method: losses[method, scaling_of[method]] for method in tried}
     measures = [
         [loss[method], right[method], loss["best"] - loss[method], right[method] - right["best"]] for method in tried
     ]
@@ -103,8 +107,8 @@ def choose(
     candidates = [
         Candidate(
             method=method,
-            scaling=scalings[method],
-            combination=fit_combination(method, rows, labels, seed, scalings[method]),
+            scaling=scaling_of[method],
+            combination=fit_combination(method, rows, labels, seed, scaling_of[method]),
             log_loss=next(estimates),
             accuracy=next(estimates),
             calibration_error=quality(out[method], labels)["calibration_error"],

@@ -13,7 +13,11 @@ _SCALINGS = {"best": ("none", "before"), "stack": ("none",)}
 
 
 def out_of_fold(
-    log_probabilities: np.ndarray, labels: np.ndarray, methods: Sequence[str], seed: int = 0
+    log_probabilities: np.ndarray,
+    labels: np.ndarray,
+    methods: Sequence[str],
+    seed: int = 0,
+    scalings: Sequence[str] = SCALINGS,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Fits every method with every scaling to each four fifths of the images and predicts the fifth that is left.
 
@@ -24,6 +28,7 @@ def out_of_fold(
         labels: (N,) integers.
         methods: names of `fit_combination`.
         seed: of folds and fits.
+        scalings: which to try; a method that has none of them is fitted as it is.
 
     Returns:
         By method, then by scaling from simple to less so, (N, K) probabilities.
@@ -32,8 +37,9 @@ def out_of_fold(
         EnsembleError: for less than four images, or one class.
     """
     fold = held_out_folds(labels, seed)
+    tried = {method: [each for each in _SCALINGS.get(method, SCALINGS) if each in scalings] for method in methods}
     found = {
-        method: {scaling: np.zeros(log_probabilities.shape[1:]) for scaling in _SCALINGS.get(method, SCALINGS)}
+        method: {scaling: np.zeros(log_probabilities.shape[1:]) for scaling in tried[method] or ["none"]}
         for method in methods
     }
     for number in np.unique(fold):

@@ -16,11 +16,12 @@ class FanIn(FanInitializer):
 
     Args:
         distribution: "normal" (untruncated) or "uniform" (limit sqrt(3 / n_in)).
-        depthwise: True for the kernel of a depthwise convolution, whose n_in is k*k.
+        depthwise: True for a depthwise kernel of a layer that is not Keras's own, whose n_in is k*k.
         seed: an integer, a `keras.random.SeedGenerator`, or None.
 
     Call arguments:
-        shape: of the kernel, in Keras's layout.
+        shape: of the kernel, in Keras's layout. A layer of Keras's that adds it is known and counted by its kind: see
+            `fans`. Any other shape is a dense kernel's or a convolution's.
         dtype: of the kernel.
 
     Returns:
@@ -45,7 +46,7 @@ class FanIn(FanInitializer):
     ) -> None:
         super().__init__(distribution, depthwise, seed)
 
-    def variance(self, n_in: int, n_out: int) -> float:
+    def variance(self, n_in: float, n_out: float) -> float:
         return 1 / n_in
 
     def get_config(self) -> dict[str, Any]:

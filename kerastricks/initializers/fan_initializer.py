@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import Any, Literal
 
-from kerastricks.initializers.fans import fans
+from kerastricks.initializers.fans import asking_layer, fans, layer_fans
 from kerastricks.initializers.seeded_initializer import SeededInitializer
 
 
@@ -13,7 +13,7 @@ class FanInitializer(SeededInitializer):
 
     Args:
         distribution: "normal" (untruncated) or "uniform" (limit sqrt(3 variance)).
-        depthwise: whether the kernel is a depthwise one, see `fans`.
+        depthwise: whether the kernel is a depthwise one, see `fans`. A layer of Keras's that asks says it itself.
         seed: see `SeededInitializer`.
 
     Raises:
@@ -33,12 +33,14 @@ class FanInitializer(SeededInitializer):
         self.distribution = distribution
         self.depthwise = depthwise
 
-    def variance(self, n_in: int, n_out: int) -> float:
+    def variance(self, n_in: float, n_out: float) -> float:
         """Of each weight."""
         raise NotImplementedError
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
-        variance = self.variance(*fans(shape, self.depthwise))
+        asking = None if self.depthwise else asking_layer()
+        counted = layer_fans(*asking, shape) if asking is not None else None
+        variance = self.variance(*(counted or fans(shape, self.depthwise)))
         if self.distribution == "normal":
             return self.normal(shape, sqrt(variance), dtype)
         return self.uniform(shape, sqrt(3 * variance), dtype)

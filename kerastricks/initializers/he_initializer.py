@@ -24,7 +24,7 @@ class HeInitializer(FanInitializer):
             raise ValueError(f"negative_slope must be a finite number. Received: negative_slope={negative_slope}")
         self.negative_slope = negative_slope
 
-    def variance(self, n_in: int, n_out: int) -> float:
+    def variance(self, n_in: float, n_out: float) -> float:
         return 2 / ((1 + self.negative_slope**2) * n_in)
 
     def get_config(self) -> dict[str, Any]:

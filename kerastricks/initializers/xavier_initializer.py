@@ -16,5 +16,5 @@ class XavierInitializer(FanInitializer):
     def __init__(self, depthwise: bool = False, seed: Any = None) -> None:
         super().__init__(self.distribution, depthwise, seed)
 
-    def variance(self, n_in: int, n_out: int) -> float:
+    def variance(self, n_in: float, n_out: float) -> float:
         return 2 / (n_in + n_out)

@@ -14,11 +14,12 @@ class XavierUniform(XavierInitializer):
     the signal halves in every layer of equal width: `HeUniform`.
 
     Args:
-        depthwise: True for the kernel of a depthwise convolution, whose n_in is k*k.
+        depthwise: True for a depthwise kernel of a layer that is not Keras's own, whose n_in is k*k.
         seed: an integer, a `keras.random.SeedGenerator`, or None.
 
     Call arguments:
-        shape: of the kernel, in Keras's layout.
+        shape: of the kernel, in Keras's layout. A layer of Keras's that adds it is known and counted by its kind: see
+            `fans`. Any other shape is a dense kernel's or a convolution's.
         dtype: of the kernel.
 
     Returns:

@@ -145,5 +145,6 @@ def _compared(report: dict[str, Any]) -> str:
         "" if report["disagreement"] is None else f" Members disagree on {report['disagreement']:.1%} of the images."
     )
     best = _text(report["best_member"])
-    return f"""Log-loss on test below that of {best}, the best member on validation, at its own \
-temperature: {gain["value"]:.3f} ({gain["low"]:.3f} to {gain["high"]:.3f}, 90 % interval over images).{disagree}"""
+    own = ", at its own temperature" if report.get("temperatures", True) else ""
+    return f"""Log-loss on test below that of {best}, the best member on validation{own}: \
+{gain["value"]:.3f} ({gain["low"]:.3f} to {gain["high"]:.3f}, 90 % interval over images).{disagree}"""

@@ -34,16 +34,17 @@ def draw_ensemble(report: dict[str, Any], target: Path, title: str) -> None:
 def _quality_against_latency(axes: Any, report: dict[str, Any]) -> None:
     result = report["combined"]
     members = [member for member in report["members"] if member["test"] is not None]
+    scores, own = ("test_at_own_temperature", " at their own temperatures") if report["temperatures"] else ("test", "")
     if members:
         axes.scatter(
             [member["latency_ms"] for member in members],
-            [member["test_at_own_temperature"]["log_loss"] for member in members],
+            [member[scores]["log_loss"] for member in members],
             color=_MEMBER,
-            label=f"{len(members)} members at their own temperatures" if len(members) > 1 else members[0]["name"],
+            label=f"{len(members)} members{own}" if len(members) > 1 else members[0]["name"],
         )
     axes.scatter(result["latency_ms"], result["test"]["log_loss"], color=_RESULT, marker="D", label=report["method"])
     if members:
-        mean = report["mean_member"]["test_at_own_temperature"]["log_loss"]
+        mean = report["mean_member"][scores]["log_loss"]
         axes.axhline(mean, color=_NOISE, ls=":", lw=1, label="mean member")
     axes.set_xscale("log")
     _few_ticks(axes)

@@ -29,6 +29,7 @@ def measured(
     validation: np.ndarray,
     labels: np.ndarray,
     test: np.ndarray,
+    may_scale: bool,
     progress: Progress,
 ) -> dict[str, Any]:
     """What the members and the model of them are worth on test, and what they cost.
@@ -42,6 +43,7 @@ def measured(
         validation: (S, N, K) log-probabilities of the validation images.
         labels: (N,) of these.
         test: (S, N_test, K) log-probabilities of the test images.
+        may_scale: whether gains are over members at their own temperature; else over members as they are.
         progress: where long work shows how far it is.
 
     Returns:
@@ -76,7 +78,7 @@ def measured(
     result = {"members": members, "combined": {"test": quality(combined, test_labels), **spent[""]}}
     if not scores:
         return {**result, **dict.fromkeys(_COMPARED)}
-    losses = np.stack([log_losses(np.exp(one), test_labels) for one in scaled])
+    losses = np.stack([log_losses(np.exp(one), test_labels) for one in (scaled if may_scale else test)])
     own = log_losses(combined, test_labels)
     best = int(np.argmin([of["validation"]["log_loss"] for of in scores.values()]))
     return {

@@ -10,10 +10,12 @@ import numpy as np
 from kerastricks.data.batches import Batches
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress
+from kerastricks.ensemble.candidate import Candidate
 from kerastricks.ensemble.choose import choose
 from kerastricks.ensemble.combination import Combination
 from kerastricks.ensemble.combine import combine, put_combination
 from kerastricks.ensemble.convex_weights import convex_weights
+from kerastricks.ensemble.fit_combination import SCALINGS, fit_combination
 from kerastricks.ensemble.fuse import fuse
 from kerastricks.ensemble.fusion import fit_fusion
 from kerastricks.ensemble.member import Member
@@ -43,12 +45,27 @@ class Settings:
         classifier: of `fuse`: "logistic", "linear" or "mlp".
         late: `fuse` is combined with the members' own probabilities.
         seed: of folds, bags and bootstrap.
+        temperatures: a named method is combined with temperatures, fitted to validation; "auto" tries them anyway.
+
+    Raises:
+        EnsembleError: for temperatures of "auto" or "stack".
     """
 
     method: str = "auto"
     classifier: str = "logistic"
     late: bool = False
     seed: int = 0
+    temperatures: bool = False
+
+    def __post_init__(self) -> None:
+        if self.temperatures and self.method in ("auto", "stack"):
+            why = "tries temperatures by itself" if self.method == "auto" else "scales by its kernel"
+            raise EnsembleError(f"temperatures must be False for method={self.method!r}, which {why}. Received: True")
+
+    @property
+    def may_scale(self) -> bool:
+        """Whether temperatures were allowed: then what a temperature gains by itself is no gain of combining."""
+        return self.temperatures or self.method == "auto"
 
     @property
     def by_features(self) -> bool:
@@ -122,18 +139,25 @@ def make(given: Members, settings: Settings) -> Made:
 
 
 def _combined(given: Members, settings: Settings) -> Made:
-    asked = None if settings.method == "auto" else [settings.method]
-    choice = choose(given.log_probabilities, given.labels, given.names, settings.seed, asked)
-    candidates = tuple(candidate.to_json() for candidate in choice.candidates)
-    combination, method, reason = choice.combination, choice.method, choice.reason
-    if asked is not None:  # the answer may be a single member, and is not what was asked for
-        candidate = next(one for one in choice.candidates if one.method == settings.method)
-        combination, method = candidate.combination, candidate.method
-        reason = f"{method} was asked for: its log-loss is {candidate.gain} below the best member's, out of fold."
+    rows, labels, method = given.log_probabilities, given.labels, settings.method
+    candidates: Sequence[Candidate] = ()
+    if method == "auto":
+        choice = choose(rows, labels, given.names, settings.seed)
+        combination, method, reason, candidates = choice.combination, choice.method, choice.reason, choice.candidates
+    elif len(given.names) > 1 and (len(labels) < 4 or len(np.unique(labels)) < 2):
+        # Nothing has to be judged for a method that was named, and a plain mean needs no images at all.
+        combination = fit_combination(method, rows, labels, settings.seed, "after" if settings.temperatures else "none")
+        reason = f"{method} was asked for; the validation images are too few to judge it."
+    else:
+        scalings = [scaling for scaling in SCALINGS if (scaling != "none") == settings.temperatures]
+        candidates = choose(rows, labels, given.names, settings.seed, [method], scalings).candidates
+        found = next(one for one in candidates if one.method == method)  # "best" is there to be compared with
+        combination = found.combination
+        reason = f"{method} was asked for: its log-loss is {found.gain} below the best member's, out of fold."
     model = _model_of(given.members, combination)
     weights = None if combination.method == "stack" else _weights(combination, len(given.members))
     temperatures = None if combination.temperatures is None else combination.temperatures.tolist()
-    return Made(model, method, reason, weights, temperatures, candidates)
+    return Made(model, method, reason, weights, temperatures, tuple(one.to_json() for one in candidates))
 
 
 def _weights(combination: Combination, count: int) -> list[float]:
@@ -202,18 +226,20 @@ def _fused(given: Members, settings: Settings) -> Made:
 
 
 def _judged(given: Members, settings: Settings, model: keras.Model, method: str, weights: list[float] | None) -> Made:
-    """At its own temperature, with the best member at its own beside it, on the images that decided."""
+    """The model beside the best member, on the images that decided; both at their own temperature if one is wanted."""
+
+    def temperature_of(log_probabilities: np.ndarray) -> float:
+        return fit_temperature(log_probabilities, given.labels) if settings.temperatures else 1.0
+
     scaled = _log(given.predicted(model))
-    temperature = fit_temperature(scaled, given.labels)
-    model = _at_temperature(model, temperature)
+    temperature = temperature_of(scaled)
+    if settings.temperatures:
+        model = _at_temperature(model, temperature)
     if not given.names:
         reason = f"{method} was asked for; no member tells {given.data.name}'s classes apart by itself."
         return Made(model, method, reason, weights)
     found = log_losses(np.exp(tempered(scaled, temperature)), given.labels)
-    members = [
-        log_losses(np.exp(tempered(one, fit_temperature(one, given.labels))), given.labels)
-        for one in given.log_probabilities
-    ]
+    members = [log_losses(np.exp(tempered(one, temperature_of(one))), given.labels) for one in given.log_probabilities]
     best = int(np.argmin([losses.mean() for losses in members]))
     gain = bootstrap_mean(members[best] - found, settings.seed)
     reason = (

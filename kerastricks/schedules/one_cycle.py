@@ -78,9 +78,10 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     Reference:
         Smith: A disciplined approach to neural network hyper-parameters, arXiv 1803.09820, section 4. The shape is that
         of fastai's `fit_one_cycle` and torch's `OneCycleLR`, whose form is the one in use. Deviations: the paper has
-        two straight lines of one length and a short third one far below the start; fastai ends at peak / 1e5, torch at
-        peak / 2.5e5; both count so that the last of N steps has the lowest rate, where it is one step later here;
-        momentum is not cycled.
+        two straight lines of one length and a short third one far below the start; momentum is not cycled. With
+        `final_rate=1e-5` and a peak at a quarter of the steps it is fastai's, step by step, to 2e-7 of the peak. torch
+        ends at peak / 2.5e5, and counts so that the last of N steps has the lowest rate: that is one step later here,
+        and in fastai.
     """
 
     def __init__(

@@ -10,6 +10,10 @@ from kerastricks.spec import Spec, parse
 class Average:
     """A parsed `average` of the configuration; imports no Keras.
 
+    EMA's decay warms up, as the `ExponentialMovingAverage(num_updates=...)` of TensorFlow: after step t = 0, 1, ... it
+    is min(decay, (1 + t) / (10 + t)), and the first average is the first step's weights. So the average holds the last
+    tenth of a short training; a constant 0.999 would keep the random weights of the start for thousands of steps.
+
     Args:
         kind: "swa" or "ema".
         value: the `start` of SWA, a fraction of the epochs, or the `decay` of EMA.
@@ -33,6 +37,23 @@ class Average:
         if parsed.name not in _KINDS:
             raise UnknownNameError("average", parsed.name, _KINDS)
         return parsed.call(_KINDS[parsed.name])
+
+    @classmethod
+    def of(cls, average: str, optimizer: str) -> "Average | None":
+        """What `average`, or `use_ema` in the text of an optimizer, asks for: "adam(use_ema=True)".
+
+        Raises:
+            ConfigError: where both ask; else as `parse`.
+        """
+        arguments = parse(optimizer).kwargs
+        found = cls.parse(average)
+        if not arguments.get("use_ema"):
+            return found
+        if found is not None:
+            raise ConfigError(
+                f"average={average!r} and optimizer={optimizer!r} both ask for an average of weights: take one out"
+            )
+        return _ema(arguments.get("ema_momentum", 0.99))
 
     def __str__(self) -> str:
         return f"{self.kind}({'start' if self.kind == 'swa' else 'decay'}={self.value:g})"

@@ -56,7 +56,8 @@ class Config:
         seed: of splits, weights, order and draws.
         split_seed: of the splits alone, so that trainings of several seeds have the same; None for `seed`.
         bagging: train on as many images as there are, drawn with replacement by `seed` (Breiman 1996).
-        average: of weights, "swa(start=0.75)" or "ema(decay=0.999)", which end up in the model; "" for none.
+        average: of weights, "swa(start=0.75)" or "ema(decay=0.999)", which end up in the model unless they validate
+            worse than the last weights; "" for none.
         keep: weights to keep as `members/NN.keras`: "snapshots(5)" at equal distances or where the cycles of the
             schedule end, "top(3)" of the epochs by validation, "last(3)" of them; "" for none.
         precision: "auto", "float32" or "mixed_bfloat16".
@@ -128,7 +129,7 @@ class Config:
         if self.augment != "auto":
             sequence.parse(self.augment)
         # Both choose the last weights.
-        average = Average.parse(self.average)
+        average = Average.of(self.average, self.optimizer)
         _check(average is None or patience is None, "average", '"" with early_stopping_epochs', self.average)
         Keep.parse(self.keep)
 

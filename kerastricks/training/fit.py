@@ -24,7 +24,7 @@ from kerastricks.training.config import Config
 from kerastricks.training.device_pixels import DevicePixels
 from kerastricks.training.distillation import Distillation
 from kerastricks.training.fused_batch_norm import fused_batch_norm
-from kerastricks.training.optimizer import build_optimizer, finalize, not_finalized, plateau_decay
+from kerastricks.training.optimizer import build_optimizer, not_finalized, plateau_decay
 from kerastricks.training.random_state import SeedTorch
 from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, StopRequest, catch_signals
 from kerastricks.training.teacher import Teacher
@@ -181,7 +181,6 @@ def _train(
         epoch, stopped = epoch + 1, model.stop_training
     if epoch < epochs and not stopped:
         _fit(model, data, epoch * steps, steps, epoch, epochs, handlers)
-    finalize(model.optimizer, model.trainable_weights)
     handlers.end()
 
 

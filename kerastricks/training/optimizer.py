@@ -1,7 +1,9 @@
 """The optimizer and its schedule from a configuration."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,13 +17,35 @@ from kerastricks.training.config import Config
 
 _WARMUP_EPOCHS = 5
 
-_CLASSES: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
+_CLASSES: dict[str, Any] = {
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
     "lion": keras.optimizers.Lion,
     "rmsprop": keras.optimizers.RMSprop,
     "sgd": keras.optimizers.SGD,
 }
+
+
+class _WarmedUpAverage:
+    """Lets the decay of an optimizer's running average rise: see `Average`."""
+
+    @property
+    def ema_momentum(self: Any) -> Any:
+        steps = keras.ops.cast(self.iterations, "float32")
+        return keras.ops.minimum((1.0 + steps) / (10.0 + steps), self._decay)
+
+    @ema_momentum.setter
+    def ema_momentum(self, value: float) -> None:
+        self._decay = value
+
+    def get_config(self: Any) -> dict[str, Any]:
+        return {**super().get_config(), "ema_momentum": self._decay}  # type: ignore[misc]
+
+
+@cache
+def _averaging(optimizer: Any) -> Any:
+    """Keras's class, whose average warms up; state and its order are Keras's, so that older checkpoints fit."""
+    return type(optimizer.__name__, (_WarmedUpAverage, optimizer), {})
 
 
 def build_optimizer(
@@ -48,10 +72,13 @@ def build_optimizer(
 
 def _single(config: Config, total_steps: int, model: keras.Model, factor: float) -> keras.optimizers.Optimizer:
     parsed = spec.parse(config.optimizer)
-    average = Average.parse(config.average)
-    averaged = {"use_ema": True, "ema_momentum": average.value} if average and average.kind == "ema" else {}
+    average = Average.of(config.average, config.optimizer)
+    kind, averaged = _CLASSES[parsed.name], {}
+    if average is not None and average.kind == "ema":
+        kind = _averaging(kind)
+        averaged = {"use_ema": True, "ema_momentum": average.value} if config.average else {}
     optimizer = parsed.call(
-        _CLASSES[parsed.name],
+        kind,
         learning_rate=build_schedule(config, total_steps, factor),
         weight_decay=config.weight_decay or None,
         global_clipnorm=config.clip_norm,
@@ -77,7 +104,8 @@ def finalize(optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Va
 
     Keras lets both be one array, and JAX gives the memory of either away in the next step: copies are of their own.
     """
-    if any(getattr(one, "use_ema", False) for one in [optimizer, *getattr(optimizer, "optimizers", [])]):
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # inside the loss scale of float16
+    if any(getattr(one, "use_ema", False) for one in [inner, *getattr(inner, "optimizers", [])]):
         optimizer.finalize_variable_values(variables)
         for variable in variables:
             variable.assign(np.array(keras.ops.convert_to_numpy(variable.value)))

@@ -1,6 +1,7 @@
 """The callbacks that `keep` and `average` of a configuration ask for."""
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from kerastricks.schedules.cosine_restarts import cycle_ends
 from kerastricks.training.average import Average
 from kerastricks.training.config import Config
 from kerastricks.training.keep import Keep
+from kerastricks.training.optimizer import finalize
 from kerastricks.training.training_model import TrainingModel
 
 FOLDER = "members"
@@ -51,7 +53,7 @@ def keep_and_average(
         ConfigError: for `keep` without a folder, and where the schedule has another number of cycles.
     """
     callbacks: list[keras.callbacks.Callback] = []
-    keep, average = Keep.parse(config.keep), Average.parse(config.average)
+    keep, average = Keep.parse(config.keep), Average.of(config.average, config.optimizer)
 
     def score() -> dict[str, float]:
         return validation_scores(model, data)
@@ -65,10 +67,12 @@ def keep_and_average(
         else:
             callbacks.append((KeepTop if keep.kind == "top" else KeepLast)(folder, keep.count))
     if average is not None:
-        swa = WeightAverage(average.value, batches) if average.kind == "swa" else None
+        swa = _EpochMean(average.value, batches) if average.kind == "swa" else None
         callbacks += [swa] if swa is not None else []
         report = run_folder / REPORT if run_folder is not None else None
-        callbacks.append(AverageReport(average, score, batches, swa, report, show))
+        judge = AverageOrLast(average, score, batches, swa, report, show)
+        judge.is_saved = bool(config.average)  # older checkpoints hold none for an optimizer's own average
+        callbacks.append(judge)
     return callbacks
 
 
@@ -94,16 +98,26 @@ def snapshot_steps(config: Config, count: int, steps_per_epoch: int) -> Sequence
     return cycle_ends(total, count, ratio)
 
 
-class AverageReport(keras.callbacks.Callback):
-    """At the end, with the averages in the model: its statistics, its scores and those before.
+class _EpochMean(WeightAverage):
+    """Whose mean `AverageOrLast` puts into the model."""
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Nothing."""
+
+
+class AverageOrLast(keras.callbacks.Callback):
+    """Ends the training in the average, or in the last weights where the average validates worse, and says which.
+
+    By validation accuracy, and of equal accuracies by the loss, as `KeepTop`. Statistics of batch normalisation are
+    those of the weights that are left.
 
     Args:
         average: what is averaged.
         score: of the model as it is now.
         batches: one more epoch of training batches.
-        swa: has put the averages into the model, or None for EMA, where the optimizer has.
+        swa: holds the mean of the epochs; None for EMA, where the optimizer does.
         path: of the report, or None.
-        show: a line on standard error.
+        show: a line on standard error; without it last weights that were better are a warning.
     """
 
     def __init__(
@@ -116,41 +130,59 @@ class AverageReport(keras.callbacks.Callback):
         show: bool,
     ) -> None:
         super().__init__()
+        self.is_saved = True
         self._show = show
         self._average, self._score, self._batches, self._swa, self._path = average, score, batches, swa, path
-        self.before: dict[str, float] = {}
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.before = {name: float((logs or {})[name]) for name in ("val_accuracy", "val_loss")}
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        if self._swa is None:
-            recompute_batch_norm(self.model, self._batches())
-        elif not self._swa.averaged_epochs:
+        if self._swa is not None and not self._swa.averaged_epochs:
             return
+        before = self._score()
+        variables = self.model.classifier.weights
+        last = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+        if self._swa is not None:
+            self._swa.put_in()
+        else:
+            finalize(self.model.optimizer, self.model.trainable_weights)
+            recompute_batch_norm(self.model, self._batches())
         after = self._score()
-        report: dict[str, Any] = {"average": str(self._average), "last_epoch": self.before, "averaged": after}
+        kept = "averaged" if is_as_good(after, before) else "last_epoch"
+        if kept == "last_epoch":
+            for variable, value in zip(variables, last, strict=True):
+                variable.assign(value)
+        report: dict[str, Any] = {"average": str(self._average), "last_epoch": before, "averaged": after, "kept": kept}
         if self._swa is not None:
             report["epochs"] = self._swa.averaged_epochs
         if self._path is not None:
             write_json(self._path, report)
         if self._show:
             Console(stderr=True, highlight=False, markup=False).print(describe_average(report), soft_wrap=True)
+        elif kept == "last_epoch":
+            warnings.warn(describe_average(report), stacklevel=2)
+
+
+def is_as_good(averaged: dict[str, float], last: dict[str, float]) -> bool:
+    """Whether the average validates no worse than the last weights; NaN is worse."""
+    ranks = [(round(scores["val_accuracy"], 6), -scores["val_loss"]) for scores in (averaged, last)]
+    return ranks[0] >= ranks[1]
 
 
 def describe_average(report: dict[str, Any]) -> str:
-    """A line for the terminal."""
+    """A line for the terminal; reports of before there was a choice have the average in the model."""
     last, averaged = report["last_epoch"], report["averaged"]
-    return (
-        f"{report['average']}: validation accuracy {averaged['val_accuracy']:.2%}, loss {averaged['val_loss']:.4f}; "
+    scores = (
+        f"validation accuracy {averaged['val_accuracy']:.2%}, loss {averaged['val_loss']:.4f}; "
         f"last epoch {last['val_accuracy']:.2%}, {last['val_loss']:.4f}"
     )
+    if report.get("kept", "averaged") == "averaged":
+        return f"{report['average']}: {scores}"
+    return f"{report['average']} NOT USED, it validates worse than the last weights, which are kept: {scores}"
 
 
 def reports(run_folder: Path, config: Config) -> dict[str, Any]:
     """What a summary says of it: `members` where some were kept, `average` where there was one."""
     found: dict[str, Any] = {"members": read_record(run_folder / FOLDER)} if config.keep else {}
-    if config.average:
+    if Average.of(config.average, config.optimizer) is not None and (run_folder / REPORT).exists():
         found["average"] = json.loads((run_folder / REPORT).read_text(encoding="utf-8"))
     return found
 

@@ -34,6 +34,13 @@ def train(average, normalised, epochs=6):
     return model, weights.seen
 
 
+@pytest.mark.tensorflow_only
+def test_three_quarters_of_eight_epochs_averages_three():
+    average = WeightAverage(0.75)
+    train(average, normalised=False, epochs=8)
+    assert average.averaged_epochs == [6, 7, 8]
+
+
 @pytest.mark.parametrize(("start", "first"), [(0.0, 1), (0.5, 3), (0.6, 4), (0.99, 6)])
 def test_it_is_the_mean_of_the_epochs_from_start_on(start, first):
     average = WeightAverage(start)

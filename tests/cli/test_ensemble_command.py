@@ -12,6 +12,8 @@ pytestmark = pytest.mark.tensorflow_only
     [
         (["nothing"], "nothing: no such run folder or .keras file"),
         (["RUN", "--method", "meen"], "no method is called 'meen': did you mean mean"),
+        (["RUN", "--temperatures"], "--temperatures is for --method mean and others: without --method they are tried"),
+        (["RUN", "--method", "stack", "--temperatures"], "stack scales by its kernel"),
         (["RUN", "--classifier", "mlp"], "--classifier and --late are for --method fuse"),
         (["RUN", "--method", "fuse", "--classifier", "svm"], "no classifier is called 'svm'"),
         (["RUN", "--top", "3"], "--top is for a folder of `kerastricks tune`"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from synthetic_members import synthetic_members
 
+from kerastricks.ensemble.convex_weights import convex_weights
 from kerastricks.ensemble.greedy_selection import greedy_selection
 
 pytestmark = [pytest.mark.tensorflow_only, pytest.mark.filterwarnings("error")]
@@ -62,6 +63,36 @@ def test_bags_spread_the_weights():
     # The first of a bag of five is taken: member m with chance C(9 - m, 4) / C(10, 5).
     chances = np.array([126, 70, 35, 15, 5, 1, 0, 0, 0, 0]) / 252
     assert np.abs(found - chances).max() < 5 * np.sqrt(0.25 / bags)
+
+
+@pytest.mark.parametrize(("members", "options"), [(2, (1, 1.0)), (8, (1, 1.0)), (200, (1, 1.0)), (201, (20, 0.5))])
+def test_bags_are_for_libraries_of_hundreds(members, options):
+    rows, labels = synthetic_members(members, 40, 3, uneven=0.02)
+    bags, fraction = options
+    expected = greedy_selection(rows, labels, rounds=3, bags=bags, bag_fraction=fraction)
+    np.testing.assert_array_equal(greedy_selection(rows, labels, rounds=3), expected)
+    half = greedy_selection(rows, labels, rounds=3, bags=20, bag_fraction=0.5)
+    np.testing.assert_array_equal(greedy_selection(rows, labels, rounds=3, bags=20), half)
+    np.testing.assert_array_equal(greedy_selection(rows, labels, rounds=3, bag_fraction=0.5), half)
+
+
+def test_with_few_unequal_members_it_is_near_the_best_weights():
+    """On new images: 20 bags of half of the members take too much of the poor ones."""
+    found = {"greedy": [], "bags": [], "weighted": []}
+    for seed in range(4):
+        rows, labels = synthetic_members(8, 1_200, 5, seed=seed, uneven=0.5)
+        seen, others = rows[:, :400], rows[:, 400:]
+        weights = {
+            "greedy": greedy_selection(seen, labels[:400]),
+            "bags": greedy_selection(seen, labels[:400], bags=20),
+            "weighted": convex_weights(seen, labels[:400]),
+        }
+        for name, weight in weights.items():
+            chances = np.einsum("m,mnk->nk", weight, np.exp(others))
+            found[name].append(-np.log(chances[np.arange(800), labels[400:]]).mean())
+    mean = {name: np.mean(losses) for name, losses in found.items()}
+    assert mean["greedy"] < mean["bags"] - 0.005
+    assert abs(mean["greedy"] - mean["weighted"]) < 0.005
 
 
 def test_the_seed_decides():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import optimize, stats
+from sklearn.datasets import load_breast_cancer
 
 from kerastricks.errors import DataError
 from kerastricks.finetuning.logme import logme
@@ -43,6 +44,41 @@ def test_it_is_the_maximum_of_the_evidence(count, dims, signal):
     features, labels = features_and_labels(count, dims, signal)
     labels = np.where(np.arange(count) % 7 == 0, (labels + 1) % 3, labels)  # no perfect fit: a maximum exists
     assert logme(features, labels, 3).value == pytest.approx(maximised_evidence(features, labels), abs=1e-5)
+
+
+def evidence_by_singular_values(features, labels):
+    """The maximum for many rows or bad scales: the singular values of the features, and a search from many starts."""
+    features = features / np.sqrt((features**2).mean())
+    vectors, values, _ = np.linalg.svd(features, full_matrices=False)
+    count, found = len(labels), []
+    for label in np.unique(labels):
+        target = (labels == label).astype("float64")
+        parts = (vectors.T @ target) ** 2
+        outside = max(target @ target - parts.sum(), 0.0)
+
+        def negative(logs, parts=parts, outside=outside):
+            noise = np.exp(-logs[1])
+            variances = values**2 * np.exp(-logs[0]) + noise
+            rest = (count - len(values)) * np.log(noise) + outside / noise
+            return (np.log(variances).sum() + (parts / variances).sum() + rest + count * np.log(2 * np.pi)) / 2
+
+        options = {"xatol": 1e-7, "fatol": 1e-10, "maxiter": 2_000}
+        starts = [(alpha, beta) for alpha in (-15, -10, -5, 0, 5) for beta in (0, 3)]
+        found.append(
+            -min(optimize.minimize(negative, x, method="Nelder-Mead", options=options).fun for x in starts) / count
+        )
+    return np.mean(found)
+
+
+@pytest.mark.parametrize("count", [20, 25, 60, 569])
+def test_it_is_the_maximum_where_scales_of_features_differ_by_1e5(count):
+    """With 20 and 25 images of 30 features the evidence has two maxima, and the nearer is not the higher one."""
+    features, labels = load_breast_cancer(return_X_y=True)
+    used = np.random.default_rng(0).permutation(len(labels))[:count]
+    found = logme(features[used], labels[used], 2).value
+    assert found == pytest.approx(evidence_by_singular_values(features[used], labels[used]), abs=1e-6)
+    if count == len(labels):
+        assert found == pytest.approx(-0.1850, abs=5e-5)
 
 
 def test_scale_and_rotation_do_not_matter_and_scale_of_one_feature_does():

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from made_runs import classifier, nearest_mean, write_run
 
+from kerastricks.data.progress import silent
+from kerastricks.ensemble import Member, convex_weights, greedy_selection
 from kerastricks.errors import EnsembleError, RunFolderError
 from kerastricks.runs import ensemble as module
 from kerastricks.runs.ensemble import make_ensemble
 from kerastricks.runs.evaluate import evaluate
-from kerastricks.runs.made import Settings
+from kerastricks.runs.made import Members, Settings, make
 from kerastricks.serving.served_model import ServedModel
 from kerastricks.training import Config
 from kerastricks.training.load_data import load_data
@@ -57,7 +59,7 @@ def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     model = keras.models.load_model(run.model)
     images = next(iter(data.test))[0].numpy()
     members = [keras.models.load_model(path / "model.keras").predict_on_batch(images) for path in runs]
-    assert (model.predict_on_batch(images).argmax(1) == np.mean(members, axis=0).argmax(1)).mean() > 0.95
+    np.testing.assert_allclose(model.predict_on_batch(images), np.mean(members, axis=0), atol=1e-6)
     assert evaluate(run, "digits")["accuracy"] == pytest.approx(summary["accuracy"])
     assert ServedModel(run.path).class_names == data.class_names
 
@@ -75,6 +77,70 @@ def test_every_method_makes_one_model_of_the_same_input(runs, tmp_path, data, un
     json.dumps(summary)
     if method not in ("auto", "greedy_soup"):
         assert report["method"].startswith(method)
+
+
+def as_named(method, members, validation, labels):
+    """What a method says of members' probabilities (M, N, K), in NumPy, without a temperature."""
+    if method == "mean":
+        return members.mean(axis=0)
+    if method == "geometric":
+        product = np.prod(members, axis=0) ** (1 / len(members))
+        return product / product.sum(axis=1, keepdims=True)
+    if method == "vote":
+        votes = np.eye(members.shape[2])[members.argmax(axis=2)].mean(axis=0)
+        share = 1 / (len(members) + 1)  # of the mean, which breaks ties
+        return (votes + share * members.mean(axis=0)) / (1 + share)
+    fit = {"weighted": convex_weights, "greedy": greedy_selection}[method]
+    return np.einsum("m,mnk->nk", fit(np.log(validation), labels), members)
+
+
+def test_a_named_method_does_what_its_name_says(data):
+    """These members are far too unsure, as those that were trained with label smoothing: a temperature would help."""
+    models = [nearest_mean(data, seed, noise=0.6) for seed in range(3)]
+    for model in models:
+        model.get_layer("logits").set_weights([0.2 * weight for weight in model.get_layer("logits").get_weights()])
+
+    def said(split):
+        images = np.concatenate([batch.numpy() for batch, _ in getattr(data, split)])
+        return images, np.stack([model.predict_on_batch(images) for model in models]).astype("float64")
+
+    (images, members), (_, validation) = said("test"), said("validation")
+    labels, names = data.labels("validation"), [f"r{seed}" for seed in range(3)]
+    ready = [Member(model, name) for model, name in zip(models, names, strict=True)]
+    given = Members(ready, data, names, np.log(validation), labels, silent)
+    right = np.arange(len(images)), data.labels("test")
+    for method in ("mean", "geometric", "vote", "weighted", "greedy"):
+        plain = make(given, Settings(method)).model.predict_on_batch(images)
+        np.testing.assert_allclose(plain, as_named(method, members, validation, labels), atol=1e-6)
+        scaled = make(given, Settings(method, temperatures=True)).model.predict_on_batch(images)
+        assert np.log(scaled[right]).mean() > np.log(plain[right]).mean() + 0.05
+
+
+def test_a_soup_is_the_mean_of_the_weights(runs, tmp_path, unfinished):
+    make_ensemble(runs, Settings("soup"), out=tmp_path / "out", say=lambda line: None)
+    members = [keras.models.load_model(path / "model.keras").get_weights() for path in runs]
+    for found, *weights in zip(unfinished["model"].get_weights(), *members, strict=True):
+        np.testing.assert_allclose(found, np.mean(weights, axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [[3, 8], [4, 4, 4, 4]], ids=["two images", "one class"])
+def test_a_named_method_is_not_refused_for_images_that_are_too_few_to_judge_it(data, labels):
+    members = [Member(nearest_mean(data, seed), f"r{seed}") for seed in range(2)]
+    rows = np.random.default_rng(0).normal(size=(2, len(labels), 10))
+    given = Members(members, data, ["r0", "r1"], rows, np.array(labels), silent)
+    for method in ("mean", "geometric", "vote", "weighted", "greedy"):
+        made = make(given, Settings(method))
+        assert made.reason == f"{method} was asked for; the validation images are too few to judge it."
+        assert made.candidates == ()
+    for method in ("stack", "auto"):  # these cannot do without folds
+        with pytest.raises(EnsembleError, match="labels must be four or more"):
+            make(given, Settings(method))
+
+
+@pytest.mark.parametrize("method", ["auto", "stack"])
+def test_temperatures_of_what_has_its_own_are_refused(method):
+    with pytest.raises(EnsembleError, match=f"temperatures must be False for method='{method}'"):
+        Settings(method, temperatures=True)
 
 
 def test_what_is_fitted_is_fitted_without_test_images(runs, tmp_path, unfinished, monkeypatch):

@@ -44,6 +44,26 @@ def test_has_the_shape_of_torch():
             theirs.step()
 
 
+@pytest.mark.tensorflow_only
+def test_equals_fastai_step_by_step():
+    """`combined_cos` of two `SchedCos`, at step i of N at position i / N, as fastai 2.7 sets it before each batch."""
+
+    def cosine(start, end, position):
+        return start + (1 + math.cos(math.pi * (1 - position))) * (end - start) / 2
+
+    def fastai(step, steps, peak, start=0.25, div=25.0, div_final=1e5):
+        position = step / steps
+        if position < start:
+            return cosine(peak / div, peak, position / start)
+        return cosine(peak, peak / div_final, (position - start) / (1 - start))
+
+    peak, steps = 0.4, 200
+    ours = convert_to_numpy(one_cycle(np.arange(steps), peak, steps, 50, final_rate=1e-5))
+    theirs = np.array([fastai(step, steps, peak) for step in range(steps)])
+    assert np.abs(ours - theirs).max() < 2e-7 * peak
+    assert np.abs(ours[1:] - theirs[:-1]).max() > 1e-3 * peak  # a step apart it is not
+
+
 def test_a_warm_up_longer_than_the_training_is_refused():
     with pytest.raises(ValueError, match="warmup_steps must be at least 0 and below total_steps"):
         OneCycle(0.1, 10, 10)

@@ -177,6 +177,7 @@ def test_it_is_imported_and_checked_without_keras():
         ({"average": "swa(start=1.0)"}, ConfigError, r"average: start must be in \[0, 1\). Received: start=1.0"),
         ({"average": "ema(decay=-1)"}, ConfigError, r"average: decay must be in \[0, 1\)"),
         ({"average": "ema(momentum=0.9)"}, SpecError, "decay"),
+        ({"average": "swa", "optimizer": "sgd(use_ema=True)"}, ConfigError, "both ask for an average of weights"),
         ({"average": "swa", "early_stopping_epochs": 3}, ConfigError, 'average must be "" with early_stopping_epochs'),
         ({"keep": "best(3)"}, UnknownNameError, "no way to keep weights is called 'best'"),
         ({"keep": "top(0)"}, ConfigError, r"keep: top\(count\) takes a whole number, 1 or more. Received: 0"),

@@ -152,17 +152,67 @@ def test_a_crash_after_the_last_epoch_still_ends_in_the_averages(tmp_path, monke
     assert all(np.array_equal(a, b) for a, b in zip(weights(undisturbed), weights(resumed), strict=True))
 
 
-def test_exponential_averages_are_those_of_all_steps(tmp_path):
+@pytest.fixture
+def averages_win(monkeypatch):
+    """Whatever validation says, which has 16 images here."""
+    monkeypatch.setattr(weights_on_the_way, "is_as_good", lambda averaged, last: True)
+
+
+@pytest.mark.usefixtures("averages_win")
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"average": "ema(decay=0.4)", "optimizer": "sgd(momentum=0.9)"},  # reached at the sixth step
+        {"average": "ema", "optimizer": "adamw"},
+        {"optimizer": "sgd(momentum=0.9, use_ema=True, ema_momentum=0.4)"},
+    ],
+    ids=["reached", "default", "of-the-optimizer"],
+)
+def test_exponential_averages_are_those_of_all_steps_with_a_decay_that_warms_up(way):
+    """decay(t) = min(decay, (1 + t) / (10 + t)), t = 0 for the first step, whose weights are the first average."""
     trace, model = Trace(), new_model()
-    config = Config(**BASE, average="ema(decay=0.8)")
-    fit(model, load(), config, callbacks=[trace], rates={model.layers[-1].name: 0.5}, progress_line=False)
+    rates = {model.layers[-1].name: 0.5}
+    fit(model, load(), Config(**BASE, **way), callbacks=[trace], rates=rates, progress_line=False)
+    decay = 0.999 if way.get("average") == "ema" else 0.4
     for place, variable in enumerate(model.trainable_variables):
         expected = trace.after[0][place].astype("float64")
-        for step in trace.after[1:]:
-            expected = 0.8 * expected + 0.2 * step[place]
+        for t, step in enumerate(trace.after[1:], start=1):
+            now = min(decay, (1 + t) / (10 + t))
+            expected = now * expected + (1 - now) * step[place]
         np.testing.assert_allclose(keras.ops.convert_to_numpy(variable.value), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("average", ["swa(start=0.3)", "ema(decay=0.8)"])
+def test_an_average_that_validates_worse_is_not_used_and_that_is_said(average, tmp_path, monkeypatch, capsys):
+    class Last(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.weights = weights(self.model.classifier)
+
+    scores = [{"val_accuracy": 0.5, "val_loss": 1.0}, {"val_accuracy": 0.5, "val_loss": 1.1}]
+    monkeypatch.setattr(weights_on_the_way, "validation_scores", lambda *_: scores.pop(0))
+    last, model = Last(), new_model()
+    config = Config(**BASE, average=average)
+    fit(model, load(), config, callbacks=[last], run_folder=tmp_path)
+    assert all(np.array_equal(a, b) for a, b in zip(weights(model), last.weights, strict=True))
+    report = json.loads((tmp_path / "average.json").read_text())
+    assert report["kept"] == "last_epoch"
+    assert f"{average} NOT USED, it validates worse than the last weights" in capsys.readouterr().err
+
+
+@pytest.mark.tensorflow_only
+def test_an_average_is_as_good_by_accuracy_and_then_by_loss():
+    def is_as_good(accuracy, loss):
+        last = {"val_accuracy": 0.5, "val_loss": 1.0}
+        return weights_on_the_way.is_as_good({"val_accuracy": accuracy, "val_loss": loss}, last)
+
+    assert is_as_good(0.5, 1.0)
+    assert is_as_good(0.6, 2.0)
+    assert not is_as_good(0.5, 1.1)
+    assert not is_as_good(0.4, 0.5)
+    assert not is_as_good(0.5, float("nan"))
+
+
+@pytest.mark.usefixtures("averages_win")
 @pytest.mark.parametrize("average", ["swa(start=0.3)", "ema(decay=0.8)"])
 def test_statistics_are_those_of_the_averaged_weights(average, tmp_path):
     """Of all training images, which 6 batches of 13 hold, at the first normalisation."""
@@ -183,6 +233,7 @@ def test_statistics_are_those_of_the_averaged_weights(average, tmp_path):
     accuracy = float(np.mean(predicted.argmax(axis=1) == data.labels("validation")))
     assert report["averaged"]["val_accuracy"] == pytest.approx(accuracy)
     assert set(report["last_epoch"]) == {"val_accuracy", "val_loss"}
+    assert report["kept"] == "averaged"
 
 
 @pytest.mark.parametrize("augment", ["flip", "flip | mixup(0.2)"])
