@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from kerastricks.models.create import create
 from kerastricks.runs.finish import finish
 from kerastricks.runs.folder import RunFolder, write_text
 from kerastricks.training import device
+from kerastricks.training.budget import image_sizes, plan_training
 from kerastricks.training.config import Config
 from kerastricks.training.fit import fit, resolve
 from kerastricks.training.load_data import load_data, seeded
@@ -27,6 +29,7 @@ from kerastricks.training.weights_on_the_way import reports
 Say = Callable[[str], None]
 # What config.json has beside the configuration, and which command wrote it.
 OTHER_KINDS = {"finetuning": "finetune", "distillation": "distill"}
+LEAST_TRAINING_SECONDS = 5.0  # or an epoch: with less, `minutes` is refused
 
 
 def start(
@@ -71,7 +74,7 @@ def train(
     run: RunFolder,
     say: Say = print,
     progress: Progress = silent,
-    loaded: Callable[[], ImageData] | None = None,
+    loaded: Callable[[Config], ImageData] | None = None,
     **where: Any,
 ) -> dict[str, Any]:
     """Trains a run to its end, from wherever it is.
@@ -80,7 +83,8 @@ def train(
         run: made by `start`; its configuration, and its recipe's `create_model`, are used.
         say: gets a line about each thing decided.
         progress: where long work shows how far it is.
-        loaded: gives images that `load_splits` read for the trainings of a series; None to read them.
+        loaded: gives images that `load_splits` read for the trainings of a series, in the size of a configuration;
+            None to read them.
         **where: `data_service` and `cache_dir` of `kerastricks.data.load`: where batches are made and images kept,
             which a run does not record.
 
@@ -103,11 +107,11 @@ def train(
 
     def read(config: Config) -> ImageData:
         if loaded is not None:
-            return seeded(loaded(), config)
+            return seeded(loaded(config), config)
         return load_data(config.data, config, progress, **where)
 
     config, data, model = prepare(run, say, read)
-    fit(model, data, config, run_folder=run.path)
+    fit(model, data, config, run_folder=run.path, seconds=_seconds_of(run))
     say("saving, exporting, checking the export in a fresh process")
     return finish(run, model, data, config, progress, **reports(run.path, config))
 
@@ -126,9 +130,12 @@ def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tu
         raise RunFolderError(
             f"{run.path}: began with the {record['backend']} backend: resume it with KERAS_BACKEND={record['backend']}"
         )
+    began = time.monotonic()
     data = read(config)
     if record["resolved"]:
         refuse_other_data(run, record["data"], data.describe())
+    elif config.minutes is not None:
+        config, data = _fit_minutes(run, config, data, say, read, began)
     config = resolve(config, data)
     write_skipped(run, data)
     write_resolved(run, config, data)
@@ -146,6 +153,54 @@ def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tu
         assert config.epochs is not None
         say(describe_rate(config, config.epochs * data.steps_per_epoch))
     return config, data, model
+
+
+def _fit_minutes(
+    run: RunFolder,
+    config: Config,
+    data: ImageData,
+    say: Say,
+    read: Callable[[Config], ImageData],
+    began: float,
+) -> tuple[Config, ImageData]:
+    """Chooses what the configuration leaves open so that the run ends in its minutes; notes it in the run's record.
+
+    Args:
+        run: whose recipe makes the model, where it has one.
+        config: with `minutes`.
+        data: its images, as they were just read.
+        say: gets a line about what was chosen, before it begins.
+        read: gives the images of a configuration.
+        began: when reading them began, by `time.monotonic`.
+    """
+    assert config.minutes is not None
+    reading = time.monotonic() - began
+    own_model = run.recipe.exists() and recipes.load(run.recipe).create_model is not None
+    plan = plan_training(
+        lambda shape: _create_model(run, config, data, shape),
+        data,
+        config,
+        60.0 * config.minutes - reading,
+        sizes=None if own_model else image_sizes(config.data, config, data),
+        reading_seconds=reading,
+    )
+    keras.backend.clear_session()
+    if plan.training_seconds < min(plan.epoch_seconds, LEAST_TRAINING_SECONDS):
+        raise ConfigError(
+            f"minutes={config.minutes:g}: reading, compiling, saving and checking take about "
+            f"{60 * config.minutes - plan.training_seconds:.0f} s, and leave no time to train: allow more"
+        )
+    say(f"{config.minutes:g} minutes: {plan.why}")
+    if plan.image_size is not None and plan.image_size != data.image_shape[0]:
+        data = read(dataclasses.replace(config, image_size=plan.image_size))
+    run.write(run.config, {**run.read(run.config), "budget": {"seconds": plan.training_seconds, "why": plan.why}})
+    return dataclasses.replace(config, image_size=plan.image_size, epochs=plan.epochs), data
+
+
+def _seconds_of(run: RunFolder) -> float | None:
+    """What a run's budget leaves to train; None without one."""
+    found = run.read(run.config).get("budget")
+    return None if found is None else float(found["seconds"])
 
 
 def describe_rate(config: Config, total_steps: int) -> str:
@@ -189,7 +244,7 @@ def write_resolved(run: RunFolder, config: Config, data: ImageData) -> None:
     run.write(
         run.config,
         {
-            **{name: before[name] for name in ("series", "distillation") if name in before},
+            **{name: before[name] for name in ("series", "distillation", "budget") if name in before},
             "config": config.as_dict(),
             "resolved": True,
             "data": data.describe(),
@@ -199,7 +254,9 @@ def write_resolved(run: RunFolder, config: Config, data: ImageData) -> None:
     )
 
 
-def _create_model(run: RunFolder, config: Config, data: ImageData) -> keras.Model:
+def _create_model(
+    run: RunFolder, config: Config, data: ImageData, shape: tuple[int, int, int] | None = None
+) -> keras.Model:
     own = recipes.load(run.recipe).create_model if run.recipe.exists() else None
     if own is not None:
         try:
@@ -209,7 +266,7 @@ def _create_model(run: RunFolder, config: Config, data: ImageData) -> keras.Mode
         if not isinstance(model, keras.Model):
             raise ConfigError(f"{run.recipe}: create_model must return a keras.Model. Received: {type(model).__name__}")
     else:
-        model = create(config.model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
+        model = create(config.model, shape or data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
     return model
 
 

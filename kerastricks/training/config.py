@@ -3,6 +3,7 @@
 import ast
 import csv
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,9 @@ class Config:
         interpolation: how whole images are resized: "bilinear" or "bicubic".
         classes: the names of the classes to use, with commas between: "cat, dog"; None for all.
         batch_size: images in a step.
-        epochs: passes over the training images; None sees 540,000 images in 12 to 60 of them.
+        epochs: passes over the training images; None sees 540,000 images in 12 to 60 of them, or what fits `minutes`.
+        minutes: of the wall, that a run may take from reading its images to its last file; image size and epochs that
+            are not given are chosen by it. None for as long as it takes.
         optimizer: a spec: "sgd(momentum=0.9, nesterov=True)", "adamw(beta_2=0.99)".
         learning_rate: its highest value, for batches of `base_batch`.
         schedule: a spec: "linear(warmup=0.2)", "one_cycle", "plateau(factor=2, patience=5)", see
@@ -49,6 +52,9 @@ class Config:
         clip_norm: largest global norm of the gradient; None for no limit.
         early_stopping_epochs: stop after so many epochs without a better validation loss, and take the best
             weights; None trains to the end.
+        saturation: training accuracy at which, once the validation loss is flat, the rate runs out and the training
+            ends; None trains to the end. "auto" is 0.995 where `epochs` is not given and the schedule falls to its end,
+            without `early_stopping_epochs`, `average` and `keep`.
         validation: fraction of the training images, where the data has no validation split.
         test: the same for the test split.
         seed: of splits, weights, order and draws.
@@ -75,6 +81,7 @@ class Config:
     classes: str | None = None
     batch_size: int = 128
     epochs: int | None = None
+    minutes: float | None = None
     optimizer: str = "sgd(momentum=0.9, nesterov=True)"
     learning_rate: float = 0.2
     schedule: str = "linear(warmup=0.2)"
@@ -84,6 +91,7 @@ class Config:
     label_smoothing: float = 0.1
     clip_norm: float | None = 5.0
     early_stopping_epochs: int | None = None
+    saturation: float | str | None = "auto"
     validation: float = 0.1
     test: float = 0.1
     seed: int = 0
@@ -106,6 +114,8 @@ class Config:
         names = self.class_names
         _check(names is None or len(set(names)) >= 2, "classes", "two names or more, or None", self.classes)
         _check(self.epochs is None or self.epochs >= 1, "epochs", "1 or more", self.epochs)
+        minutes = self.minutes
+        _check(minutes is None or 0 < minutes < math.inf, "minutes", "above 0 and finite, or None", minutes)
         _check(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
         _check(self.scale_lr in RULES, "scale_lr", f"one of {', '.join(RULES)}", self.scale_lr)
         _check(self.base_batch >= 1, "base_batch", "1 or more", self.base_batch)
@@ -114,6 +124,9 @@ class Config:
         _check(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "above 0 or None", self.clip_norm)
         patience = self.early_stopping_epochs
         _check(patience is None or patience >= 1, "early_stopping_epochs", "1 or more, or None", patience)
+        saturation = self.saturation
+        holds = saturation in (None, "auto") or (not isinstance(saturation, str) and 0 < saturation <= 1)
+        _check(holds, "saturation", "in (0, 1], auto or None", saturation)
         _check(0 < self.validation < 1, "validation", "in (0, 1)", self.validation)
         _check(0 < self.test < 1, "test", "in (0, 1)", self.test)
         _check(0 <= self.seed < 2**31, "seed", "in [0, 2^31)", self.seed)
@@ -134,7 +147,10 @@ class Config:
         # Both choose the last weights.
         average = Average.parse(self.average)
         _check(average is None or patience is None, "average", '"" with early_stopping_epochs', self.average)
-        Keep.parse(self.keep)
+        keep = Keep.parse(self.keep)
+        # Their places are steps of the whole training, which may end before.
+        snapshots = keep is not None and keep.kind == "snapshots"
+        _check(not (snapshots and self.minutes is not None), "keep", "top(N), last(N) or empty with minutes", self.keep)
 
     @classmethod
     def from_layers(cls, *layers: Mapping[str, Any]) -> "Config":
@@ -222,7 +238,7 @@ def _check_type(field: dataclasses.Field, value: Any) -> None:
     allowed: Any = field.type
     if isinstance(value, bool) and field.name != "jit":
         holds = allowed is bool
-    elif allowed in (float, float | None) and isinstance(value, int):
+    elif allowed in (float, float | None, float | str | None) and isinstance(value, int):
         holds = True
     else:
         holds = isinstance(value, allowed)
