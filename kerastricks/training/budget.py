@@ -202,30 +202,52 @@ def plan_training(
         A `BudgetPlan`.
     """
     began = clock()
-    own = data.image_shape[0] if data.image_shape[0] == data.image_shape[1] else None
     resolved = resolve(dataclasses.replace(config, epochs=None), data)
     assert resolved.epochs is not None
-    batch_seconds = _seconds_of_batches(data, clock)
-
-    def timed(size: int | None) -> SizeTiming:
-        shape = data.image_shape if size == own or size is None else (size, size, data.image_shape[2])
-        compiling, step = _seconds_of_steps(create_model(shape), data, resolved, shape, clock)
-        step += batch_seconds
-        validation, test = (_FORWARD * step * data.splits[name].size / data.batch_size for name in _EVALUATED)
-        reading = 0.0 if size == own else reading_seconds
-        return SizeTiming(size, step, validation, compiling + reading + test)
-
-    def left() -> float:
-        return seconds - (clock() - began) - finishing_seconds
-
     return choose_size(
-        [own] if sizes is None else sizes,
-        timed,
-        left,
+        [own_size(data)] if sizes is None else sizes,
+        size_timer(create_model, data, config, reading_seconds, clock),
+        lambda: seconds - (clock() - began) - finishing_seconds,
         steps_per_epoch=data.steps_per_epoch,
         most_epochs=resolved.epochs,
         epochs=config.epochs,
     )
+
+
+def size_timer(
+    create_model: Callable[[tuple[int, int, int]], keras.Model],
+    data: ImageData,
+    config: Config,
+    reading_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Callable[[int | None], SizeTiming]:
+    """What times a size, by a few steps of an untrained model on noise and a few batches of the images.
+
+    Args:
+        create_model: from (height, width, channels) to an untrained classifier.
+        data: the images as they were read.
+        config: of the training.
+        reading_seconds: that `data` took to be read, and that another size takes.
+        clock: in seconds.
+    """
+    config = resolve(config, data)
+    batch_seconds = _seconds_of_batches(data, clock)
+
+    def timed(size: int | None) -> SizeTiming:
+        own = size == own_size(data)
+        shape = data.image_shape if own or size is None else (size, size, data.image_shape[2])
+        compiling, step = _seconds_of_steps(create_model(shape), data, config, shape, clock)
+        step += batch_seconds
+        validation, test = (_FORWARD * step * data.splits[name].size / data.batch_size for name in _EVALUATED)
+        return SizeTiming(size, step, validation, compiling + test + (0.0 if own else reading_seconds))
+
+    return timed
+
+
+def own_size(data: ImageData) -> int | None:
+    """The side of square images in pixels, None of others."""
+    height, width, _ = data.image_shape
+    return height if height == width else None
 
 
 def image_sizes(source: Any, config: Config, data: ImageData) -> list[int | None]:
@@ -236,7 +258,7 @@ def image_sizes(source: Any, config: Config, data: ImageData) -> list[int | None
         config: of the training; with an `image_size` there is no choice.
         data: the images as they were read.
     """
-    own = data.image_shape[0] if data.image_shape[0] == data.image_shape[1] else None
+    own = own_size(data)
     if own is None or config.image_size is not None or data.splits["train"].service is not None:
         return [own]
     train = find_source(source).splits["train"]

@@ -1,22 +1,27 @@
 """A budget of time: what it plans, with made-up timings, and that a training keeps to it, with a made-up clock."""
 
 import functools
+import importlib
 import json
-import sys
 
 import keras
 import numpy as np
 import pytest
+from conftest import write_image
 
 import kerastricks
 from kerastricks.errors import ConfigError, Interrupted
 from kerastricks.models import create
+from kerastricks.runs.series import Series
 from kerastricks.training import Config, SizeTiming, budget, checkpoint, fit, plan_budget, resumable
 from kerastricks.training import pace as pace_module
 from kerastricks.training.fit import SATURATION, resolve
+from kerastricks.training.load_data import load_data
 from kerastricks.training.pace import Pace, PacedSchedule
 
 pytestmark = pytest.mark.tensorflow_only
+
+run_training = importlib.import_module("kerastricks.runs.train")  # the package has a function of that name
 
 STEPS = 10
 # 1 s an epoch at 32 pixels, 4 s at 64, 9 s at 96.
@@ -287,7 +292,9 @@ def test_an_early_end_is_resumed_to_the_bit(tmp_path, monkeypatch):
 def test_seconds_that_are_over_end_a_training_within_its_epoch_and_its_run_is_finished(tmp_path, monkeypatch):
     data = digits()
     clock = Clock()
-    monkeypatch.setattr(sys.modules["kerastricks.training.fit"], "Pace", functools.partial(Pace, clock=clock))
+    monkeypatch.setattr(
+        importlib.import_module("kerastricks.training.fit"), "Pace", functools.partial(Pace, clock=clock)
+    )
 
     class Slow(keras.callbacks.Callback):
         is_saved = False
@@ -319,3 +326,64 @@ def test_timed_steps_lead_to_a_plan_for_real_images():
     assert plan.image_size == 8
     assert plan.epochs == 60
     assert 500.0 < plan.training_seconds < 580.0
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Two classes of 48x48 images."""
+    for index in range(20):
+        for name, colour in (("red", (200, 50, 60)), ("blue", (40, 60, 200))):
+            write_image(tmp_path / "photographs" / name / f"{index}.png", colour, (48, 48), seed=index)
+    return tmp_path / "photographs"
+
+
+def begun(photographs, tmp_path, **fields):
+    config = Config(data=str(photographs), model="plain_cnn(widths=(4,))", **fields)
+    return run_training.start(config, tmp_path / "runs", "one", None)
+
+
+def prepared(run, said):
+    return run_training.prepare(run, said.append, lambda config: load_data(config.data, config))
+
+
+def test_what_a_run_decided_for_its_minutes_is_said_and_stays(photographs, tmp_path, monkeypatch):
+    asked = []
+
+    def plan(create_model, data, config, seconds, sizes, reading_seconds):
+        asked.append((sizes, config.epochs))
+        assert create_model((32, 32, 3)).input_shape == (None, 32, 32, 3)
+        assert 200.0 < seconds + reading_seconds <= 240.0
+        return budget.BudgetPlan(32, 7, 1.0, 50.0, "seven epochs")
+
+    monkeypatch.setattr(run_training, "plan_training", plan)
+    run, said = begun(photographs, tmp_path, minutes=4), []
+    config, data, model = prepared(run, said)
+    assert asked == [([32, 48], None)]
+    assert said[0] == "4 minutes: seven epochs"
+    assert data.image_shape == (32, 32, 3)
+    assert model.input_shape == (None, 32, 32, 3)
+    record = run.read(run.config)
+    assert (record["config"]["image_size"], record["config"]["epochs"]) == (32, 7)
+    assert record["config"]["saturation"] is None
+    assert record["budget"]["seconds"] == 50.0
+    again, data, _ = prepared(run, [])
+    assert again == config
+    assert data.image_shape == (32, 32, 3)
+    assert len(asked) == 1
+
+
+def test_minutes_in_which_nothing_can_be_trained_are_refused(photographs, tmp_path):
+    run = begun(photographs, tmp_path, minutes=0.01, image_size=48)
+    with pytest.raises(ConfigError, match=r"^minutes=0.01: .* no time to train: allow more$"):
+        prepared(run, [])
+
+
+def test_a_series_has_the_size_and_the_epochs_of_its_first_run(photographs, tmp_path, monkeypatch):
+    plan = budget.BudgetPlan(32, 7, 1.0, 50.0, "")
+    monkeypatch.setattr(run_training, "plan_training", lambda *arguments, **more: plan)
+    config = Config(data=str(photographs), model="plain_cnn(widths=(4,))", minutes=4)
+    series = Series.new(config, 2, tmp_path / "runs", "some", None)
+    prepared(series.begin(0), [])
+    second = series.as_decided().begin(1)
+    fields = second.read(second.config)["config"]
+    assert (fields["image_size"], fields["epochs"], fields["seed"]) == (32, 7, 1)
