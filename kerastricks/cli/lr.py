@@ -141,8 +141,8 @@ def lr(
     command = None
     if result.suggestion is not None:
         size = ["--set", f"image_size={plan.image_size}"] if shrunk else []
-        flags = [*_given(given, assignments), *size, *_rate(result.suggestion)]
-        command = shlex.join(["kerastricks", "train", data, *flags])
+        options = [*_given(given, assignments), *size, *_rate(result.suggestion)]
+        command = shlex.join(["kerastricks", "train", data, *options])
     if as_json:
         found = {"image_size": plan.image_size, "cut": note or None, "picture": str(target), "command": command}
         click.echo(json.dumps({**result.to_dict(), **found}, indent=2))
