@@ -62,7 +62,7 @@ def lr(
     from kerastricks.data.preview_picture import check_target
     from kerastricks.models.catalog import MODELS
     from kerastricks.spec import parse
-    from kerastricks.training.config import Config, parse_assignment
+    from kerastricks.training.config import MOST_MINUTES, Config, parse_assignment
 
     given = {"model": model, "augment": augment, "classes": classes, "batch_size": batch_size, "seed": seed}
     flags = {field: value for field, value in given.items() if value is not None}
@@ -76,8 +76,8 @@ def lr(
     if recipe is None:
         check_source(str(config.data))
     settings: dict[str, Any] = _bounds(bounds)
-    if not 0 < minutes < float("inf"):
-        raise UsageError(f"--minutes must be above 0 and finite. Received: {minutes}")
+    if not 0 < minutes <= MOST_MINUTES:
+        raise UsageError(f"--minutes must be above 0 and at most {MOST_MINUTES:,}, a year. Received: {minutes}")
     check_target(out or _free_name())
 
     import_keras()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerastricks.errors import SearchError, UnknownNameError
+from kerastricks.training.config import MOST_MINUTES
 
 ORACLES = ("bayesian", "grid", "hyperband", "random")
 DIRECTIONS = {"loss": "min", "accuracy": "max", "val_loss": "min", "val_accuracy": "max"}
@@ -74,7 +75,8 @@ class SearchPlan:
         _check(self.folds == 0 or self.folds >= 2, "folds", "2 or more, or 0", self.folds)
         _check(self.retries >= 0, "retries", "0 or more", self.retries)
         minutes = self.minutes
-        _check(minutes is None or 0 < minutes < math.inf, "minutes", "above 0 and finite", minutes)
+        rule = f"above 0 and at most {MOST_MINUTES:,}, a year"
+        _check(minutes is None or 0 < minutes <= MOST_MINUTES, "minutes", rule, minutes)
         _check(0 <= self.top <= self.trials, "top", f"in 0-{self.trials}, the trials", self.top)
 
     def as_dict(self) -> dict[str, Any]:

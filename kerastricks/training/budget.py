@@ -29,7 +29,7 @@ FINISHING_SECONDS = 20.0  # saving, exporting, checking the export in a fresh pr
 _EVALUATED = ("validation", "test")
 _MARGIN = 0.1  # of the time, for what the timed steps do not show
 _FORWARD = 0.4  # of a training step, to evaluate as many images
-_LEAST_STEPS, _MOST_STEPS, _ENOUGH_SECONDS = 3, 10, 2.0  # of a timing, after the step that compiles
+_MOST_STEPS, _ENOUGH_SECONDS = 10, 2.0  # of a timing, after the step that compiles
 _LOOKED_AT = 64  # files whose headers tell how large the images are
 
 
@@ -327,10 +327,8 @@ def _seconds_of_steps(
 
 def _median_seconds(work: Callable[[], Any], clock: Callable[[], float]) -> float:
     took: list[float] = []
-    while len(took) < _LEAST_STEPS or (len(took) < _MOST_STEPS and sum(took) < _ENOUGH_SECONDS):
+    while not took or (len(took) < _MOST_STEPS and sum(took) < _ENOUGH_SECONDS):
         began = clock()
         work()
         took.append(clock() - began)
-        if took[-1] > _ENOUGH_SECONDS * 5:
-            break  # one says it
     return statistics.median(took)

@@ -3,7 +3,6 @@
 import ast
 import csv
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from kerastricks.training.keep import Keep
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
+MOST_MINUTES = 525_600
 _MANY_STEPS = 2**31 - 1  # to check a schedule with, before it is known how many there are
 
 
@@ -115,7 +115,8 @@ class Config:
         _check(names is None or len(set(names)) >= 2, "classes", "two names or more, or None", self.classes)
         _check(self.epochs is None or self.epochs >= 1, "epochs", "1 or more", self.epochs)
         minutes = self.minutes
-        _check(minutes is None or 0 < minutes < math.inf, "minutes", "above 0 and finite, or None", minutes)
+        rule = f"above 0 and at most {MOST_MINUTES:,}, a year, or None"
+        _check(minutes is None or 0 < minutes <= MOST_MINUTES, "minutes", rule, minutes)
         _check(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
         _check(self.scale_lr in RULES, "scale_lr", f"one of {', '.join(RULES)}", self.scale_lr)
         _check(self.base_batch >= 1, "base_batch", "1 or more", self.base_batch)

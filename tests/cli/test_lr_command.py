@@ -168,10 +168,10 @@ def test_what_does_not_fit_the_minutes_is_cut_and_said(capsys, monkeypatch, tmp_
     assert record["command"] is None or "image_size=32" in record["command"]
 
 
-@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
-def test_minutes_of_a_range_test_are_above_zero_and_finite(capsys, minutes):
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "1e308"])
+def test_minutes_of_a_range_test_are_above_zero_and_at_most_a_year(capsys, minutes):
     assert run(["lr", "digits", "--minutes", minutes]) == 2
-    assert "--minutes must be above 0 and finite" in capsys.readouterr().err
+    assert "--minutes must be above 0 and at most 525,600" in capsys.readouterr().err
 
 
 def test_long_work_tells_where_it_is_without_a_terminal(capsys, monkeypatch):

@@ -89,9 +89,9 @@ def test_sizes_too_small_for_the_network_are_passed_over():
         budget.choose_size([32, 48], time_size, lambda: 80.0, steps_per_epoch=STEPS, most_epochs=60)
 
 
-@pytest.mark.parametrize("minutes", [0, -1.0, float("nan"), float("inf")])
-def test_minutes_are_above_zero_and_finite(minutes):
-    with pytest.raises(ConfigError, match="minutes must be above 0"):
+@pytest.mark.parametrize("minutes", [0, -1.0, float("nan"), float("inf"), 1e308])
+def test_minutes_are_above_zero_and_at_most_a_year(minutes):
+    with pytest.raises(ConfigError, match="minutes must be above 0 and at most 525,600"):
         Config(minutes=minutes)
 
 
