@@ -88,8 +88,8 @@ def train(
 
     Fields of the configuration for --set: data, model, augment, image_size, crop_fraction, interpolation, classes,
     batch_size, epochs, minutes, optimizer, learning_rate, schedule, scale_lr, base_batch, weight_decay,
-    label_smoothing, clip_norm, early_stopping_epochs, saturation, validation, test, seed, split_seed, bagging, average,
-    keep, precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
+    label_smoothing, clip_norm, early_stopping_epochs, validation, test, seed, split_seed, bagging, average, keep,
+    precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
 
     --minutes chooses the image size and the epochs that are not given, says so, and ends in time.
 

@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 _OF_THE_DATA = ("data", "validation", "test", "classes", "crop_fraction", "interpolation", "max_pixels", "max_skipped")
 # Smoothed labels say that all wrong classes are equal, which is what the teacher knows better; and where all labels are
 # known, its probabilities are not.
-DEFAULTS = {"label_smoothing": 0.0, "saturation": None}
+DEFAULTS = {"label_smoothing": 0.0, "early_stopping_epochs": None}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

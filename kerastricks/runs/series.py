@@ -83,8 +83,8 @@ class Series:
         if self.config.minutes is None or not first.config.is_file():
             return self
         decided = first.read(first.config)["config"]
-        config = dataclasses.replace(self.config, image_size=decided["image_size"], epochs=decided["epochs"])
-        return dataclasses.replace(self, config=config)
+        fields = {name: decided[name] for name in ("image_size", "epochs", "early_stopping_epochs")}
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, **fields))
 
     def begin(self, seed: int) -> RunFolder:
         """Makes the folder of a seed."""

@@ -194,7 +194,9 @@ def _fit_minutes(
     if plan.image_size is not None and plan.image_size != data.image_shape[0]:
         data = read(dataclasses.replace(config, image_size=plan.image_size))
     run.write(run.config, {**run.read(run.config), "budget": {"seconds": plan.training_seconds, "why": plan.why}})
-    return dataclasses.replace(config, image_size=plan.image_size, epochs=plan.epochs), data
+    early = resolve(config, data).early_stopping_epochs  # the epochs are nobody's choice
+    config = dataclasses.replace(config, image_size=plan.image_size, epochs=plan.epochs, early_stopping_epochs=early)
+    return config, data
 
 
 def _seconds_of(run: RunFolder) -> float | None:

@@ -18,6 +18,7 @@ from kerastricks.training.keep import Keep
 
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+EARLY_STOPPING = ("auto", "saturated")
 METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
 MOST_MINUTES = 525_600
 _MANY_STEPS = 2**31 - 1  # to check a schedule with, before it is known how many there are
@@ -51,10 +52,9 @@ class Config:
         label_smoothing: in [0, 1).
         clip_norm: largest global norm of the gradient; None for no limit.
         early_stopping_epochs: stop after so many epochs without a better validation loss, and take the best
-            weights; None trains to the end.
-        saturation: training accuracy at which, once the validation loss is flat, the rate runs out and the training
-            ends; None trains to the end. "auto" is 0.995 where `epochs` is not given and the schedule falls to its end,
-            without `early_stopping_epochs`, `average` and `keep`.
+            weights; "saturated" lets the rate run out and ends where nothing is left to learn, see
+            `kerastricks.training.pace`; None trains to the end. "auto" is "saturated" where `epochs` is not given and
+            the schedule falls to its end, without `average` and `keep`.
         validation: fraction of the training images, where the data has no validation split.
         test: the same for the test split.
         seed: of splits, weights, order and draws.
@@ -90,8 +90,7 @@ class Config:
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
     clip_norm: float | None = 5.0
-    early_stopping_epochs: int | None = None
-    saturation: float | str | None = "auto"
+    early_stopping_epochs: int | str | None = "auto"
     validation: float = 0.1
     test: float = 0.1
     seed: int = 0
@@ -124,10 +123,9 @@ class Config:
         _check(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
         _check(self.clip_norm is None or self.clip_norm > 0, "clip_norm", "above 0 or None", self.clip_norm)
         patience = self.early_stopping_epochs
-        _check(patience is None or patience >= 1, "early_stopping_epochs", "1 or more, or None", patience)
-        saturation = self.saturation
-        holds = saturation in (None, "auto") or (not isinstance(saturation, str) and 0 < saturation <= 1)
-        _check(holds, "saturation", "in (0, 1], auto or None", saturation)
+        holds = patience in (None, *EARLY_STOPPING) or (isinstance(patience, int) and patience >= 1)
+        rule = f"1 or more, {', '.join(EARLY_STOPPING)} or None"
+        _check(holds, "early_stopping_epochs", rule, patience)
         _check(0 < self.validation < 1, "validation", "in (0, 1)", self.validation)
         _check(0 < self.test < 1, "test", "in (0, 1)", self.test)
         _check(0 <= self.seed < 2**31, "seed", "in [0, 2^31)", self.seed)
@@ -147,7 +145,7 @@ class Config:
             sequence.parse(self.augment)
         # Both choose the last weights.
         average = Average.parse(self.average)
-        _check(average is None or patience is None, "average", '"" with early_stopping_epochs', self.average)
+        _check(average is None or patience in (None, "auto"), "average", '"" with early_stopping_epochs', self.average)
         keep = Keep.parse(self.keep)
         # Their places are steps of the whole training, which may end before.
         snapshots = keep is not None and keep.kind == "snapshots"
@@ -239,7 +237,7 @@ def _check_type(field: dataclasses.Field, value: Any) -> None:
     allowed: Any = field.type
     if isinstance(value, bool) and field.name != "jit":
         holds = allowed is bool
-    elif allowed in (float, float | None, float | str | None) and isinstance(value, int):
+    elif allowed in (float, float | None) and isinstance(value, int):
         holds = True
     else:
         holds = isinstance(value, allowed)

@@ -33,7 +33,7 @@ from kerastricks.training.training_model import TrainingModel, precision, split_
 from kerastricks.training.weights_on_the_way import keep_and_average
 
 IMAGES_SEEN = 540_000  # by default: twelve epochs of CIFAR-10
-SATURATION = 0.995  # by default: docs/training.md
+SATURATION = 0.995  # training accuracy: docs/training.md
 _FALLING = ("cosine", "linear", "one_cycle", "polynomial")
 
 
@@ -108,10 +108,10 @@ def fit(
     steps = data.steps_per_epoch
     if seconds is None and config.minutes is not None:
         seconds = 60.0 * config.minutes
-    assert not isinstance(config.saturation, str)
+    patience = config.early_stopping_epochs
     pace = None
-    if seconds is not None or config.saturation is not None:
-        pace = Pace(total_steps, steps, seconds, config.saturation, show=progress_line)
+    if seconds is not None or patience == "saturated":
+        pace = Pace(total_steps, steps, seconds, SATURATION if patience == "saturated" else None, show=progress_line)
     training_model.compile(
         optimizer=build_optimizer(config, total_steps, classifier, rates, pace),
         loss=training_loss(config, from_logits, data.augmentation.mixes, distillation),
@@ -122,10 +122,8 @@ def fit(
     position = checkpoint.read_position(path) if path is not None else checkpoint.Position()
 
     stateful = [*([pace] if pace is not None else []), *callbacks]
-    if config.early_stopping_epochs is not None:
-        stateful.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=config.early_stopping_epochs, restore_best_weights=True)
-        )
+    if isinstance(patience, int):
+        stateful.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True))
     plateau = plateau_decay(config, total_steps)
     if plateau is not None:
         stateful.append(plateau)
@@ -244,15 +242,16 @@ def resolve(config: Config, data: ImageData) -> Config:
         epochs=config.epochs or min(max(round(IMAGES_SEEN / size), 12), 60),
         precision=device.choose_precision() if config.precision == "auto" else config.precision,
         jit=device.choose_jit() if config.jit == "auto" else config.jit,
-        saturation=_saturation(config) if config.saturation == "auto" else config.saturation,
+        early_stopping_epochs=_early_stopping(config),
     )
 
 
-def _saturation(config: Config) -> float | None:
-    """Only where nobody said how long to train, and where the end of the schedule is what makes a model good."""
+def _early_stopping(config: Config) -> int | str | None:
+    """Decides "auto": where nobody said how long to train, and the end of the schedule is what makes a model good."""
+    if config.early_stopping_epochs != "auto":
+        return config.early_stopping_epochs
     falls = spec.parse(config.schedule).name in _FALLING
-    chooses = config.early_stopping_epochs is not None or config.average or config.keep
-    return SATURATION if config.epochs is None and falls and not chooses else None
+    return "saturated" if config.epochs is None and falls and not (config.average or config.keep) else None
 
 
 def fresh_stage(stage: Augment | None) -> Augment | None:

@@ -15,7 +15,7 @@ from kerastricks.models import create
 from kerastricks.runs.series import Series
 from kerastricks.training import Config, SizeTiming, budget, checkpoint, fit, plan_budget, resumable
 from kerastricks.training import pace as pace_module
-from kerastricks.training.fit import SATURATION, resolve
+from kerastricks.training.fit import resolve
 from kerastricks.training.load_data import load_data
 from kerastricks.training.pace import Pace, PacedSchedule
 
@@ -95,13 +95,12 @@ def test_minutes_are_above_zero_and_at_most_a_year(minutes):
         Config(minutes=minutes)
 
 
-def test_snapshots_are_refused_with_minutes_and_wrong_saturations_too():
+def test_snapshots_are_refused_with_minutes():
     with pytest.raises(ConfigError, match="keep must be"):
         Config(minutes=3, keep="snapshots(5)")
-    for wrong in (0, 1.5, "often", -1.0):
-        with pytest.raises(ConfigError, match="saturation must be"):
-            Config(saturation=wrong)
-    assert Config(saturation=1).saturation == 1
+    for wrong in (0, 1.5, "often", True):
+        with pytest.raises(ConfigError, match="early_stopping_epochs must be"):
+            Config(early_stopping_epochs=wrong)
 
 
 class Clock:
@@ -240,12 +239,13 @@ def digits():
     return kerastricks.data.load((images.astype("uint8"), labels), batch_size=8)
 
 
-def test_saturation_is_for_epochs_that_nobody_chose():
+def test_an_early_end_is_for_epochs_that_nobody_chose():
     data = digits()
-    assert resolve(Config(), data).saturation == SATURATION
-    for chosen in ({"epochs": 5}, {"early_stopping_epochs": 3}, {"average": "swa"}, {"schedule": "constant"}):
-        assert resolve(Config(**chosen), data).saturation is None
-    assert resolve(Config(epochs=5, saturation=0.9), data).saturation == 0.9
+    assert resolve(Config(), data).early_stopping_epochs == "saturated"
+    for chosen in ({"epochs": 5}, {"average": "swa"}, {"keep": "last(2)"}, {"schedule": "constant"}):
+        assert resolve(Config(**chosen), data).early_stopping_epochs is None
+    for asked in (3, "saturated"):
+        assert resolve(Config(epochs=5, early_stopping_epochs=asked), data).early_stopping_epochs == asked
 
 
 def new_model(data):
@@ -253,12 +253,13 @@ def new_model(data):
     return create("plain_cnn(widths=(4,))", data.image_shape, 2)
 
 
-PACED = Config(epochs=12, learning_rate=0.1, precision="float32", jit=False, saturation=0.3)
+PACED = Config(epochs=12, learning_rate=0.1, precision="float32", jit=False, early_stopping_epochs="saturated")
 
 
 def test_an_early_end_is_resumed_to_the_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(pace_module, "_FLAT_EPOCHS", 1)
     monkeypatch.setattr(pace_module, "_BETTER", 0.9)
+    monkeypatch.setattr(importlib.import_module("kerastricks.training.fit"), "SATURATION", 0.3)
     data = digits()
     whole = new_model(data)
     fit(whole, data, PACED, run_folder=tmp_path, progress_line=False)
@@ -364,7 +365,7 @@ def test_what_a_run_decided_for_its_minutes_is_said_and_stays(photographs, tmp_p
     assert model.input_shape == (None, 32, 32, 3)
     record = run.read(run.config)
     assert (record["config"]["image_size"], record["config"]["epochs"]) == (32, 7)
-    assert record["config"]["saturation"] is None
+    assert record["config"]["early_stopping_epochs"] == "saturated"
     assert record["budget"]["seconds"] == 50.0
     again, data, _ = prepared(run, [])
     assert again == config
