@@ -24,7 +24,9 @@ from kerastricks.training.optimizer import build_optimizer
 from kerastricks.training.training_model import TrainingModel, precision, split_head
 
 SIZES_PX = (32, 48, 64, 96, 128)  # sides that are tried where images can be resized
-ENOUGH_EPOCHS = 12  # more pixels are not worth fewer passes than this: docs/training.md
+# More pixels are not worth fewer passes than this share of those without a budget, nor fewer than so many:
+# docs/training.md.
+ENOUGH_SHARE, ENOUGH_EPOCHS = 0.5, 12
 FINISHING_SECONDS = 20.0  # saving, exporting, checking the export in a fresh process, curves
 _EVALUATED = ("validation", "test")
 _MARGIN = 0.1  # of the time, for what the timed steps do not show
@@ -87,8 +89,9 @@ def plan_budget(
 ) -> BudgetPlan:
     """The largest size that leaves enough epochs, and as many epochs as fit; pure arithmetic.
 
-    A tenth of the time is kept back. Twelve epochs are enough (fewer where `most_epochs` is less); where no size leaves
-    so many, the smallest is taken. Where not even one epoch fits, one is planned, and `fit` ends it in time.
+    A tenth of the time is kept back. Enough is half of `most_epochs`, twelve or more (or all of them where they are
+    fewer); where no size leaves so many, the smallest is taken. Where not even one epoch fits, one is planned, and
+    `fit` ends it in time.
 
     Args:
         timings: of each size that may be chosen, one or more.
@@ -103,16 +106,17 @@ def plan_budget(
     Example:
         >>> from kerastricks.training import SizeTiming, plan_budget
         >>> timings = [SizeTiming(32, 0.1, 0.5, 5.0), SizeTiming(64, 0.4, 2.0, 5.0)]
-        >>> plan = plan_budget(timings, 120.0, steps_per_epoch=15, most_epochs=60)
+        >>> plan = plan_budget(timings, 300.0, steps_per_epoch=15, most_epochs=60)
         >>> plan.image_size, plan.epochs
-        (64, 12)
+        (64, 33)
 
     Reference:
         None: chosen by measurement, see docs/training.md.
     """
     if not timings:
         raise ConfigError("timings must be of one size or more. Received: none")
-    wanted = epochs if epochs is not None else min(ENOUGH_EPOCHS, most_epochs)
+    enough_epochs = min(max(ENOUGH_SHARE * most_epochs, ENOUGH_EPOCHS), most_epochs)
+    wanted = enough_epochs if epochs is None else epochs
     ordered = sorted(timings, key=lambda timing: timing.step_seconds)
     fitting = [_epochs_that_fit(timing, seconds, steps_per_epoch) for timing in ordered]
     enough = [place for place, fit in enumerate(fitting) if fit >= wanted]

@@ -34,12 +34,15 @@ def planned(seconds, timings=TIMINGS, **more):
 
 def test_the_largest_size_with_enough_epochs_is_chosen_and_as_many_as_fit():
     # A tenth is kept back: (seconds - 10) * 0.9 / seconds of an epoch.
-    assert [(planned(s).image_size, planned(s).epochs) for s in (20, 60, 80, 140)] == [
+    assert [(planned(s).image_size, planned(s).epochs) for s in (20, 60, 140, 160, 400)] == [
         (32, 9),
         (32, 45),
-        (64, 15),
-        (96, 13),
+        (32, 60),  # 29 at 64 pixels
+        (64, 33),
+        (96, 39),
     ]
+    large = [planned(s, most_epochs=12) for s in (60, 70, 140)]  # many images: twelve epochs are all there are
+    assert [(plan.image_size, plan.epochs) for plan in large] == [(32, 12), (64, 12), (96, 12)]
 
 
 def test_no_more_epochs_are_planned_than_are_worth_their_time():
@@ -72,7 +75,7 @@ def test_few_sizes_are_timed_and_the_chosen_one_is_among_them():
         slower = 2.0 if size == 64 else 1.0  # than its pixels say
         return SizeTiming(size, 0.09 * slower * (size / 32) ** 2, 0.1 * slower * (size / 32) ** 2, 10.0)
 
-    plan = budget.choose_size([128, 32, 64, 96, 48], time_size, lambda: 80.0, steps_per_epoch=STEPS, most_epochs=60)
+    plan = budget.choose_size([128, 32, 64, 96, 48], time_size, lambda: 160.0, steps_per_epoch=STEPS, most_epochs=60)
     assert asked == [32, 64, 48]
     assert plan.image_size == 48
 
