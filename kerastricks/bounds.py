@@ -52,6 +52,7 @@ CONFIG = {
     "batch_size": COUNT,
     "base_batch": COUNT,
     "epochs": COUNT,
+    "minutes": Bounds(0, 525_600, above=True),  # a year
     "early_stopping_epochs": COUNT,
     "learning_rate": Bounds(0, above=True),
     "weight_decay": Bounds(0),

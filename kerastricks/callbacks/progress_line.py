@@ -14,7 +14,8 @@ from kerastricks.callbacks.clock import clock
 class ProgressLine(keras.callbacks.Callback):
     """Shows epoch, loss, accuracy, validation, images per second and the time that is left.
 
-    On a terminal the line of the current epoch is alive; elsewhere each epoch prints one line when it ends.
+    On a terminal the line of the current epoch is alive; elsewhere each epoch prints one line when it ends, and a long
+    one some on the way: every tenth of it or every minute, ten seconds apart or more.
 
     Args:
         batch_size: for images per second.
@@ -30,6 +31,7 @@ class ProgressLine(keras.callbacks.Callback):
         self._live: Live | None = None
         self._done = 0
         self._drawn = 0.0
+        self._drawn_batches = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._started = time.perf_counter()
@@ -37,6 +39,7 @@ class ProgressLine(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch_started = time.perf_counter()
         self._epoch_batches = 0
+        self._drawn_batches = 0
         if self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
@@ -51,6 +54,16 @@ class ProgressLine(keras.callbacks.Callback):
             self._drawn = now
             share = f"{(batch + 1) / self.params['steps']:4.0%}"
             self._live.update(self._line(share, logs or {}), refresh=True)
+        elif self._live is None:
+            self._print_on_the_way(batch + 1, now, logs or {})
+
+    def _print_on_the_way(self, batches: int, now: float, logs: dict[str, Any]) -> None:
+        steps = self.params["steps"]
+        waited = now - max(self._drawn, self._epoch_started)
+        enough = waited > 60.0 or (batches - self._drawn_batches) * 10 >= steps
+        if batches < steps and waited > 10.0 and enough:
+            self._drawn, self._drawn_batches = now, batches
+            self._console.print(self._line(f"{batches / steps:4.0%}", logs), soft_wrap=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.close()

@@ -1,7 +1,9 @@
 """kerastricks lr"""
 
+import dataclasses
 import json
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,11 @@ from kerastricks.errors import UsageError
 @click.option("--batch-size", type=options.field("batch_size"), metavar="N", help="Images in a step.")
 @click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
 @options.assignments
-@click.option("--sweeps", type=options.number(1, 1000), default=5, show_default=True, help="Over the same batches.")
-@click.option("--steps", type=options.number(20, 1_000_000), default=100, show_default=True, help="Of a sweep.")
+@click.option("--sweeps", type=options.number(1, 1000), help="Over the same batches.  [default: 5, or what fits]")
+@click.option("--steps", type=options.number(20, 1_000_000), help="Of a sweep.  [default: 100, or what fits]")
+@click.option(
+    "--minutes", type=options.field("minutes"), default=2.0, show_default=True, metavar="N", help="What must fit."
+)
 @click.option(
     "--bounds",
     type=options.TEXT,
@@ -41,8 +46,9 @@ def lr(
     batch_size: int | None,
     seed: int | None,
     assignments: tuple[str, ...],
-    sweeps: int,
-    steps: int,
+    sweeps: int | None,
+    steps: int | None,
+    minutes: float,
     bounds: str | None,
     out: Path | None,
     as_json: bool,
@@ -52,6 +58,9 @@ def lr(
     DATA is what `kerastricks train` takes; of a recipe, its model and configuration count. What is found is the highest
     rate of the schedule. The picture is a PNG; none is overwritten. Where the curves give no answer, it says why; a
     model that diverges at every rate is a mistake.
+
+    It ends in --minutes: where five sweeps of 100 steps do not fit, there are fewer, over smaller images if need be,
+    and it says so. --sweeps, --steps and --set image_size= stay as they are given.
 
     \b
     kerastricks lr digits
@@ -72,7 +81,7 @@ def lr(
         MODELS.check(parse(config.model).name)
     if recipe is None:
         check_source(str(config.data))
-    settings: dict[str, Any] = {"sweeps": sweeps, "steps": steps, **_bounds(bounds)}
+    settings: dict[str, Any] = _bounds(bounds)
     if out is None:
         options.free_name("lr.png")  # whether there can be one
 
@@ -82,36 +91,81 @@ def lr(
     from kerastricks.cli import screen
     from kerastricks.initializers.start_from_data import start_from_data
     from kerastricks.models.create import create
+    from kerastricks.range_test.budget import STEPS, SWEEPS, plan_range_test
     from kerastricks.range_test.for_training import for_training
     from kerastricks.runs.own_model import own_model
+    from kerastricks.training.budget import image_sizes, own_size, size_timer
     from kerastricks.training.load_data import load_data
 
+    began = time.monotonic()
     loaded = load_data(config.data, config, screen.bar)
+    reading = time.monotonic() - began
+    own = recipe if recipe is not None and recipe.create_model is not None else None
+
+    def created(shape: tuple[int, int, int]) -> Any:
+        if own is not None:
+            return own_model(own, loaded, config)
+        return create(config.model, shape, len(loaded.class_names), mean=loaded.mean, std=loaded.std)
+
+    def left() -> float:
+        return 60.0 * minutes - (time.monotonic() - began)
+
+    sizes = [own_size(loaded)] if own is not None else image_sizes(config.data, config, loaded)
+    largest = own_size(loaded)
+    plan = plan_range_test(
+        [size for size in sizes if largest is None or size is None or size <= largest],
+        size_timer(created, loaded, config, reading),
+        left,
+        sweeps,
+        steps,
+    )
+    keras.backend.clear_session()
+    shrunk = plan.image_size != largest
+    if shrunk:
+        loaded = load_data(config.data, dataclasses.replace(config, image_size=plan.image_size), screen.bar)
     keras.utils.set_random_seed(config.seed)
-    if recipe is not None and recipe.create_model is not None:
-        built = own_model(recipe, loaded, config)
-    else:
-        built = create(config.model, loaded.image_shape, len(loaded.class_names), mean=loaded.mean, std=loaded.std)
+    built = created(loaded.image_shape)
     start_from_data(built, loaded.sample())
     screen.say(
-        f"{loaded.name}: {built.name}, {config.optimizer}, batches of {loaded.batch_size}: {sweeps} "
-        f"{'sweep' if sweeps == 1 else 'sweeps'} of {steps} steps"
+        f"{loaded.name}: {built.name}, {config.optimizer}, batches of {loaded.batch_size}: {plan.sweeps} "
+        f"{'sweep' if plan.sweeps == 1 else 'sweeps'} of {plan.steps} steps"
     )
-    result = for_training(built, loaded, config, screen.bar, **settings)
+    note = _note(plan, f"{sweeps or SWEEPS} sweeps of {steps or STEPS}", minutes, largest) if plan.is_cut else ""
+    if note:
+        screen.say(note)
+    seconds = left() if sweeps is None else None
+    settings |= {"sweeps": plan.sweeps, "steps": plan.steps}
+    result = for_training(built, loaded, config, screen.bar, seconds, **settings)
+    if len(result.losses) < plan.sweeps:
+        made = f"{len(result.losses)} of {plan.sweeps} sweeps"
+        late = f"{made} fitted into {minutes:g} minutes: steps took longer than timed"
+        note = f"{note}; {late}" if note else late
     if result.reason.startswith("diverged at once"):
         raise UsageError(result.reason)
     target = out or options.free_name("lr.png")  # another may have taken it meanwhile
     result.draw(target, f"{loaded.name}, {built.name}, {config.optimizer}")
     command = None
     if result.suggestion is not None:
-        command = shlex.join(["kerastricks", "train", data, *_given(given, assignments), *_rate(result.suggestion)])
+        size = ["--set", f"image_size={plan.image_size}"] if shrunk else []
+        found_here = [*size, *_rate(result.suggestion)]
+        command = shlex.join(["kerastricks", "train", data, *_given(given, assignments), *found_here])
     if as_json:
-        click.echo(json.dumps({**result.to_dict(), "picture": str(target), "command": command}, indent=2))
+        found = {"image_size": plan.image_size, "cut": note or None, "picture": str(target), "command": command}
+        click.echo(json.dumps({**result.to_dict(), **found}, indent=2))
         return
     click.echo(str(result))
+    if note:
+        click.echo(f"cut           {note}")
     click.echo(f"picture       {target}")
     if command is not None:
         click.echo(f"use it        {command}")
+
+
+def _note(plan: Any, wanted: str, minutes: float, largest: int | None) -> str:
+    """What was cut for the budget, and what that means."""
+    whole = f"{wanted} steps would take about {plan.whole_seconds / 60:.1f} minutes, and there are {minutes:g}"
+    smaller = f"images of {plan.image_size} pixels in place of {largest}: the rate is for that size"
+    return f"{whole}; {smaller}" if plan.image_size != largest else whole
 
 
 def _bounds(text: str | None) -> dict[str, float]:

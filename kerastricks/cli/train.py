@@ -40,6 +40,9 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
 )
 @click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Use these alone: "cat, dog".')
 @click.option("--epochs", type=options.field("epochs"), help="Passes over the training images.")
+@click.option(
+    "--minutes", type=options.field("minutes"), metavar="N", help="End in so many; with --seeds, each training."
+)
 @click.option("--batch-size", type=options.field("batch_size"), metavar="N", help="Images in a step.")
 @click.option("--learning-rate", type=options.field("learning_rate"), metavar="RATE", help="Its highest value.")
 @click.option(
@@ -73,6 +76,7 @@ def train(
     augment: str | None,
     classes: str | None,
     epochs: int | None,
+    minutes: float | None,
     batch_size: int | None,
     learning_rate: float | None,
     schedule: str | None,
@@ -97,9 +101,11 @@ def train(
     recipe file of your own, or a data set: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME.
 
     Fields of the configuration for --set: data, model, augment, image_size, crop_fraction, interpolation, classes,
-    batch_size, epochs, optimizer, learning_rate, schedule, scale_lr, base_batch, weight_decay, label_smoothing,
-    clip_norm, early_stopping_epochs, validation, test, seed, split_seed, bagging, average, keep, precision, jit,
-    max_pixels, max_skipped. They are explained in docs/training.md.
+    batch_size, epochs, minutes, optimizer, learning_rate, schedule, scale_lr, base_batch, weight_decay,
+    label_smoothing, clip_norm, early_stopping_epochs, validation, test, seed, split_seed, bagging, average, keep,
+    precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
+
+    --minutes chooses the image size and the epochs that are not given, says so, and ends in time.
 
     --seeds is a series: the same splits, images read once, a table at the end; --resume OUT/NAME goes on with it.
     """
@@ -114,6 +120,7 @@ def train(
         "augment": augment,
         "classes": classes,
         "epochs": epochs,
+        "minutes": minutes,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "schedule": schedule,

@@ -24,12 +24,15 @@ def train_series(series: Any, resumed: bool, as_json: bool, **where: Any) -> Non
     from kerastricks.runs.train import train
     from kerastricks.training.load_data import load_splits
 
-    images: list[Any] = []
+    images: dict[int | None, Any] = {}
 
-    def loaded() -> Any:
-        if not images:  # once for all of them
-            images.append(load_splits(series.config.data, series.config, screen.bar, **where))
-        return images[0]
+    def loaded(config: Any) -> Any:
+        if config.image_size not in images:  # once for all of them
+            data = load_splits(config.data, config, screen.bar, **where)
+            images.clear()
+            height, width, _ = data.image_shape  # a run that was begun knows the size that the first one chose
+            images.update(dict.fromkeys((config.image_size, height if height == width else None), data))
+        return images[config.image_size]
 
     for number, seed in enumerate(series.seeds, start=1):
         run = series.folder(seed)
@@ -37,6 +40,7 @@ def train_series(series: Any, resumed: bool, as_json: bool, **where: Any) -> Non
         if known and run.summary.exists():
             continue
         if not known:
+            series = series.as_decided()
             run = series.begin(seed)
         screen.say(f"seed {seed}, {number} of {len(series.seeds)}")
         keras.backend.clear_session()  # layers are named as in a training by itself, and the last graph is let go

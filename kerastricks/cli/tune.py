@@ -29,6 +29,9 @@ from kerastricks.errors import Interrupted, UsageError
 @click.option("--direction", type=options.Choice(["min", "max"]), help="[default: min of a loss, max of an accuracy]")
 @click.option("--trials", type=options.number(1, 9999), help="The most there will be.  [default: 20]")
 @click.option("--epochs", type=options.field("epochs"), help="Of a trial that is not stopped.  [default: 10]")
+@click.option(
+    "--minutes", type=options.field("minutes"), metavar="N", help="End in so many: fewer epochs, then fewer trials."
+)
 @click.option("--seed", type=options.SEED, help="Of the oracle, splits, weights, order and draws.  [default: 0]")
 @click.option(
     "--folds", type=options.number(0, 1000), metavar="K", help="Cross-validation in place of the validation split."
@@ -64,7 +67,8 @@ def tune(
     """Search for the values that a training on SOURCE depends on, and keep the best runs.
 
     SOURCE is what `kerastricks train` takes. The learning rate comes first: a range test finds the interval to search.
-    Each trial is a process of its own; what kills it costs one trial. Trials that cannot win any more are stopped.
+    Each trial is a process of its own; what kills it costs one trial. Trials that cannot win any more are stopped. With
+    --minutes trials have fewer epochs, three or more, so that all fit; no trial is begun that would end too late.
 
     \b
     kerastricks tune path/to/images/ --trials 20 --epochs 10
@@ -113,7 +117,7 @@ def tune(
                 from kerastricks.cli import tune_search
 
             if resume:
-                plan = tune_search.resumed(folder, fields, asked, space_file, processes)
+                plan = tune_search.resumed(folder, fields, asked, space_file, processes, workers)
             else:
                 plan = tune_search.begun(
                     folder, fields, with_direction(asked), space_file, range_test, recipe, processes, workers
@@ -139,8 +143,9 @@ def _fields(assignments: tuple[str, ...], model: str | None, seed: int | None) -
 
     fields = {name: value for name, value in (("model", model), ("seed", seed)) if value is not None}
     fields |= dict(parse_assignment(text) for text in assignments)
-    if "epochs" in fields:
-        raise UsageError("--set epochs: a search has --epochs for that")
+    for name in ("epochs", "minutes"):
+        if name in fields:
+            raise UsageError(f"--set {name}: a search has --{name} for that")
     return fields
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 import socket
+import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,6 +69,9 @@ def begun(
         space_file=None if space_file is None else space_file.resolve(),
         keep_rate="learning_rate" in fields,
         range_test=range_test,
+        workers=workers,
+        choose_epochs="epochs" not in asked,
+        say=screen.say,
     )
     work.check_memory(workers, plan.trial_bytes)
     folder.write_plan(plan)
@@ -97,6 +101,7 @@ def resumed(
     asked: dict[str, Any],
     space_file: Path | None,
     processes: Processes,
+    workers: int,
 ) -> SearchPlan:
     """The plan of a search that is there, with what may change; its images are looked at again.
 
@@ -104,6 +109,7 @@ def resumed(
         SearchError: where it is another search.
     """
     before = folder.read_plan()
+    before = dataclasses.replace(before, base=Config.from_layers(before.base).as_dict())  # fields of newer versions
     # A recipe's epochs are not a search's, and what was "auto" has been decided.
     base = {name: value for name, value in fields.items() if name != "epochs" and value != "auto"}
     path = Path(str(base.get("data", ""))).expanduser()
@@ -115,6 +121,10 @@ def resumed(
     before.refuse_other(wanted, folder.path)
     data = work.look_again(wanted, folder, processes, screen.bar)
     before.refuse_other(dataclasses.replace(wanted, data=data), folder.path)
+    # Minutes that are given again are for what is left to be done.
+    of_trials = sum(record.seconds for record in read_records(folder.trials)) / max(workers, 1)
+    used = 0.0 if "minutes" in asked else of_trials
+    wanted = wanted.ending(time.time(), used)
     folder.write_plan(wanted)
     return wanted
 

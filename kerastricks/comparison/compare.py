@@ -95,6 +95,8 @@ def compare(
     if limit is not None:
         images = images.limited(limit)
     source = str(data) if isinstance(data, str | os.PathLike) else None
+    if config.early_stopping_epochs == "auto":
+        config = replace(config, early_stopping_epochs=None)  # arms are compared after the same number of steps
     config = replace(resolve(config, images), model=model, data=source)
     for arm in names:
         create_arm(kind, arm, model, images)  # one that cannot be made is refused before anything is trained

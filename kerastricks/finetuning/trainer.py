@@ -177,7 +177,8 @@ class Trainer:
         rates = {layer.name: stage.rates[layer.name] for layer in learning if layer.name in stage.rates}
         parameters = sum(int(np.prod(w.shape)) for layer in learning for w in layer.trainable_weights)
         # A training from random weights is bad for many epochs before it is good.
-        patience = None if before is None else config.early_stopping_epochs
+        patience = config.early_stopping_epochs if before is not None else None
+        patience = patience if isinstance(patience, int) else None
         best = BestWeights(before and before.accuracy, before and before.loss, patience)
         self.say(f"stage: {stage.name}, {stage.epochs} epochs, {parameters:,} weights learn")
         folder = None

@@ -20,7 +20,12 @@ from kerastricks.training.training_model import TrainingModel, precision, split_
 
 
 def for_training(
-    model: keras.Model, data: ImageData, config: Config | None = None, progress: Progress = silent, **settings: Any
+    model: keras.Model,
+    data: ImageData,
+    config: Config | None = None,
+    progress: Progress = silent,
+    seconds: float | None = None,
+    **settings: Any,
 ) -> RangeTestResult:
     """Finds the `learning_rate` of a training: its optimizer, loss, augmentation, precision and batches.
 
@@ -32,6 +37,7 @@ def for_training(
         data: from `kerastricks.data.load`; the batches are the first of its training.
         config: of the training; its `learning_rate`, `schedule` and `epochs` do not matter.
         progress: where it shows how far it is.
+        seconds: no sweep is begun that would end later; see `LRRangeTest.run`.
         **settings: of `LRRangeTest`: low, high, steps, sweeps, seed, divergence.
 
     Returns:
@@ -54,7 +60,7 @@ def for_training(
     scaled = {name: value * factor if name in ("low", "high") else value for name, value in settings.items()}
     with training_model(model, data, config) as compiled, data.one_error():
         test = LRRangeTest(compiled, **{"seed": config.seed, **scaled})
-        result = test.run(first_batches(data, compiled, test.steps), progress=progress)
+        result = test.run(first_batches(data, compiled, test.steps), progress=progress, seconds=seconds)
     return result if factor == 1 else answer(result.rates / factor, result.losses)
 
 

@@ -1,5 +1,6 @@
 """The range test of a compiled model."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -96,7 +97,13 @@ class LRRangeTest:
         self.divergence = divergence
 
     def run(
-        self, dataset: Any, y: Any = None, *, batch_size: int | None = None, progress: Progress = silent
+        self,
+        dataset: Any,
+        y: Any = None,
+        *,
+        batch_size: int | None = None,
+        progress: Progress = silent,
+        seconds: float | None = None,
     ) -> RangeTestResult:
         """Makes the sweeps and puts everything back, also when it is interrupted.
 
@@ -106,6 +113,8 @@ class LRRangeTest:
             y: targets of arrays.
             batch_size: of arrays; 32 by default.
             progress: where it shows how far it is.
+            seconds: of the wall: no sweep is begun that would end later, if it takes as long as the longest before it;
+                there is always one. None for all.
 
         Returns:
             A `RangeTestResult`.
@@ -115,6 +124,8 @@ class LRRangeTest:
         """
         rates = np.geomspace(self.low, self.high, self.steps)
         losses = np.full((self.sweeps, self.steps), np.nan)
+        began = sweep_began = time.monotonic()
+        longest, made = 0.0, 0
         with random_state_kept():
             batches = take_batches(dataset, y, batch_size, self.steps)
             _build(self.model, batches[0])
@@ -125,7 +136,11 @@ class LRRangeTest:
                     passes = -(-self.steps // len(batches))
                     order = np.concatenate([generator.permutation(len(batches)) for _ in range(passes)])[: self.steps]
                     losses[number] = sweep(self.model, batches, order, control, self.divergence, done)
-        return answer(rates, losses)
+                    made, now = number + 1, time.monotonic()
+                    longest, sweep_began = max(longest, now - sweep_began), now
+                    if seconds is not None and now - began + longest > seconds:
+                        break
+        return answer(rates, losses[:made])
 
     @contextmanager
     def _kept(self) -> Iterator[tuple[KeptState, RateControl]]:

@@ -32,8 +32,9 @@ from kerastricks.training.weights_on_the_way import reports
 Say = Callable[[str], None]
 # Of the teacher's configuration: which images there are, how they are split and brought to their size.
 _OF_THE_DATA = ("data", "validation", "test", "classes", "crop_fraction", "interpolation", "max_pixels", "max_skipped")
-# Smoothed labels say that all wrong classes are equal, which is what the teacher knows better.
-DEFAULTS = {"label_smoothing": 0.0}
+# Smoothed labels say that all wrong classes are equal, which is what the teacher knows better; and where all labels are
+# known, its probabilities are not.
+DEFAULTS = {"label_smoothing": 0.0, "early_stopping_epochs": None}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

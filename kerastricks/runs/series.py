@@ -77,6 +77,15 @@ class Series:
         """Of a seed, whether it is there or not."""
         return RunFolder(self.out / f"{self.name}-s{seed}")
 
+    def as_decided(self) -> "Series":
+        """With the image size and the epochs that the first run chose for its `minutes`: all have the same."""
+        first = self.folder(self.seeds[0])
+        if self.config.minutes is None or not first.config.is_file():
+            return self
+        decided = first.read(first.config)["config"]
+        fields = {name: decided[name] for name in ("image_size", "epochs", "early_stopping_epochs")}
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, **fields))
+
     def begin(self, seed: int) -> RunFolder:
         """Makes the folder of a seed."""
         config = dataclasses.replace(self.config, seed=seed)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from kerastricks.runs.finish import finish
 from kerastricks.runs.folder import RunFolder, check_classes, check_room
 from kerastricks.runs.own_model import check_export, own_model
 from kerastricks.training import device
+from kerastricks.training.budget import image_sizes, plan_training
 from kerastricks.training.config import Config
 from kerastricks.training.fit import fit, resolve
 from kerastricks.training.load_data import load_data, seeded
@@ -30,6 +32,7 @@ from kerastricks.training.weights_on_the_way import reports
 Say = Callable[[str], None]
 # What config.json has beside the configuration, and which command wrote it.
 OTHER_KINDS = {"finetuning": "finetune", "distillation": "distill"}
+LEAST_TRAINING_SECONDS = 5.0  # or an epoch: with less, `minutes` is refused
 
 
 def start(
@@ -74,7 +77,7 @@ def train(
     run: RunFolder,
     say: Say = print,
     progress: Progress = silent,
-    loaded: Callable[[], ImageData] | None = None,
+    loaded: Callable[[Config], ImageData] | None = None,
     **where: Any,
 ) -> dict[str, Any]:
     """Trains a run to its end, from wherever it is.
@@ -83,7 +86,8 @@ def train(
         run: made by `start`; its configuration, and its recipe's `create_model`, are used.
         say: gets a line about each thing decided.
         progress: where long work shows how far it is.
-        loaded: gives images that `load_splits` read for the trainings of a series; None to read them.
+        loaded: gives images that `load_splits` read for the trainings of a series, in the size of a configuration;
+            None to read them.
         **where: `data_service` and `cache_dir` of `kerastricks.data.load`: where batches are made and images kept,
             which a run does not record.
 
@@ -106,11 +110,11 @@ def train(
 
     def read(config: Config) -> ImageData:
         if loaded is not None:
-            return seeded(loaded(), config)
+            return seeded(loaded(config), config)
         return load_data(config.data, config, progress, **where)
 
     config, data, model = prepare(run, say, read)
-    fit(model, data, config, run_folder=run.path)
+    fit(model, data, config, run_folder=run.path, seconds=_seconds_of(run))
     say("saving, exporting, checking the export in a fresh process")
     return finish(run, model, data, config, progress, **reports(run.path, config))
 
@@ -129,9 +133,12 @@ def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tu
         raise RunFolderError(
             f"{run.path}: began with the {record['backend']} backend: resume it with KERAS_BACKEND={record['backend']}"
         )
+    began = time.monotonic()
     data = read(config)
     if record["resolved"]:
         refuse_other_data(run, record["data"], data.describe())
+    elif config.minutes is not None:
+        config, data = _fit_minutes(run, config, data, say, read, began)
     check_classes(data.class_names)
     config = resolve(config, data)
     write_skipped(run, data)
@@ -154,6 +161,56 @@ def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tu
         assert config.epochs is not None
         say(describe_rate(config, config.epochs * data.steps_per_epoch))
     return config, data, model
+
+
+def _fit_minutes(
+    run: RunFolder,
+    config: Config,
+    data: ImageData,
+    say: Say,
+    read: Callable[[Config], ImageData],
+    began: float,
+) -> tuple[Config, ImageData]:
+    """Chooses what the configuration leaves open so that the run ends in its minutes; notes it in the run's record.
+
+    Args:
+        run: whose recipe makes the model, where it has one.
+        config: with `minutes`.
+        data: its images, as they were just read.
+        say: gets a line about what was chosen, before it begins.
+        read: gives the images of a configuration.
+        began: when reading them began, by `time.monotonic`.
+    """
+    assert config.minutes is not None
+    reading = time.monotonic() - began
+    given_model = run.recipe.exists() and recipes.load(run.recipe).create_model is not None
+    plan = plan_training(
+        lambda shape: _create_model(run, config, data, shape),
+        data,
+        config,
+        60.0 * config.minutes - reading,
+        sizes=None if given_model else image_sizes(config.data, config, data),
+        reading_seconds=reading,
+    )
+    keras.backend.clear_session()
+    if plan.training_seconds < min(plan.epoch_seconds, LEAST_TRAINING_SECONDS):
+        raise ConfigError(
+            f"minutes={config.minutes:g}: reading, compiling, saving and checking take about "
+            f"{60 * config.minutes - plan.training_seconds:.0f} s, and leave no time to train: allow more"
+        )
+    say(f"{config.minutes:g} minutes: {plan.why}")
+    if plan.image_size is not None and plan.image_size != data.image_shape[0]:
+        data = read(dataclasses.replace(config, image_size=plan.image_size))
+    run.write(run.config, {**run.read(run.config), "budget": {"seconds": plan.training_seconds, "why": plan.why}})
+    early = resolve(config, data).early_stopping_epochs  # the epochs are nobody's choice
+    config = dataclasses.replace(config, image_size=plan.image_size, epochs=plan.epochs, early_stopping_epochs=early)
+    return config, data
+
+
+def _seconds_of(run: RunFolder) -> float | None:
+    """What a run's budget leaves to train; None without one."""
+    found = run.read(run.config).get("budget")
+    return None if found is None else float(found["seconds"])
 
 
 def describe_rate(config: Config, total_steps: int) -> str:
@@ -210,7 +267,7 @@ def write_resolved(run: RunFolder, config: Config, data: ImageData) -> None:
     run.write(
         run.config,
         {
-            **{name: before[name] for name in ("series", "distillation") if name in before},
+            **{name: before[name] for name in ("series", "distillation", "budget") if name in before},
             "config": config.as_dict(),
             "resolved": True,
             "data": data.describe(),
@@ -220,11 +277,13 @@ def write_resolved(run: RunFolder, config: Config, data: ImageData) -> None:
     )
 
 
-def _create_model(run: RunFolder, config: Config, data: ImageData) -> keras.Model:
+def _create_model(
+    run: RunFolder, config: Config, data: ImageData, shape: tuple[int, int, int] | None = None
+) -> keras.Model:
     recipe = recipes.load(run.recipe) if run.recipe.exists() else None
     if recipe is not None and recipe.create_model is not None:
         return own_model(recipe, data, config)
-    return create(config.model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
+    return create(config.model, shape or data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
 
 
 def refuse_other_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> None:

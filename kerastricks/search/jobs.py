@@ -30,6 +30,7 @@ from kerastricks.training.load_data import load_data
 
 # With these in the space each trial reads the images anew: their pixels depend on them.
 READS_ANEW = ("image_size", "crop_fraction", "interpolation")
+RANGE_TEST_SECONDS = 120.0  # at most, and a fifth of the search's time
 _CONTINUED = (checkpoint.FILE_NAME, "metrics.jsonl", "batch_loss.f32")
 
 
@@ -68,11 +69,11 @@ def prepare(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Reads the images once, keeps their pixels, and measures what the search has to know.
 
     Args:
-        job: config, folder, pixels, folds, range_test, recipe.
+        job: config, folder, pixels, folds, range_test, recipe, seconds (of the search, or None).
         channel: where progress is told.
     """
     from kerastricks.search.data_facts import DataFacts
-    from kerastricks.search.prepare import find_rate, make_space
+    from kerastricks.search.prepare import find_rate, make_space, time_steps
 
     config = Config(**job["config"])
     if config.bagging:  # its copies would be in several folds, and all trials would have one bag
@@ -87,7 +88,13 @@ def prepare(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         check_own_model(run, new_model(run, resolve(config, data), data, lambda line: None), data, lambda line: None)
     if job["folds"]:
         folds(data, job["folds"])  # refuses too few images
-    found = find_rate(config, data, Path(job["folder"]), progress) if job["range_test"] else None
+    folder, found, timing = Path(job["folder"]), None, None
+    if job["range_test"] or job["seconds"] is not None:
+        timing = time_steps(config, data, folder)
+    if job["range_test"]:
+        assert timing is not None
+        share = RANGE_TEST_SECONDS if job["seconds"] is None else min(RANGE_TEST_SECONDS, job["seconds"] / 5)
+        found = find_rate(config, data, folder, progress, timing, share)
     config, space = make_space(job, config, DataFacts.of(data), found)
     kept = can_keep(data) and not any(name in space for name in READS_ANEW)
     if kept:
@@ -97,6 +104,8 @@ def prepare(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         "space": space.to_dict(),
         "data": data.describe(),
         "range_test": found,
+        "timing": None if timing is None else [timing.step_seconds, timing.evaluation_seconds, timing.once_seconds],
+        "steps_per_epoch": data.steps_per_epoch,
         "kept": kept,
         "bytes": psutil.Process().memory_info().rss,
     }

@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import json
 import random
+import statistics
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ class Durable(keras_tuner.Oracle):
 
     limit: int
     stop_early: bool
+    # When no trial may be running any more, in seconds since 1970; None for never.
+    ends_at: float | None = None
     # Whether nothing is left to be given out.
     is_over: bool = False
     _is_changing: bool = False
@@ -39,6 +43,7 @@ class Durable(keras_tuner.Oracle):
         """Sets what keras-tuner's constructors do not know."""
         self.max_trials = _NAMES
         self.limit = plan.trials
+        self.ends_at = plan.ends_at
         self.stop_early = plan.stop_early and plan.oracle != "hyperband"
         self.first_steps = 1 if plan.folds else max(2, plan.epochs // 4)
         self.verbose = 0
@@ -49,11 +54,18 @@ class Durable(keras_tuner.Oracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         response: dict[str, Any] = {"status": "STOPPED", "values": None}
-        if len(self.trials) < self.limit:
+        if len(self.trials) < self.limit and not self._is_late():
             response = super().populate_space(trial_id)
         if response["status"] == "STOPPED" and self.ongoing_trials:
             response = {"status": "IDLE", "values": None}  # one of them may have to be given out again
         return response
+
+    def _is_late(self) -> bool:
+        """Whether another trial, as long as the median of those that were completed, would end too late."""
+        if self.ends_at is None:
+            return False
+        took = [record.seconds for record in self.records() if record.status == "completed"]
+        return bool(self.end_order) and time.time() + (statistics.median(took) if took else 0.0) > self.ends_at
 
     def _random_values(self) -> dict[str, Any] | None:
         """The first trial is the configuration that the search starts from."""
@@ -144,9 +156,8 @@ class Durable(keras_tuner.Oracle):
             return
         state = self.get_state()
         state["trials"] = {name: trial.get_state() for name, trial in self.trials.items()}
-        state["over_at"] = (
-            self.limit if self.is_over else None
-        )  # the next chief is not asked by workers that have ended
+        # The next chief is not asked by workers that have ended. With more time it goes on.
+        state["over_at"] = self.limit if self.is_over and not self._is_late() else None
         write_json(Path(self._get_oracle_fname()), state)
 
     def reload(self) -> None:

@@ -1,14 +1,18 @@
 """What a search is: everything that decides its list of trials."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
+from kerastricks.bounds import CONFIG
 from kerastricks.errors import SearchError, UnknownNameError
 
 ORACLES = ("bayesian", "grid", "hyperband", "random")
 DIRECTIONS = {"loss": "min", "accuracy": "max", "val_loss": "min", "val_accuracy": "max"}
-_MAY_CHANGE = ("trials", "top", "refit")
+_MAY_CHANGE = ("trials", "top", "refit", "minutes", "ends_at")
+_SAVING_SECONDS = 30.0  # a run folder of the best: what is left of it, export, check in a fresh process
+_LEAST_EPOCHS = 3  # of a trial, to tell good from bad
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class SearchPlan:
         range_test: what the range test said, or None.
         kept: whether the folder holds the decoded pixels.
         trial_bytes: memory that a trial was seen to take.
+        minutes: of the wall, that the search may take, its run folders included; None for as long as it takes.
+        ends_at: when no trial may go on, in seconds since 1970; None for never.
     """
 
     base: dict[str, Any]
@@ -54,6 +60,8 @@ class SearchPlan:
     range_test: dict[str, Any] | None = None
     kept: bool = False
     trial_bytes: int = 0
+    minutes: float | None = None
+    ends_at: float | None = None
 
     def __post_init__(self) -> None:
         if self.oracle not in ORACLES:
@@ -66,11 +74,45 @@ class SearchPlan:
         _check(0 <= self.seed < 2**31 - 1, "seed", "in 0-2147483646", self.seed)
         _check(self.folds == 0 or self.folds >= 2, "folds", "2 or more, or 0", self.folds)
         _check(self.retries >= 0, "retries", "0 or more", self.retries)
+        minutes = self.minutes
+        _check(minutes is None or CONFIG["minutes"].holds(minutes), "minutes", CONFIG["minutes"].rule, minutes)
         _check(0 <= self.top <= self.trials, "top", f"in 0-{self.trials}, the trials", self.top)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return dataclasses.asdict(self)
+
+    def ending(self, now: float, used_seconds: float = 0.0) -> "SearchPlan":
+        """The same with the time at which its trials end, so that its run folders are made within `minutes`.
+
+        Args:
+            now: seconds since 1970.
+            used_seconds: of the minutes.
+        """
+        if self.minutes is None:
+            return dataclasses.replace(self, ends_at=None)
+        saving = _SAVING_SECONDS * (self.top + self.refit)
+        return dataclasses.replace(self, ends_at=now + 60.0 * self.minutes - used_seconds - saving)
+
+    def fitting(self, epoch_seconds: float, once_seconds: float, now: float, workers: int) -> tuple["SearchPlan", str]:
+        """The same with as many epochs a trial as let all trials end in time, three or more; and a line about it.
+
+        Args:
+            epoch_seconds: of the configuration that the search starts from, all folds together.
+            once_seconds: that each trial takes besides.
+            now: seconds since 1970.
+            workers: at once.
+        """
+        assert self.ends_at is not None
+        left = max(self.ends_at - now, 0.0)
+        share = left * max(workers, 1) / self.trials
+        epochs = max(math.floor((share - once_seconds) / max(epoch_seconds, 1e-9)), _LEAST_EPOCHS)
+        epochs = min(epochs, self.epochs)
+        trial = once_seconds + epochs * epoch_seconds
+        count = max(min(math.floor(left * max(workers, 1) / max(trial, 1e-9)), self.trials), 1)
+        said = f"{self.minutes:g} minutes: trials of {epochs} epochs, about {trial:.0f} s each"
+        said += f": about {count} of {self.trials} fit" if count < self.trials else ""
+        return dataclasses.replace(self, epochs=epochs), said
 
     def refuse_other(self, wanted: "SearchPlan", folder: object) -> None:
         """Raises SearchError unless `wanted` continues this search: with the differences, one after the other."""

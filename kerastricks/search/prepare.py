@@ -4,10 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress
 from kerastricks.errors import SearchError
+from kerastricks.range_test.budget import plan_range_test
 from kerastricks.range_test.for_training import for_training
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.train import new_model
@@ -15,13 +18,16 @@ from kerastricks.search.data_facts import DataFacts
 from kerastricks.search.default_space import default_space
 from kerastricks.search.space import Space
 from kerastricks.search.space_file import load_space
+from kerastricks.training.budget import SizeTiming, own_size, size_timer
 from kerastricks.training.config import Config
 from kerastricks.training.fit import resolve
 
 _SHOWN = ("suggestion", "interval", "spread", "confidence", "reason")
 
 
-def find_rate(config: Config, data: ImageData, folder: Path, progress: Progress) -> dict[str, Any]:
+def find_rate(
+    config: Config, data: ImageData, folder: Path, progress: Progress, timing: SizeTiming, seconds: float
+) -> dict[str, Any]:
     """What the range test says of the configuration that the search starts from.
 
     Args:
@@ -29,19 +35,34 @@ def find_rate(config: Config, data: ImageData, folder: Path, progress: Progress)
         data: its images.
         folder: of the search, with the recipe where there is one.
         progress: where it shows how far it is.
+        timing: of a training step.
+        seconds: that it may take: sweeps and steps are cut until it fits.
 
     Raises:
         SearchError: for a model that diverges at every rate.
     """
     config = resolve(config, data)
     model = new_model(RunFolder(folder), config, data, lambda line: None)
-    result = for_training(model, data, config, progress)
+    plan = plan_range_test([timing.image_size], lambda size: timing, lambda: seconds)
+    result = for_training(model, data, config, progress, seconds, sweeps=plan.sweeps, steps=plan.steps)
     if result.suggestion is None and result.reason.startswith("diverged"):
         raise SearchError(
             f"{config.model} with {config.optimizer} cannot be trained at any rate ({result.reason}): look at it with "
             f"kerastricks check init, or choose another --model"
         )
     return {name: value for name, value in result.to_dict().items() if name in _SHOWN}
+
+
+def time_steps(config: Config, data: ImageData, folder: Path) -> SizeTiming:
+    """What a training of the configuration that the search starts from costs."""
+    config = resolve(config, data)
+
+    def create(shape: tuple[int, int, int]) -> keras.Model:
+        return new_model(RunFolder(folder), config, data, lambda line: None)
+
+    timing = size_timer(create, data, config, 0.0)(own_size(data))
+    keras.backend.clear_session()
+    return timing
 
 
 def make_space(

@@ -68,7 +68,7 @@ class TrialRunner:
         name, path = trial.trial_id, self.folder.trial(trial.trial_id)
         self.on_begin(name, shown_values(values))
         started = time.monotonic()
-        stopped = False
+        stopped = late = False
         job = self._job(name, path, values)
         last: dict[str, Any] = {"event": "failed", "kind": "crash", "reason": "nothing was heard of it"}
         seen: list[dict[str, float]] = []
@@ -78,7 +78,8 @@ class TrialRunner:
                 seen.append({"epoch": event["epoch"], **event["metrics"]})
                 self.on_epoch(name, event["epoch"], event["epochs"], event["metrics"])
                 told = self.oracle.update_trial(name, event["metrics"], step=event["epoch"])
-                stopped = told.status == "STOPPED"
+                late = self.plan.ends_at is not None and time.time() > self.plan.ends_at
+                stopped = told.status == "STOPPED" or late
                 self.processes.answer(not stopped)
             last = event
         if last["event"] == "interrupted":
@@ -94,7 +95,8 @@ class TrialRunner:
         }
         trial.status = "COMPLETED"
         if report["status"] == "stopped":
-            report["reason"] = f"worse than the median at {'fold' if self.plan.folds else 'epoch'} {len(seen)}"
+            what = "stopped when the minutes were over," if late else "worse than the median"
+            report["reason"] = f"{what} at {'fold' if self.plan.folds else 'epoch'} {len(seen)}"
         if last["event"] == "failed":
             report |= {"status": "failed", "reason": last["reason"]}
             # What diverged once does so again; what crashed may not.

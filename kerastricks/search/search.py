@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +42,9 @@ def prepare(
     space_file: Path | None,
     keep_rate: bool,
     range_test: bool,
+    workers: int = 1,
+    choose_epochs: bool = False,
+    say: Say = lambda line: None,
 ) -> SearchPlan:
     """Reads the images, finds the rate, makes the space, and keeps the pixels; returns the whole plan.
 
@@ -52,6 +56,9 @@ def prepare(
         space_file: of the space; None for the default one.
         keep_rate: the search starts from the rate of `plan.base`, whatever the range test suggests.
         range_test: whether it is done.
+        workers: that will run it here.
+        choose_epochs: whether the epochs of a trial are lowered so that all trials fit into `plan.minutes`.
+        say: gets a line about that.
 
     Raises:
         SearchError: where the images, the space or the model are no good for a search.
@@ -66,8 +73,15 @@ def prepare(
         "range_test": range_test,
         "space_file": None if space_file is None else str(space_file),
         "keep_rate": keep_rate,
+        "seconds": None if plan.minutes is None else 60.0 * plan.minutes,
     }
+    plan = plan.ending(time.time())
     result = ask(job, folder, processes, progress)
+    if plan.minutes is not None and choose_epochs:
+        step, evaluation, once = result["timing"]
+        epoch = (result["steps_per_epoch"] * step + evaluation) * max(plan.folds, 1)
+        plan, said = plan.fitting(epoch, once, time.time(), workers)
+        say(said)
     return dataclasses.replace(
         plan,
         base=result["config"],
@@ -212,5 +226,5 @@ def versions(folder: SearchFolder) -> dict[str, str]:
 
 
 def base_of(config: Config) -> dict[str, Any]:
-    """The fields that all trials start from; the number of epochs is the plan's."""
-    return dataclasses.replace(config, epochs=None).as_dict()
+    """The fields that all trials start from; epochs and minutes are the plan's."""
+    return dataclasses.replace(config, epochs=None, minutes=None).as_dict()

@@ -2,6 +2,17 @@
 
 from kerastricks.lazy import attach
 
-__all__ = ["Config", "Distillation", "fit"]
+__all__ = ["BudgetPlan", "Config", "Distillation", "SizeTiming", "fit", "plan_budget", "plan_training"]
 
-__getattr__, __dir__, load_all = attach(__name__, {"Config": "config", "Distillation": "distillation", "fit": "fit"})
+__getattr__, __dir__, load_all = attach(
+    __name__,
+    {
+        "BudgetPlan": "budget",
+        "Config": "config",
+        "Distillation": "distillation",
+        "SizeTiming": "budget",
+        "fit": "fit",
+        "plan_budget": "budget",
+        "plan_training": "budget",
+    },
+)

@@ -19,6 +19,7 @@ from kerastricks.training.keep import Keep
 
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+EARLY_STOPPING = ("auto", "saturated")
 METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
 _MOST_PIXELS = 2**31  # of a batch: 26 GB as float32
 _MANY_STEPS = 2**31 - 1  # to check a schedule with, before it is known how many there are
@@ -37,7 +38,9 @@ class Config:
         interpolation: how whole images are resized: "bilinear" or "bicubic".
         classes: the names of the classes to use, with commas between: "cat, dog"; None for all.
         batch_size: images in a step.
-        epochs: passes over the training images; None sees 540,000 images in 12 to 60 of them.
+        epochs: passes over the training images; None sees 540,000 images in 12 to 60 of them, or what fits `minutes`.
+        minutes: of the wall, that a run may take from reading its images to its last file; image size and epochs that
+            are not given are chosen by it. None for as long as it takes.
         optimizer: a spec: "sgd(momentum=0.9, nesterov=True)", "adamw(beta_2=0.99)".
         learning_rate: its highest value, for batches of `base_batch`.
         schedule: a spec: "linear(warmup=0.2)", "one_cycle", "plateau(factor=2, patience=5)", see
@@ -50,7 +53,9 @@ class Config:
         label_smoothing: in [0, 1).
         clip_norm: largest global norm of the gradient; None for no limit.
         early_stopping_epochs: stop after so many epochs without a better validation loss, and take the best
-            weights; None trains to the end.
+            weights; "saturated" lets the rate run out and ends where nothing is left to learn, see
+            `kerastricks.training.pace`; None trains to the end. "auto" is "saturated" where `epochs` is not given and
+            the schedule falls to its end, without `average` and `keep`.
         validation: fraction of the training images, where the data has no validation split.
         test: the same for the test split.
         seed: of splits, weights, order and draws.
@@ -78,6 +83,7 @@ class Config:
     classes: str | None = None
     batch_size: int = 128
     epochs: int | None = None
+    minutes: float | None = None
     optimizer: str = "sgd(momentum=0.9, nesterov=True)"
     learning_rate: float = 0.2
     schedule: str = "linear(warmup=0.2)"
@@ -86,7 +92,7 @@ class Config:
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
     clip_norm: float | None = 5.0
-    early_stopping_epochs: int | None = None
+    early_stopping_epochs: int | str | None = "auto"
     validation: float = 0.1
     test: float = 0.1
     seed: int = 0
@@ -104,7 +110,8 @@ class Config:
             _check_type(field, getattr(self, field.name))
         for name, bounds in CONFIG.items():
             value = getattr(self, name)
-            _check(value is None or bounds.holds(value), name, _rule(name, bounds), value)
+            known = value is None or (name == "early_stopping_epochs" and value in EARLY_STOPPING)
+            _check(known or (not isinstance(value, str) and bounds.holds(value)), name, _rule(name, bounds), value)
         size = self.image_size or 1
         if self.batch_size * size**2 > _MOST_PIXELS:
             raise ConfigError(
@@ -130,8 +137,11 @@ class Config:
             sequence.parse(self.augment)
         # Both choose the last weights.
         average = Average.of(self.average, self.optimizer)
-        _check(average is None or patience is None, "average", '"" with early_stopping_epochs', self.average)
-        Keep.parse(self.keep)
+        _check(average is None or patience in (None, "auto"), "average", '"" with early_stopping_epochs', self.average)
+        keep = Keep.parse(self.keep)
+        # Their places are steps of the whole training, which may end before.
+        snapshots = keep is not None and keep.kind == "snapshots"
+        _check(not (snapshots and self.minutes is not None), "keep", "top(N), last(N) or empty with minutes", self.keep)
 
     @classmethod
     def from_layers(cls, *layers: Mapping[str, Any]) -> "Config":
@@ -222,6 +232,8 @@ def _check(holds: bool, name: str, rule: str, value: Any) -> None:
 
 
 def _rule(name: str, bounds: Bounds) -> str:
+    if name == "early_stopping_epochs":
+        return f"{bounds.rule}, {', '.join(EARLY_STOPPING)} or None"
     optional = getattr(Config, name) is None or name == "clip_norm"
     return f"{bounds.rule} or None" if optional else bounds.rule
 

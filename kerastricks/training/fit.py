@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kerastricks import spec
 from kerastricks.augment.augment import Augment
 from kerastricks.callbacks.batch_loss_log import BatchLossLog
 from kerastricks.callbacks.metrics_log import MetricsLog
@@ -25,6 +26,7 @@ from kerastricks.training.device_pixels import DevicePixels
 from kerastricks.training.distillation import Distillation
 from kerastricks.training.fused_batch_norm import fused_batch_norm
 from kerastricks.training.optimizer import build_optimizer, not_finalized, plateau_decay
+from kerastricks.training.pace import Pace
 from kerastricks.training.random_state import SeedTorch
 from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, StopRequest, catch_signals
 from kerastricks.training.teacher import Teacher
@@ -32,6 +34,8 @@ from kerastricks.training.training_model import TrainingModel, precision, split_
 from kerastricks.training.weights_on_the_way import keep_and_average
 
 IMAGES_SEEN = 540_000  # by default: twelve epochs of CIFAR-10
+SATURATION = 0.995  # training accuracy: docs/training.md
+_FALLING = ("cosine", "linear", "one_cycle", "polynomial")
 
 
 def fit(
@@ -44,6 +48,7 @@ def fit(
     distillation: Distillation | None = None,
     run_folder: Path | None = None,
     progress_line: bool = True,
+    seconds: float | None = None,
 ) -> keras.callbacks.History:
     """Trains `model` in place, with the device stage of `data` in front of it.
 
@@ -68,6 +73,9 @@ def fit(
         run_folder: where metrics.jsonl, batch_loss.f32 and the checkpoint are written. If a checkpoint is there,
             training goes on from it and ends in the same weights as if it had not been interrupted.
         progress_line: whether a line per epoch is shown on standard error.
+        seconds: of the wall, that training may take, those of the processes before a resumed one counted in: where its
+            epochs do not fit, the rest of the schedule is passed through faster, and it ends before them. None for
+            `config.minutes`. Validation and saving after the last step are all that comes later.
 
     Returns:
         Keras's `History` of the epochs of this call.
@@ -102,8 +110,14 @@ def fit(
     teacher = Teacher.of(distillation.teacher, data) if distillation is not None else None
     training_model = TrainingModel(classifier, fresh_stage(data.device_stage), model, pixels, teacher)
     steps = data.steps_per_epoch
+    if seconds is None and config.minutes is not None:
+        seconds = 60.0 * config.minutes
+    patience = config.early_stopping_epochs
+    pace = None
+    if seconds is not None or patience == "saturated":
+        pace = Pace(total_steps, steps, seconds, SATURATION if patience == "saturated" else None, show=progress_line)
     training_model.compile(
-        optimizer=build_optimizer(config, total_steps, classifier, rates),
+        optimizer=build_optimizer(config, total_steps, classifier, rates, pace),
         loss=training_loss(config, from_logits, data.augmentation.mixes, distillation),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=config.jit,
@@ -111,11 +125,9 @@ def fit(
     path = run_folder / checkpoint.FILE_NAME if run_folder is not None else None
     position = checkpoint.read_position(path) if path is not None else checkpoint.Position()
 
-    stateful = [*callbacks]
-    if config.early_stopping_epochs is not None:
-        stateful.append(
-            keras.callbacks.EarlyStopping("val_loss", patience=config.early_stopping_epochs, restore_best_weights=True)
-        )
+    stateful = [*([pace] if pace is not None else []), *callbacks]
+    if isinstance(patience, int):
+        stateful.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True))
     plateau = plateau_decay(config, total_steps)
     if plateau is not None:
         stateful.append(plateau)
@@ -136,7 +148,7 @@ def fit(
     if run_folder is not None:
         log = MetricsLog(run_folder / "metrics.jsonl", data.batch_size)
         losses.cut(position.step)
-        log.cut(position.step // steps)
+        log.cut(-(-position.step // steps) if position.stopped else position.step // steps)
         ordered.append(log)
 
     stops = catch_signals() if path is not None else nullcontext(StopRequest())
@@ -174,7 +186,7 @@ def _train(
         return
     epoch, done = divmod(position.step, steps)
     stopped = position.stopped
-    if done:
+    if done and not stopped:
         handlers.batch_offset = done
         _fit(model, data, position.step, steps - done, epoch, epoch + 1, handlers)
         handlers.batch_offset = 0
@@ -234,7 +246,16 @@ def resolve(config: Config, data: ImageData) -> Config:
         epochs=config.epochs or min(max(round(IMAGES_SEEN / size), 12), 60),
         precision=device.choose_precision() if config.precision == "auto" else config.precision,
         jit=device.choose_jit() if config.jit == "auto" else config.jit,
+        early_stopping_epochs=_early_stopping(config),
     )
+
+
+def _early_stopping(config: Config) -> int | str | None:
+    """Decides "auto": where nobody said how long to train, and the end of the schedule is what makes a model good."""
+    if config.early_stopping_epochs != "auto":
+        return config.early_stopping_epochs
+    falls = spec.parse(config.schedule).name in _FALLING
+    return "saturated" if config.epochs is None and falls and not (config.average or config.keep) else None
 
 
 def fresh_stage(stage: Augment | None) -> Augment | None:

@@ -14,6 +14,7 @@ from kerastricks.regularizers.undecayed import undecayed
 from kerastricks.schedules.plan import plan
 from kerastricks.training.average import Average
 from kerastricks.training.config import Config
+from kerastricks.training.pace import Pace
 
 _WARMUP_EPOCHS = 5
 
@@ -49,7 +50,11 @@ def _averaging(optimizer: Any) -> Any:
 
 
 def build_optimizer(
-    config: Config, total_steps: int, model: keras.Model, rates: Mapping[str, float] | None = None
+    config: Config,
+    total_steps: int,
+    model: keras.Model,
+    rates: Mapping[str, float] | None = None,
+    pace: Pace | None = None,
 ) -> keras.optimizers.Optimizer:
     """The optimizer of `config` for `total_steps` steps, which leaves the right weights of `model` undecayed.
 
@@ -59,27 +64,33 @@ def build_optimizer(
         model: that is trained.
         rates: by the names of layers, what the learning rate is multiplied by there; 1 for others. Layers of one factor
             share an optimizer, and a gradient's norm is limited by group.
+        pace: that may let the schedule run out early, or None.
     """
     if not rates:
-        return _single(config, total_steps, model, 1.0)
+        return _single(config, total_steps, model, 1.0, pace)
     factors: dict[int, float] = {}
     for layer in model._flatten_layers(include_self=False, recursive=True):
         if layer.name in rates:
             factors.update({id(variable): rates[layer.name] for variable in layer.trainable_variables})
-    optimizers = {factor: _single(config, total_steps, model, factor) for factor in sorted({1.0, *factors.values()})}
+    optimizers = {
+        factor: _single(config, total_steps, model, factor, pace) for factor in sorted({1.0, *factors.values()})
+    }
     return keras.optimizers.MultiOptimizer(lambda variable: optimizers[factors.get(id(variable), 1.0)])
 
 
-def _single(config: Config, total_steps: int, model: keras.Model, factor: float) -> keras.optimizers.Optimizer:
+def _single(
+    config: Config, total_steps: int, model: keras.Model, factor: float, pace: Pace | None
+) -> keras.optimizers.Optimizer:
     parsed = spec.parse(config.optimizer)
     average = Average.of(config.average, config.optimizer)
     kind, averaged = _CLASSES[parsed.name], {}
     if average is not None and average.kind == "ema":
         kind = _averaging(kind)
         averaged = {"use_ema": True, "ema_momentum": average.value} if config.average else {}
+    rate = build_schedule(config, total_steps, factor)
     optimizer = parsed.call(
         kind,
-        learning_rate=build_schedule(config, total_steps, factor),
+        learning_rate=rate if pace is None else pace.follow(rate),
         weight_decay=config.weight_decay or None,
         global_clipnorm=config.clip_norm,
         **averaged,

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import write_image
 from PIL import Image
 
 from kerastricks.cli import run
@@ -143,3 +144,45 @@ def test_mistakes_are_one_line(capsys, here, arguments, message):
     assert message in error
     assert len(error.splitlines()) == 1
     assert not list(here.iterdir())
+
+
+def test_what_does_not_fit_the_minutes_is_cut_and_said(capsys, monkeypatch, tmp_path):
+    from kerastricks.training import SizeTiming, budget
+
+    folder = tmp_path / "colours"
+    for index in range(24):
+        for name, colour in (("red", (200, 50, 60)), ("blue", (40, 60, 200))):
+            write_image(folder / name / f"{index}.png", colour, (48, 48), seed=index)
+    monkeypatch.setattr(
+        budget, "size_timer", lambda *arguments: lambda size: SizeTiming(size, 0.5 if size == 48 else 0.2, 0.0, 5.0)
+    )
+    options = ["--model", "plain_cnn(widths=(4,))", "--batch-size", "8", "--minutes", "1", "--json"]
+    assert run(["lr", str(folder), *options]) == 0
+    shown = capsys.readouterr()
+    record = json.loads(shown.out)
+    assert record["image_size"] == 32
+    assert len(record["losses"]) == 3
+    assert len(record["rates"]) == 60
+    assert "would take about 4.2 minutes, and there are 1" in record["cut"]
+    assert "32 pixels in place of 48: the rate is for that size" in shown.err
+    assert record["command"] is None or "image_size=32" in record["command"]
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "1e308"])
+def test_minutes_of_a_range_test_are_above_zero_and_at_most_a_year(capsys, minutes):
+    assert run(["lr", "digits", "--minutes", minutes]) == 2
+    assert "--minutes must be above 0 and at most 525,600" in capsys.readouterr().err
+
+
+def test_long_work_tells_where_it_is_without_a_terminal(capsys, monkeypatch):
+    from kerastricks.cli import screen
+
+    now = [0.0]
+    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
+    with screen.bar("decoding", 1000) as advance:
+        for _ in range(100):
+            now[0] += 0.5
+            advance(10)
+    assert capsys.readouterr().err.splitlines() == [
+        f"decoding: {done} of 1,000, 0:{left} left" for done, left in ((200, 40), (400, 30), (600, 20), (800, 10))
+    ]

@@ -1,5 +1,6 @@
 """The oracles without processes: what they give out, and that it is the same whenever their process dies."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -14,7 +15,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
-from kerastricks.search import oracles
+from kerastricks.search import oracles, run_trials
 from kerastricks.search.engine import open_oracle, quiet
 from kerastricks.search.folder import write_json
 from kerastricks.search.parameter import Parameter
@@ -512,3 +513,71 @@ def test_a_record_has_what_the_trial_reported(tmp_path):
     (record,) = open_oracle(plan, folder).records()
     assert {name: getattr(record, name) for name in report} == report
     assert record.values == {"learning_rate": 0.02, "batch_size": 64, "optimizer": "sgd"}
+
+
+def test_no_trial_is_given_out_that_would_end_too_late(tmp_path, monkeypatch):
+    plan = made_plan("random", ends_at=1000.0)
+    folder = made_folder(tmp_path, plan)
+    now = [0.0]
+    monkeypatch.setattr(oracles.time, "time", lambda: now[0])
+    oracle = open_oracle(plan, folder)
+    for began, took in ((0.0, 300.0), (300.0, 300.0)):
+        now[0] = began
+        trial = oracle.create_trial("tuner0")
+        assert trial.status == "RUNNING"
+        finish(oracle, folder, trial, took)
+    now[0] = 699.0
+    trial = oracle.create_trial("tuner0")
+    assert trial.status == "RUNNING"
+    finish(oracle, folder, trial, 300.0)
+    now[0] = 701.0
+    assert oracle.create_trial("tuner0").status == "STOPPED"
+    assert oracle.is_over
+    assert not open_oracle(plan, folder).is_over  # more minutes may be given
+    later = open_oracle(dataclasses.replace(plan, ends_at=2000.0), folder)
+    assert later.create_trial("tuner0").status == "RUNNING"
+
+
+def test_the_first_trial_is_given_out_whatever_the_time(tmp_path):
+    plan = made_plan("random", ends_at=1.0)
+    assert open_oracle(plan, made_folder(tmp_path, plan)).create_trial("tuner0").status == "RUNNING"
+
+
+def finish(oracle, folder, trial, seconds):
+    oracle.update_trial(trial.trial_id, metrics_of(trial.hyperparameters.values, 1), step=1)
+    write_json(folder.trial(trial.trial_id) / oracles.REPORT, {"status": "completed", "seconds": seconds})
+    trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+
+
+@pytest.mark.parametrize(("now", "status"), [(999.0, "completed"), (1001.0, "stopped")])
+def test_a_trial_is_stopped_when_the_minutes_are_over(tmp_path, monkeypatch, now, status):
+    plan = made_plan("random", ends_at=1000.0, stop_early=False)
+    folder = made_folder(tmp_path, plan)
+    monkeypatch.setattr(run_trials.time, "time", lambda: now)
+
+    class Processes:
+        def __init__(self):
+            self.answers = []
+
+        def run(self, job, log, warm_next):
+            for epoch in (1, 2, 3):
+                yield {"event": "epoch", "epoch": epoch, "epochs": 3, "metrics": metrics_of({**SOME}, epoch)}
+                if not self.answers[-1]:
+                    yield {"event": "done", "status": "paused", "curve": []}
+                    return
+            yield {"event": "done", "status": "completed", "curve": []}
+
+        def answer(self, go_on):
+            self.answers.append(go_on)
+
+    oracle = open_oracle(plan, folder)
+    ignored = [lambda *arguments: None] * 3
+    runner = run_trials.TrialRunner(oracle, plan, folder, "tuner0", Processes(), *ignored)
+    runner._run(oracle.create_trial("tuner0"))
+    [record] = oracle.records()
+    assert record.status == status
+    assert record.reason == ("stopped when the minutes were over, at epoch 1" if status == "stopped" else None)
+
+
+SOME = {"learning_rate": 0.1, "batch_size": 64, "optimizer": "sgd"}

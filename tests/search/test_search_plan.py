@@ -119,3 +119,34 @@ def test_a_difference_of_the_space_says_what_was_and_what_is():
     assert "learning_rate: 0.001-1 log then, 0.001-0.5 log now" in refusal(plan, wanted)
     fewer = dataclasses.replace(plan, space=Space([RATE, OPTIMIZER, DECAY]).to_dict())
     assert "batch_size: 32, 64, 128 then, not searched now" in refusal(plan, fewer)
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf"), 1e308])
+def test_minutes_are_above_zero_and_at_most_a_year(minutes):
+    with pytest.raises(SearchError, match="--minutes must be above 0 and at most 525,600"):
+        made_plan(minutes=minutes)
+
+
+def test_trials_end_before_the_minutes_do_so_that_the_best_can_be_saved():
+    assert made_plan(minutes=10.0).ending(1000.0).ends_at == 1000.0 + 600.0 - 30.0
+    assert made_plan(minutes=10.0, top=2, refit=True).ending(1000.0, 100.0).ends_at == 1000.0 + 500.0 - 90.0
+    assert made_plan().ending(1000.0).ends_at is None
+
+
+@pytest.mark.parametrize(
+    ("minutes", "workers", "epochs", "said"),
+    [
+        (20.5, 1, 8, "20.5 minutes: trials of 8 epochs, about 90 s each"),
+        (60.0, 1, 10, "60 minutes: trials of 10 epochs, about 110 s each"),
+        (10.5, 2, 8, "10.5 minutes: trials of 8 epochs, about 90 s each"),
+        (4.5, 1, 3, "4.5 minutes: trials of 3 epochs, about 40 s each: about 6 of 13 fit"),
+    ],
+)
+def test_epochs_are_lowered_so_that_all_trials_fit(minutes, workers, epochs, said):
+    plan = made_plan(minutes=minutes, trials=13, epochs=10).ending(0.0)
+    lowered, line = plan.fitting(10.0, 10.0, 0.0, workers)
+    assert (lowered.epochs, line) == (epochs, said)
+
+
+def test_another_time_is_no_other_search():
+    made_plan().refuse_other(made_plan(minutes=3.0, ends_at=5.0), "there")
