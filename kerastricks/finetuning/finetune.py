@@ -264,7 +264,7 @@ def _short(trainer: Trainer, plan: str, journal: Journal, left: float) -> None:
         journal.lengths[name] = length
         journal.save()
     length = journal.lengths[name]
-    trainer.say(f"short training: {_describe_length(length, images)}")
+    trainer.say(f"short training of {plan}: {_describe_length(length, images)}")
     try:
         journal.results[name] = trainer.rung(plan, 1, length, None)
     except TrainingDivergedError as error:

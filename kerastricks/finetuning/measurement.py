@@ -1,6 +1,7 @@
 """The two axes of the table: how many images there are, and how much of what the backbone knows they need."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,10 +126,10 @@ def measure(data: ImageData, backbone: Backbone, progress: Progress = silent) ->
     ), features
 
 
-def sampled(data: ImageData) -> ImageData:
+def sampled(data: ImageData, splits: Sequence[str] = ("train", "validation")) -> ImageData:
     """The same with so many images as a measurement needs, each class in proportion, drawn by the seed."""
     for split, most in MOST_IMAGES.items():
-        if data.splits[split].size > most:
+        if split in splits and data.splits[split].size > most:
             rows = max(most, len(data.class_names))
             data = data.taken(stratified_sample(data.labels(split), rows, data.seed), split)
     return data

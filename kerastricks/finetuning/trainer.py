@@ -20,7 +20,7 @@ from kerastricks.features.folder import Features
 from kerastricks.finetuning.backbone import Backbone
 from kerastricks.finetuning.head import fit_head, set_linear_head
 from kerastricks.finetuning.linear_probe import LinearProbe, linear_probe
-from kerastricks.finetuning.measurement import MOST_IMAGES, Measurement
+from kerastricks.finetuning.measurement import Measurement, sampled
 from kerastricks.finetuning.network import build_network, head_layers
 from kerastricks.finetuning.report import StageReport
 from kerastricks.finetuning.rungs import Clock, Cost, Length, Result, estimated_cost
@@ -179,7 +179,7 @@ class Trainer:
     def probe_result(self, name: str, level: str) -> Result:
         """What the measurement says of a plan that is a probe, on the validation images that are compared."""
         [probe] = [score.probe for score in self.measurement.levels if score.layer == level]
-        correct = probe.probabilities.argmax(axis=1) == self._compared_labels()
+        correct = probe.probabilities.argmax(axis=1) == _compared(self.data).labels("validation")
         return Result(name, 0, probe.accuracy.value, probe.log_loss, correct)
 
     def rung(self, plan: str, number: int, length: Length, before: Result | None) -> Result:
@@ -192,7 +192,7 @@ class Trainer:
         network, _ = self.network(plan)
         report, best, clock = self._train(plan, f"rung{number}", length, before)
         data, _ = self._images(plan)
-        accuracy, loss, correct = _scores(network, self._compared(data))
+        accuracy, loss, correct = _scores(network, _compared(data))
         seconds = max(self.clock() - began, clock.seconds)
         # What is needed besides steps: building the network, tracing, and the scores at the end.
         spent = clock.steps * clock.cost.step + max(clock.validations, 1) * clock.cost.validation
@@ -229,7 +229,7 @@ class Trainer:
             network.set_weights(before)
             for layer in frozen:
                 layer.trainable = True
-        validation = min(data.splits["validation"].size, MOST_IMAGES["validation"])
+        validation = _compared(data).splits["validation"].size
         return estimated_cost(step, len(network.layers), data.batch_size, validation)
 
     def images(self, plan: str) -> tuple[int, int]:
@@ -326,23 +326,12 @@ class Trainer:
     def _stage(self, plan: str) -> Stage | None:
         return None if plan == "small" else make_stage(plan, self.backbone.levels)
 
-    def _compared(self, data: ImageData) -> ImageData:
-        """With the validation images that the measurement used, so that all are compared on the same."""
-        labels = data.labels("validation")
-        most = max(MOST_IMAGES["validation"], len(data.class_names))
-        if len(labels) <= most:
-            return data
-        return data.taken(stratified_sample(labels, most, self.data.seed), "validation")
-
-    def _compared_labels(self) -> np.ndarray:
-        return self._compared(self.data).labels("validation")
-
     def _train(
         self, plan: str, name: str, length: Length, before: StageReport | Result | None
     ) -> tuple[StageReport, tuple[float, float], StepClock]:
         network, _ = self.network(plan)
         data, config = self._images(plan)
-        data = self._compared(data)
+        data = _compared(data)
         if length.images < data.splits["train"].size:
             rows = max(length.images, len(data.class_names))
             data = data.taken(stratified_sample(data.labels("train"), rows, data.seed))
@@ -404,6 +393,11 @@ class Trainer:
         data, _ = self._images(name) if name == "small" else (self.data, None)
         accuracy, loss, _ = _scores(network, data)
         return Trained(name, network, accuracy, loss, stages)
+
+
+def _compared(data: ImageData) -> ImageData:
+    """With the validation images that the measurement used, so that all are compared on the same."""
+    return sampled(data, ("validation",))
 
 
 def _scores(network: keras.Model, data: ImageData) -> tuple[float, float, np.ndarray]:
