@@ -101,8 +101,8 @@ def _tried(report: dict[str, Any]) -> str:
     if not report.get("tried"):
         return ""
     rows = "\n".join(
-        f"| {one['plan']} | {one['rung']} | {one['steps']:,} | {one['seconds']:.0f} | {one['validation_accuracy'][0]:.1%} "
-        f"({one['validation_accuracy'][1]:.1%} to {one['validation_accuracy'][2]:.1%}) |"
+        f"| {one['plan']} | {one['rung']} | {one['steps']:,} | {one['seconds']:.0f} | "
+        "{:.1%} ({:.1%} to {:.1%}) |".format(*one["validation_accuracy"])
         for one in report["tried"]
     )
     verdicts = "\n".join(f"- {name}: {verdict}" for name, verdict in report["verdicts"].items())

@@ -13,10 +13,10 @@ COST = Cost(step=0.5, overhead=10.0, validation=2.0)
 
 def result(name, accuracy, images=200, rung=1, steps=20, cost=COST, shift=0):
     correct = np.roll(np.arange(images) < round(accuracy * images), shift)
-    length = None if rung == 0 else Length(1, 640, steps, 20.0)
-    return Result(
-        name, rung, accuracy, 1 - accuracy, correct, 20.0, length, None if rung == 0 else cost, (accuracy, 0.5)
-    )
+    if rung == 0:
+        return Result(name, rung, accuracy, 1 - accuracy, correct)
+    length = Length(1, 640, steps, 20.0)
+    return Result(name, rung, accuracy, 1 - accuracy, correct, 20.0, length, cost, (accuracy, 0.5))
 
 
 def verdicts(results, seconds=100.0):
@@ -101,7 +101,7 @@ def test_interrupted_choices_go_on_with_what_was_measured(tmp_path):
     journal.refused["all"] = "not tried: no time"
     journal.save()
     again = Journal.open(tmp_path / "stages" / "choice.json")
-    assert again.spent == journal.spent == 12.5 + 20.0 + 20.0
+    assert again.spent == journal.spent == 12.5 + 20.0
     assert again.lengths == journal.lengths
     assert again.refused == journal.refused
     assert again.verdicts == journal.verdicts
