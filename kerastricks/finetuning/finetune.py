@@ -23,6 +23,7 @@ from kerastricks.finetuning.rungs import (
     MOST_SECONDS,
     SHARE,
     SHARE_OF_ALL,
+    SHARE_OF_MEASURING,
     Clock,
     Journal,
     Length,
@@ -113,9 +114,10 @@ def finetune(
     config = finetuning_config(config or Config(**TRAINING_DEFAULTS), data, backbone, settings)
     journal = Journal.open(run_folder / "stages" / "choice.json" if run_folder is not None else None)
     began = clock()
-    measurement, features = measure(data, backbone, progress)
+    room = None if settings.seconds is None else SHARE_OF_MEASURING * settings.seconds
+    measurement, features = measure(data, backbone, progress, room, clock, journal.images)
     if journal.seconds is None:
-        journal.seconds = clock() - began
+        journal.seconds, journal.images = clock() - began, measurement.images
         journal.save()
     choice = choose(measurement, settings.plan)
     small = _small(data, small_data, config)
@@ -132,8 +134,10 @@ def finetune(
         compared["scratch"] = random.accuracy, tuple(random.stages)
     probe = trainer.probe(backbone.top).accuracy.value
     stages, logs = kept.stages, kept.name
-    is_probe = kept.name == "linear" and not settings.head
-    if kept.name not in ("small", "scratch") and not is_probe and kept.accuracy < probe - 1e-6:
+    # A head of hidden layers may be worse than the linear one on the same features, whatever chose it.
+    certain = {"small", "scratch"} if settings.head else {"small", "scratch", "linear"}
+    chosen = settings.plan == "auto" and not settings.head
+    if not chosen and kept.name not in certain and kept.accuracy < probe - 1e-6:
         say(f"validation accuracy {kept.accuracy:.1%} is below the linear probe's {probe:.1%}: the probe is kept")
         compared[kept.name] = kept.accuracy, tuple(kept.stages)
         kept = trainer.probe_alone()

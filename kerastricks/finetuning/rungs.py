@@ -13,6 +13,8 @@ from kerastricks.finetuning.bootstrap import Estimate, bootstrap_mean
 
 Clock = Callable[[], float]
 
+# What measuring may take of the budget.
+SHARE_OF_MEASURING = 0.3
 # What a short training may take of the budget that measuring leaves, and all of them together.
 SHARE, SHARE_OF_ALL = 0.15, 0.5
 # Of a training from random weights at small size "a minute or less" tells enough.
@@ -238,6 +240,7 @@ class Journal:
     Args:
         path: of the JSON file; None keeps it in memory.
         seconds: of measuring.
+        images: of each split that were measured.
         lengths: of trainings that were begun, by name: they are not timed again.
         results: of those that ended.
         verdicts: after the short trainings.
@@ -246,6 +249,7 @@ class Journal:
 
     path: Path | None = None
     seconds: float | None = None
+    images: dict[str, int] | None = None
     lengths: dict[str, Length] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     verdicts: list[Verdict] | None = None
@@ -261,6 +265,7 @@ class Journal:
         return cls(
             path,
             record["seconds"],
+            record["images"],
             {name: Length(**fields) for name, fields in record["lengths"].items()},
             {name: Result.from_json(fields) for name, fields in record["results"].items()},
             verdicts
@@ -284,6 +289,7 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         record = {
             "seconds": self.seconds,
+            "images": self.images,
             "lengths": {name: asdict(length) for name, length in self.lengths.items()},
             "results": {name: result.to_json() for name, result in self.results.items()},
             "verdicts": self.verdicts and [asdict(verdict) for verdict in self.verdicts],

@@ -179,7 +179,7 @@ class Trainer:
     def probe_result(self, name: str, level: str) -> Result:
         """What the measurement says of a plan that is a probe, on the validation images that are compared."""
         [probe] = [score.probe for score in self.measurement.levels if score.layer == level]
-        correct = probe.probabilities.argmax(axis=1) == _compared(self.data).labels("validation")
+        correct = probe.probabilities.argmax(axis=1) == self._compared(self.data).labels("validation")
         return Result(name, 0, probe.accuracy.value, probe.log_loss, correct)
 
     def rung(self, plan: str, number: int, length: Length, before: Result | None) -> Result:
@@ -192,7 +192,7 @@ class Trainer:
         network, _ = self.network(plan)
         report, best, clock = self._train(plan, f"rung{number}", length, before)
         data, _ = self._images(plan)
-        accuracy, loss, correct = _scores(network, _compared(data))
+        accuracy, loss, correct = _scores(network, self._compared(data))
         seconds = max(self.clock() - began, clock.seconds)
         # What is needed besides steps: building the network, tracing, and the scores at the end.
         spent = clock.steps * clock.cost.step + max(clock.validations, 1) * clock.cost.validation
@@ -229,7 +229,7 @@ class Trainer:
             network.set_weights(before)
             for layer in frozen:
                 layer.trainable = True
-        validation = _compared(data).splits["validation"].size
+        validation = self._compared(data).splits["validation"].size
         return estimated_cost(step, len(network.layers), data.batch_size, validation)
 
     def images(self, plan: str) -> tuple[int, int]:
@@ -295,7 +295,9 @@ class Trainer:
         if level not in self._probes:
             features = self.features
             [probe] = [score.probe for score in self.measurement.levels if score.layer == level]
-            if self.measurement.images != {split: self.data.splits[split].size for split in self.measurement.images}:
+            # A budget holds no further pass over all images: the probe of those that were measured is the head.
+            whole = {split: self.data.splits[split].size for split in self.measurement.images}
+            if self.settings.seconds is None and self.measurement.images != whole:
                 self.say(f"features of {level} for all images, of which a part was measured")
                 network = self._backbone_network()
                 features = cached(network, (level,), self.data, ("train", "validation"), self.progress)
@@ -326,12 +328,16 @@ class Trainer:
     def _stage(self, plan: str) -> Stage | None:
         return None if plan == "small" else make_stage(plan, self.backbone.levels)
 
+    def _compared(self, data: ImageData) -> ImageData:
+        """With the validation images that were measured, so that all are compared on the same."""
+        return sampled(data, {"validation": self.measurement.images["validation"]})
+
     def _train(
         self, plan: str, name: str, length: Length, before: StageReport | Result | None
     ) -> tuple[StageReport, tuple[float, float], StepClock]:
         network, _ = self.network(plan)
         data, config = self._images(plan)
-        data = _compared(data)
+        data = self._compared(data)
         if length.images < data.splits["train"].size:
             rows = max(length.images, len(data.class_names))
             data = data.taken(stratified_sample(data.labels("train"), rows, data.seed))
@@ -393,11 +399,6 @@ class Trainer:
         data, _ = self._images(name) if name == "small" else (self.data, None)
         accuracy, loss, _ = _scores(network, data)
         return Trained(name, network, accuracy, loss, stages)
-
-
-def _compared(data: ImageData) -> ImageData:
-    """With the validation images that the measurement used, so that all are compared on the same."""
-    return sampled(data, ("validation",))
 
 
 def _scores(network: keras.Model, data: ImageData) -> tuple[float, float, np.ndarray]:
