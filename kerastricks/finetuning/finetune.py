@@ -130,7 +130,7 @@ def finetune(
     else:
         kept = _as_asked(trainer, choice.plan, journal)
     if settings.scratch and choice.plan != "scratch":
-        random = trainer.in_one_piece("scratch", _length(trainer, "scratch", journal, timed=False))
+        random = trainer.in_one_piece("scratch", _length(trainer, "scratch", journal, settings.seconds))
         compared["scratch"] = random.accuracy, tuple(random.stages)
     probe = trainer.probe(backbone.top).accuracy.value
     stages, logs = kept.stages, kept.name
@@ -168,26 +168,26 @@ def _as_asked(trainer: Trainer, plan: str, journal: Journal) -> Trained:
     if plan in ("linear", "earlier"):
         level = trainer.measurement.best_earlier.layer if plan == "earlier" else trainer.backbone.top
         return trainer.head_only(plan, level)
-    timed = trainer.settings.seconds is not None
-    return trainer.in_one_piece(plan, _length(trainer, plan, journal, timed))
+    budget = trainer.settings.seconds
+    return trainer.in_one_piece(plan, _length(trainer, plan, journal, budget and budget - journal.spent))
 
 
-def _length(trainer: Trainer, plan: str, journal: Journal, timed: bool) -> Length:
-    """By the epochs of the configuration, or what fits the budget; as it was where an interrupted run goes on."""
+def _length(trainer: Trainer, plan: str, journal: Journal, seconds: float | None) -> Length:
+    """What fits the seconds, or the epochs of the configuration; as it was where an interrupted run goes on."""
     if plan in journal.lengths:
         return journal.lengths[plan]
     images, batch = trainer.images(plan)
     epochs = trainer.most_epochs(plan)
     length: Length | None = Length(epochs, images, epochs * max(images // batch, 1), 0.0)
-    if timed:
-        assert trainer.settings.seconds is not None
-        length = fit_length(trainer.settings.seconds - journal.spent, trainer.cost(plan), images, batch, epochs)
+    if seconds is not None:
+        length = fit_length(seconds, trainer.cost(plan), images, batch, epochs)
         if length is None:
+            journal.discard()
             raise ConfigError(
-                f"minutes={trainer.settings.minutes:g} hold not one training step of {plan} after measuring "
-                f"({journal.spent:.0f} s): give more (--minutes), or smaller images (--image-size)"
+                f"minutes: {seconds:.1f} s are left for {plan} after measuring ({journal.spent:.1f} s), less than a "
+                "training step: give more (--minutes), or smaller images (--image-size)"
             )
-        trainer.say(f"budget {_minutes(trainer.settings.seconds)}: {_describe_length(length, images)}")
+        trainer.say(f"{plan} in {seconds:.0f} s: {_describe_length(length, images)}")
     journal.lengths[plan] = length
     journal.save()
     return length

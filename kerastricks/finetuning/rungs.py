@@ -266,15 +266,17 @@ class Journal:
         if path is None or not path.exists():
             return cls(path)
         record = json.loads(path.read_text(encoding="utf-8"))
-        verdicts = record["verdicts"]
+        verdicts = [
+            Verdict(**{**one, "behind": one["behind"] and Estimate(**one["behind"])})
+            for one in record["verdicts"] or ()
+        ]
         return cls(
             path,
             record["seconds"],
             record["images"],
             {name: Length(**fields) for name, fields in record["lengths"].items()},
             {name: Result.from_json(fields) for name, fields in record["results"].items()},
-            verdicts
-            and [Verdict(**{**one, "behind": one["behind"] and Estimate(**one["behind"])}) for one in verdicts],
+            None if record["verdicts"] is None else verdicts,
             record["refused"],
         )
 
@@ -297,9 +299,15 @@ class Journal:
             "images": self.images,
             "lengths": {name: asdict(length) for name, length in self.lengths.items()},
             "results": {name: result.to_json() for name, result in self.results.items()},
-            "verdicts": self.verdicts and [asdict(verdict) for verdict in self.verdicts],
+            "verdicts": None if self.verdicts is None else [asdict(verdict) for verdict in self.verdicts],
             "refused": self.refused,
         }
         temporary = self.path.with_name(f".tmp-{self.path.name}")
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         os.replace(temporary, self.path)
+
+    def discard(self) -> None:
+        """Leaves nothing behind, where nothing was trained."""
+        if self.path is not None and not self.lengths:
+            self.path.unlink(missing_ok=True)
+            self.path.parent.rmdir()

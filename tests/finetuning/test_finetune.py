@@ -368,13 +368,14 @@ def test_a_choice_that_is_interrupted_anywhere_ends_in_the_same_weights(
 
 
 @pytest.mark.tensorflow_only
-def test_a_plan_that_is_named_fits_its_minutes(data, backbone):
+def test_a_plan_that_is_named_fits_its_minutes(data, backbone, tmp_path):
     # Ticks of a hundredth: tracing is taken for 0.06 s a layer, so 4 s hold 3 epochs, the most there are.
     result, lines = choose(data, backbone, plan="last", minutes=0.2)
-    assert any(line.startswith("budget 0.2 minutes: 3 epochs") for line in lines)
+    assert any(line.startswith("last in 12 s: 3 epochs, 18 steps") for line in lines)
     assert result.report.budget == pytest.approx(12.0)
-    with pytest.raises(ConfigError, match=r"minutes=0.001 hold not one training step of last"):
-        choose(data, backbone, plan="last", minutes=0.001)
+    with pytest.raises(ConfigError, match=r"minutes: 0.0 s are left for last after measuring .*--minutes"):
+        choose(data, backbone, tmp_path, plan="last", minutes=0.001)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.tensorflow_only
