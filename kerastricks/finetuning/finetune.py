@@ -178,15 +178,16 @@ def _length(trainer: Trainer, plan: str, journal: Journal, seconds: float | None
         return journal.lengths[plan]
     images, batch = trainer.images(plan)
     epochs = trainer.most_epochs(plan)
-    length: Length | None = Length(epochs, images, epochs * max(images // batch, 1), 0.0)
+    length = Length(epochs, images, epochs * max(images // batch, 1), 0.0)
     if seconds is not None:
-        length = fit_length(seconds, trainer.cost(plan), images, batch, epochs)
-        if length is None:
+        fits = fit_length(seconds, trainer.cost(plan), images, batch, epochs)
+        if fits is None:
             journal.discard()
             raise ConfigError(
                 f"minutes: {seconds:.1f} s are left for {plan} after measuring ({journal.spent:.1f} s), less than a "
                 "training step: give more (--minutes), or smaller images (--image-size)"
             )
+        length = fits
         trainer.say(f"{plan} in {seconds:.0f} s: {_describe_length(length, images)}")
     journal.lengths[plan] = length
     journal.save()
@@ -339,8 +340,8 @@ def _small(data: ImageData, small: ImageData | None, config: Config) -> tuple[Im
 
 def small_config(config: Config) -> Config:
     """What `kerastricks train` would do with the data of a fine-tuning: its defaults, on small images."""
-    same = ("data", "classes", "validation", "test", "seed", "split_seed", "crop_fraction", "interpolation")
-    same += ("max_pixels", "max_skipped", "bagging", "epochs")
+    same = ["data", "classes", "validation", "test", "seed", "split_seed", "crop_fraction", "interpolation"]
+    same += ["max_pixels", "max_skipped", "bagging", "epochs"]
     augment = "auto" if config.augment == PHOTOGRAPHS_AUGMENT else config.augment
     return Config(**{name: getattr(config, name) for name in same}, augment=augment, jit=config.jit)
 
