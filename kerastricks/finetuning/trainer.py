@@ -23,7 +23,7 @@ from kerastricks.finetuning.linear_probe import LinearProbe, linear_probe
 from kerastricks.finetuning.measurement import Measurement, sampled
 from kerastricks.finetuning.network import build_network, head_layers
 from kerastricks.finetuning.report import StageReport
-from kerastricks.finetuning.rungs import Clock, Cost, Length, Result, estimated_cost
+from kerastricks.finetuning.rungs import TRACING_SECONDS, Clock, Cost, Length, Result, estimated_cost
 from kerastricks.finetuning.settings import Settings
 from kerastricks.finetuning.stages import Stage, make_stage
 from kerastricks.finetuning.stratified import stratified_sample
@@ -38,6 +38,7 @@ Say = Callable[[str], None]
 # What a training from random weights does otherwise: the defaults of `kerastricks train`.
 _FROM_RANDOM = ("optimizer", "learning_rate", "schedule", "weight_decay", "clip_norm")
 _TRACED = 0.6
+_SMALL_LAYERS = 30  # of plain_cnn, about
 
 
 @dataclass
@@ -232,7 +233,12 @@ class Trainer:
             for layer in frozen:
                 layer.trainable = True
         validation = self._compared(data).splits["validation"].size
-        return estimated_cost(step, len(network.layers), data.batch_size, validation)
+        return estimated_cost(step, self.tracing(plan), data.batch_size, validation)
+
+    def tracing(self, plan: str) -> float:
+        """Seconds that the first step is expected to take longer than the others."""
+        layers = _SMALL_LAYERS if plan == "small" else len(self.backbone.model.layers)
+        return TRACING_SECONDS[plan] * layers
 
     def images(self, plan: str) -> tuple[int, int]:
         """Training images that a plan's network gets, and the images of a step."""

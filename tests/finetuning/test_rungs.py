@@ -42,7 +42,7 @@ def test_fewer_images_than_a_batch_are_a_step_each_epoch():
 
 
 def test_an_estimate_takes_validation_for_a_third_of_training():
-    cost = estimated_cost(0.6, layers=50, batch_size=32, validation_images=320)
+    cost = estimated_cost(0.6, tracing=3.0, batch_size=32, validation_images=320)
     assert (cost.step, cost.overhead) == (0.6, 3.0)
     assert cost.validation == pytest.approx(2.0)
 
