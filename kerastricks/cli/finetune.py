@@ -27,7 +27,16 @@ from kerastricks.errors import ConfigError, UsageError
     "--weights", type=options.SOURCE, metavar="NAME|PATH", help="Of a backbone of the zoo.  [default: imagenet]"
 )
 @click.option(
-    "--plan", type=options.TEXT, metavar="PLAN", help="auto, linear, last, all, earlier or scratch.  [default: auto]"
+    "--plan",
+    type=options.TEXT,
+    metavar="PLAN",
+    help="auto, linear, last, all, earlier, small or scratch.  [default: auto]",
+)
+@click.option(
+    "--minutes",
+    type=options.field("minutes"),
+    metavar="N",
+    help="Measure and train so long.  [default: 5 where --plan is auto]",
 )
 @click.option(
     "--head", type=options.TEXT, metavar="UNITS", help='Dense layers before the last one: "256,128".  [default: none]'
@@ -39,9 +48,11 @@ from kerastricks.errors import ConfigError, UsageError
     metavar="PIXELS",
     help="That the backbone sees.  [default: its own]",
 )
-@click.option("--augment", type=options.SPEC, metavar="SPEC", help='Of the stages behind the head; "" for none.')
+@click.option("--augment", type=options.SPEC, metavar="SPEC", help='Augmentation of training images; "" for none.')
 @click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Only these of the data: "cat,dog".')
-@click.option("--epochs", type=options.field("epochs"), help="Passes over the training images, all stages together.")
+@click.option(
+    "--epochs", type=options.field("epochs"), help="Passes over the training images; with --plan auto, at most."
+)
 @click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
 @options.assignments
 @options.out
@@ -55,6 +66,7 @@ def finetune(
     from_run: Path | None,
     weights: str | None,
     plan: str | None,
+    minutes: float | None,
     head: str | None,
     scratch: bool,
     image_size: int | None,
@@ -71,12 +83,14 @@ def finetune(
 ) -> None:
     """Fine-tune a pretrained network on DATA by the plan that fits, and leave a run folder.
 
-    It measures how much data there is and how similar it is to what the backbone knows, says what it will do, why,
-    and what would change it, and does it in stages: the head first, then level by level. Nothing ends below the
-    linear probe on validation.
+    It measures the features of the backbone, tries a small network from random weights, the last levels and all levels
+    for a short time each, gives up what cannot win on validation, and spends the rest of --minutes on the best. It
+    ends in what validates best, never below the linear probe or the small network; the plan, its evidence and the
+    figures of the others are printed.
 
     \b
     kerastricks finetune path/to/images/
+    kerastricks finetune path/to/images/ --minutes 20
     kerastricks finetune images.zip --backbone applications/EfficientNetV2B0 --plan all
     kerastricks finetune other/images/ --from saved_models/RUN
     """
@@ -98,6 +112,7 @@ def finetune(
         "backbone": str(from_run) if from_run is not None else backbone,
         "weights": weights,
         "plan": plan,
+        "minutes": minutes,
         "head": parse_head(head) if head is not None else None,
         "scratch": scratch or None,
     }
@@ -184,7 +199,9 @@ def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
         f"validation accuracy {report['validation_accuracy']:.2%} (linear probe {probe:.2%})"
     )
     for name, other in report["compared"].items():
-        screen.output.print(f"  beside it   {name}: {other['validation_accuracy']:.2%}")
+        screen.output.print(f"  {name:10}  validation accuracy {other['validation_accuracy']:.2%}")
+    for name, verdict in report.get("verdicts", {}).items():
+        screen.output.print(f"  {name:10}  {verdict}", soft_wrap=True)
     screen.output.print(
         f"test accuracy {summary['accuracy']:.2%}, balanced {summary['balanced_accuracy']:.2%}, "
         f"log-loss {summary['log_loss']:.3f} ({summary['images']:,} images)"

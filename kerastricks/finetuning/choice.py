@@ -1,4 +1,4 @@
-"""The table "how much data, how similar", as a rule that says what it saw and what would change its mind."""
+"""The table "how much data, how similar": what is tried first, and why."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +13,9 @@ class Choice:
     """A plan and why.
 
     Args:
-        plan: one of `PLANS`.
+        plan: one of `PLANS`; before the short trainings it is the table's.
         given: whether the user named it.
+        table: what the table says.
         much: whether there is much data.
         similar: whether the images are like those the backbone learned from.
         reasons: a sentence each, with figures.
@@ -23,16 +24,27 @@ class Choice:
 
     plan: str
     given: bool
+    table: str
     much: bool
     similar: bool
     reasons: tuple[str, ...]
     would_change: tuple[str, ...]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The plans that are trained for a short time, in the order in which they get it.
+
+        The small network first: it costs least, and says what training itself reaches. Of the other two that which
+        fits the domain; where the budget is short the last one is not tried.
+        """
+        return ("small", "last", "all") if self.similar else ("small", "all", "last")
 
     def to_json(self) -> dict[str, Any]:
         """For a report."""
         return {
             "plan": self.plan,
             "given": self.given,
+            "table": self.table,
             "data": "much" if self.much else "little",
             "domain": "similar" if self.similar else "different",
             "reasons": list(self.reasons),
@@ -45,6 +57,8 @@ def choose(measurement: Measurement, plan: str = "auto") -> Choice:
 
     Wei: Must Know Tips/Tricks in Deep Neural Networks, 2015, after CS231n's notes on transfer learning. For much and
     similar data the article fine-tunes "the first layers"; every measurement known says the last, and so does this.
+    The table sees what the backbone brings, and nothing of what training itself could reach: so it explains, and
+    orders the short trainings that decide (`kerastricks.finetuning.rungs`).
     """
     much, similar = measurement.median_images >= MUCH, measurement.gain >= SIMILAR
     cell = {(False, True): "linear", (True, True): "last", (True, False): "all", (False, False): "earlier"}
@@ -67,6 +81,7 @@ def choose(measurement: Measurement, plan: str = "auto") -> Choice:
     return Choice(
         plan=by_table if plan == "auto" else plan,
         given=plan != "auto",
+        table=by_table,
         much=much,
         similar=similar,
         reasons=reasons,

@@ -1,6 +1,7 @@
 """The two axes of the table: how many images there are, and how much of what the backbone knows they need."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from kerastricks.finetuning.stratified import stratified_sample
 # More images change the estimates by less than their spread, and cost minutes.
 MOST_IMAGES = {"train": 5_000, "validation": 2_000}
 _PIXEL_IMAGES = 2_000
+_TIMED_IMAGES, _FEWEST_PER_CLASS = 32, 10
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,14 @@ class Measurement:
         }
 
 
-def measure(data: ImageData, backbone: Backbone, progress: Progress = silent) -> tuple[Measurement, Features]:
+def measure(
+    data: ImageData,
+    backbone: Backbone,
+    progress: Progress = silent,
+    seconds: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    most: Mapping[str, int] | None = None,
+) -> tuple[Measurement, Features]:
     """Runs the backbone once over training and validation images and fits probes to the features of each level.
 
     Features are kept in a cache: asking again costs the probes alone.
@@ -97,15 +106,20 @@ def measure(data: ImageData, backbone: Backbone, progress: Progress = silent) ->
         data: in the backbone's image size.
         backbone: frozen.
         progress: where it shows how far it is.
+        seconds: that it should take at most, by a batch that is timed; fewer images are measured where it must be.
+        clock: gives seconds.
+        most: images of each split, where that was decided before; None to decide it.
 
     Returns:
         The measurement, and the features of all levels.
     """
-    began = time.monotonic()
+    began = clock()
     counts = data.class_counts()["train"]
-    used = sampled(data)
     classes = len(data.class_names)
     network = build_network(backbone, data.image_shape, classes)
+    if most is None:
+        most = MOST_IMAGES if seconds is None else _images_in(seconds, network, data, clock)
+    used = sampled(data, most)
     features = cached(network, backbone.layers, used, ("train", "validation"), progress)
     labels, others = features.labels("train"), features.labels("validation")
     scores = []
@@ -121,17 +135,28 @@ def measure(data: ImageData, backbone: Backbone, progress: Progress = silent) ->
         levels=tuple(scores),
         pixels=pixels,
         images={"train": len(labels), "validation": len(others)},
-        seconds=time.monotonic() - began,
+        seconds=clock() - began,
     ), features
 
 
-def sampled(data: ImageData) -> ImageData:
-    """The same with so many images as a measurement needs, each class in proportion, drawn by the seed."""
-    for split, most in MOST_IMAGES.items():
-        if data.splits[split].size > most:
-            rows = max(most, len(data.class_names))
+def sampled(data: ImageData, most: Mapping[str, int]) -> ImageData:
+    """The same with so many images of each split at most, each class in proportion, drawn by the seed."""
+    for split, count in most.items():
+        if data.splits[split].size > count:
+            rows = max(count, len(data.class_names))
             data = data.taken(stratified_sample(data.labels(split), rows, data.seed), split)
     return data
+
+
+def _images_in(seconds: float, network: Any, data: ImageData, clock: Callable[[], float]) -> dict[str, int]:
+    """How many images of each split a forward pass takes in so many seconds, in the proportions of `MOST_IMAGES`."""
+    images = next(iter(data.validation))[0][:_TIMED_IMAGES].numpy()
+    network(images, training=False)
+    before = clock()
+    network(images, training=False)
+    share = seconds * len(images) / max(clock() - before, 1e-6) / sum(MOST_IMAGES.values())
+    fewest = _FEWEST_PER_CLASS * len(data.class_names)
+    return {split: min(max(round(share * count), fewest), count) for split, count in MOST_IMAGES.items()}
 
 
 def _some(data: ImageData, split: str) -> tuple[np.ndarray, np.ndarray]:

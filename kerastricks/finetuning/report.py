@@ -1,10 +1,12 @@
 """What a fine-tuning measured, chose and reached: as text and as JSON."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from kerastricks.finetuning.bootstrap import bootstrap_mean
 from kerastricks.finetuning.choice import Choice
 from kerastricks.finetuning.measurement import Measurement
+from kerastricks.finetuning.rungs import Result
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class Report:
         probe_accuracy: of the linear probe on the top features, on all of validation.
         compared: what was trained and not kept: name to validation accuracy and stages.
         logs: the plan whose stages are in the logs.
+        budget: seconds of measuring and training together; None where epochs decided.
+        spent: of these, as the clock gave them.
+        tried: probes and trainings that were compared, in order; none where a plan was asked for.
+        verdicts: by plan, what became of its short training, or why it had none.
     """
 
     backbone: str
@@ -55,6 +61,10 @@ class Report:
     probe_accuracy: float
     compared: dict[str, tuple[float, tuple[StageReport, ...]]]
     logs: str
+    budget: float | None = None
+    spent: float = 0.0
+    tried: tuple[Result, ...] = ()
+    verdicts: dict[str, str] = field(default_factory=dict)
 
     @property
     def fell_back(self) -> bool:
@@ -77,5 +87,24 @@ class Report:
                 name: {"validation_accuracy": accuracy, "stages": [asdict(stage) for stage in stages]}
                 for name, (accuracy, stages) in self.compared.items()
             },
-            "seconds": round(self.measurement.seconds + sum(stage.seconds for stage in self.stages), 1),
+            "budget_seconds": self.budget,
+            "tried": [_tried_json(result) for result in self.tried],
+            "verdicts": self.verdicts,
+            "seconds": round(self.spent, 1),
         }
+
+
+def _tried_json(result: Result) -> dict[str, Any]:
+    accuracy = bootstrap_mean(result.correct)
+    length = result.length
+    return {
+        "plan": result.name,
+        "rung": ("probe", "short training", "rest of the budget")[result.rung],
+        "validation_accuracy": [round(value, 4) for value in (accuracy.value, accuracy.low, accuracy.high)],
+        "validation_log_loss": round(result.loss, 4),
+        "images_compared": len(result.correct),
+        "seconds": round(result.seconds, 1),
+        "epochs": length.epochs if length else 0,
+        "steps": length.steps if length else 0,
+        "images": length.images if length else 0,
+    }

@@ -1,12 +1,13 @@
 """What a fine-tuning is asked for, besides what every training is."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kerastricks.errors import ConfigError, UnknownNameError
-from kerastricks.finetuning.plans import PLANS
+from kerastricks.finetuning.plans import MINUTES, PLANS
 
 # Fields of `kerastricks.training.Config` whose defaults suit weights that know something already.
 TRAINING_DEFAULTS: dict[str, Any] = {
@@ -30,10 +31,12 @@ class Settings:
     Args:
         backbone: what `open_backbone` takes, as text.
         weights: of a backbone of the zoo: a name or path.
-        plan: "auto", or one of "linear", "last", "all", "earlier", "scratch".
+        plan: "auto", or one of "linear", "last", "all", "earlier", "small", "scratch".
         head: units of dense layers before the last one.
         dropout: rate before each dense layer of the head.
         scratch: whether the same network is trained from random weights too, to compare with.
+        minutes: of measuring and training together; loading, export and its check come on top. None: 5 where the plan
+            is "auto", and the epochs of the configuration for a plan that is named.
 
     Raises:
         ConfigError: for a value outside its range.
@@ -46,6 +49,7 @@ class Settings:
     head: tuple[int, ...] = ()
     dropout: float = 0.2
     scratch: bool = False
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
         if self.plan not in ("auto", *PLANS):
@@ -54,6 +58,14 @@ class Settings:
             raise ConfigError(f"head must be units of layers, 1 or more each. Received: head={self.head}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must be in [0, 1). Received: dropout={self.dropout}")
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise ConfigError(f"minutes must be above 0 and finite. Received: minutes={self.minutes}")
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget; None where epochs decide."""
+        minutes = MINUTES if self.minutes is None and self.plan == "auto" else self.minutes
+        return None if minutes is None else 60.0 * minutes
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Settings":

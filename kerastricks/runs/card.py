@@ -95,15 +95,16 @@ def _how(summary: dict[str, Any]) -> str:
         for stage in report["stages"]
     )
     given = " (given)" if plan["given"] else ""
+    tried = _tried(report)
     return f"""`kerastricks finetune`: {report["backbone"]} with weights from {report["weights"]}, \
 plan **{plan["plan"]}**{given}:
 
 {reasons}
 
-It would be another with
+The table of amount and similarity would say another plan with
 
 {changes}
-
+{tried}
 | stage | weights that learned | epochs | s | validation accuracy |
 |---|---|---|---|---|
 {stages}
@@ -112,6 +113,27 @@ Linear probe on the top features: {report["linear_probe_validation_accuracy"]:.1
 Kept: {report["kept"]}, {report["validation_accuracy"]:.1%}.
 
 The configuration was"""
+
+
+def _tried(report: dict[str, Any]) -> str:
+    """What was compared on validation, where the plan was chosen by that."""
+    if not report.get("tried"):
+        return ""
+    rows = "\n".join(
+        f"| {one['plan']} | {one['rung']} | {one['steps']:,} | {one['seconds']:.0f} | "
+        "{:.1%} ({:.1%} to {:.1%}) |".format(*one["validation_accuracy"])
+        for one in report["tried"]
+    )
+    verdicts = "\n".join(f"- {name}: {verdict}" for name, verdict in report["verdicts"].items())
+    return f"""
+Chosen by validation within {report["budget_seconds"]:.0f} s, of which {report["seconds"]:.0f} s were used:
+
+| plan | | steps | s | validation accuracy (90 % interval) |
+|---|---|---|---|---|
+{rows}
+
+{verdicts}
+"""
 
 
 def _how_combined(report: dict[str, Any]) -> str:

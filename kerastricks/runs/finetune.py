@@ -18,7 +18,8 @@ from kerastricks.data.reading import find_source
 from kerastricks.data.source import Files
 from kerastricks.errors import RunFolderError
 from kerastricks.finetuning.backbone import Backbone, open_backbone
-from kerastricks.finetuning.finetune import FineTuned, finetune, finetuning_config
+from kerastricks.finetuning.finetune import FineTuned, finetune, finetuning_config, small_config
+from kerastricks.finetuning.plans import SMALL_SIDE_PX
 from kerastricks.finetuning.plot import draw_report
 from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, TRAINING_DEFAULTS, Settings
 from kerastricks.runs.finish import finish
@@ -113,7 +114,11 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
         refuse_other_data(run, record["data"], data.describe())
     check_classes(data.class_names)
     check_room(run.path, backbone.model.count_params())
-    config = finetuning_config(config, data, backbone)
+    config = finetuning_config(config, data, backbone, settings)
+    small = None
+    if settings.plan in ("auto", "small"):
+        side = None if max(data.image_shape[:2]) <= SMALL_SIDE_PX else SMALL_SIDE_PX
+        small = load_data(config.data, dataclasses.replace(small_config(config), image_size=side), progress)
     write_skipped(run, data)
     run.write(
         run.config,
@@ -132,12 +137,13 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
         say(line)
     if run.recipe.exists() and not (run.path / "stages").exists():
         _check_backbone(run, backbone, data)
-    tuned = finetune(data, backbone, config, settings, run_folder=run.path, say=say, progress=progress)
+    how: dict[str, Any] = {"run_folder": run.path, "say": say, "progress": progress}
+    tuned = finetune(data, backbone, config, settings, small_data=small, **how)
     say("saving, exporting, checking the export in a fresh process")
     _merge_logs(run, tuned)
     run.write(run.path / "finetune.json", tuned.report.to_json())
     draw_report(tuned.report, run.path / "finetune.png", run.name)
-    summary = finish(run, tuned.model, data, config, progress, finetuning=tuned.report.to_json())
+    summary = finish(run, tuned.model, tuned.data, tuned.config, progress, finetuning=tuned.report.to_json())
     shutil.rmtree(run.path / "stages", ignore_errors=True)
     return summary
 

@@ -86,7 +86,7 @@ def finish(
     if lines:  # a head on features has none
         draw_curves(run.metrics, run.batch_loss, run.curves, title)
     fields = config.as_dict()
-    if "finetuning" in reports:
+    if "finetuning" in reports and reports["finetuning"]["kept"] != "small":
         del fields["model"]  # the network is the backbone's
     if "ensemble" in reports:  # its members have their own trainings
         fields = {name: fields[name] for name in _OF_IMAGES}

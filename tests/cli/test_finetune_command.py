@@ -54,6 +54,8 @@ def test_it_fine_tunes_and_prints_what_a_script_reads(split_folder, backbone, tm
         (["finetune", "digits", "--backbone", "resnet_20"], "the zoo has no weights for it"),
         (["finetune", "digits", "--from", "nothing"], "nothing: no such run or file"),
         (["finetune", "digits", "--from", "a", "--backbone", "b"], "exclude each other"),
+        (["finetune", "digits", "--minutes", "0"], "minutes must be above 0 and finite"),
+        (["finetune", "digits", "--minutes", "nan"], "minutes must be above 0 and finite"),
         (["finetune", "digits", "--head", "12,many"], "--head must be units"),
         (["finetune", "digits", "--set", "model=nin"], "the network is the backbone"),
         (["finetune", "digits", "--set", "epochz=3"], "did you mean epochs"),

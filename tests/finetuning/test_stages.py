@@ -1,37 +1,38 @@
 import pytest
 
 from kerastricks.finetuning.levels import Level
-from kerastricks.finetuning.stages import falling_rates, make_stages
+from kerastricks.finetuning.stages import falling_rates, make_stage
 
 pytestmark = pytest.mark.tensorflow_only
 
 LEVELS = [Level(f"end{n}", (f"conv{n}", f"end{n}"), (8, 8, 4), 10) for n in range(5)]
 
 
-def test_all_unfreezes_from_the_last_level_to_the_first():
-    stages = make_stages("all", LEVELS, epochs=9)
-    assert [stage.unfrozen for stage in stages] == [1, 3, 5]
-    assert [stage.epochs for stage in stages] == [3, 3, 3]
+def test_all_moves_every_level():
+    stage = make_stage("all", LEVELS)
+    assert stage.unfrozen == 5
+    assert set(stage.rates) == {layer for level in LEVELS for layer in level.layers}
+    assert not stage.freezes_norms
+    # The slowest level learns with more than the rate of the configuration, a quarter of the head's or more.
+    assert min(stage.rates.values()) * stage.rate >= 1.0
+    assert min(stage.rates.values()) >= 0.25
 
 
 def test_last_leaves_the_early_levels_alone():
-    stages = make_stages("last", LEVELS, epochs=5)
-    assert [stage.unfrozen for stage in stages] == [1, 2]
-    assert [stage.epochs for stage in stages] == [2, 3]
-    assert set(stages[1].rates) == {"conv4", "end4", "conv3", "end3"}
+    stage = make_stage("last", LEVELS)
+    assert stage.unfrozen == 2
+    assert stage.rate == 1.0
+    assert stage.freezes_norms
+    assert set(stage.rates) == {"conv4", "end4", "conv3", "end3"}
+    assert make_stage("last", LEVELS[:1]).unfrozen == 1
 
 
-@pytest.mark.parametrize("plan", ["last", "all"])
-@pytest.mark.parametrize("epochs", [1, 2, 3, 7])
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_every_stage_has_an_epoch_and_together_they_have_all(plan, epochs, count):
-    stages = make_stages(plan, LEVELS[:count], epochs)
-    assert sum(stage.epochs for stage in stages) == epochs
-    assert all(stage.epochs >= 1 for stage in stages)
+def test_random_weights_have_one_rate():
+    assert make_stage("scratch", LEVELS).rates == {}
 
 
-def test_plans_with_a_head_alone_have_no_stages():
-    assert make_stages("linear", LEVELS, 5) == make_stages("earlier", LEVELS, 5) == []
+def test_plans_with_a_head_alone_have_no_stage():
+    assert make_stage("linear", LEVELS) is make_stage("earlier", LEVELS) is None
 
 
 def test_rates_fall_by_a_factor_from_level_to_level():

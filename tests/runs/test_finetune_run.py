@@ -6,10 +6,14 @@ import json
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import kerastricks
 from kerastricks.errors import Interrupted, RunFolderError
+from kerastricks.finetuning import open_backbone
+from kerastricks.finetuning.rungs import Result
 from kerastricks.finetuning.settings import Settings
+from kerastricks.finetuning.trainer import Trainer
 from kerastricks.runs.finetune import make_config, run_finetuning, start
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.train import train
@@ -109,6 +113,51 @@ def test_a_run_is_a_backbone(split_folder, backbone, tmp_path):
     )
     assert second.path.name == "run-finetuned-split-1"
     assert run_finetuning(second, say=lambda line: None)["accuracy"] >= 0
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Two colours in photographs of 40x40: larger than the small network looks at."""
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 24), ("validation", 8), ("test", 8)):
+        for label, colour in (("red", (200, 60, 60)), ("blue", (60, 60, 200))):
+            folder = tmp_path / "photographs" / split / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(generator.normal(colour, 40, (40, 40, 3)), 0, 255).astype("uint8")
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return tmp_path / "photographs"
+
+
+@pytest.mark.tensorflow_only
+def test_where_the_small_network_wins_the_run_is_that_network(photographs, backbone, tmp_path, monkeypatch):
+    def wins(trainer, plan, number, length, before):
+        found = original(trainer, plan, number, length, before)
+        correct = np.full(len(found.correct), plan == "small")
+        return dataclasses.replace(found, accuracy=float(plan == "small"), loss=0.0, correct=correct)
+
+    original = Trainer.rung
+    monkeypatch.setattr(Trainer, "rung", wins)
+    half = np.arange(16) < 8  # a probe would be as good, on two colours
+    monkeypatch.setattr(Trainer, "probe_result", lambda trainer, name, level: Result(name, 0, 0.5, 1.0, half))
+    config = make_config({"data": str(photographs), "epochs": 2, "batch_size": 8, "jit": False})
+    run = start(config, Settings(backbone=str(backbone), minutes=60), tmp_path / "out", "run")
+    lines = []
+    summary = run_finetuning(run, say=lines.append)
+    assert summary["finetuning"]["kept"] == "small"
+    assert summary["data"]["image_shape"] == [32, 32, 3]
+    model = keras.models.load_model(run.model)
+    assert model.name == "plain_cnn"
+    assert model.input_shape == (None, 32, 32, 3)
+    assert "| `model` | `plain_cnn` |" in run.card.read_text()
+    assert "Chosen by validation within 3600 s" in run.card.read_text()
+    assert run.curves.exists()
+    assert (run.path / "finetune.png").stat().st_size > 10_000
+    assert [json.loads(line)["stage"] for line in run.metrics.read_text().splitlines()][:1] == ["small-rung1"]
+    again = kerastricks.runs.evaluate(run, str(photographs))
+    assert again["accuracy"] == summary["accuracy"]
+    assert again["log_loss"] == pytest.approx(summary["log_loss"], rel=1e-5)
+    assert open_backbone(run.path).image_shape == (32, 32, 3)
 
 
 def test_train_and_finetune_refuse_each_others_runs(split_folder, backbone, tmp_path):
