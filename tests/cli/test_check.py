@@ -102,7 +102,7 @@ def test_a_run_folder_brings_its_own_data(capsys, saved, image_folder, tmp_path)
         (["init", SMALL, "--activation", "rellu", "--images", "8"], "did you mean relu"),
         (["init", "mlp(initializer='zeros')", "--initializer", "zeros"], "sets it already"),
         (["units", "missing.keras"], "missing.keras: no such file"),
-        (["init", "--plot", "signal.pdf"], "--plot must be a .png"),
+        (["init", "--plot", "signal.pdf"], "must be a .png"),
         (["init", "--plot", "missing/signal.png"], "in a folder that is there"),
         (["init", "--images", "1"], "--images"),
         (["activation"], "MODEL"),
