@@ -103,7 +103,7 @@ def test_a_run_folder_brings_its_own_data(capsys, saved, image_folder, tmp_path)
         (["init", "mlp(initializer='zeros')", "--initializer", "zeros"], "sets it already"),
         (["units", "missing.keras"], "missing.keras: no such file"),
         (["init", "--plot", "signal.pdf"], "must be a .png"),
-        (["init", "--plot", "missing/signal.png"], "in a folder that is there"),
+        (["init", "--plot", "missing/signal.png"], "is not there: make it first"),
         (["init", "--images", "1"], "--images"),
         (["activation"], "MODEL"),
         (["activations"], "activations"),
@@ -134,7 +134,7 @@ def test_mistakes_with_files(capsys, saved, tmp_path, monkeypatch):
         ([str(tmp_path / "bad.keras")], "bad.keras: is damaged, or not a .keras file"),
         ([str(tmp_path / "other.keras")], "cannot be loaded"),
         ([str(tmp_path / "unknown.keras")], "cannot be loaded (Could not locate class 'Unknown'"),
-        (["--plot", str(tmp_path / "signal.png")], "that can be written to"),
+        (["--plot", str(tmp_path / "signal.png")], "cannot be written to"),
         ([str(tmp_path)], "no run folder"),
         ([str(saved), "digits", "--initializer", "zeros"], "--initializer is for models of the zoo"),
     ]
