@@ -128,9 +128,9 @@ def test_a_teacher_that_cannot_teach_this_is_one_line(teacher, tmp_path, capsys)
         ([tmp_path], "no run folder"),
         ([large, "digits"], "arrays are used at their own size"),
         ([teacher, "--model", "plane_cnn"], "did you mean plain_cnn"),
-        ([teacher, "--temperature", "0"], "temperature must be above 0 and finite"),
-        ([teacher, "--temperature", "inf"], "temperature must be above 0 and finite"),
-        ([teacher, "--hard-weight", "1.5"], "hard_weight must be in [0, 1]"),
+        ([teacher, "--temperature", "0"], "must be in (0, 1,000]. Received: 0.0"),
+        ([teacher, "--temperature", "inf"], "must be in (0, 1,000]. Received: inf"),
+        ([teacher, "--hard-weight", "1.5"], "must be in [0, 1]. Received: 1.5"),
         ([teacher, "--classes", "1, 2"], "No such option"),
         ([teacher, *STUDENT, "--set", "classes=1, 2, 7"], "knows 0, 3, 4, 5, 6, 8, 9 besides"),
     ]

@@ -17,9 +17,9 @@ pytestmark = pytest.mark.tensorflow_only
         (["RUN", "--classifier", "mlp"], "--classifier and --late are for --method fuse"),
         (["RUN", "--method", "fuse", "--classifier", "svm"], "no classifier is called 'svm'"),
         (["RUN", "--top", "3"], "--top is for a folder of `kerastricks tune`"),
-        (["RUN", "--seed", "-1"], "--seed must be in"),
+        (["RUN", "--seed", "-1"], "must be in [0, 2^31). Received: -1"),
         (["RUN", "--data", "dogits"], "did you mean digits"),
-        (["SEARCH", "--top", "1"], "--top must be 2 or more"),
+        (["SEARCH", "--top", "1"], "must be 2 to 9,999. Received: 1"),
         (["SEARCH"], "the search kept 1 run(s): kerastricks tune --out"),
     ],
 )

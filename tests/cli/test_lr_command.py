@@ -133,7 +133,7 @@ def test_ctrl_c_leaves_nothing(capsys, here, monkeypatch):
         (["digits", "--steps", "3"], "--steps"),
         (["digits", "--sweeps", "0"], "--sweeps"),
         (["digits", "--out", "lr.gif"], "must be a .png"),
-        (["digits", "--out", "no/such/folder/lr.png"], "in a folder that is there"),
+        (["digits", "--out", "no/such/folder/lr.png"], "is not there: make it first"),
         (["digits", "--set", "learningrate=1"], "did you mean learning_rate"),
         (["digits", "--set", "optimizer=sdg"], "no optimizer is called 'sdg'"),
     ],

@@ -60,7 +60,7 @@ def test_files_left_out_are_counted(capsys, image_folder):
         (["normalize | gamma"], "gamma: stands behind normalize, but expects values 0 to 255: put it before (op 2 of"),
         (["flip | pad_crop(9)"], "pad_crop: pixels must be below the image's side, 8. Received: pixels=9 (op 2 of"),
         (["flip | fancy_pca"], "fancy_pca needs colour images: take it out of the spec, or load in colour (op 2 of"),
-        (["flip", "--batch-size", "0"], "batch_size"),
+        (["flip", "--batch-size", "0"], "must be 1 to 1,000,000. Received: 0"),
         (["flip", "--seconds", "-1"], "--seconds"),
         (["flip", "--set", "augment=rotate"], "--set augment: the augmentation is SPEC"),
         (["flip", "--set", "batchsize=2"], "did you mean batch_size, image_size, base_batch?"),

@@ -53,7 +53,7 @@ def test_no_picture_is_overwritten(capsys, here):
     assert [found(capsys, "digits")["picture"] for _ in range(3)] == ["preview.png", "preview-2.png", "preview-3.png"]
     before = (here / "preview.png").read_bytes()
     assert run(["preview", "digits", "--out", "preview.png"]) == 2
-    assert "error: preview.png exists already" in capsys.readouterr().err
+    assert "preview.png exists already" in capsys.readouterr().err
     assert (here / "preview.png").read_bytes() == before
 
 
@@ -73,9 +73,9 @@ def test_files_left_out_are_counted(capsys, image_folder):
         (["--augment", "normalize | brightness"], "stands behind normalize"),
         (["--augment", "pad_crop(9, mode='reflect')"], "pad_crop: pixels must be below"),
         (["--out", "picture.gif"], "must be a .png"),
-        (["--out", "no/such/folder/a.png"], "in a folder that is there"),
+        (["--out", "no/such/folder/a.png"], "is not there: make it first"),
         (["--images", "0"], "--images"),
-        (["--seed", "-1"], "seed must be in [0, 2^31)"),
+        (["--seed", "-1"], "must be in [0, 2^31). Received: -1"),
         (["--set", "batchsize=2"], "did you mean batch_size, image_size, base_batch?"),
     ],
 )
