@@ -265,6 +265,7 @@ def test_nothing_is_left_where_it_fails_or_is_stopped(runs, tmp_path, monkeypatc
 
 def test_a_taken_name_is_refused_before_anything_is_read(tmp_path):
     (tmp_path / "out" / "mine").mkdir(parents=True)
+    (tmp_path / "out" / "mine" / "notes.txt").write_text("mine")  # an empty folder would be taken over
     with pytest.raises(RunFolderError, match="exists already"):
         make_ensemble([tmp_path / "nothing"], Settings(), out=tmp_path / "out", name="mine")
 
