@@ -6,6 +6,7 @@ Files come from strangers: no path may reach a decoder with bytes that it does n
 where nobody looks at them before.
 """
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -18,8 +19,9 @@ PALETTE_BITS = 8  # of a BMP whose palette can be read
 BMP_HEADERS = (40, 52, 56, 64, 108, 124)  # lengths in bytes of those that are known, but for OS/2's first
 BMP_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)  # of red, green and blue, where a BMP says so
 _WEBP_ALPHA, _WEBP_ANIMATED = 0x10, 0x02  # among the flags of VP8X
+_PNG = 0  # of the formats that `_format` tells
 _REST = 2**31 - 1  # bytes, as many as there are
-_BLOCK_JUMP = 5  # 2^5 blocks of a GIF are skipped at once
+_BLOCK_JUMP = 3  # 2^3 blocks of a GIF are skipped at once
 # Of the pixels that a file becomes, for the keys of caches: another number where they change. 2 decodes JPEG exactly.
 DECODER = 2
 
@@ -48,7 +50,7 @@ def decode_image(contents: tf.Tensor) -> tf.Tensor:
     """
     orientation = exif_orientation(contents)
     image = tf.cond(orientation > 0, lambda: _jpeg(contents), lambda: _no_jpeg(contents))
-    image = tf.cond(orientation > 1, lambda: _upright(image, orientation), lambda: image)
+    image = _turned(image, orientation)
     image.set_shape([None, None, 3])
     return image
 
@@ -146,36 +148,31 @@ def _apart(function: Callable[[tf.Tensor], tf.Tensor]) -> tf.types.experimental.
 
 @_apart
 def _no_jpeg(contents: tf.Tensor) -> tf.Tensor:
-    image, orientation = tf.switch_case(
-        _format(contents),
-        [
-            lambda: (_png(contents), png_orientation(contents)),
-            lambda: (_gif(contents), tf.constant(1)),
-            lambda: (_bmp(contents), tf.constant(1)),
-            lambda: (_webp(contents), webp_orientation(contents)),
-            lambda: (_unknown(contents), tf.constant(1)),
-        ],
-    )
-    return tf.cond(orientation > 1, lambda: _upright(image, orientation), lambda: image)
+    kind = _format(contents)
+    return tf.cond(kind == _PNG, lambda: _png(contents), lambda: _neither_jpeg_nor_png(contents))
+
+
+@_apart
+def _neither_jpeg_nor_png(contents: tf.Tensor) -> tf.Tensor:
+    branches = [_unknown, _gif, _bmp, _webp, _unknown]
+    return tf.switch_case(_format(contents), [functools.partial(branch, contents) for branch in branches])
 
 
 @_apart
 def _pixels_without_jpeg(contents: tf.Tensor) -> tf.Tensor:
     """How many pixels the header announces, int64."""
+    sides = tf.io.decode_raw(part(contents, 16, 8), tf.int32, little_endian=False, fixed_length=8)
+    is_png = _format(contents) == _PNG
+    return tf.cond(is_png, lambda: _product(sides), lambda: _pixels_with_neither(contents))
 
-    def product(*sides: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_prod(tf.abs(tf.cast(tf.stack(sides), tf.int64)))
 
-    def png() -> tf.Tensor:
-        return product(
-            *tf.unstack(tf.io.decode_raw(part(contents, 16, 8), tf.int32, little_endian=False, fixed_length=8))
-        )
-
+@_apart
+def _pixels_with_neither(contents: tf.Tensor) -> tf.Tensor:
     def gif() -> tf.Tensor:
-        return product(*_gif_layout(contents)[-1])
+        return _product(tf.io.decode_raw(part(contents, 6, 4), tf.uint16, fixed_length=4))
 
     def bmp() -> tf.Tensor:
-        return product(*tf.unstack(_little_words(contents, 18, 2)))
+        return _product(_little_words(contents, 18, 2))
 
     def webp() -> tf.Tensor:
         # No other kind of WebP can be larger than 16,383 x 16,383, and those are no larger than their canvas.
@@ -184,7 +181,14 @@ def _pixels_without_jpeg(contents: tf.Tensor) -> tf.Tensor:
         extended = part(contents, 12, 4) == "VP8X"
         return tf.where(extended, tf.reduce_prod(sides), 0)
 
-    return tf.switch_case(_format(contents), [png, gif, bmp, webp, lambda: tf.constant(0, tf.int64)])
+    def unknown() -> tf.Tensor:
+        return tf.constant(0, tf.int64)
+
+    return tf.switch_case(_format(contents), [unknown, gif, bmp, webp, unknown])
+
+
+def _product(sides: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_prod(tf.abs(tf.cast(sides, tf.int64)))
 
 
 def _format(contents: tf.Tensor) -> tf.Tensor:
@@ -208,9 +212,11 @@ def _png(contents: tf.Tensor) -> tf.Tensor:
     bits = tf.cast(tf.io.decode_raw(contents, tf.uint8, fixed_length=25)[24], tf.int32)
     filled = tf.gather(tf.constant([2**n - 1 for n in range(9)], tf.uint8), tf.minimum(bits, 8))
     opaque = tf.reduce_all(rgba[..., 3] == filled)
-    return tf.cond(opaque, lambda: rgba[..., :3], lambda: _over_white(rgba))
+    image = tf.cond(opaque, lambda: rgba[..., :3], lambda: _over_white(rgba))
+    return _turned(image, png_orientation(contents))
 
 
+@_apart
 def _webp(contents: tf.Tensor) -> tf.Tensor:
     """WebP is decoded with the channels it has: TensorFlow refuses to add or drop alpha.
 
@@ -228,7 +234,8 @@ def _webp(contents: tf.Tensor) -> tf.Tensor:
     contents = tf.cond(animated, with_alpha, lambda: contents)
     image = tf.io.decode_image(contents, channels=0, expand_animations=False)
     has_alpha = tf.shape(image)[-1] == 4
-    return tf.cond(has_alpha, lambda: _over_white(tf.ensure_shape(image, [None, None, 4])), lambda: image[..., :3])
+    image = tf.cond(has_alpha, lambda: _over_white(tf.ensure_shape(image, [None, None, 4])), lambda: image[..., :3])
+    return _turned(image, webp_orientation(contents))
 
 
 @_apart
@@ -281,8 +288,9 @@ def _gif_layout(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tens
 
     The canvas is enlarged where the frame reaches beyond it, as other programs do.
     """
-    levels = tf.cast(tf.io.decode_raw(contents, tf.uint8), tf.int32)
-    levels = tf.concat([levels, tf.zeros([16], tf.int32)], 0)  # none of what follows reads beyond the end
+    # With zeros at the end, so that none of what follows reads beyond it.
+    padded = tf.strings.length(contents) + 16
+    levels = tf.cast(tf.io.decode_raw(contents, tf.uint8, fixed_length=padded), tf.int32)
     last = tf.size(levels) - 1
     # From the length of each data sub-block to that of the next one; a length of 0 ends them.
     chain = tf.where(levels == 0, tf.range(last + 1), tf.minimum(tf.range(last + 1) + levels + 1, last))
@@ -306,8 +314,10 @@ def _gif_layout(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tens
     frame = tf.minimum(frame, last - 15)
     left, top, width, height = (word(frame + n) for n in (1, 3, 5, 7))
     end = after_blocks(after_table(frame + 10, levels[frame + 9]) + 1)
-    whole = tf.reduce_all([levels[frame] == 0x2C, width > 0, height > 0])
     canvas = [tf.maximum(word(8), top + height), tf.maximum(word(6), left + width)]
+    # Who limits sizes has seen the canvas's.
+    large = _product(tf.stack(canvas)) > tf.maximum(_product(tf.stack([word(6), word(8)])), MAX_PIXELS)
+    whole = tf.reduce_all([levels[frame] == 0x2C, width > 0, height > 0, tf.logical_not(large)])
     return _checked(frame, whole, "GIF without a frame"), end, [top, left, height, width], canvas
 
 
@@ -326,6 +336,10 @@ def _over_white(rgba: tf.Tensor) -> tf.Tensor:
     pixels = tf.cast(rgba, tf.float32)
     alpha = pixels[..., 3:] / 255.0
     return tf.cast(tf.round(pixels[..., :3] * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
+
+
+def _turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    return tf.cond(orientation > 1, lambda: _upright(image, orientation), lambda: image)
 
 
 def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:

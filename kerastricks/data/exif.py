@@ -51,7 +51,12 @@ def png_orientation(contents: tf.Tensor) -> tf.Tensor:
     Args:
         contents: scalar string, the file's bytes.
     """
-    return _legal(_tiff_orientation(contents, _after(contents, "eXIf")))
+    start = _after(contents, "eXIf")
+    return tf.cond(
+        start < tf.strings.length(contents),
+        lambda: _legal(_tiff_orientation_apart(contents, start)),
+        lambda: tf.constant(1),
+    )
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
@@ -115,7 +120,16 @@ def _tiff_orientation(contents: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     short, whole = tf.logical_or(kind == 3, kind == 8), tf.logical_or(kind == 4, kind == 9)
     value = tf.where(short, entries[:, 4], tf.where(whole, value, 0))
     one = tf.logical_and(tag == 0x0112, long(entries[:, 2], entries[:, 3]) == 1)
-    return tf.reduce_max(tf.where(tf.logical_and(one, is_tiff), value, 0))
+    return tf.maximum(tf.reduce_max(tf.where(tf.logical_and(one, is_tiff), value, 0)), 0)  # 0 where it is empty, too
+
+
+# Not inlined, for the executor's sake.
+_tiff_orientation_apart = tf.function(
+    _tiff_orientation,
+    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)],
+    autograph=False,
+    experimental_attributes={"_noinline": True},
+)
 
 
 def _legal(found: tf.Tensor) -> tf.Tensor:
