@@ -148,11 +148,11 @@ def test_resizing_is_bilinear_and_averages_where_it_shrinks(size, channels):
 
 
 def test_stripes_finer_than_the_result_become_their_mean():
-    stripes = np.tile(np.uint8([0, 255]), (96, 48))[..., None].repeat(3, -1)
+    stripes = np.tile(np.uint8([0, 255]), (90, 45))[..., None].repeat(3, -1)
     for image in (stripes, stripes.transpose(1, 0, 2)):
         contents = tf.constant(encode(Image.fromarray(image), "PNG"))
-        result = decode_crop(contents, lambda height, width: (0, 0, 96, 96), 12, 12, 3)
-        np.testing.assert_allclose(result[1:-1, 1:-1], 127.5, atol=1)
+        result = decode_crop(contents, lambda height, width: (0, 0, 90, 90), 12, 12, 3)
+        np.testing.assert_allclose(result[1:-1, 1:-1], 127.5, atol=3)
 
 
 def test_the_window_is_resized():

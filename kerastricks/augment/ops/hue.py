@@ -43,7 +43,8 @@ class Hue(PixelOp):
 
     def apply(self, images: Any, parameters: Parameters, xp: Any) -> Any:
         # Hue is a ratio of differences: values 0 to 255 need no scaling.
-        hue, chroma, value = to_hexagon(*(images[..., channel] for channel in range(3)), xp)
+        red, green, blue = (images[..., channel] for channel in range(3))
+        hue, chroma, value = to_hexagon(red, green, blue, xp)
         turns = parameters["turns"][:, None, None]
         turned = xp.stack(from_hexagon(hue + 6.0 * turns, chroma, value, xp), axis=-1)
         # There and back again is not exactly the same.
