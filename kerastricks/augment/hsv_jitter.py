@@ -28,6 +28,7 @@ class Changes(NamedTuple):
     turns: Any
 
 
+_ROUNDING = 1e-5  # of the value: 0.003 of 255 levels
 NEUTRAL = Changes(1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 
 
@@ -91,10 +92,12 @@ def to_hexagon(red: Any, green: Any, blue: Any, xp: Any) -> tuple[Any, Any, Any]
     """Hue in sixths of a turn, not wrapped; chroma (largest minus smallest channel); value (largest channel)."""
     value = xp.maximum(xp.maximum(red, green), blue)
     chroma = value - xp.minimum(xp.minimum(red, green), blue)
+    # A grey whose channels were rounded apart has no hue that would mean anything: it is grey.
+    chroma = xp.where(chroma > _ROUNDING * value, chroma, 0.0)
     span = xp.where(chroma > 0, chroma, 1.0)
     hue = xp.where(
-        value == red,
-        (green - blue) / span,
+        xp.logical_or(value == red, chroma == 0),
+        xp.where(chroma > 0, (green - blue) / span, 0.0),
         xp.where(value == green, 2.0 + (blue - red) / span, 4.0 + (red - green) / span),
     )
     return hue, chroma, value

@@ -212,6 +212,8 @@ class _Subject:
         try:
             model = recipes.load_model(file)
             return model, tuple(model.inputs[0].shape[1:])
+        except UsageError:
+            raise
         except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
             raise UsageError(f"{file}: cannot be loaded ({_reason(error)})") from None
 

@@ -1,11 +1,11 @@
 """What a fine-tuning is asked for, besides what every training is."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kerastricks.bounds import CONFIG
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.finetuning.plans import MINUTES, PLANS
 
@@ -58,8 +58,8 @@ class Settings:
             raise ConfigError(f"head must be units of layers, 1 or more each. Received: head={self.head}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must be in [0, 1). Received: dropout={self.dropout}")
-        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
-            raise ConfigError(f"minutes must be above 0 and finite. Received: minutes={self.minutes}")
+        if self.minutes is not None and not CONFIG["minutes"].holds(self.minutes):
+            raise ConfigError(f"minutes must be {CONFIG['minutes'].rule}. Received: minutes={self.minutes}")
 
     @property
     def seconds(self) -> float | None:

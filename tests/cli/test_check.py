@@ -133,7 +133,7 @@ def test_mistakes_with_files(capsys, saved, tmp_path, monkeypatch):
     cases = [
         ([str(tmp_path / "bad.keras")], "bad.keras: is damaged, or not a .keras file"),
         ([str(tmp_path / "other.keras")], "cannot be loaded"),
-        ([str(tmp_path / "unknown.keras")], "cannot be loaded (Could not locate class 'Unknown'"),
+        ([str(tmp_path / "unknown.keras")], "holds 'Unknown', which is no class or function of Keras or kerastricks"),
         (["--plot", str(tmp_path / "signal.png")], "cannot be written to"),
         ([str(tmp_path)], "no run folder"),
         ([str(saved), "digits", "--initializer", "zeros"], "--initializer is for models of the zoo"),
