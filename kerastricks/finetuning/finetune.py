@@ -250,15 +250,8 @@ def _short(trainer: Trainer, plan: str, journal: Journal, left: float) -> None:
     images, batch = trainer.images(plan)
     if name not in journal.lengths:
         room = SHARE_OF_ALL * left - sum(r.seconds for r in journal.results.values())
-        if room <= trainer.tracing(plan):
-            journal.refused[plan] = (
-                f"not tried: its first step would take {trainer.tracing(plan):.0f} s, and {max(room, 0):.0f} s of the "
-                "budget are left for short trainings"
-            )
-            journal.save()
-            return
         began = trainer.clock()
-        cost = trainer.cost(plan)
+        cost = trainer.first_guess(plan)
         journal.seconds = (journal.seconds or 0.0) + trainer.clock() - began
         most = max(trainer.most_epochs(plan) // 2, 1)
         share = min(SHARE * left, MOST_SECONDS, room)
