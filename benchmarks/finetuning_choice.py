@@ -2,12 +2,13 @@
 
     python benchmarks/finetuning_choice.py --cifar cifar10.zip --clothing clothing.zip --fashion fashion-mnist/
 
-Seven data sets that no constant of the choice was set with, and three (`--sets tuning`) that were looked at when they
-were. Each seed draws other images, and another order. Per set and seed: the test accuracy of the plan that is chosen
-within `--minutes`, of `linear`, and of `last` and `all` when they are asked for with the same minutes (the features are
-in the cache then); `train` is what `kerastricks train` makes of the images at 32 pixels or fewer in these minutes: the
-network of the plan `small`, with no time spent on anything else. Minutes are counted in seconds of the process
-(`time.process_time`), so that other work on the machine does not change what fits. Test images are read once per row.
+The sets to measure with, and those to set constants of the choice with (`--sets tuning`; docs/finetuning.md says
+which were looked at). Each seed draws other images, and another order. Per set and seed: the test accuracy of the
+plan that is chosen within `--minutes`, of `linear`, and of `last` and `all` when they are asked for with the same
+minutes (the features are in the cache then); `train` is what `kerastricks train` makes of the images at 32 pixels or
+fewer in these minutes: the network of the plan `small`, with no time spent on anything else. Minutes are counted in
+seconds of the process (`time.process_time`), so that other work on the machine does not change what fits. Test images
+are read once per row.
 
 Made-up sets: "shapes" are photographs of a hand-like shape with one to eight fingers at any place, size and lighting on
 a noisy background, which ImageNet's features do not count; "bars" ask for a direction; "textures" are eight kinds of

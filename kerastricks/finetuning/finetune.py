@@ -39,6 +39,7 @@ from kerastricks.training.fit import resolve
 Compared = tuple[float, tuple[StageReport, ...]]
 # Where a budget decides: what no training of the choice needs more than.
 MOST_EPOCHS = 60
+_NOT_TRIED = "not tried:"
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _by_validation(
     )
     for plan in choice.order:
         if plan == "small" and not has_small:
-            journal.refused.setdefault(plan, "not tried: the images were not given at its size (small_data)")
+            journal.refused.setdefault(plan, f"{_NOT_TRIED} the images were not given at its size (small_data)")
         if journal.verdicts is None:
             _short(trainer, plan, journal, left)
         for line in _outcome(plan, journal):
@@ -247,18 +248,15 @@ def _short(trainer: Trainer, plan: str, journal: Journal, left: float) -> None:
     name = f"{plan}-1"
     if name in journal.results or plan in journal.refused:
         return
+    for other in ("last", "all"):
+        if journal.refused.get(other, "").startswith(_NOT_TRIED) and name not in journal.lengths:
+            journal.refused[plan] = f"{_NOT_TRIED} {other} promises more here, and does not fit the budget"
+            return
     images, batch = trainer.images(plan)
     if name not in journal.lengths:
         room = SHARE_OF_ALL * left - sum(r.seconds for r in journal.results.values())
-        if room <= trainer.tracing(plan):
-            journal.refused[plan] = (
-                f"not tried: its first step would take {trainer.tracing(plan):.0f} s, and {max(room, 0):.0f} s of the "
-                "budget are left for short trainings"
-            )
-            journal.save()
-            return
         began = trainer.clock()
-        cost = trainer.cost(plan)
+        cost = trainer.first_guess(plan)
         journal.seconds = (journal.seconds or 0.0) + trainer.clock() - began
         most = max(trainer.most_epochs(plan) // 2, 1)
         share = min(SHARE * left, MOST_SECONDS, room)
@@ -268,7 +266,7 @@ def _short(trainer: Trainer, plan: str, journal: Journal, left: float) -> None:
         length = length or fit_length(min(fewest, room), cost, images, batch, most, min(FEWEST_STEPS, images // batch))
         if length is None:
             journal.refused[plan] = (
-                f"not tried: {FEWEST_STEPS} steps would take {fewest:.0f} s, and {max(room, 0):.0f} s of the budget "
+                f"{_NOT_TRIED} {FEWEST_STEPS} steps would take {fewest:.0f} s, and {max(room, 0):.0f} s of the budget "
                 "are left for short trainings"
             )
             journal.save()

@@ -33,6 +33,7 @@ class Measurement:
         pixels: the same scores of the pixels themselves, made small.
         images: how many of each split were used.
         seconds: that it took, features included.
+        forward: seconds of an image in a forward pass that is not traced; None where nothing was timed.
     """
 
     images_per_class: dict[str, int]
@@ -40,6 +41,7 @@ class Measurement:
     pixels: LayerScore
     images: dict[str, int]
     seconds: float
+    forward: float | None = None
 
     @property
     def median_images(self) -> float:
@@ -117,8 +119,12 @@ def measure(
     counts = data.class_counts()["train"]
     classes = len(data.class_names)
     network = build_network(backbone, data.image_shape, classes)
-    if most is None:
-        most = MOST_IMAGES if seconds is None else _images_in(seconds, network, data, clock)
+    forward = None
+    if seconds is not None:
+        forward = _time_forward(network, data, clock)
+        most = most or _images_in(seconds, forward, len(data.class_names))
+    most = most or MOST_IMAGES
+    evidence = seconds is None  # it decides nothing
     used = sampled(data, most)
     features = cached(network, backbone.layers, used, ("train", "validation"), progress)
     labels, others = features.labels("train"), features.labels("validation")
@@ -126,9 +132,10 @@ def measure(
     with progress("probing", len(backbone.layers) + 1) as advance:
         for layer in backbone.layers:
             train, validation = features.of("train", layer), features.of("validation", layer)
-            scores.append(measure_layer(layer, train, labels, validation, others, classes, data.seed))
+            scores.append(measure_layer(layer, train, labels, validation, others, classes, data.seed, evidence))
             advance(1)
-        pixels = pixel_baseline(*_some(used, "train"), *_some(used, "validation"), classes=classes, seed=data.seed)
+        some = *_some(used, "train"), *_some(used, "validation")
+        pixels = pixel_baseline(*some, classes=classes, seed=data.seed, evidence=evidence)
         advance(1)
     return Measurement(
         images_per_class=dict(zip(data.class_names, counts, strict=True)),
@@ -136,6 +143,7 @@ def measure(
         pixels=pixels,
         images={"train": len(labels), "validation": len(others)},
         seconds=clock() - began,
+        forward=forward,
     ), features
 
 
@@ -148,15 +156,21 @@ def sampled(data: ImageData, most: Mapping[str, int]) -> ImageData:
     return data
 
 
-def _images_in(seconds: float, network: Any, data: ImageData, clock: Callable[[], float]) -> dict[str, int]:
-    """How many images of each split a forward pass takes in so many seconds, in the proportions of `MOST_IMAGES`."""
+def _time_forward(network: Any, data: ImageData, clock: Callable[[], float]) -> float:
+    """Seconds of an image in the second of two forward passes, operation by operation."""
     images = next(iter(data.validation))[0][:_TIMED_IMAGES].numpy()
     network(images, training=False)
     before = clock()
     network(images, training=False)
-    share = seconds * len(images) / max(clock() - before, 1e-6) / sum(MOST_IMAGES.values())
-    fewest = _FEWEST_PER_CLASS * len(data.class_names)
-    return {split: min(max(round(share * count), fewest), count) for split, count in MOST_IMAGES.items()}
+    return max(clock() - before, 1e-6) / len(images)
+
+
+def _images_in(seconds: float, forward: float, classes: int) -> dict[str, int]:
+    """How many images of each split a forward pass takes in so many seconds, in the proportions of `MOST_IMAGES`."""
+    share = seconds / forward / sum(MOST_IMAGES.values())
+    return {
+        split: min(max(round(share * most), _FEWEST_PER_CLASS * classes), most) for split, most in MOST_IMAGES.items()
+    }
 
 
 def _some(data: ImageData, split: str) -> tuple[np.ndarray, np.ndarray]:

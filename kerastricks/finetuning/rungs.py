@@ -16,7 +16,7 @@ Clock = Callable[[], float]
 # What measuring may take of the budget.
 SHARE_OF_MEASURING = 0.3
 # What a short training may take of the budget that measuring leaves, and all of them together.
-SHARE, SHARE_OF_ALL = 0.15, 0.5
+SHARE, SHARE_OF_ALL = 0.1, 0.4
 # Of a training from random weights at small size "a minute or less" tells enough.
 MOST_SECONDS = 60.0
 # Fewer steps move nothing that a comparison could see.
@@ -29,6 +29,8 @@ OPTIMISM = 3.0
 # A traced training step, from its first call: seconds for a layer. An estimate, used before the first one is timed:
 # efficientnet_lite0, 146 layers, took 10 to 12 s for all levels and 5 s for the last two.
 TRACING_SECONDS = {"small": 0.06, "last": 0.035, "all": 0.07, "scratch": 0.07}
+# A traced training step in forward passes that are not traced, before the first one is timed.
+STEP_IN_FORWARDS = {"last": 2.0, "all": 3.0}
 
 
 @dataclass(frozen=True)

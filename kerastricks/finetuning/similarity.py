@@ -23,7 +23,8 @@ class LayerScore:
         dims: features per image.
         probe: the linear probe, with its accuracy on validation.
         centroid: accuracy of the nearest class mean on validation.
-        logme: evidence of the training labels; None with less than two training images per class.
+        logme: evidence of the training labels; None where it was not asked for, or with less than two training images
+            per class.
     """
 
     layer: str
@@ -41,6 +42,7 @@ def measure_layer(
     validation_labels: np.ndarray,
     classes: int,
     seed: int = 0,
+    evidence: bool = True,
 ) -> LayerScore:
     """Probe, nearest class means and LogME of one layer's features.
 
@@ -52,6 +54,7 @@ def measure_layer(
         validation_labels: (M,) integers.
         classes: how many there are.
         seed: of everything random.
+        evidence: whether LogME is computed, which costs as much as the probe.
 
     Returns:
         A `LayerScore`.
@@ -69,7 +72,7 @@ def measure_layer(
         dims=features.shape[1],
         probe=linear_probe(features, labels, others, other_labels, classes, seed),
         centroid=nearest_centroid(features, labels, others, other_labels, classes, seed),
-        logme=None if few else logme(features, labels, classes, seed),
+        logme=None if few or not evidence else logme(features, labels, classes, seed),
     )
 
 
@@ -81,6 +84,7 @@ def pixel_baseline(
     classes: int,
     side_px: int = 16,
     seed: int = 0,
+    evidence: bool = True,
 ) -> LayerScore:
     """The same measures on the pixels of small copies: how far the classes part with no knowledge at all.
 
@@ -92,6 +96,7 @@ def pixel_baseline(
         classes: how many there are.
         side_px: height and width of the copies at most, each pixel the mean of the area it covers.
         seed: of everything random.
+        evidence: whether LogME is computed.
 
     Returns:
         A `LayerScore` of the layer "pixels".
@@ -99,9 +104,8 @@ def pixel_baseline(
     Raises:
         DataError: for images of another shape, labels out of range, or a single class.
     """
-    return measure_layer(
-        "pixels", _small(images, side_px), labels, _small(validation_images, side_px), validation_labels, classes, seed
-    )
+    small, others = _small(images, side_px), _small(validation_images, side_px)
+    return measure_layer("pixels", small, labels, others, validation_labels, classes, seed, evidence)
 
 
 def _small(images: np.ndarray, side_px: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from kerastricks.finetuning.linear_probe import LinearProbe, linear_probe
 from kerastricks.finetuning.measurement import Measurement, sampled
 from kerastricks.finetuning.network import build_network, head_layers
 from kerastricks.finetuning.report import StageReport
-from kerastricks.finetuning.rungs import TRACING_SECONDS, Clock, Cost, Length, Result, estimated_cost
+from kerastricks.finetuning.rungs import STEP_IN_FORWARDS, TRACING_SECONDS, Clock, Cost, Length, Result, estimated_cost
 from kerastricks.finetuning.settings import Settings
 from kerastricks.finetuning.stages import Stage, make_stage
 from kerastricks.finetuning.stratified import stratified_sample
@@ -218,6 +218,15 @@ class Trainer:
         network, stages = self.network(results[0].name)
         reports = [StageReport(**result.stage) for result in results if result.stage is not None]
         return self._finished(results[0].name, network, [*stages, *reports])
+
+    def first_guess(self, plan: str) -> Cost:
+        """What a short training costs: for the backbone from the forward pass that measuring timed."""
+        forward = self.measurement.forward
+        if plan == "small" or forward is None:
+            return self.cost(plan)
+        validation = self.measurement.images["validation"]
+        step = forward * self.data.batch_size * STEP_IN_FORWARDS[plan]
+        return Cost(step, self.tracing(plan), forward * validation)
 
     def cost(self, plan: str) -> Cost:
         """What training costs, from one step that is timed without being compiled; no weight is changed."""
