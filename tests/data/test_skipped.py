@@ -133,7 +133,7 @@ def test_a_file_that_vanishes_between_two_looks_is_the_one_that_is_named(image_f
         return decode(files, *arguments)
 
     monkeypatch.setattr("kerastricks.data.reading.decode_all", vanish)
-    with pytest.raises(DataError, match="red/05.jpg: can no longer be read"):
+    with pytest.raises(DataError, match=r"red/05\.jpg: can no longer be read"):
         data.load(image_folder)
 
 
