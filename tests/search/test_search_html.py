@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from made_trials import made_trials, trial
 
+from kerastricks.errors import WriteError
 from kerastricks.search.html import write_html
 from kerastricks.search.value_axis import value_axes
 
@@ -166,8 +167,8 @@ def test_the_caller_says_which_values_are_logarithmic(tmp_path):
 def test_a_failure_leaves_the_old_page(tmp_path, monkeypatch):
     page(tmp_path, made_trials(2))
     before = (tmp_path / "search.html").read_bytes()
-    monkeypatch.setattr("kerastricks.search.html.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
-    with pytest.raises(OSError, match="disk"):
+    monkeypatch.setattr("kerastricks.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
+    with pytest.raises(WriteError, match="disk"):
         write_html(tmp_path / "search.html", made_trials(3), "Search", {})
     assert (tmp_path / "search.html").read_bytes() == before
 

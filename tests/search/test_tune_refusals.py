@@ -127,7 +127,7 @@ def test_resume_with_other_code_shows_the_difference(capsys, there):
 
 def test_resume_with_names_that_are_not_there(capsys, there):
     assert "did you mean bayesian" in refused(capsys, "--resume", "--out", there.path, "--oracle", "bayes")
-    assert "--trials must be in 1-9999" in refused(capsys, "--resume", "--out", there.path, "--trials", "0")
+    assert "'--trials': must be 1 to 9,999" in refused(capsys, "--resume", "--out", there.path, "--trials", "0")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"base": {}}'])
