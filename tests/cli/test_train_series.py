@@ -120,6 +120,7 @@ def test_what_excludes_each_other_is_refused(arguments, message, tmp_path, capsy
 
 def test_a_series_overwrites_nothing_and_is_resumed_as_it_began(tmp_path, capsys):
     (tmp_path / "taken-s1").mkdir()
+    (tmp_path / "taken-s1" / "notes.txt").write_text("mine")  # an empty folder is taken over
     assert train("digits", "--seeds", "2", "--name", "taken", "--out", str(tmp_path), *QUICK) == 2
     assert "taken-s1 exists already and nothing is overwritten" in capsys.readouterr().err
     folder = tmp_path / "begun-s0"

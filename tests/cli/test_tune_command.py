@@ -38,7 +38,7 @@ def refused(capsys, *arguments):
     [
         (["digits", "--objective", "val_acuracy"], "did you mean val_accuracy"),
         (["digits", "--oracle", "bayes"], "did you mean bayesian"),
-        (["digits", "--trials", "0"], "trials must be in 1-9999"),
+        (["digits", "--trials", "0"], "'--trials': must be 1 to 9,999"),
         (["digits", "--folds", "1"], "folds must be 2 or more, or 0"),
         (["digits", "--set", "learning_rat=1"], "did you mean learning_rate"),
         (["digits", "--set", "epochs=3"], "a search has --epochs"),

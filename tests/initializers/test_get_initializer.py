@@ -67,7 +67,7 @@ def test_an_unknown_name_lists_the_nearest(name):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("he_normal(nan)", "literals"),
+        ("he_normal(nan)", "must be finite"),
         ("small_uniform(-1)", "limit must be above 0"),
         ("zeros(1)", "zeros"),
         ("", "one"),
