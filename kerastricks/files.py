@@ -132,15 +132,15 @@ def begun_folder(parent: Path) -> Iterator[Path]:
     while True:
         path = parent / f"{_BEGUN}{secrets.token_hex(4)}"
         path.mkdir()
-        lock = _lock(path)
+        lock = lock_folder(path)
         if path.exists():  # another process may have taken it for a leftover before it was locked
             break
-        _unlock(lock)
+        unlock_folder(lock)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)  # Ctrl-C too leaves nothing
-        _unlock(lock)
+        unlock_folder(lock)
 
 
 def take_name(begun: Path, target: Path) -> None:
@@ -159,13 +159,13 @@ def take_name(begun: Path, target: Path) -> None:
 
 def _remove_leftovers(parent: Path) -> None:
     for path in parent.glob(f"{_BEGUN}*"):
-        lock = _lock(path)
+        lock = lock_folder(path)
         if lock is not None:
             shutil.rmtree(path, ignore_errors=True)
-            _unlock(lock)
+            unlock_folder(lock)
 
 
-def _lock(path: Path) -> int | None:
+def lock_folder(path: Path) -> int | None:
     """A lock on a folder as long as the descriptor is open; None where it cannot be had."""
     if sys.platform == "win32":
         return None
@@ -179,6 +179,7 @@ def _lock(path: Path) -> int | None:
     return None
 
 
-def _unlock(lock: int | None) -> None:
+def unlock_folder(lock: int | None) -> None:
+    """Lets a lock go, if there is one."""
     if lock is not None:
         os.close(lock)

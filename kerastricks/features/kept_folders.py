@@ -4,15 +4,11 @@ import contextlib
 import os
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from kerastricks.errors import DataError
-from kerastricks.files import written
-
-if sys.platform != "win32":
-    import fcntl
+from kerastricks.files import lock_folder, unlock_folder, written
 
 _UNFINISHED = ".unfinished"
 
@@ -93,14 +89,13 @@ class KeptFolders:
                     raise
         finally:
             shutil.rmtree(path, ignore_errors=True)  # Ctrl-C too leaves nothing behind
-            if lock is not None:
-                os.close(lock)
+            unlock_folder(lock)
 
     def _new(self, key: str) -> tuple[Path, int | None]:
         while True:
             path = self.path / f".{key}-{secrets.token_hex(4)}{_UNFINISHED}"
             path.mkdir()
-            lock = _lock(path)
+            lock = lock_folder(path)
             # Another process may have taken it for a leftover before it was locked.
             if path.exists():
                 return path, lock
@@ -108,24 +103,10 @@ class KeptFolders:
     def _remove_leftovers(self) -> None:
         """What a process left that was killed: nobody holds its lock."""
         for path in self.path.glob(f".*{_UNFINISHED}"):
-            lock = _lock(path)
+            lock = lock_folder(path)
             if lock is not None:
                 shutil.rmtree(path, ignore_errors=True)
-                os.close(lock)
-
-
-def _lock(path: Path) -> int | None:
-    """A lock on a folder as long as the descriptor is open; None where another process holds it."""
-    if sys.platform == "win32":
-        return None
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except OSError:  # a file system without locks, too
-            os.close(descriptor)
-    return None
+                unlock_folder(lock)
 
 
 def _size(path: Path) -> int:
