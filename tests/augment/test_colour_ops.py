@@ -301,3 +301,14 @@ def test_illegal_arguments_are_named(spec, argument):
 def test_grey_images_are_refused_where_there_must_be_colours(name):
     with pytest.raises(SpecError, match=f"^{name} needs colour images"):
         sequence.read(name, facts_of(photographs(channels=1)))
+
+
+def test_a_grey_that_was_rounded_apart_has_no_hue():
+    from kerastricks.augment.hsv_jitter import to_hsv
+
+    channels = np.array([[200.0, 200.0001, 199.9999], [0.7, 0.70000005, 0.7]], "float32").T[..., None, None]
+    hue, saturation, _ = (keras.ops.convert_to_numpy(part) for part in to_hsv(*channels, keras.ops))
+    assert not hue.any()
+    assert not saturation.any()
+    hue, saturation, _ = to_hsv(*np.array([[10.0], [9.0], [9.0]], "float32")[..., None], keras.ops)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(saturation), 0.1, rtol=1e-5)
