@@ -79,8 +79,12 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 
 def _anything_to_fold(model: keras.Model) -> bool:
-    inner = [layer for layer in model.layers if isinstance(layer, keras.Model) and hasattr(layer, "_nodes_by_depth")]
+    inner = [layer for layer in model.layers if isinstance(layer, keras.Model) and _is_a_graph(layer)]
     return bool(_pairs(model)) or any(_anything_to_fold(one) for one in inner)
+
+
+def _is_a_graph(model: keras.Model) -> bool:
+    return hasattr(model, "_nodes_by_depth") or (isinstance(model, keras.Sequential) and model.built)
 
 
 def _pairs(model: keras.Model) -> dict[int, Any]:
