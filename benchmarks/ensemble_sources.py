@@ -26,7 +26,7 @@ import kerastricks
 from kerastricks.ensemble import fit_combination, greedy_soup, quality, uniform_soup
 from kerastricks.runs.ensemble_data import TrainingImages
 from kerastricks.training import Config
-from kerastricks.training.fit import resolve
+from kerastricks.training.fitting import resolve
 
 TRIALS = 10
 Said = dict[str, np.ndarray]  # of each split

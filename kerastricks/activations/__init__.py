@@ -6,5 +6,5 @@ __all__ = ["ACTIVATIONS", "KerasFunction", "gain", "get"]
 
 __getattr__, __dir__, load_all = attach(
     __name__,
-    {"ACTIVATIONS": "catalog", "KerasFunction": "keras_function", "gain": "gain", "get": "get"},
+    {"ACTIVATIONS": "catalog", "KerasFunction": "keras_function", "gain": "gains", "get": "lookup"},
 )

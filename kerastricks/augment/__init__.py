@@ -4,4 +4,4 @@ from kerastricks.lazy import attach
 
 __all__ = ["OPS", "Augment"]
 
-__getattr__, __dir__, load_all = attach(__name__, {"Augment": "augment", "OPS": "ops"})
+__getattr__, __dir__, load_all = attach(__name__, {"Augment": "augment_layer", "OPS": "ops"})

@@ -17,7 +17,7 @@ __all__ = [
 __getattr__, __dir__, load_all = attach(
     __name__,
     {
-        "BatchLossLog": "batch_loss_log",
+        "BatchLossLog": "logs",
         "BestWeights": "best_weights",
         "KeepLast": "keep_last",
         "KeepSnapshots": "keep_snapshots",
@@ -25,6 +25,6 @@ __getattr__, __dir__, load_all = attach(
         "MetricsLog": "metrics_log",
         "PlateauDecay": "plateau_decay",
         "ProgressLine": "progress_line",
-        "WeightAverage": "weight_average",
+        "WeightAverage": "weights",
     },
 )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerastricks.callbacks.member_files import MemberFiles
+from kerastricks.callbacks.keep import MemberFiles
 from kerastricks.errors import ConfigError
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from kerastricks.callbacks.member_files import MemberFiles
+from kerastricks.callbacks.keep import MemberFiles
 from kerastricks.errors import ConfigError
 
 

@@ -17,14 +17,14 @@ __all__ = [
 __getattr__, __dir__, load_all = attach(
     __name__,
     {
-        "ActivationReport": "activation_report",
+        "ActivationReport": "activation_check",
         "ShapeFinding": "shape_report",
         "ShapeReport": "shape_report",
         "SignalReport": "signal_report",
         "UnitsReport": "units_report",
         "activation": "activation",
-        "check_shapes": "shapes",
-        "init": "init",
-        "units": "units",
+        "check_shapes": "shape_check",
+        "init": "signal_check",
+        "units": "unit_check",
     },
 )

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastricks.checks.activation_check import ActivationReport, ActivationRow
 from kerastricks.checks.activation_kinds import ActivationKind
-from kerastricks.checks.activation_report import ActivationReport, ActivationRow
 from kerastricks.checks.images import batches, functional, positive
 from kerastricks.checks.instrument import Instrument, Place
 from kerastricks.checks.probe import Probe, look

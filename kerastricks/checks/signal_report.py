@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerastricks.activations.gain import gain
+from kerastricks.activations.gains import gain
 from kerastricks.checks.plots import draw_signal
 from kerastricks.checks.table import finite, number, table
 

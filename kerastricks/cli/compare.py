@@ -112,7 +112,7 @@ def _resume(path: Path, flags: dict[str, Any], given: dict[str, Any], as_json: b
 
 def _run(folder: Path, what: tuple[str, str], given: dict[str, Any], as_json: bool) -> None:
     from kerastricks.cli import screen
-    from kerastricks.comparison.compare import compare as run
+    from kerastricks.comparison.experiment import compare as run
     from kerastricks.comparison.folder import ComparisonFolder
 
     signal.signal(signal.SIGTERM, terminate)

@@ -86,12 +86,12 @@ def features(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.reading import find_source
-    from kerastricks.data.source import Arrays
-    from kerastricks.features.compute import compute
+    from kerastricks.data.sources.reading import find_source
+    from kerastricks.data.sources.source import Arrays
+    from kerastricks.features.extraction import compute
     from kerastricks.features.extractor import Extractor, layer_names
     from kerastricks.finetuning.backbone import open_backbone
-    from kerastricks.training.load_data import load_data
+    from kerastricks.training.datasets import load_data
 
     backbone = open_backbone(model, image_size=flags.get("image_size"))
     if wants_list:

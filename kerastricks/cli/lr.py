@@ -90,12 +90,12 @@ def lr(
 
     from kerastricks.cli import screen
     from kerastricks.initializers.start_from_data import start_from_data
-    from kerastricks.models.create import create
+    from kerastricks.models.creation import create
     from kerastricks.range_test.budget import STEPS, SWEEPS, plan_range_test
-    from kerastricks.range_test.for_training import for_training
+    from kerastricks.range_test.for_trainings import for_training
     from kerastricks.runs.own_model import own_model
     from kerastricks.training.budget import image_sizes, own_size, size_timer
-    from kerastricks.training.load_data import load_data
+    from kerastricks.training.datasets import load_data
 
     began = time.monotonic()
     loaded = load_data(config.data, config, screen.bar)

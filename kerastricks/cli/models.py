@@ -143,7 +143,7 @@ def show(name: str, image_size: int | None, classes: int | None, as_json: bool) 
 def zoo_model(name: str, image_size: int | None = None, classes: int | None = None) -> Any:
     """A model of the zoo for the images and classes it is meant for, unless told otherwise."""
     from kerastricks.models.catalog import CATALOG, ModelEntry
-    from kerastricks.models.create import create
+    from kerastricks.models.creation import create
     from kerastricks.spec import parse
 
     entry = CATALOG.get(parse(name).name, ModelEntry("", input_size=224, classes=1000))

@@ -43,7 +43,7 @@ def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: boo
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.pack import pack as write
+    from kerastricks.data.sources.packing import pack as write
 
     signal.signal(signal.SIGTERM, terminate)
     found = write(data, out, shard_mb=shard_mb, max_skipped=max_skipped, progress=screen.bar)

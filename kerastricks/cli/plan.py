@@ -60,8 +60,8 @@ def plan(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.plan import plan as measure
-    from kerastricks.training.load_data import load_data
+    from kerastricks.data.inspection.planning import plan as measure
+    from kerastricks.training.datasets import load_data
 
     loaded = load_data(config.data, config, screen.bar)
     for line in loaded.left_out():

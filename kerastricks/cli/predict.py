@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from kerastricks.cli import options
-from kerastricks.data.folder import FolderWalk
+from kerastricks.data.sources.folder import FolderWalk
 from kerastricks.errors import DataError, RunFailedError, RunFolderError
 
 

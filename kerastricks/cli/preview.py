@@ -69,8 +69,8 @@ def preview(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.preview import preview as draw
-    from kerastricks.training.load_data import load_data
+    from kerastricks.data.inspection.previewing import preview as draw
+    from kerastricks.training.datasets import load_data
 
     if config.augment != "auto":
         _check_arguments(config.augment)

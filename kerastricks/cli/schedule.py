@@ -43,7 +43,7 @@ def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> N
     kerastricks schedule "step(factor=5, at=(0.5, 0.75))" --json
     """
     from kerastricks.schedules.catalog import CATALOG
-    from kerastricks.schedules.plan import plan
+    from kerastricks.schedules.specs import plan
     from kerastricks.spec import parse
 
     specs = list(CATALOG) if spec is None else [spec]
@@ -95,7 +95,7 @@ def _spread(first: int, last: int, most: int) -> list[int]:
 
 def _show(spec: str, at: Sequence[int], rates: Sequence[float], out: Path | None) -> None:
     from kerastricks.cli import screen
-    from kerastricks.schedules.text_plot import text_plot
+    from kerastricks.schedules.curves import text_plot
 
     highest = max(rates)
     labels = [f"{highest:.3g}", *[""] * (_HEIGHT - 2), "0"]

@@ -217,7 +217,7 @@ def find_recipe(source: str) -> recipes.Recipe | None:
 
 def check_source(source: str) -> None:
     """An unknown name is refused before TensorFlow is imported."""
-    from kerastricks.data.names import BUILTIN_NAMES, TFDS_PREFIX
+    from kerastricks.data.sources.names import BUILTIN_NAMES, TFDS_PREFIX
     from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
 
     path = Path(os.path.expanduser(source))
@@ -253,6 +253,6 @@ def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
         kept = f"kerastricks ensemble {run.path}"
         screen.output.print(f"  {len(summary['members']):2} members  make one of them: {kept}", soft_wrap=True)
     if "average" in summary:
-        from kerastricks.training.weights_on_the_way import describe_average
+        from kerastricks.training.weight_callbacks import describe_average
 
         screen.output.print(f"  averaged    {describe_average(summary['average'])}", soft_wrap=True)

@@ -22,7 +22,7 @@ def train_series(series: Any, resumed: bool, as_json: bool, **where: Any) -> Non
     from kerastricks.cli import screen
     from kerastricks.runs.series import summarize
     from kerastricks.runs.train import train
-    from kerastricks.training.load_data import load_splits
+    from kerastricks.training.datasets import load_splits
 
     images: dict[int | None, Any] = {}
 

@@ -97,7 +97,7 @@ def tune(
     listening = _listening(workers, host, port)
 
     environment = dict(os.environ)
-    from kerastricks.search.processes import Processes
+    from kerastricks.search.trials.processes import Processes
 
     processes = Processes(environment)
     processes.warm()  # it imports while this process does
@@ -168,7 +168,7 @@ def _check_early(
         check_source(str(config.data))
     SearchPlan({}, {}, **with_direction(asked))
     if space_file is not None:
-        from kerastricks.search.space_file import load_space
+        from kerastricks.search.space.space_file import load_space
 
         load_space(space_file, config, own_model=own_model)
 

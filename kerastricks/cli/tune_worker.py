@@ -41,7 +41,7 @@ def tune_worker(folder: Path, chief: str, name: str | None) -> None:
     name = name or socket.gethostname()
     if "chief" in name or Path(name).name != name or name.startswith("."):
         raise SearchError(f"--name must be a plain name without 'chief' in it. Received: {name!r}")
-    from kerastricks.search.processes import Processes
+    from kerastricks.search.trials.processes import Processes
 
     if "KERASTRICKS_PARENT" in os.environ:
         from kerastricks.search.parent import end_with_parent

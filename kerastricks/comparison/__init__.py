@@ -8,7 +8,7 @@ __getattr__, __dir__, load_all = attach(
     __name__,
     {
         "Comparison": "comparison",
-        "compare": "compare",
+        "compare": "experiment",
         "default_config": "kinds",
         "holm": "holm",
         "paired_difference": "paired_difference",

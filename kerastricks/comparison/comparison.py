@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerastricks.comparison.holm import holm
-from kerastricks.comparison.paired_difference import CONFIDENCE, PairedDifference, paired_difference
+from kerastricks.metrics.paired_differences import CONFIDENCE, PairedDifference, paired_difference
 
 # Of each run; the first two are compared with the baseline, and whether more is better.
 MEASURES = (
@@ -63,7 +63,7 @@ class Comparison:
 
     def to_text(self) -> str:
         """The tables, as `kerastricks compare` prints them."""
-        from kerastricks.comparison.table import draw_table
+        from kerastricks.comparison.report import draw_table
 
         return draw_table(self)
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from kerastricks.augment.op import Facts
-from kerastricks.data.augment import Augmentation
-from kerastricks.data.batches import Batches
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.source import Arrays
+from kerastricks.data.pipeline.batches import Batches
+from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.sources.source import Arrays
 
 
 def adapted(data: ImageData, augment: str, batch_size: int) -> ImageData:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from kerastricks.data.decode_crop import WindowOf, resize_window
-from kerastricks.data.decoded_file import image_bytes
+from kerastricks.data.decoding.decode_crop import WindowOf, resize_window
+from kerastricks.data.decoding.decoded_file import image_bytes
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,12 +5,12 @@ from functools import cached_property
 
 import numpy as np
 
+from kerastricks.data.cross_validation import MEMORY_BYTES, divided, measure, originals, pool
 from kerastricks.data.decoded import Decoded
+from kerastricks.data.decoding.pixels import decode_into_memory
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.pixels import decode_into_memory
-from kerastricks.data.pooled import MEMORY_BYTES, divided, measure, originals, pool
 from kerastricks.data.progress import silent
-from kerastricks.data.source import Arrays, Examples, Files
+from kerastricks.data.sources.source import Arrays, Examples, Files
 from kerastricks.data.statistics import PixelStatistics
 from kerastricks.errors import DataError
 

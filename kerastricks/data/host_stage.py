@@ -7,7 +7,7 @@ import tensorflow as tf
 from kerastricks.augment.op import Draws
 from kerastricks.augment.plan import Plan, Step
 from kerastricks.augment.spatial_step import Store
-from kerastricks.data import tensorflow_arrays
+from kerastricks.data.pipeline import tensorflow_arrays
 
 # Values of an epoch's training images from which a compilation of about a second pays.
 COMPILE_FROM = 1 << 24

@@ -8,10 +8,10 @@ from typing import NoReturn
 import numpy as np
 import tensorflow as tf
 
-from kerastricks.data.decode import decode_image, to_luma
-from kerastricks.data.pixels import why_refused
+from kerastricks.data.decoding.decode import decode_image, to_luma
+from kerastricks.data.decoding.pixels import why_refused
 from kerastricks.data.progress import Progress
-from kerastricks.data.source import Files
+from kerastricks.data.sources.source import Files
 from kerastricks.errors import DataError
 
 _READ_AHEAD = 64  # files per call into Python

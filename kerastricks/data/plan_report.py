@@ -71,7 +71,7 @@ class PlanReport:
 
     def to_text(self) -> str:
         """A table and a few lines."""
-        from kerastricks.data.plan_table import draw_table
+        from kerastricks.data.inspection.plan_report import draw_table
 
         return draw_table(self)
 

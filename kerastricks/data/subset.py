@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from kerastricks.data.names import canonical
-from kerastricks.data.source import Examples, Source
+from kerastricks.data.sources.names import canonical
+from kerastricks.data.sources.source import Examples, Source
 from kerastricks.errors import DataError, UnknownNameError
 
 

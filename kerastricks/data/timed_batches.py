@@ -12,10 +12,10 @@ from kerastricks import spec
 from kerastricks.augment.op import Draws
 from kerastricks.augment.plan import Plan
 from kerastricks.augment.spatial_step import Store
-from kerastricks.data.augment import Augmentation
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.source import Arrays
-from kerastricks.data.step_timing import TimedBatch
+from kerastricks.data.inspection.timing import TimedBatch
+from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.sources.source import Arrays
 
 
 def timed_batches(data: ImageData, plans: Sequence[Plan], count: int) -> list[TimedBatch]:

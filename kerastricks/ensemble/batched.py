@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import keras
 
-from kerastricks.ensemble.align_classes import align_classes
 from kerastricks.ensemble.combination import Combination
-from kerastricks.ensemble.combine import put_combination
+from kerastricks.ensemble.combining import put_combination
+from kerastricks.ensemble.inputs import align_classes
 from kerastricks.ensemble.member import Member, as_members
 from kerastricks.ensemble.same_network import check_same_network
 from kerastricks.ensemble.shared_pixels import shared_pixels

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kerastricks.ensemble.combination import Combination
-from kerastricks.finetuning.bootstrap import Estimate
+from kerastricks.metrics.bootstrap import Estimate
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kerastricks.errors import EnsembleError
-from kerastricks.finetuning.stratified import stratified_folds
+from kerastricks.probes.rows import stratified_folds
 
 FOLDS = 5
 

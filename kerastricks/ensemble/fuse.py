@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import keras
 
-from kerastricks.ensemble.align_classes import align_classes
 from kerastricks.ensemble.combination import Combination
-from kerastricks.ensemble.combine import put_combination
+from kerastricks.ensemble.combining import put_combination
 from kerastricks.ensemble.fusion import Fusion
+from kerastricks.ensemble.inputs import align_classes
 from kerastricks.ensemble.member import Member, as_members
-from kerastricks.ensemble.member_features import features_and_outputs
+from kerastricks.ensemble.outputs import features_and_outputs
 from kerastricks.ensemble.shared_pixels import shared_pixels
 from kerastricks.errors import EnsembleError
 

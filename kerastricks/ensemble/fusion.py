@@ -6,12 +6,12 @@ import numpy as np
 from scipy import special
 
 from kerastricks.ensemble.fusion_classifiers import CLASSIFIERS, Layers
-from kerastricks.ensemble.quality import log_losses
 from kerastricks.ensemble.temperature import fit_temperature
-from kerastricks.finetuning.bootstrap import Estimate, bootstrap_mean
 from kerastricks.finetuning.feature_rows import feature_rows, present_classes
 from kerastricks.finetuning.one_thread import one_thread
-from kerastricks.finetuning.stratified import stratified_sample
+from kerastricks.metrics.bootstrap import Estimate, bootstrap_mean
+from kerastricks.metrics.calibration import log_losses
+from kerastricks.probes.rows import stratified_sample
 
 
 @dataclass(frozen=True, eq=False)

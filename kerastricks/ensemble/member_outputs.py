@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.ensemble.align_classes import align_classes
+from kerastricks.ensemble.inputs import align_classes
 from kerastricks.ensemble.member import Member, as_members
 from kerastricks.ensemble.shared_pixels import shared_pixels
 

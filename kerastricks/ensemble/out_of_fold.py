@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerastricks.ensemble.fit_combination import SCALINGS, fit_at, member_temperatures
+from kerastricks.ensemble.combination_fitting import SCALINGS, fit_at, member_temperatures
 from kerastricks.ensemble.folds import held_out_folds
 from kerastricks.ensemble.stacking import fit_stacking
 

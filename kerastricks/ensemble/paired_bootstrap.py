@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerastricks.finetuning.bootstrap import Estimate
+from kerastricks.metrics.bootstrap import Estimate
 
 _DRAWS_AT_ONCE = 4_000_000
 

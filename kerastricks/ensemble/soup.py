@@ -13,7 +13,7 @@ from kerastricks.ensemble.member import Member
 from kerastricks.ensemble.same_network import check_same_network
 from kerastricks.errors import EnsembleError
 from kerastricks.layers.adapted_state import finish_adapting
-from kerastricks.layers.recompute_batch_norm import recompute_batch_norm
+from kerastricks.layers.batch_norm_statistics import recompute_batch_norm
 
 
 @dataclass(frozen=True, eq=False)

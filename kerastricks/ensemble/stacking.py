@@ -9,10 +9,10 @@ from kerastricks.ensemble.combination import Combination, stack_rows
 from kerastricks.ensemble.folds import held_out_folds
 from kerastricks.ensemble.member_rows import member_rows
 from kerastricks.ensemble.pool_regression import pool_regression
-from kerastricks.ensemble.quality import log_losses
 from kerastricks.ensemble.temperature import fit_temperature
 from kerastricks.ensemble.tempered import tempered
 from kerastricks.finetuning.one_thread import one_thread
+from kerastricks.metrics.calibration import log_losses
 
 # C times the number of columns, whose mean square is 1, from strong to weak regularisation.
 STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0)

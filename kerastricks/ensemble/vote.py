@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from kerastricks.ensemble.combination import Combination
-from kerastricks.ensemble.combine import combine
+from kerastricks.ensemble.combining import combine
 from kerastricks.ensemble.member import Member, as_members
 
 

@@ -6,5 +6,5 @@ __all__ = ["Features", "cached", "compute"]
 
 __getattr__, __dir__, load_all = attach(
     __name__,
-    {"Features": "folder", "cached": "cached", "compute": "compute"},
+    {"Features": "folder", "cached": "caching", "compute": "extraction"},
 )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from kerastricks.data.tensorflow_device import has_gpu
+from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.errors import DataError, UnknownNameError, UsageError
 
 _LUMA = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R BT.601, as `kerastricks.data` takes it

@@ -9,7 +9,7 @@ __getattr__, __dir__, load_all = attach(
     {
         "Backbone": "backbone",
         "Settings": "settings",
-        "finetune": "finetune",
+        "finetune": "procedure",
         "linear_probe": "linear_probe",
         "logme": "logme",
         "nearest_centroid": "nearest_centroid",

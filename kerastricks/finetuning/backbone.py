@@ -14,7 +14,7 @@ from kerastricks.errors import ConfigError, RunFolderError
 from kerastricks.finetuning.graft import graft
 from kerastricks.finetuning.levels import Level, find_levels
 from kerastricks.models.catalog import CATALOG
-from kerastricks.models.create import create
+from kerastricks.models.creation import create
 
 _APPLICATIONS = "applications/"
 

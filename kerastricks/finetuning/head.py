@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from kerastricks.finetuning.linear_probe import LinearProbe
+from kerastricks.probes.linear import LinearProbe
 
 _EPOCHS, _PATIENCE, _BATCH = 200, 10, 128
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
-from kerastricks.data.source import Arrays
-from kerastricks.features.cached import cached
+from kerastricks.data.sources.source import Arrays
+from kerastricks.features.caching import cached
 from kerastricks.features.folder import Features
 from kerastricks.finetuning.backbone import Backbone
 from kerastricks.finetuning.network import build_network
 from kerastricks.finetuning.similarity import LayerScore, measure_layer, pixel_baseline
-from kerastricks.finetuning.stratified import stratified_sample
+from kerastricks.probes.rows import stratified_sample
 
 # More images change the estimates by less than their spread, and cost minutes.
 MOST_IMAGES = {"train": 5_000, "validation": 2_000}

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kerastricks.finetuning.bootstrap import Estimate, bootstrap_mean
 from kerastricks.finetuning.feature_rows import feature_rows, present_classes
+from kerastricks.metrics.bootstrap import Estimate, bootstrap_mean
 
 
 def nearest_centroid(

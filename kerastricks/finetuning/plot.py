@@ -5,8 +5,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kerastricks.finetuning.bootstrap import bootstrap_mean
 from kerastricks.finetuning.report import Report
+from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.plotting import save_figure
 
 _PLANS = {"linear": "0.35", "earlier": "0.65", "small": "#d62728", "last": "#1f77b4", "all": "#2ca02c"}

@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kerastricks.finetuning.bootstrap import bootstrap_mean
 from kerastricks.finetuning.choice import Choice
 from kerastricks.finetuning.measurement import Measurement
 from kerastricks.finetuning.rungs import Result
+from kerastricks.metrics.bootstrap import bootstrap_mean
 
 
 @dataclass(frozen=True)

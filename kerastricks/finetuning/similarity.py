@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerastricks.errors import DataError
-from kerastricks.finetuning.bootstrap import Estimate
 from kerastricks.finetuning.feature_rows import feature_rows
-from kerastricks.finetuning.linear_probe import LinearProbe, linear_probe
-from kerastricks.finetuning.logme import logme
 from kerastricks.finetuning.nearest_centroid import nearest_centroid
+from kerastricks.metrics.bootstrap import Estimate
+from kerastricks.probes.linear import LinearProbe, linear_probe
+from kerastricks.probes.transferability import logme
 
 _IMAGES_AT_ONCE = 256
 

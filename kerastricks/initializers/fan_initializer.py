@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import Any, Literal
 
-from kerastricks.initializers.fans import asking_layer, fans, layer_fans
+from kerastricks.initializers.fan_sizes import asking_layer, fans, layer_fans
 from kerastricks.initializers.seeded_initializer import SeededInitializer
 
 

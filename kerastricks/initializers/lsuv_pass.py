@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from kerastricks.initializers.lsuv_initializer import LSUV
-from kerastricks.initializers.lsuv_kernel import Kernel, kernels_of
+from kerastricks.initializers.lsuv_kernels import Kernel, kernels_of
 from kerastricks.initializers.lsuv_report import LSUVRow
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from kerastricks.initializers.lsuv import check_model, take_images
+from kerastricks.initializers.data_driven import check_model, take_images
 from kerastricks.initializers.lsuv_initializer import LSUV
-from kerastricks.initializers.lsuv_kernel import STARTS, is_marked, kernels_of
+from kerastricks.initializers.lsuv_kernels import STARTS, is_marked, kernels_of
 from kerastricks.initializers.lsuv_pass import LSUVPass, named_layers
 from kerastricks.initializers.lsuv_report import LSUVReport, LSUVRow
 from kerastricks.initializers.patch_whitening import whiten_patches

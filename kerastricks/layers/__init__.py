@@ -47,6 +47,6 @@ __getattr__, __dir__, load_all = attach(
         "StochasticDepth": "stochastic_depth",
         "WeightNormalization": "weight_normalization",
         "ZCAWhitening": "zca_whitening",
-        "recompute_batch_norm": "recompute_batch_norm",
+        "recompute_batch_norm": "batch_norm_statistics",
     },
 )

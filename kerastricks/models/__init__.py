@@ -4,4 +4,4 @@ from kerastricks.lazy import attach
 
 __all__ = ["CATALOG", "MODELS", "create"]
 
-__getattr__, __dir__, load_all = attach(__name__, {"CATALOG": "catalog", "MODELS": "catalog", "create": "create"})
+__getattr__, __dir__, load_all = attach(__name__, {"CATALOG": "catalog", "MODELS": "catalog", "create": "creation"})

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.knobs import Knobs
+from kerastricks.models.options import Knobs
 
 
 def dense_layers(x: Any, widths: Sequence[int], knobs: Knobs) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.knobs import check_dropout
+from kerastricks.models.options import check_dropout
 
 
 def put_head(

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import keras
 
-from kerastricks.models.knobs import Knobs
+from kerastricks.models.options import Knobs
 from kerastricks.models.residual import add_branch, drop_rates
 
 # Blocks of each stage.

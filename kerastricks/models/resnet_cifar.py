@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from kerastricks.layers.pad_shortcut import PadShortcut
-from kerastricks.models.knobs import Knobs
+from kerastricks.models.options import Knobs
 from kerastricks.models.residual import add_branch, drop_rates
 
 

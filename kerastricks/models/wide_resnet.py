@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.knobs import Knobs, check_dropout
+from kerastricks.models.options import Knobs, check_dropout
 from kerastricks.models.residual import add_branch, drop_rates
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import UsageError
-from kerastricks.range_test.answer import answer
 from kerastricks.range_test.batches import take_batches
 from kerastricks.range_test.kept_state import KeptState, model_variables, random_state_kept, reseed
 from kerastricks.range_test.rate_control import RateControl, leaves
 from kerastricks.range_test.result import RangeTestResult
 from kerastricks.range_test.sweep import sweep
+from kerastricks.range_test.verdict import answer
 
 # Their steps are as long as the gradient says; those of all others are about as long as the rate, or shorter.
 _BY_GRADIENT = (keras.optimizers.SGD, keras.optimizers.Adadelta, keras.optimizers.Adagrad, keras.optimizers.Ftrl)

@@ -17,14 +17,14 @@ __all__ = [
 __getattr__, __dir__, load_all = attach(
     __name__,
     {
-        "REGULARIZERS": "get",
+        "REGULARIZERS": "catalog",
         "Regularization": "regularization",
-        "apply_regularization": "apply_regularization",
+        "apply_regularization": "regularized_models",
         "elastic_net": "elastic_net",
-        "get": "get",
+        "get": "catalog",
         "l1": "l1",
         "l2": "l2",
-        "max_norm": "max_norm",
-        "undecayed": "undecayed",
+        "max_norm": "penalties",
+        "undecayed": "weight_decay",
     },
 )

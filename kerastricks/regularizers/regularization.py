@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import keras
 
-from kerastricks.regularizers.max_norm import max_norm
+from kerastricks.regularizers.penalties import max_norm
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.regularizers.max_norm import SEPARABLE, find_kind
+from kerastricks.regularizers.penalties import SEPARABLE, find_kind
 from kerastricks.regularizers.regularization import Regularization
 
 # Weights that are kernels, by the beginning of the arguments that Keras has for them.

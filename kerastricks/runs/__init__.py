@@ -10,7 +10,7 @@ __getattr__, __dir__, load_all = attach(
         "RunFolder": "folder",
         "confusion_matrix": "scores",
         "evaluate": "evaluate",
-        "finish": "finish",
+        "finish": "finishing",
         "train": "train",
     },
 )

@@ -4,7 +4,7 @@ import re
 import shlex
 from typing import Any
 
-from kerastricks.runs.scores import images_by_class
+from kerastricks.metrics.scores import images_by_class
 
 
 def card(name: str, summary: dict[str, Any], config: dict[str, Any]) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress
 from kerastricks.ensemble.cost import costs
-from kerastricks.ensemble.quality import disagreement, log_losses, mean_disagreement, quality
 from kerastricks.ensemble.temperature import fit_temperature
 from kerastricks.ensemble.tempered import tempered
-from kerastricks.finetuning.bootstrap import bootstrap_mean
+from kerastricks.metrics.bootstrap import bootstrap_mean
+from kerastricks.metrics.calibration import disagreement, log_losses, mean_disagreement, quality
 from kerastricks.runs.made import Made, over_split
 from kerastricks.runs.members import RunMember
 from kerastricks.training.training_model import with_probabilities

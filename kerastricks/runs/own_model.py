@@ -17,7 +17,7 @@ from kerastricks.layers.without_augmentation import CropThenFit, with_layers, wi
 from kerastricks.serving.export import export_saved_model
 from kerastricks.serving.verify import verify_export
 from kerastricks.training.config import Config
-from kerastricks.training.fit import check_fits
+from kerastricks.training.fitting import check_fits
 from kerastricks.training.training_model import with_probabilities
 
 _IMAGES = 4

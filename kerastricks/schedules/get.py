@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kerastricks.schedules.plan import plan
+from kerastricks.schedules.specs import plan
 
 
 def get(text: str, total_steps: int, peak: float | None = None) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerastricks.schedules.triangular import check_cycle, cycle, triangle
+from kerastricks.schedules.cyclical import check_cycle, cycle, triangle
 
 
 def triangular2(

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from kerastricks.charts.axes import ValueAxis, value_axes
 from kerastricks.search.ranking import has_score, ranked
 from kerastricks.search.short_value import short_score, short_value
 from kerastricks.search.trial_record import TrialRecord
-from kerastricks.search.value_axis import ValueAxis, value_axes
 
 BEST, FAILED = "#d6336c", "#c92a2a"
 _MAP = colormaps["viridis"]

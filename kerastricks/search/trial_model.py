@@ -4,7 +4,7 @@ import keras
 
 from kerastricks.data.image_data import ImageData
 from kerastricks.initializers.start_from_data import start_from_data
-from kerastricks.models.create import create
+from kerastricks.models.creation import create
 from kerastricks.recipes import Recipe
 from kerastricks.runs.own_model import own_model
 from kerastricks.training.config import Config

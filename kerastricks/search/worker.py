@@ -3,11 +3,11 @@
 import signal
 from typing import Any
 
-from kerastricks.search.engine import Client
 from kerastricks.search.folder import SearchFolder
-from kerastricks.search.heartbeat import Heartbeat
-from kerastricks.search.processes import Processes
-from kerastricks.search.run_trials import TrialRunner
+from kerastricks.search.oracle.engine import Client
+from kerastricks.search.oracle.worker import Heartbeat
+from kerastricks.search.trials.processes import Processes
+from kerastricks.search.trials.runner import TrialRunner
 
 
 def work(folder: SearchFolder, name: str, host: str, port: int, processes: Processes) -> None:

@@ -9,7 +9,7 @@ __getattr__, __dir__, load_all = attach(
     {
         "ServedModel": "served_model",
         "export_saved_model": "export",
-        "fold_batch_norm": "fold_batch_norm",
+        "fold_batch_norm": "batch_norm_folding",
         "verify_export": "verify",
     },
 )

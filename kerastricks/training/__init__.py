@@ -11,7 +11,7 @@ __getattr__, __dir__, load_all = attach(
         "Config": "config",
         "Distillation": "distillation",
         "SizeTiming": "budget",
-        "fit": "fit",
+        "fit": "fitting",
         "plan_budget": "budget",
         "plan_training": "budget",
     },

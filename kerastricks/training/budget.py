@@ -11,14 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastricks.data.headers import read_headers
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import silent
-from kerastricks.data.reading import find_source
-from kerastricks.data.source import Files
+from kerastricks.data.sources.headers import read_headers
+from kerastricks.data.sources.reading import find_source
+from kerastricks.data.sources.source import Files
 from kerastricks.errors import ConfigError
 from kerastricks.training.config import Config
-from kerastricks.training.fit import check_fits, resolve, training_loss
+from kerastricks.training.fitting import check_fits, resolve, training_loss
 from kerastricks.training.fused_batch_norm import fused_batch_norm
 from kerastricks.training.optimizer import build_optimizer
 from kerastricks.training.training_model import TrainingModel, precision, split_head

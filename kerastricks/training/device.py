@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from kerastricks.data.tensorflow_device import has_gpu
+from kerastricks.data.pipeline.tensorflow_device import has_gpu
 
 # Convolutions in bfloat16 have instructions of their own with these; without, they are emulated and slower.
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}

@@ -10,9 +10,9 @@ import numpy as np
 
 from kerastricks import spec
 from kerastricks.callbacks.plateau_decay import PlateauDecay
-from kerastricks.regularizers.undecayed import undecayed
-from kerastricks.schedules.plan import plan
-from kerastricks.training.average import Average
+from kerastricks.regularizers.weight_decay import undecayed
+from kerastricks.schedules.specs import plan
+from kerastricks.training.averaging import Average
 from kerastricks.training.config import Config
 from kerastricks.training.pace import Pace
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.callbacks.batch_loss_log import BatchLossLog
+from kerastricks.callbacks.logs import BatchLossLog
 from kerastricks.errors import Interrupted
 from kerastricks.training import checkpoint
 from kerastricks.training.checkpoint import Position

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerastricks.augment.augment import Augment
+from kerastricks.augment.augment_layer import Augment
 from kerastricks.errors import UsageError
 from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.training.device_pixels import DevicePixels

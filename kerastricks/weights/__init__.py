@@ -6,5 +6,5 @@ __all__ = ["PRETRAINED", "find", "load_weights", "read_torch_file"]
 
 __getattr__, __dir__, load_all = attach(
     __name__,
-    {"PRETRAINED": "catalog", "find": "find", "load_weights": "load", "read_torch_file": "torch_file"},
+    {"PRETRAINED": "catalog", "find": "files", "load_weights": "loading", "read_torch_file": "torch_file"},
 )

@@ -7,8 +7,8 @@ import numpy as np
 
 from kerastricks.errors import WeightsError
 from kerastricks.weights.catalog import PRETRAINED
-from kerastricks.weights.find import Found
-from kerastricks.weights.load import read_model
+from kerastricks.weights.files import Found
+from kerastricks.weights.loading import read_model
 
 # Scales pixels to [-1, 1].
 DEFAULT = 127.5

@@ -10,7 +10,7 @@ from kerastricks.cli import run as command
 from kerastricks.runs import ensemble as module
 from kerastricks.search.trial_record import TrialRecord
 from kerastricks.training import Config
-from kerastricks.training.load_data import load_data
+from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
 SCORES = {"0000": 0.6, "0001": 0.9, "0002": None, "0003": 0.7, "0004": 0.8}

@@ -8,8 +8,8 @@ from made_plan import DATA, RATE, made_folder, made_plan
 
 from kerastricks import cli
 from kerastricks.search import machine, search
-from kerastricks.search.processes import Processes, TrialProcess
-from kerastricks.search.space import Space
+from kerastricks.search.space.space import Space
+from kerastricks.search.trials.processes import Processes, TrialProcess
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerastricks.augment.fill import check_fill, fixed_colour
+from kerastricks.augment.arguments import check_fill, fixed_colour
+from kerastricks.augment.distributions import integer
 from kerastricks.augment.op import Draws, Erasure, Facts, Parameters
-from kerastricks.augment.spread import integer
 from kerastricks.errors import SpecError
 
 

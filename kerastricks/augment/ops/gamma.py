@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.distributions import log_between
 from kerastricks.augment.op import Draws, Parameters, PixelOp
 from kerastricks.augment.power import power
-from kerastricks.augment.spread import log_between
 from kerastricks.errors import SpecError
 
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.distributions import chosen
 from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.luma import LUMA, needs_colour
 from kerastricks.augment.op import ColourMap, Draws, Facts, Parameters
-from kerastricks.augment.spread import chosen
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kerastricks.augment.hsv_jitter import NEUTRAL, Changes, Ranges, jitter
+from kerastricks.augment.colours import NEUTRAL, Changes, Ranges, jitter
 from kerastricks.augment.luma import needs_colour
 from kerastricks.augment.op import Draws, Facts, Parameters, PixelOp
 from kerastricks.errors import SpecError

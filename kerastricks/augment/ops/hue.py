@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kerastricks.augment.hsv_jitter import from_hexagon, to_hexagon
+from kerastricks.augment.colours import from_hexagon, to_hexagon
+from kerastricks.augment.distributions import between
 from kerastricks.augment.luma import needs_colour
 from kerastricks.augment.op import Draws, Facts, Parameters, PixelOp
-from kerastricks.augment.spread import between
 from kerastricks.errors import SpecError
 
 

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kerastricks.augment.distributions import between
 from kerastricks.augment.luma import LUMA, needs_colour
 from kerastricks.augment.op import ColourMap, Draws, Facts, Parameters
-from kerastricks.augment.spread import between
 from kerastricks.errors import SpecError
 
 # Rows Y, I, Q of the NTSC's colours: Y is the luma, (I, Q) the tint, in which the hue is an angle.

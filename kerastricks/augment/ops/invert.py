@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.distributions import chosen
 from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import ColourMap, Draws, Parameters
-from kerastricks.augment.spread import chosen
 
 
 @dataclass(frozen=True)

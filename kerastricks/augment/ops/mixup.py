@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerastricks.augment.beta import check_alpha, symmetric_beta
+from kerastricks.augment.distributions import chosen
 from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import Draws, Facts, MixOp, Parameters
-from kerastricks.augment.spread import chosen
 from kerastricks.errors import SpecError
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.distributions import integer
 from kerastricks.augment.op import Draws, Facts, IndexMap, Parameters
-from kerastricks.augment.spread import integer
 from kerastricks.errors import SpecError
 
 _OUTSIDE = {"zero": "black", "reflect": "reflect"}

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerastricks.augment.distributions import between
 from kerastricks.augment.op import Draws, GeometricMap, Parameters
 from kerastricks.augment.outside import check_outside
-from kerastricks.augment.spread import between
 from kerastricks.errors import SpecError
 
 

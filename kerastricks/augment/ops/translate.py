@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from kerastricks.augment.distributions import integer
 from kerastricks.augment.fraction import check_fraction
 from kerastricks.augment.op import Draws, Facts, IndexMap, Parameters
 from kerastricks.augment.outside import check_outside
-from kerastricks.augment.spread import integer
 from kerastricks.errors import SpecError
 
 

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerastricks.augment.choice_of_ops import CHOICES, LEVELS, Reach, members_for, parameters_of
+from kerastricks.augment.distributions import integer, sign
 from kerastricks.augment.op import Draws, Facts, Op, Parameters, Policy
+from kerastricks.augment.ops.policies import CHOICES, LEVELS, Reach, members_for, parameters_of
 from kerastricks.augment.outside import check_outside
-from kerastricks.augment.spread import integer, sign
 
 _WIDE = Reach(slope=0.99, shift=(32.0, 32.0), radians=math.radians(135), enhance=0.99, fewest_bits=2)
 

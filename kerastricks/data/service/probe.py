@@ -3,12 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
-from kerastricks.data.graph_reading import read_in_graph
 from kerastricks.data.service.address import Address
 from kerastricks.data.service.ask import ask
 from kerastricks.data.service.describe import describe
 from kerastricks.data.service.reach import WAIT_SECONDS
-from kerastricks.data.source import Arrays, Examples
+from kerastricks.data.sources.graph_reading import read_in_graph
+from kerastricks.data.sources.source import Arrays, Examples
 from kerastricks.errors import ServiceError
 
 _FILES = 16

@@ -7,14 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerastricks.data.folder import FolderReader
 from kerastricks.data.service.address import Address
 from kerastricks.data.service.pending_signal import PendingSignal
 from kerastricks.data.service.probe import probe
 from kerastricks.data.service.reach import reach
 from kerastricks.data.service.stream import Stream
-from kerastricks.data.shards import ShardReader
-from kerastricks.data.source import Arrays, Examples, Source
+from kerastricks.data.sources.folder import FolderReader
+from kerastricks.data.sources.shards import ShardReader
+from kerastricks.data.sources.source import Arrays, Examples, Source
 from kerastricks.errors import DataError, Interrupted, ServiceLostError
 
 MAX_ARRAY_BYTES = 64 * 1024 * 1024  # arrays travel inside the job

@@ -1,0 +1,98 @@
+"""One arm with one seed: made, trained, measured."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastricks import initializers
+from kerastricks.comparison.kinds import find_kind
+from kerastricks.comparison.same_draws import same_draws
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.pipeline.batches import Batches
+from kerastricks.data.progress import silent
+from kerastricks.errors import TrainingDivergedError
+from kerastricks.metrics.scores import scores
+from kerastricks.models.creation import create
+from kerastricks.runs.evaluate import predict
+from kerastricks.training.config import Config
+from kerastricks.training.fitting import fit
+
+
+def create_arm(kind: str, arm: str, model: str, data: ImageData) -> keras.Model:
+    """The model of an arm, as `kerastricks.models.create` makes it.
+
+    Raises:
+        UsageError: where the model has no such knob, or the knob no such value.
+    """
+    knob = {find_kind(kind).knob: None if arm == "none" else arm}
+    return create(model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std, **knob)
+
+
+def run_arm(
+    kind: str,
+    arm: str,
+    seed: int,
+    model: str,
+    data: ImageData,
+    config: Config,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> dict[str, Any]:
+    """Trains one arm with one seed.
+
+    Args:
+        kind: what is compared.
+        arm: its value.
+        seed: of weights, order and draws.
+        model: of the zoo.
+        data: of all arms and seeds; its own seed decided the splits and is not used any more.
+        config: resolved.
+        callbacks: for `fit`.
+
+    Returns:
+        Plain values, a line of runs.jsonl. A training that diverged is scored as chance: accuracy 1 / classes,
+        log-loss ln(classes).
+
+    Raises:
+        UsageError: as `create_arm`.
+    """
+    data = data.reseeded(seed)
+    keras.utils.set_random_seed(seed)
+    network = create_arm(kind, arm, model, data)
+    same_draws(network, seed)
+    initializers.start_from_data(network, data.sample())
+    started = time.perf_counter()
+    diverged, history = None, {}
+    try:
+        trained = fit(network, data, replace(config, seed=seed), callbacks=callbacks, progress_line=False)
+        history = trained.history
+    except TrainingDivergedError as error:
+        diverged = str(error)
+    seconds = time.perf_counter() - started
+    classes = len(data.class_names)
+    chance = {"accuracy": 1 / classes, "log_loss": math.log(classes)}
+    test = chance if diverged else _score(network, data.splits["test"], data.class_names)
+    training = chance if diverged else _score(network, data.splits["train"], data.class_names)
+    return {
+        "arm": arm,
+        "seed": seed,
+        "accuracy": test["accuracy"],
+        "log_loss": test["log_loss"],
+        "training_accuracy": training["accuracy"],
+        "training_log_loss": training["log_loss"],
+        "validation_accuracy": chance["accuracy"] if diverged else float(np.max(history["val_accuracy"])),
+        "epochs": len(history.get("loss", ())),
+        "seconds": round(seconds, 2),
+        "parameters": network.count_params(),
+        "diverged": diverged,
+    }
+
+
+def _score(model: keras.Model, batches: Batches, class_names: Sequence[str]) -> dict[str, float]:
+    """Without augmentation and dropout, so that training and test can be compared."""
+    found = scores(batches.examples.labels, predict(model, batches, "", silent), class_names)
+    return {"accuracy": found["accuracy"], "log_loss": found["log_loss"]}
