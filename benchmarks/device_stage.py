@@ -16,7 +16,7 @@ from table import measure, show
 import kerastricks
 from kerastricks.losses import LabelSmoothingCrossentropy
 from kerastricks.training import Config, device
-from kerastricks.training.device_pixels import DevicePixels
+from kerastricks.training.device import DevicePixels
 from kerastricks.training.optimizer import build_optimizer
 from kerastricks.training.training_model import TrainingModel, split_head
 

@@ -1,6 +1,9 @@
 """HSV: the mathematics that the layer `RandomHSV` and the ops `hsv` and `hue` share.
 
 Channels are tensors of their own, (batch, height, width): a reduction over an axis of three is slow under XLA.
+
+Principal components of a covariance.
+The colours that fancy PCA adds: the mathematics that the layer and the op share.
 """
 
 import math
@@ -8,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kerastricks.augment.power import power
+from kerastricks.augment.distributions import power
 
 POWER_DRAWS = ("log_uniform", "uniform")
 
@@ -118,3 +121,31 @@ def _interval(name: str, given: tuple[float, float], lowest: float, highest: flo
     if np.shape(given) != (2,) or not lowest <= given[0] <= given[1] <= highest or not math.isfinite(given[1]):
         raise ValueError(f"{name} must be (low, high) within [{lowest:g}, {highest:g}]. Received: {name}={given}")
     return float(given[0]), float(given[1])
+
+
+def eigenpairs(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, descending and not negative, and eigenvectors, one per column, with a sign that is fixed.
+
+    The entry of largest magnitude is positive; the first one, where several are as large up to rounding.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    magnitude = np.abs(vectors)
+    leading = np.argmax(magnitude >= magnitude.max(axis=0) * (1 - 1e-6), axis=0)
+    return values, vectors * np.where(np.take_along_axis(vectors, leading[None], axis=0) < 0, -1.0, 1.0)
+
+
+SCALES = ("variance", "stddev")
+
+
+def principal_colours(eigenvalues: Any, eigenvectors: Any, scale: str, width: float) -> np.ndarray:
+    """(3, 3): row k is component k times its strength, in pixel values; draws @ rows are colours.
+
+    Args:
+        eigenvalues: (3,), of the covariance of colours in [0, 1].
+        eigenvectors: (3, 3), rows R, G, B; one component per column.
+        scale: strength is the eigenvalue ("variance") or its square root ("stddev").
+        width: high - low of the pixels' range.
+    """
+    strengths = np.sqrt(eigenvalues) if scale == "stddev" else np.asarray(eigenvalues)
+    return (np.asarray(eigenvectors) * strengths).T * width

@@ -5,9 +5,8 @@ import re
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kerastricks.charts.axes import ValueAxis
-from kerastricks.search.sheet import BEST, FAILED, Sheet
-from kerastricks.search.short_value import short_score, short_value
+from kerastricks.charts.axes import ValueAxis, short_score, short_value
+from kerastricks.search.trial_table import BEST, FAILED, Sheet
 
 _OUTSIDE = -0.13
 

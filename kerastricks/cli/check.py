@@ -196,7 +196,7 @@ class _Subject:
 
         from kerastricks.cli import screen
         from kerastricks.data.loading import load
-        from kerastricks.initializers.start_from_data import start_from_data
+        from kerastricks.initializers.data_driven import start_from_data
         from kerastricks.models.creation import create
 
         data = load(self.data, seed=self.seed, progress=screen.bar)

@@ -108,8 +108,7 @@ def _expand(path: Path, top: int | None) -> list[Path]:
     if top is not None and top < 2:
         raise EnsembleError(f"--top must be 2 or more. Received: {top}")
     from kerastricks.search.folder import SearchFolder
-    from kerastricks.search.ranking import ranked
-    from kerastricks.search.trial_record import read_records
+    from kerastricks.search.trial_record import ranked, read_records
 
     folder = SearchFolder.open(path)
     best = [folder.runs / f"trial-{record.trial}" for record in ranked(read_records(folder.trials))]

@@ -64,7 +64,7 @@ def features(
     kerastricks features path/to/images/ --model efficientnet_lite0 --out features/images
     kerastricks features digits --model saved_models/RUN --layer list
     """
-    from kerastricks.features.target import check_target
+    from kerastricks.features.extraction import check_target
     from kerastricks.training.config import Config, parse_assignment
 
     wants_list = "list" in layers
@@ -135,8 +135,8 @@ def _for_images(backbone: Any, image_shape: tuple[int, int, int]) -> Any:
     """The network, with a resizing in front of it where images came at a size of their own."""
     import keras
 
-    from kerastricks.finetuning.graft import graft
-    from kerastricks.models.adapt_pixels import adapt_pixels
+    from kerastricks.finetuning.backbone import graft
+    from kerastricks.models.head import adapt_pixels
 
     if image_shape[:2] == backbone.image_shape[:2]:
         return backbone.model

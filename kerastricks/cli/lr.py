@@ -89,7 +89,7 @@ def lr(
     import keras
 
     from kerastricks.cli import screen
-    from kerastricks.initializers.start_from_data import start_from_data
+    from kerastricks.initializers.data_driven import start_from_data
     from kerastricks.models.creation import create
     from kerastricks.range_test.budget import STEPS, SWEEPS, plan_range_test
     from kerastricks.range_test.for_trainings import for_training

@@ -38,8 +38,7 @@ def models() -> None:
 def list_models(filter: str, as_json: bool) -> None:
     """List the models whose name contains FILTER; what is done without a command."""
     from kerastricks.errors import UnknownNameError
-    from kerastricks.models.application_names import APPLICATIONS, PREFIX
-    from kerastricks.models.catalog import CATALOG, MODELS
+    from kerastricks.models.catalog import APPLICATIONS, CATALOG, MODELS, PREFIX
 
     rows = {name: entry for name, entry in CATALOG.items() if filter.lower() in name}
     applications = [name for name in sorted(APPLICATIONS) if filter.lower() in (PREFIX + name).lower()]

@@ -109,8 +109,7 @@ def train(
 
     --seeds is a series: the same splits, images read once, a table at the end; --resume OUT/NAME goes on with it.
     """
-    from kerastricks.data.service.address import Address
-    from kerastricks.data.service.reach import reach
+    from kerastricks.data.service.address import Address, reach
     from kerastricks.models.catalog import MODELS
     from kerastricks.spec import parse
     from kerastricks.training.config import Config, parse_assignment

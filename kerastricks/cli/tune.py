@@ -199,7 +199,7 @@ def _listening(workers: int, host: str, port: int) -> tuple[str, int] | None:
 
 def _report(folder: Any, plan: Any, records: Any, as_json: bool) -> None:
     from kerastricks.cli import screen
-    from kerastricks.search.ranking import counts, ranked
+    from kerastricks.search.trial_record import counts, ranked
 
     best = ranked(records)
     if as_json:

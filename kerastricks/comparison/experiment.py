@@ -13,9 +13,9 @@ import keras
 
 from kerastricks.callbacks.clock import clock
 from kerastricks.comparison.arms import create_arm, run_arm
-from kerastricks.comparison.comparison import Comparison
 from kerastricks.comparison.folder import ComparisonFolder
 from kerastricks.comparison.kinds import check_model, default_config, read_arms, read_seeds
+from kerastricks.comparison.report import Comparison
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import Interrupted

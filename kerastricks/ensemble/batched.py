@@ -6,10 +6,9 @@ import keras
 
 from kerastricks.ensemble.combination import Combination
 from kerastricks.ensemble.combining import put_combination
-from kerastricks.ensemble.inputs import align_classes
+from kerastricks.ensemble.inputs import align_classes, shared_pixels
 from kerastricks.ensemble.member import Member, as_members
-from kerastricks.ensemble.same_network import check_same_network
-from kerastricks.ensemble.shared_pixels import shared_pixels
+from kerastricks.ensemble.soup import check_same_network
 from kerastricks.errors import EnsembleError
 from kerastricks.layers.batched_members import BatchedMembers
 

@@ -1,18 +1,86 @@
-"""Which combination to take, by images that no member was trained on."""
+"""Which combination to take, by images that no member was trained on.
+
+A combination among others, with its scores.
+The combination that was chosen.
+"""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from kerastricks.ensemble.candidate import Candidate
-from kerastricks.ensemble.choice import Choice
-from kerastricks.ensemble.combination_fitting import FITTED_METHODS, SCALINGS, fit_combination
-from kerastricks.ensemble.member_rows import member_rows
-from kerastricks.ensemble.out_of_fold import out_of_fold
-from kerastricks.ensemble.paired_bootstrap import paired_bootstrap
+from kerastricks.ensemble.combination import Combination
+from kerastricks.ensemble.combination_fitting import FITTED_METHODS, SCALINGS, fit_combination, out_of_fold
 from kerastricks.errors import EnsembleError
-from kerastricks.metrics.bootstrap import Estimate
-from kerastricks.metrics.calibration import log_losses, quality
+from kerastricks.metrics.bootstrap import Estimate, paired_bootstrap
+from kerastricks.metrics.calibration import log_losses, member_rows, quality
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A method, fitted to all images and judged by predictions out of fold.
+
+    Args:
+        method: one of "best", "mean", "geometric", "weighted", "greedy", "vote", "stack".
+        scaling: where temperatures were found to help: "none", "after", "before" or "both".
+        combination: fitted to all images.
+        log_loss: out of fold, in nats.
+        accuracy: out of fold.
+        calibration_error: out of fold.
+        gain: log-loss of the best single member less that of this one, image by image; above 0 is better.
+        accuracy_gain: accuracy of this one less that of the best single member.
+    """
+
+    method: str
+    scaling: str
+    combination: Combination
+    log_loss: Estimate
+    accuracy: Estimate
+    calibration_error: float
+    gain: Estimate
+    accuracy_gain: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        estimates = {name: asdict(getattr(self, name)) for name in ("log_loss", "accuracy", "gain", "accuracy_gain")}
+        return {
+            "method": self.method,
+            "scaling": self.scaling,
+            "combination": self.combination.to_json(),
+            "calibration_error": self.calibration_error,
+            **estimates,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What was chosen, among what, and why.
+
+    Args:
+        method: the chosen candidate's.
+        combination: the chosen candidate's.
+        candidates: from simple to less so.
+        best_member: name of the member that is the best single one on all images.
+        reason: one or two sentences with the figures.
+    """
+
+    method: str
+    combination: Combination
+    candidates: list[Candidate]
+    best_member: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "method": self.method,
+            "combination": self.combination.to_json(),
+            "best_member": self.best_member,
+            "reason": self.reason,
+            "candidates": [candidate.to_json() for candidate in self.candidates],
+        }
+
 
 Pair = tuple[str, str]  # method and scaling
 Losses = dict[Pair, np.ndarray]

@@ -14,9 +14,8 @@ from kerastricks.data.decoding.decode import DECODER
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import DataError
-from kerastricks.features.digest import structure_digest, weights_digest
 from kerastricks.features.extraction import SPLITS, bytes_needed, check_request, versions, write_features
-from kerastricks.features.extractor import Extractor
+from kerastricks.features.extractor import Extractor, structure_digest, weights_digest
 from kerastricks.features.folder import VERSION, Features
 from kerastricks.features.kept_folders import KeptFolders
 

@@ -1,4 +1,7 @@
-"""One forward pass over the images of each split, kept on disk."""
+"""One forward pass over the images of each split, kept on disk.
+
+Where a folder of features is to be made; imports nothing slow, so that a mistake is seen at once.
+"""
 
 import json
 import math
@@ -16,11 +19,18 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import DataError, UnknownNameError, UsageError
-from kerastricks.features.digest import weights_digest
-from kerastricks.features.extractor import Extractor
+from kerastricks.features.extractor import Extractor, weights_digest
 from kerastricks.features.folder import FILES, FORMAT, LABELS, RECORD, VERSION, Features
-from kerastricks.features.target import check_target
 from kerastricks.files import begun_folder, take_name, written
+
+
+def check_target(path: Path) -> None:
+    """Raises DataError unless a folder can be made there."""
+    if path.exists() or path.is_symlink():
+        raise DataError(f"{path}: exists already: name another folder, or delete it")
+    if not path.absolute().parent.is_dir():
+        raise DataError(f"{path.absolute().parent}: no such folder: make it first")
+
 
 SPLITS = ("train", "validation", "test")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerastricks.finetuning.measurement import Measurement
-from kerastricks.finetuning.plans import MUCH, SIMILAR
+from kerastricks.finetuning.settings import MUCH, SIMILAR
 from kerastricks.metrics.bootstrap import Estimate
 
 

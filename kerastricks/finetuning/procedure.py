@@ -16,7 +16,6 @@ from kerastricks.errors import ConfigError, TrainingDivergedError
 from kerastricks.finetuning.backbone import Backbone
 from kerastricks.finetuning.choice import Choice, choose
 from kerastricks.finetuning.measurement import Measurement, measure
-from kerastricks.finetuning.plans import PLANS, SMALL_SIDE_PX, WHAT
 from kerastricks.finetuning.report import Report, StageReport
 from kerastricks.finetuning.rungs import (
     FEWEST_STEPS,
@@ -31,7 +30,15 @@ from kerastricks.finetuning.rungs import (
     fit_length,
     judge,
 )
-from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, TRAINING_DEFAULTS, Settings, default_epochs
+from kerastricks.finetuning.settings import (
+    PHOTOGRAPHS_AUGMENT,
+    PLANS,
+    SMALL_SIDE_PX,
+    TRAINING_DEFAULTS,
+    WHAT,
+    Settings,
+    default_epochs,
+)
 from kerastricks.finetuning.trainer import Say, Trained, Trainer
 from kerastricks.training.config import Config
 from kerastricks.training.fitting import resolve

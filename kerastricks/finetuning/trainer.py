@@ -11,21 +11,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastricks.callbacks.best_weights import BestWeights
+from kerastricks.callbacks.weights import BestWeights
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress
 from kerastricks.errors import ConfigError, TrainingDivergedError
 from kerastricks.features.caching import cached
 from kerastricks.features.folder import Features
 from kerastricks.finetuning.backbone import Backbone
-from kerastricks.finetuning.head import fit_head, set_linear_head
 from kerastricks.finetuning.measurement import Measurement, sampled
-from kerastricks.finetuning.network import build_network, head_layers
+from kerastricks.finetuning.network import build_network, fit_head, head_layers, set_linear_head
 from kerastricks.finetuning.report import StageReport
 from kerastricks.finetuning.rungs import STEP_IN_FORWARDS, TRACING_SECONDS, Clock, Cost, Length, Result, estimated_cost
 from kerastricks.finetuning.settings import Settings
 from kerastricks.finetuning.stages import Stage, make_stage
-from kerastricks.initializers.start_from_data import start_from_data
+from kerastricks.initializers.data_driven import start_from_data
 from kerastricks.models.creation import create
 from kerastricks.probes.linear import LinearProbe, linear_probe
 from kerastricks.probes.rows import stratified_sample

@@ -13,16 +13,16 @@ INITIALIZERS = Registry(
     "initializer",
     {
         "delta_orthogonal": "kerastricks.initializers.orthogonal:DeltaOrthogonal",
-        "dirac": "kerastricks.initializers.dirac:Dirac",
+        "dirac": "kerastricks.initializers.orthogonal:Dirac",
         "fan_in": "kerastricks.initializers.fan_family:FanIn",
-        "he_normal": "kerastricks.initializers.he_normal:HeNormal",
-        "he_uniform": "kerastricks.initializers.he_uniform:HeUniform",
-        "lsuv": "kerastricks.initializers.lsuv_initializer:LSUV",
+        "he_normal": "kerastricks.initializers.fan_family:HeNormal",
+        "he_uniform": "kerastricks.initializers.fan_family:HeUniform",
+        "lsuv": "kerastricks.initializers.lsuv_kernels:LSUV",
         "patch_whitening": "kerastricks.initializers.patch_whitening:PatchWhitening",
         "small_normal": "kerastricks.initializers.small:SmallNormal",
-        "small_uniform": "kerastricks.initializers.small_uniform:SmallUniform",
-        "xavier_normal": "kerastricks.initializers.xavier_normal:XavierNormal",
-        "xavier_uniform": "kerastricks.initializers.xavier_uniform:XavierUniform",
+        "small_uniform": "kerastricks.initializers.small:SmallUniform",
+        "xavier_normal": "kerastricks.initializers.fan_family:XavierNormal",
+        "xavier_uniform": "kerastricks.initializers.fan_family:XavierUniform",
     },
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from kerastricks.errors import WeightsError
-from kerastricks.models.application_names import APPLICATIONS, PREFIX
+from kerastricks.models.catalog import APPLICATIONS, PREFIX
 from kerastricks.models.options import Knobs
 from kerastricks.spec import Spec
 

@@ -8,13 +8,11 @@ import keras
 import numpy as np
 
 from kerastricks import keras_hook, spec
-from kerastricks.models.application_names import PREFIX
 from kerastricks.models.applications import create_application
-from kerastricks.models.catalog import CATALOG, MODELS
+from kerastricks.models.catalog import CATALOG, MODELS, PREFIX
 from kerastricks.weights.catalog import Pretrained
 from kerastricks.weights.files import find as find_weights
-from kerastricks.weights.loading import load_weights
-from kerastricks.weights.statistics import statistics_for
+from kerastricks.weights.loading import load_weights, statistics_for
 
 
 def create(

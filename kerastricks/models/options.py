@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kerastricks import activations, initializers, regularizers
-from kerastricks.regularizers.regularization import Regularization
+from kerastricks.regularizers.penalties import Regularization
 
 
 def check_dropout(rate: float) -> float:

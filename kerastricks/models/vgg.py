@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.dense_layers import dense_layers
+from kerastricks.models.head import dense_layers
 from kerastricks.models.options import Knobs
 
 # Convolutions of each stage.

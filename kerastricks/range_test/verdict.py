@@ -5,13 +5,18 @@ import math
 import numpy as np
 
 from kerastricks.errors import UsageError
-from kerastricks.range_test.curve import check_curve
-from kerastricks.range_test.minimum_over_ten import minimum_over_ten
 from kerastricks.range_test.result import RangeTestResult
-from kerastricks.range_test.rules import between_edges, edges, fall
-from kerastricks.range_test.smooth import fill_stopped, smooth
-from kerastricks.range_test.steepest import steepest
-from kerastricks.range_test.valley import valley
+from kerastricks.range_test.rules import (
+    between_edges,
+    check_curve,
+    edges,
+    fall,
+    fill_stopped,
+    minimum_over_ten,
+    smooth,
+    steepest,
+    valley,
+)
 
 WIDTH = 1 / 40  # of the smoothing, as a fraction of the steps
 _AT_ONCE = 0.15  # of the steps

@@ -5,14 +5,14 @@ import keras
 from kerastricks import spec as specs
 from kerastricks.errors import SpecError
 from kerastricks.registry import Registry
-from kerastricks.regularizers.regularization import Regularization
+from kerastricks.regularizers.penalties import Regularization
 
 REGULARIZERS = Registry(
     "regularizer",
     {
-        "elastic_net": "kerastricks.regularizers.elastic_net:elastic_net",
-        "l1": "kerastricks.regularizers.l1:l1",
-        "l2": "kerastricks.regularizers.l2:l2",
+        "elastic_net": "kerastricks.regularizers.penalties:elastic_net",
+        "l1": "kerastricks.regularizers.penalties:l1",
+        "l2": "kerastricks.regularizers.penalties:l2",
         "max_norm": "kerastricks.regularizers.penalties:max_norm",
     },
 )

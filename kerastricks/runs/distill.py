@@ -23,9 +23,8 @@ from kerastricks.runs.train import prepare
 from kerastricks.runs.train import start as start_run
 from kerastricks.training.config import FIELDS, Config
 from kerastricks.training.datasets import load_data
-from kerastricks.training.distillation import Distillation
+from kerastricks.training.distillation import Distillation, Teacher
 from kerastricks.training.fitting import fit
-from kerastricks.training.teacher import Teacher
 from kerastricks.training.training_model import with_probabilities
 from kerastricks.training.weight_callbacks import reports
 

@@ -18,10 +18,9 @@ from kerastricks.data.sources.reading import find_source
 from kerastricks.data.sources.source import Files
 from kerastricks.errors import RunFolderError
 from kerastricks.finetuning.backbone import Backbone, open_backbone
-from kerastricks.finetuning.plans import SMALL_SIDE_PX
-from kerastricks.finetuning.plot import draw_report
 from kerastricks.finetuning.procedure import FineTuned, finetune, finetuning_config, small_config
-from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, TRAINING_DEFAULTS, Settings
+from kerastricks.finetuning.report import draw_report
+from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, SMALL_SIDE_PX, TRAINING_DEFAULTS, Settings
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes, check_room
 from kerastricks.runs.own_model import check_export, copy_recipes

@@ -14,8 +14,7 @@ from kerastricks.data.progress import Progress, silent
 from kerastricks.files import whole, write_text
 from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.metrics.scores import scores
-from kerastricks.runs.card import card
-from kerastricks.runs.curves import draw_curves
+from kerastricks.runs.card import card, draw_curves
 from kerastricks.runs.evaluate import predict
 from kerastricks.runs.folder import RunFolder
 from kerastricks.serving.export import export_saved_model

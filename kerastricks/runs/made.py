@@ -10,21 +10,16 @@ import numpy as np
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.progress import Progress
-from kerastricks.ensemble.candidate import Candidate
-from kerastricks.ensemble.choosing import choose
-from kerastricks.ensemble.combination import Combination
+from kerastricks.ensemble.choosing import Candidate, choose
+from kerastricks.ensemble.combination import Combination, tempered
 from kerastricks.ensemble.combination_fitting import SCALINGS, fit_combination
 from kerastricks.ensemble.combining import combine, put_combination
-from kerastricks.ensemble.convex_weights import convex_weights
-from kerastricks.ensemble.fuse import fuse
-from kerastricks.ensemble.fusion import fit_fusion
+from kerastricks.ensemble.fusion import fit_fusion, fuse
 from kerastricks.ensemble.member import Member
-from kerastricks.ensemble.member_outputs import stacked_outputs
-from kerastricks.ensemble.outputs import member_features
-from kerastricks.ensemble.same_network import check_same_network
-from kerastricks.ensemble.soup import greedy_soup, uniform_soup
-from kerastricks.ensemble.temperature import fit_temperature
-from kerastricks.ensemble.tempered import tempered
+from kerastricks.ensemble.outputs import member_features, stacked_outputs
+from kerastricks.ensemble.soup import check_same_network, greedy_soup, uniform_soup
+from kerastricks.ensemble.stacking import fit_temperature
+from kerastricks.ensemble.weights import convex_weights
 from kerastricks.errors import EnsembleError
 from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.metrics.calibration import log_losses

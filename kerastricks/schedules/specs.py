@@ -1,4 +1,8 @@
-"""What a spec of a schedule asks for, checked before Keras is there."""
+"""What a spec of a schedule asks for, checked before Keras is there.
+
+The schedules by name: what a spec may say, known without Keras.
+Schedules by name.
+"""
 
 import importlib
 import inspect
@@ -7,8 +11,54 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kerastricks.errors import ConfigError, SpecError, nearest
-from kerastricks.schedules.catalog import SCHEDULES
+from kerastricks.registry import Registry
 from kerastricks.spec import Spec, parse
+
+
+@dataclass(frozen=True)
+class ScheduleEntry:
+    """A schedule of the catalog.
+
+    Args:
+        formula: the rate at step t of T, p being the peak and w the steps of the warm-up.
+        serves: the class that computes it.
+        source: where it is from.
+    """
+
+    formula: str
+    serves: str
+    source: str
+
+
+CATALOG = {
+    "constant": ScheduleEntry("p", "a float", "-"),
+    "linear": ScheduleEntry("rise to p, then p (1 - (t - w) / (T - w))", "WarmupLinear", "Li et al. 2020"),
+    "cosine": ScheduleEntry(
+        "rise to p, then p (1 + cos(pi (t - w) / (T - w))) / 2",
+        "keras.optimizers.schedules.CosineDecay",
+        "Loshchilov, Hutter 2017",
+    ),
+    "one_cycle": ScheduleEntry("half a cosine p/25 to p, half a cosine to p/10000", "OneCycle", "Smith 2018"),
+    "step": ScheduleEntry("p / factor^k, k: boundaries passed", "StepDecay", "Zagoruyko, Komodakis 2016"),
+    "plateau": ScheduleEntry(
+        "p / factor^k, k: plateaus of the validation loss", "kerastricks.callbacks.PlateauDecay", "Wei 2015"
+    ),
+    "polynomial": ScheduleEntry("p (1 - t / T)^power", "keras.optimizers.schedules.PolynomialDecay", "You et al. 2017"),
+    "inverse_sqrt": ScheduleEntry("p min(n / w, sqrt(w / n)), n = t + 1", "InverseSqrt", "Vaswani et al. 2017"),
+    "triangular": ScheduleEntry("straight lines between p/4 and p", "Triangular", "Smith 2017"),
+    "triangular2": ScheduleEntry("triangles over p/4, each half as high", "Triangular2", "Smith 2017"),
+    "exponential_cyclical": ScheduleEntry(
+        "triangles over p/4, heights fall exponentially", "ExponentialCyclical", "Smith 2017"
+    ),
+    "cosine_restarts": ScheduleEntry(
+        "p (1 + cos(pi x)) / 2, x: 0 to 1 in each cycle", "CosineRestarts", "Huang et al. 2017"
+    ),
+}
+
+# Each entry makes a `Plan` from `peak`, `total_steps` and the arguments of a spec.
+SCHEDULES = Registry(
+    "schedule", {name: f"kerastricks.schedules.plans:{name}" for name in CATALOG}, "kerastricks schedule"
+)
 
 
 @dataclass(frozen=True)
@@ -109,3 +159,33 @@ def _check_names(parsed: Spec, maker: Any) -> None:
             near = nearest(name, names)
             hint = f": did you mean {', '.join(near)}?" if near else ""
             raise SpecError(f"{parsed}: {parsed.name} has no argument {name!r}{hint} ({listed})")
+
+
+def get(text: str, total_steps: int, peak: float | None = None) -> Any:
+    """Makes the schedule that a spec names.
+
+    Args:
+        text: a spec, "one_cycle(0.1)", "step(0.1, factor=5, at=(0.5, 0.75))": the first argument is the peak, the
+            others are named. Durations are fractions of all steps, `start` and `final` fractions of the peak;
+            `patience` and `cooldown` of "plateau" are epochs. `kerastricks schedule` lists all of them.
+        total_steps: optimizer steps of the whole training.
+        peak: the highest learning rate, for specs that do not name it: "linear(warmup=0.2)".
+
+    Returns:
+        A `keras.optimizers.schedules.LearningRateSchedule`; a float where the rate stays: "constant", and "plateau",
+        whose other half is `kerastricks.callbacks.PlateauDecay`.
+
+    Raises:
+        UnknownNameError: for a name that is no schedule.
+        SpecError: for a text that does not parse, or arguments that the schedule does not have.
+        ConfigError: for a value outside its range.
+
+    Example:
+        >>> import kerastricks
+        >>> rate = kerastricks.schedules.get("step(0.1, factor=5, at=(0.5, 0.75))", total_steps=100)
+        >>> round(float(rate(49)), 4), round(float(rate(50)), 4), round(float(rate(75)), 4)
+        (0.1, 0.02, 0.004)
+        >>> kerastricks.schedules.get("constant", total_steps=100, peak=0.3)
+        0.3
+    """
+    return plan(text, total_steps, peak).build()

@@ -1,5 +1,7 @@
 """Searches the values a training depends on, with keras-tuner's oracles."""
 
+from typing import TYPE_CHECKING
+
 from kerastricks.lazy import attach
 
 __all__ = [
@@ -13,16 +15,25 @@ __all__ = [
     "load_space",
 ]
 
-__getattr__, __dir__, load_all = attach(
-    __name__,
-    {
-        "ClassifierHyperModel": "hyper_model",
-        "DataFacts": "data_facts",
-        "OptunaObjective": "optuna_objective",
-        "Parameter": "space.parameter",
-        "Space": "space.space",
-        "TrialRecord": "trial_record",
-        "default_space": "space.defaults",
-        "load_space": "space.space_file",
-    },
-)
+if TYPE_CHECKING:
+    from kerastricks.search.hyper_model import ClassifierHyperModel
+    from kerastricks.search.optuna_objective import OptunaObjective
+    from kerastricks.search.space.defaults import DataFacts, default_space
+    from kerastricks.search.space.parameter import Parameter
+    from kerastricks.search.space.space import Space
+    from kerastricks.search.space.space_file import load_space
+    from kerastricks.search.trial_record import TrialRecord
+else:
+    __getattr__, __dir__, load_all = attach(
+        __name__,
+        {
+            "ClassifierHyperModel": "hyper_model",
+            "DataFacts": "space.defaults",
+            "OptunaObjective": "optuna_objective",
+            "Parameter": "space.parameter",
+            "Space": "space.space",
+            "TrialRecord": "trial_record",
+            "default_space": "space.defaults",
+            "load_space": "space.space_file",
+        },
+    )

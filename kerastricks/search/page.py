@@ -9,16 +9,14 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kerastricks.callbacks.clock import clock
+from kerastricks.charts.axes import short_score, short_value
 from kerastricks.charts.page import inline_svg, page_style
 from kerastricks.charts.parallel_coordinates import draw_parallel_coordinates
 from kerastricks.files import write_text
 from kerastricks.search.importance import Importance, importance_of
 from kerastricks.search.page_charts import draw_against, draw_importance, draw_learning_curves
-from kerastricks.search.ranking import counts
-from kerastricks.search.sheet import Sheet
-from kerastricks.search.short_value import short_score, short_value
-from kerastricks.search.trial_record import TrialRecord
-from kerastricks.search.trial_table import trial_table
+from kerastricks.search.trial_record import TrialRecord, counts
+from kerastricks.search.trial_table import Sheet, trial_table
 
 _PAGE = Path(__file__).with_name("page")
 _MOST_SCATTERS = 6

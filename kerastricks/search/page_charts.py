@@ -4,10 +4,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from kerastricks.charts.axes import ValueAxis
+from kerastricks.charts.axes import ValueAxis, short_value
 from kerastricks.search.importance import Importance
-from kerastricks.search.sheet import BEST, FAILED, Sheet
-from kerastricks.search.short_value import short_value
+from kerastricks.search.trial_table import BEST, FAILED, Sheet
 
 _SIZE = (5.6, 3.7)
 

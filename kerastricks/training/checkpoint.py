@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 from kerastricks.errors import CheckpointError
-from kerastricks.training.device_pixels import DevicePixels
-from kerastricks.training.teacher import Teacher
+from kerastricks.training.device import DevicePixels
+from kerastricks.training.distillation import Teacher
 
 FILE_NAME = "checkpoint.npz"
 _GROUPS = ("model", "optimizer", "metrics")

@@ -14,8 +14,7 @@ from kerastricks.data.fitting import INTERPOLATIONS, Fitting
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.schedules.linear_scaling import RULES, batch_size_rule
 from kerastricks.schedules.specs import plan
-from kerastricks.training.averaging import Average
-from kerastricks.training.keep import Keep
+from kerastricks.training.averaging import Average, Keep
 
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")

@@ -1,6 +1,10 @@
-"""Trains a classifier on loaded images."""
+"""Trains a classifier on loaded images.
+
+What `fit` is given beside its configuration, checked before anything slow.
+"""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,28 +14,55 @@ import keras
 
 from kerastricks import spec
 from kerastricks.augment.augment_layer import Augment
-from kerastricks.callbacks.logs import BatchLossLog
-from kerastricks.callbacks.metrics_log import MetricsLog
+from kerastricks.callbacks.logs import BatchLossLog, MetricsLog
+from kerastricks.callbacks.plateau_decay import PlateauDecay
 from kerastricks.callbacks.progress_line import ProgressLine
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
-from kerastricks.errors import ConfigError
+from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.keras_hook import check_settings
 from kerastricks.losses.distillation_loss import DistillationLoss
 from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
 from kerastricks.training import checkpoint, device
-from kerastricks.training.check_arguments import check_callbacks, check_rates
 from kerastricks.training.config import Config
-from kerastricks.training.device_pixels import DevicePixels
-from kerastricks.training.distillation import Distillation
+from kerastricks.training.device import DevicePixels
+from kerastricks.training.distillation import Distillation, Teacher
 from kerastricks.training.fused_batch_norm import fused_batch_norm
-from kerastricks.training.optimizer import build_optimizer, not_finalized, plateau_decay
+from kerastricks.training.optimizer import build_optimizer, build_schedule, not_finalized, plateau_decay
 from kerastricks.training.pace import Pace
-from kerastricks.training.random_state import SeedTorch
-from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, StopRequest, catch_signals
-from kerastricks.training.teacher import Teacher
+from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, SeedTorch, StopRequest, catch_signals
 from kerastricks.training.training_model import TrainingModel, precision, split_head
 from kerastricks.training.weight_callbacks import keep_and_average
+
+
+def check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Config, total_steps: int) -> None:
+    """Keras refuses to set the rate of an optimizer that has a schedule, in words that name neither."""
+    setters = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau, PlateauDecay)
+    for callback in callbacks:
+        if not isinstance(callback, setters):
+            continue
+        if plateau_decay(config, total_steps) is not None:
+            raise ConfigError(
+                f"{type(callback).__name__} sets the learning rate, and so does schedule={config.schedule!r}: "
+                'leave one of them out; the callback goes with schedule="constant"'
+            )
+        schedule = build_schedule(config, total_steps)
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            warmup = f" with the warm-up of scale_lr={config.scale_lr!r}" if schedule.name == "linear_warmup" else ""
+            raise ConfigError(
+                f"{type(callback).__name__} sets the learning rate, and so does schedule={config.schedule!r}{warmup}: "
+                'take schedule="plateau(factor=2, patience=5)", which needs no callback, or schedule="constant"'
+            )
+
+
+def check_rates(rates: Mapping[str, float] | None, model: keras.Model) -> None:
+    names = {layer.name for layer in model._flatten_layers(include_self=False, recursive=True)}
+    for name, factor in (rates or {}).items():
+        if name not in names:
+            raise UnknownNameError("layer of the model", name, names)
+        if not 0 < factor < math.inf:
+            raise ConfigError(f"rates must be above 0: freeze a layer by trainable = False. Received: {name}={factor}")
+
 
 IMAGES_SEEN = 540_000  # by default: twelve epochs of CIFAR-10
 SATURATION = 0.995  # training accuracy: docs/training.md

@@ -10,7 +10,7 @@ from keras import ops
 from kerastricks.augment.augment_layer import Augment
 from kerastricks.errors import UsageError
 from kerastricks.layers.without_augmentation import without_augmentation
-from kerastricks.training.device_pixels import DevicePixels
+from kerastricks.training.device import DevicePixels
 
 
 class TrainingModel(keras.Model):

@@ -11,19 +11,15 @@ import numpy as np
 from rich.console import Console
 
 from kerastricks import spec
-from kerastricks.callbacks.keep import read_record
-from kerastricks.callbacks.keep_last import KeepLast
-from kerastricks.callbacks.keep_snapshots import KeepSnapshots
-from kerastricks.callbacks.keep_top import KeepTop
+from kerastricks.callbacks.keep import KeepLast, KeepSnapshots, KeepTop, read_record
 from kerastricks.callbacks.weights import WeightAverage
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError
 from kerastricks.files import write_json
 from kerastricks.layers.batch_norm_statistics import recompute_batch_norm
 from kerastricks.schedules.decay import cycle_ends
-from kerastricks.training.averaging import Average
+from kerastricks.training.averaging import Average, Keep
 from kerastricks.training.config import Config
-from kerastricks.training.keep import Keep
 from kerastricks.training.optimizer import finalize
 from kerastricks.training.training_model import TrainingModel
 

@@ -55,7 +55,7 @@ def no_work(monkeypatch, tmp_path):
                 monkeypatch.setattr(module, function, _reached)
     monkeypatch.setattr("kerastricks.cli.quiet.import_keras", _reached)
     monkeypatch.setattr("kerastricks.search.trials.processes.Processes", _reached)
-    monkeypatch.setattr("kerastricks.data.service.reach.reach", _reached)
+    monkeypatch.setattr("kerastricks.data.service.address.reach", _reached)
 
 
 def _commands():

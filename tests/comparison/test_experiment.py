@@ -9,7 +9,7 @@ import pytest
 
 import kerastricks
 from kerastricks.comparison import compare, default_config
-from kerastricks.comparison.same_draws import same_draws
+from kerastricks.comparison.arms import same_draws
 from kerastricks.errors import ConfigError, DataError, RunFolderError, SpecError, TrainingDivergedError, UsageError
 from kerastricks.models import create
 from kerastricks.training import Config

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from kerastricks import data
-from kerastricks.data.adapted import adapted
 from kerastricks.data.cross_validation import pooled
 from kerastricks.data.sources.source import Arrays
 from kerastricks.errors import DataError
+from kerastricks.search.trials.trial_data import adapted
 
 pytestmark = pytest.mark.tensorflow_only
 

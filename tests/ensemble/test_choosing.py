@@ -8,13 +8,9 @@ from scipy import special
 from synthetic_members import synthetic_members
 
 from kerastricks.ensemble.choosing import choose
-from kerastricks.ensemble.combination import Combination
-from kerastricks.ensemble.combination_fitting import FITTED_METHODS, SCALINGS, fit_combination
-from kerastricks.ensemble.folds import held_out_folds
-from kerastricks.ensemble.out_of_fold import out_of_fold
-from kerastricks.ensemble.stacking import fit_stacking
-from kerastricks.ensemble.temperature import fit_temperature
-from kerastricks.ensemble.tempered import tempered
+from kerastricks.ensemble.combination import Combination, tempered
+from kerastricks.ensemble.combination_fitting import FITTED_METHODS, SCALINGS, fit_combination, out_of_fold
+from kerastricks.ensemble.stacking import fit_stacking, fit_temperature, held_out_folds
 from kerastricks.errors import EnsembleError
 from kerastricks.metrics.calibration import log_losses
 

@@ -11,7 +11,7 @@ import kerastricks
 from kerastricks.data.progress import silent
 from kerastricks.errors import DataError, UsageError
 from kerastricks.features import cached
-from kerastricks.features.digest import structure_digest, weights_digest
+from kerastricks.features.extractor import structure_digest, weights_digest
 from kerastricks.features.kept_folders import KeptFolders
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from kerastricks.finetuning.choice import choose
-from kerastricks.finetuning.measurement import Measurement
-from kerastricks.finetuning.similarity import LayerScore
+from kerastricks.finetuning.measurement import LayerScore, Measurement
 from kerastricks.metrics.bootstrap import Estimate
 from kerastricks.probes.linear import LinearProbe
 

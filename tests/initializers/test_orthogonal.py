@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kerastricks.initializers import LSUV, DeltaOrthogonal
-from kerastricks.initializers.orthonormal import orthonormal
+from kerastricks.initializers.orthogonal import orthonormal
 
 
 def is_orthonormal(matrix):

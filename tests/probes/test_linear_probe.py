@@ -8,8 +8,7 @@ from scipy import special
 from sklearn.linear_model import LogisticRegression
 
 from kerastricks.errors import DataError
-from kerastricks.finetuning.softmax_regression import softmax_regression
-from kerastricks.probes.linear import STRENGTHS, linear_probe
+from kerastricks.probes.linear import STRENGTHS, linear_probe, softmax_regression
 
 pytestmark = [pytest.mark.tensorflow_only, pytest.mark.filterwarnings("error")]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerastricks.errors import DataError
-from kerastricks.finetuning.nearest_centroid import nearest_centroid
+from kerastricks.probes.transferability import nearest_centroid
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -3,7 +3,7 @@
 import pytest
 from threadpoolctl import threadpool_info
 
-from kerastricks.finetuning.one_thread import one_thread
+from kerastricks.probes.rows import one_thread
 
 pytestmark = pytest.mark.tensorflow_only
 

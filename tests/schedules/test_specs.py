@@ -11,8 +11,7 @@ import pytest
 import kerastricks
 from kerastricks.errors import ConfigError, SpecError, UnknownNameError
 from kerastricks.schedules import SCHEDULES, get, rates
-from kerastricks.schedules.catalog import CATALOG
-from kerastricks.schedules.specs import plan
+from kerastricks.schedules.specs import CATALOG, plan
 
 # spec of 100 steps and its rates, computed by hand from the formula
 VALUES = {

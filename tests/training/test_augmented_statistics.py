@@ -7,7 +7,7 @@ import pytest
 import kerastricks
 from kerastricks.layers import recompute_batch_norm
 from kerastricks.training import Config, Distillation, fit
-from kerastricks.training.device_pixels import DevicePixels
+from kerastricks.training.device import DevicePixels
 from kerastricks.training.fitting import fresh_stage
 from kerastricks.training.training_model import TrainingModel
 

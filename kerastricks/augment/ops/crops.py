@@ -1,11 +1,16 @@
-"""A random part of each image, resized to the whole."""
+"""A random part of each image, resized to the whole.
+
+Random shift by whole pixels: pad, then crop back.
+Random shift, by whole pixels.
+"""
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from kerastricks.augment.boxes import ATTEMPTS, drawn_box
-from kerastricks.augment.op import Draws, Facts, GeometricMap, Parameters
+from kerastricks.augment.arguments import check_fraction, check_outside
+from kerastricks.augment.distributions import ATTEMPTS, drawn_box, integer
+from kerastricks.augment.op import Draws, Facts, GeometricMap, IndexMap, Parameters
 from kerastricks.errors import SpecError
 
 
@@ -79,3 +84,104 @@ class RandomResizedCrop(GeometricMap):
         top, left, tall, wide = (parameters[name] for name in ("top", "left", "box_height", "box_width"))
         # The box's edges, not the middles of its outer pixels, meet the image's edges.
         return wide / width, 0.0, left + (wide - width) / 2, 0.0, tall / height, top + (tall - height) / 2
+
+
+_OUTSIDE = {"zero": "black", "reflect": "reflect"}
+
+
+@dataclass(frozen=True)
+class PadCrop(IndexMap):
+    """Pads each image on all sides and cuts the original size at a place drawn per image.
+
+    Args:
+        pixels: of padding on each side; 0 or more, and below the image's side.
+        mode: "zero" (black) or "reflect" (mirrored without the edge).
+
+    Reference:
+        Lee et al.: Deeply-Supervised Nets, AISTATS 2015; He et al., CVPR 2016, section 4.2.
+    """
+
+    pixels: int = 4
+    mode: str = "zero"
+
+    uniforms = 2
+    neutral: ClassVar[dict[str, float]] = {"down": 0.0, "right": 0.0}
+
+    def __post_init__(self) -> None:
+        if isinstance(self.pixels, bool) or not isinstance(self.pixels, int) or self.pixels < 0:
+            raise SpecError(f"pad_crop: pixels must be an integer, 0 or more. Received: pixels={self.pixels!r}")
+        if self.mode not in _OUTSIDE:
+            raise SpecError(f"pad_crop: mode must be one of {sorted(_OUTSIDE)}. Received: mode={self.mode!r}")
+
+    @property
+    def outside(self) -> str:  # type: ignore[override]
+        return _OUTSIDE[self.mode]
+
+    @property
+    def leaves(self) -> bool:
+        return self.pixels > 0
+
+    def bind(self, facts: Facts) -> "PadCrop":
+        side = min(facts.image_shape[:2])
+        if self.pixels >= side:
+            raise SpecError(f"pad_crop: pixels must be below the image's side, {side}. Received: pixels={self.pixels}")
+        return self
+
+    def parameters(self, draws: Draws, xp: Any) -> Parameters:
+        down, right = (integer(draws.uniforms[:, i], -self.pixels, self.pixels, xp) for i in range(2))
+        return {"down": down, "right": right}
+
+    def rows(self, y: Any, parameters: Parameters, height: int, xp: Any) -> Any:
+        return y + xp.cast(parameters["down"], y.dtype)
+
+    def columns(self, x: Any, parameters: Parameters, width: int, xp: Any) -> Any:
+        return x + xp.cast(parameters["right"], x.dtype)
+
+
+@dataclass(frozen=True)
+class Translate(IndexMap):
+    """Shifts each image by whole pixels, drawn for rows and columns on their own.
+
+    The network sees objects at other places. It hurts where the place tells the class, and where what matters is
+    shifted out. `pad_crop` is the same in pixels, for one size of images.
+
+    Args:
+        fraction: the farthest shift as a fraction of the side, rounded to pixels; in [0, 1].
+        outside: what is seen beyond the image: "black", "reflect" or "nearest".
+
+    Reference:
+        Cubuk et al.: RandAugment, arXiv 1909.13719, TranslateX and TranslateY. Deviation: whole pixels, both
+        directions at once, uniform up to the farthest.
+    """
+
+    fraction: float = 0.1
+    outside: str = "black"
+    most: tuple[int, int] = field(default=(0, 0), init=False)
+
+    uniforms = 2
+    neutral: ClassVar[dict[str, float]] = {"down": 0.0, "right": 0.0}
+    leaves = True
+
+    def __post_init__(self) -> None:
+        check_fraction("translate", fraction=self.fraction)
+        check_outside("translate", self.outside)
+
+    def bind(self, facts: Facts) -> "Translate":
+        height, width = facts.image_shape[:2]
+        most = round(self.fraction * height), round(self.fraction * width)
+        if self.fraction > 0 and most == (0, 0):
+            raise SpecError(
+                f"translate: fraction must be a pixel or more of images of {height}x{width}. "
+                f"Received: fraction={self.fraction}"
+            )
+        return self.knowing(most=most)
+
+    def parameters(self, draws: Draws, xp: Any) -> Parameters:
+        down, right = (integer(draws.uniforms[:, i], -most, most, xp) for i, most in enumerate(self.most))
+        return {"down": down, "right": right}
+
+    def rows(self, y: Any, parameters: Parameters, height: int, xp: Any) -> Any:
+        return y - xp.cast(parameters["down"], y.dtype)
+
+    def columns(self, x: Any, parameters: Parameters, width: int, xp: Any) -> Any:
+        return x - xp.cast(parameters["right"], x.dtype)

@@ -1,14 +1,46 @@
-"""Horizontal flip that shows both sides of every image in any two epochs."""
+"""Horizontal flip that shows both sides of every image in any two epochs.
+
+Flips with a probability: what the horizontal and the vertical one share.
+Horizontal flip.
+Vertical flip.
+"""
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from kerastricks.augment.mirror import mirrored
+from kerastricks.augment.arguments import check_fraction
+from kerastricks.augment.distributions import chosen
 from kerastricks.augment.op import Draws, IndexMap, Parameters
 from kerastricks.errors import SpecError
+
+
+@dataclass(frozen=True)
+class Mirror(IndexMap):
+    """Base of flips: says which images are mirrored.
+
+    Args:
+        rate: probability per image, in [0, 1].
+    """
+
+    rate: float = 0.5
+
+    uniforms = 1
+    neutral: ClassVar[dict[str, float]] = {"flipped": 0.0}
+
+    def __post_init__(self) -> None:
+        check_fraction(type(self).__module__.rpartition(".")[2], rate=self.rate)
+
+    def parameters(self, draws: Draws, xp: Any) -> Parameters:
+        return {"flipped": xp.cast(chosen(draws.uniforms[:, 0], self.rate), "float32")}
+
+
+def mirrored(places: Any, size: int, parameters: Parameters, xp: Any) -> Any:
+    """Rows or columns counted from the other side where an image is flipped."""
+    return xp.where(parameters["flipped"] > 0, size - 1 - places, places)
+
 
 # Below the root of 2^31: a product of two remainders fits into 32 bits. Third powers are a permutation of its
 # remainders, since 3 does not divide 46336.
@@ -61,3 +93,32 @@ def _cube(x: Any) -> Any:
 @functools.lru_cache(maxsize=32)
 def _keys(seed: int) -> list[int]:
     return (np.random.SeedSequence(seed).generate_state(3) % PRIME).tolist()
+
+
+@dataclass(frozen=True)
+class Flip(Mirror):
+    """Mirrors each image left to right with probability `rate`.
+
+    It doubles the data where left and right mean the same, and hurts where they do not (digits, text).
+
+    Args:
+        rate: probability per image, in [0, 1].
+    """
+
+    def columns(self, x: Any, parameters: Parameters, width: int, xp: Any) -> Any:
+        return mirrored(x, width, parameters, xp)
+
+
+@dataclass(frozen=True)
+class VerticalFlip(Mirror):
+    """Mirrors each image top to bottom with probability `rate`.
+
+    For images without an up and a down, as from above or through a microscope; it hurts photographs, in which the sky
+    is above.
+
+    Args:
+        rate: probability per image, in [0, 1].
+    """
+
+    def rows(self, y: Any, parameters: Parameters, height: int, xp: Any) -> Any:
+        return mirrored(y, height, parameters, xp)

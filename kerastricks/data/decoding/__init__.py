@@ -1,1 +1,1 @@
-"""TODO."""
+"""From the bytes of a file to pixels, and the caches of pixels."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What the input pipeline does: previews, timings, the plan of its steps."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The host stage of training: tf.data batches with augmentation."""

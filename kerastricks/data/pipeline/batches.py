@@ -16,13 +16,12 @@ import tensorflow as tf
 
 from kerastricks.augment.op import Draws
 from kerastricks.augment.spatial_step import Store
-from kerastricks.data.decoded import Decoded
 from kerastricks.data.decoding.decode import decode_image, fit_image
 from kerastricks.data.decoding.decode_crop import decode_crop
+from kerastricks.data.decoding.decoded_cache import Decoded
 from kerastricks.data.decoding.pixels import read_contents
 from kerastricks.data.fitting import WHOLE, Fitting
-from kerastricks.data.host_stage import COMPILE_FROM
-from kerastricks.data.pipeline.stages import Augmentation, draw_uniforms
+from kerastricks.data.pipeline.stages import COMPILE_FROM, Augmentation, draw_uniforms
 from kerastricks.data.service.service import Service
 from kerastricks.data.sources.folder import FolderReader
 from kerastricks.data.sources.graph_reading import read_in_graph

@@ -21,11 +21,10 @@ from kerastricks.data.sources.headers import Headers, read_headers
 from kerastricks.data.sources.names import TFDS_PREFIX, is_no_image
 from kerastricks.data.sources.shards import INDEX as SHARDS_INDEX
 from kerastricks.data.sources.shards import is_shards_folder, shards_source
-from kerastricks.data.sources.source import Arrays, Examples, Files, Source, arrays_source
+from kerastricks.data.sources.source import Arrays, Examples, Files, Source, arrays_source, only_classes
 from kerastricks.data.sources.table import SUFFIXES as TABLE_SUFFIXES
 from kerastricks.data.sources.table import table_source
 from kerastricks.data.sources.tfds import tfds_source
-from kerastricks.data.subset import only_classes
 from kerastricks.errors import DataError, UnknownNameError
 
 PHOTO_SIDE_PX = 64  # photographs of different sizes, where nothing is asked for

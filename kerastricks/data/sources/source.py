@@ -1,17 +1,21 @@
-"""What a source of images is: named classes, and for each split either files or arrays."""
+"""What a source of images is: named classes, and for each split either files or arrays.
+
+Some of the classes of a source.
+"""
 
 import math
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from kerastricks.data.decoding.pixel_store import PixelStore
-from kerastricks.errors import DataError
+from kerastricks.data.sources.names import canonical
+from kerastricks.errors import DataError, UnknownNameError
 
 SPLITS = ("train", "validation", "test")
 
@@ -204,3 +208,37 @@ def arrays_source(pair: tuple[np.ndarray, np.ndarray]) -> Source:
     examples = arrays(*pair)
     classes = int(examples.labels.max()) + 1 if len(examples) else 0
     return Source("arrays", tuple(str(i) for i in range(classes)), {"train": examples})
+
+
+def only_classes(source: Source, classes: Sequence[str]) -> Source:
+    """The source with these classes alone, in its own order; nothing is read.
+
+    Args:
+        source: with all of its classes.
+        classes: names, in any order.
+
+    Raises:
+        UnknownNameError: for a class that the source does not have.
+        DataError: for fewer than two.
+    """
+    if isinstance(classes, str):
+        raise DataError(f"classes must be a list of names. Received: classes={classes!r}")
+    names = [str(name) for name in classes]
+    wanted = {canonical(name): name for name in names}
+    known = {canonical(name) for name in source.class_names}
+    for same, name in wanted.items():
+        if same not in known:
+            raise UnknownNameError(f"class of {source.name}", name, source.class_names)
+    if len(wanted) < 2:
+        raise DataError(f"classes must name two or more. Received: {', '.join(names) or 'none'}")
+    chosen = [label for label, name in enumerate(source.class_names) if canonical(name) in wanted]
+    return replace(
+        source,
+        class_names=tuple(source.class_names[label] for label in chosen),
+        splits={split: _only_labels(examples, np.array(chosen)) for split, examples in source.splits.items()},
+    )
+
+
+def _only_labels(examples: Examples, chosen: np.ndarray) -> Examples:
+    taken = examples.take(np.flatnonzero(np.isin(examples.labels, chosen)))
+    return replace(taken, labels=np.searchsorted(chosen, taken.labels).astype(np.int32))

@@ -13,8 +13,8 @@ from typing import Any
 
 from kerastricks.search.folder import SearchFolder, read_json, write_json
 from kerastricks.search.oracle.engine import quiet, serve
-from kerastricks.search.parent import end_with_parent
 from kerastricks.search.publish import Publisher
+from kerastricks.search.trials.processes import end_with_parent
 
 LEASE_SECONDS = 30.0
 _FAREWELL_SECONDS = 2.0  # for the last answers to arrive

@@ -1,23 +1,63 @@
-"""keras-tuner's oracles, with a state that survives `kill -9` and lists of trials that can be repeated."""
+"""keras-tuner's oracles, with a state that survives `kill -9` and lists of trials that can be repeated.
+
+Which trials cannot be expected to win any more.
+"""
 
 import contextlib
 import dataclasses
 import json
+import math
 import random
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import keras_tuner
 import numpy as np
 
 from kerastricks.search.folder import read_json, write_json
-from kerastricks.search.median_rule import cannot_win
 from kerastricks.search.plan import SearchPlan
 from kerastricks.search.space.space import Space
 from kerastricks.search.trial_record import TrialRecord
+
+
+def cannot_win(
+    curve: Mapping[int, float],
+    finished: Sequence[Mapping[int, float]],
+    direction: str,
+    first_trials: int = 4,
+    first_steps: int = 2,
+) -> bool:
+    """Whether the best value of a running trial is worse than the median of what the finished ones had by then.
+
+    It is Vizier's median stopping rule. A trial that begins slowly and ends well is lost to it: schedules that differ
+    in length of warm-up make that likelier, and `first_steps` less so. Values that are not finite do not count.
+
+    Args:
+        curve: of the running trial: value of the objective by step, from 1.
+        finished: the curves of trials that ran to their end.
+        direction: "min" or "max".
+        first_trials: with fewer finished ones nothing is stopped.
+        first_steps: nothing is stopped before this step is done.
+
+    Reference:
+        Golovin et al.: Google Vizier, KDD 2017, section 3.2.2. Deviation: none is stopped during `first_steps`.
+    """
+    step = max(curve, default=0)
+    sign = 1 if direction == "max" else -1
+    reached = [sign * value for value in curve.values() if math.isfinite(value)]
+    if step < first_steps or not reached:
+        return False
+    means = []
+    for other in finished:
+        until = [sign * value for at, value in other.items() if at <= step and math.isfinite(value)]
+        if until and max(other) >= step:
+            means.append(sum(until) / len(until))
+    return len(means) >= first_trials and max(reached) < median(means)
+
 
 REPORT = "report.json"
 _NAMES = 9999  # keras-tuner pads the names of trials to the length of this: "0007", however many are asked for

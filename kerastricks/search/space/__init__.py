@@ -1,1 +1,1 @@
-"""TODO."""
+"""The search space: parameters, defaults, files."""

@@ -12,9 +12,8 @@ from kerastricks.errors import SpaceError, UsageError
 from kerastricks.models.catalog import MODELS
 from kerastricks.models.creation import create
 from kerastricks.models.options import Knobs
-from kerastricks.search.data_facts import DataFacts
-from kerastricks.search.option_values import field_value, option_value
-from kerastricks.search.space.options import KNOBS, check_option, model_options
+from kerastricks.search.space.defaults import DataFacts
+from kerastricks.search.space.options import KNOBS, check_option, field_value, model_options, option_value
 from kerastricks.search.space.parameter import Parameter, Value
 from kerastricks.search.space.space import MODEL, STRENGTH, Space
 from kerastricks.training.config import Config

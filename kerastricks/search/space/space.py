@@ -7,7 +7,7 @@ from typing import Any
 
 from kerastricks import spec
 from kerastricks.errors import SpaceError, nearest
-from kerastricks.search.option_values import field_value, option_value
+from kerastricks.search.space.options import field_value, option_value
 from kerastricks.search.space.parameter import Parameter, Value
 from kerastricks.training.config import FIELDS, Config
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from kerastricks.bounds import shown
 from kerastricks.errors import SpaceError, UnknownNameError, nearest
-from kerastricks.search.data_facts import DataFacts
 from kerastricks.search.space.checks import check_space
-from kerastricks.search.space.defaults import default_space, strength_parameter
+from kerastricks.search.space.defaults import DataFacts, default_space, strength_parameter
 from kerastricks.search.space.options import model_options
 from kerastricks.search.space.parameter import Parameter
 from kerastricks.search.space.space import MODEL, STRENGTH, Space, check_name

@@ -1,1 +1,1 @@
-"""TODO."""
+"""How trials are run: processes, jobs, the loop over them."""

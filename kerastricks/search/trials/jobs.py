@@ -1,8 +1,13 @@
-"""What the process of a trial can be asked to do."""
+"""What the process of a trial can be asked to do.
+
+Tells how a trial goes, epoch by epoch, and pauses it when it is told to.
+"""
 
 import dataclasses
 import json
+import math
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +18,7 @@ import keras
 import numpy as np
 import psutil
 
-from kerastricks.data.folds import folds
+from kerastricks.data.cross_validation import folds
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.kept_pixels import are_kept, can_keep, keep_pixels, open_kept_pixels
 from kerastricks.data.loading import load
@@ -21,12 +26,59 @@ from kerastricks.errors import ConfigError, Interrupted
 from kerastricks.models.creation import create
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.train import check_own_model, new_model, write_resolved, write_skipped
-from kerastricks.search.channel import Channel
-from kerastricks.search.reporter import METRICS, Reporter
+from kerastricks.search.trials.processes import Channel
 from kerastricks.training import checkpoint
 from kerastricks.training.config import Config
 from kerastricks.training.datasets import load_data
 from kerastricks.training.fitting import fit, resolve
+
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+# Called with the epoch, from 1, and its metrics; False pauses.
+Tell = Callable[[int, dict[str, float]], bool]
+
+
+class Reporter(keras.callbacks.Callback):
+    """Asks after each epoch whether to go on.
+
+    A pause is what Ctrl-C is: `fit` saves its checkpoint at the end of the epoch and raises `Interrupted`, and goes on
+    from there when it is called again.
+
+    Args:
+        tell: is told, and answers.
+        epochs: to pause after, at the latest.
+    """
+
+    is_saved = False  # a trial goes on to another epoch, and as a run without this
+
+    def __init__(self, tell: Tell, epochs: int) -> None:
+        super().__init__()
+        self.tell = tell
+        self.epochs = epochs
+        self.paused = False
+
+    def replay(self, metrics: Path, epochs: int) -> bool:
+        """Tells what was trained before; whether there is more to train.
+
+        Args:
+            metrics: metrics.jsonl of the run.
+            epochs: that its checkpoint holds.
+        """
+        lines = metrics.read_text(encoding="utf-8").splitlines()[:epochs] if metrics.exists() else []
+        for line in lines:
+            record = json.loads(line)
+            if not self.tell(record["epoch"], {name: record[name] for name in METRICS}):
+                return False
+        return len(lines) < self.epochs
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        metrics = {name: float((logs or {})[name]) for name in METRICS}
+        if not all(map(math.isfinite, metrics.values())):
+            return  # `fit` raises right behind this
+        goes_on = self.tell(epoch + 1, metrics)
+        if (not goes_on or epoch + 1 >= self.epochs) and epoch + 1 < self.params["epochs"]:
+            self.paused = True
+            signal.raise_signal(signal.SIGTERM)
+
 
 # With these in the space each trial reads the images anew: their pixels depend on them.
 READS_ANEW = ("image_size", "crop_fraction", "interpolation")
@@ -72,8 +124,8 @@ def prepare(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         job: config, folder, pixels, folds, range_test, recipe, seconds (of the search, or None).
         channel: where progress is told.
     """
-    from kerastricks.search.data_facts import DataFacts
     from kerastricks.search.preparation import find_rate, make_space, time_steps
+    from kerastricks.search.space.defaults import DataFacts
 
     config = Config(**job["config"])
     if config.bagging:  # its copies would be in several folds, and all trials would have one bag

@@ -1,7 +1,15 @@
-"""The processes that trials run in: one each, and one more that is getting ready."""
+"""The processes that trials run in: one each, and one more that is getting ready.
+
+Messages between a search and the process of a trial: a line of JSON each, on the standard streams.
+What this machine has room for.
+Ends a process whose parent is gone.
+"""
 
 import contextlib
 import json
+import os
+import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +18,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
+
+import psutil
+
+from kerastricks.errors import SearchError
 
 _STARTS = 3
 _STOP_SECONDS = 60  # a step and a checkpoint; then it is killed
@@ -189,3 +201,98 @@ class Processes:
         if self._busy is not None:
             self._busy.stop()
         self._spare = self._busy = None
+
+
+class Channel:
+    """The trial's side.
+
+    What anything else prints goes to standard error. When the other side is gone, however it died, this process ends at
+    once: nobody waits for its result.
+    """
+
+    def __init__(self) -> None:
+        self._out: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+        self._messages: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            self._messages.put(json.loads(line))
+        os._exit(3)
+
+    def send(self, **message: Any) -> None:
+        """One message."""
+        self._out.write(json.dumps(message) + "\n")
+        self._out.flush()
+
+    def receive(self) -> dict[str, Any]:
+        """Waits for the next message."""
+        return self._messages.get()
+
+
+_IMPORTED_BYTES = 800 << 20  # a process that has imported TensorFlow and waits
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def check_memory(workers: int, trial_bytes: int) -> None:
+    """Raises SearchError where trials and their processes would not fit into memory.
+
+    A worker is a process that asks for trials, one that trains and one that is getting ready.
+
+    Args:
+        workers: at once.
+        trial_bytes: that a training of this search was seen to take.
+    """
+    each = trial_bytes + 2 * _IMPORTED_BYTES
+    free = available_bytes()
+    if workers > 1 and workers * each > free:
+        fits = max(int(free // each), 1)
+        raise SearchError(
+            f"--workers {workers} would take about {workers * each / 2**30:.1f} GB ({each / 2**30:.1f} GB each) and "
+            f"{free / 2**30:.1f} GB are free: give --workers {fits} or fewer"
+        )
+
+
+def available_bytes() -> int:
+    """Memory that is free, of the machine or of the container that this is."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = (_CGROUP / "memory.max").read_text().strip()
+        used = int((_CGROUP / "memory.current").read_text())
+        return free if limit == "max" else min(free, int(limit) - used)
+    except (OSError, ValueError):
+        return free
+
+
+def gpus_of(workers: int, environment: Mapping[str, str]) -> list[str | None]:
+    """For each worker the GPU that it may see; None for all, where there are fewer than two.
+
+    Args:
+        workers: on this machine.
+        environment: of the workers; this process may hide all GPUs from itself.
+    """
+    found = visible_gpus(environment)
+    return [found[number % len(found)] if len(found) > 1 else None for number in range(workers)]
+
+
+def visible_gpus(environment: Mapping[str, str]) -> list[str]:
+    """The GPUs that processes of an environment may use, as CUDA_VISIBLE_DEVICES names them."""
+    chosen = environment.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [one.strip() for one in chosen.split(",") if one.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    lines = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]  # parts of one are below it
+    return [str(number) for number in range(len(lines))]
+
+
+def end_with_parent() -> None:
+    """Watches standard input, which the parent holds open and never writes to, in a thread."""
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        os._exit(3)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,13 +1,79 @@
-"""Images for one configuration after the other, read again only where they must be."""
+"""Images for one configuration after the other, read again only where they must be.
 
+The model of a configuration, with its start.
+Loaded images with another augmentation and batch size.
+"""
+
+from dataclasses import replace
 from typing import Any
 
-from kerastricks.data.adapted import adapted
+import keras
+
+from kerastricks.augment.op import Facts
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.pipeline.stages import leads_with_crop
+from kerastricks.data.pipeline.batches import Batches
+from kerastricks.data.pipeline.stages import Augmentation, leads_with_crop
+from kerastricks.data.sources.source import Arrays
 from kerastricks.errors import ConfigError
+from kerastricks.initializers.data_driven import start_from_data
+from kerastricks.models.creation import create
+from kerastricks.recipes import Recipe
+from kerastricks.runs.own_model import own_model
 from kerastricks.training.config import Config
 from kerastricks.training.datasets import load_data
+
+
+def trial_model(config: Config, data: ImageData, recipe: Recipe | None = None) -> keras.Model:
+    """Builds the model that `config` names, or the recipe's own, and gives it the start it asks for.
+
+    Raises:
+        UsageError: for a model or options that are not there, and where the recipe's `create_model` fails.
+    """
+    if recipe is not None and recipe.create_model is not None:
+        model = own_model(recipe, data, config)
+    else:
+        model = create(config.model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
+    start_from_data(model, data.sample())
+    return model
+
+
+def adapted(data: ImageData, augment: str, batch_size: int) -> ImageData:
+    """The same splits; the pixels are shared.
+
+    A leading random_resized_crop cuts originals where `data` is of files, and the resized images where these are what
+    is in memory: `load` with that augmentation keeps the originals.
+
+    Args:
+        data: of `kerastricks.data.load`.
+        augment: the ops of training images; not "auto".
+        batch_size: images in a batch; lowered to the number of training images.
+
+    Returns:
+        An `ImageData`.
+
+    Raises:
+        SpecError: for an augmentation that does not parse, or is not for these images.
+    """
+    old = data.augmentation
+    train = data.splits["train"]
+    batch_size = min(batch_size, train.size)
+    facts = Facts(data.image_shape, len(data.class_names), data.statistics)
+    crops_originals = not isinstance(train.examples, Arrays) and train.examples.sizes is not None
+    splits = {
+        name: Batches(
+            batches.examples,
+            data.image_shape,
+            batch_size,
+            data.seed,
+            batches.decoded,
+            batches.service,
+            data.fitting,
+        )
+        for name, batches in data.splits.items()
+    }
+    augmentation = old if augment == old.text else Augmentation(augment, facts, data.seed, old.stages, crops_originals)
+    return replace(data, splits=splits, batch_size=batch_size, augmentation=augmentation)
+
 
 _READING = ("image_size", "crop_fraction", "interpolation", "classes", "validation", "test", "seed")
 

@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 from kerastricks.errors import Interrupted, TrainingDivergedError, UsageError
-from kerastricks.search.channel import Channel
+from kerastricks.search.trials.processes import Channel
 
 
 def main() -> None:

@@ -18,10 +18,9 @@ from PIL import Image
 
 from kerastricks.data import decode_image, decoded_cache
 from kerastricks.data.cache_folder import CacheFolder
-from kerastricks.data.decoded import Decoded
 from kerastricks.data.decoding.decode import to_luma
 from kerastricks.data.decoding.decode_crop import decode_crop
-from kerastricks.data.decoding.decoded_cache import open_decoded
+from kerastricks.data.decoding.decoded_cache import Decoded, open_decoded
 from kerastricks.data.decoding.decoded_file import map_pixels
 from kerastricks.data.progress import silent
 from kerastricks.data.sources.folder import FolderReader

@@ -7,7 +7,7 @@ from PIL import Image
 
 from kerastricks import data
 from kerastricks.data.inspection.picture import cell_size, draw_picture, label_of
-from kerastricks.data.throughput import Throughput
+from kerastricks.data.inspection.timing import Throughput
 from kerastricks.errors import UsageError
 
 COLOURFUL = "flip | pad_crop(2) | fancy_pca(3.0, 'stddev')"
@@ -102,8 +102,8 @@ def test_the_throughput_is_that_of_the_images_consumed(monkeypatch):
     """A clock of our own: every batch takes 0.1 s and 0.05 s of CPU time."""
     loaded = data.load(arrays(), batch_size=16)
     clock = {"now": 0.0}
-    monkeypatch.setattr("kerastricks.data.throughput.time.perf_counter", lambda: clock["now"])
-    monkeypatch.setattr("kerastricks.data.throughput.time.process_time", lambda: clock["now"] / 2)
+    monkeypatch.setattr("kerastricks.data.inspection.timing.time.perf_counter", lambda: clock["now"])
+    monkeypatch.setattr("kerastricks.data.inspection.timing.time.process_time", lambda: clock["now"] / 2)
 
     def batches(self, step):
         while True:

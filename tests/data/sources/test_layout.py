@@ -11,7 +11,7 @@ from conftest import COLOURS, write_image
 from kerastricks.data import load
 from kerastricks.data.relabeling import relabel
 from kerastricks.data.sources.reading import find_source
-from kerastricks.data.subset import only_classes
+from kerastricks.data.sources.source import only_classes
 from kerastricks.errors import DataError
 
 pytestmark = pytest.mark.tensorflow_only

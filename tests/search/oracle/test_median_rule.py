@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerastricks.search.median_rule import cannot_win
+from kerastricks.search.oracle.oracles import cannot_win
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -6,8 +6,8 @@ from kerastricks.augment import sequence
 from kerastricks.augment.op import Facts
 from kerastricks.data import PixelStatistics
 from kerastricks.search import DataFacts, default_space
-from kerastricks.search.augment_strength import augment_strength
 from kerastricks.search.space.checks import check_space
+from kerastricks.search.space.defaults import augment_strength
 from kerastricks.training import Config
 
 pytestmark = pytest.mark.tensorflow_only

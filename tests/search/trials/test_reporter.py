@@ -4,7 +4,7 @@ import pytest
 
 import kerastricks
 from kerastricks.errors import Interrupted
-from kerastricks.search.reporter import METRICS, Reporter
+from kerastricks.search.trials.jobs import METRICS, Reporter
 from kerastricks.training import Config, fit
 
 pytestmark = pytest.mark.tensorflow_only
