@@ -75,7 +75,7 @@ def quality(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
     Example:
         >>> import numpy as np
-        >>> from kerastricks.ensemble import quality
+        >>> from kerastricks.metrics import quality
         >>> found = quality(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]))
         >>> {name: round(value, 3) for name, value in found.items()}
         {'accuracy': 0.5, 'log_loss': 0.511, 'calibration_error': 0.35, 'brier': 0.37}
@@ -131,7 +131,7 @@ def disagreement(log_probabilities: np.ndarray) -> np.ndarray:
 
     Example:
         >>> import numpy as np
-        >>> from kerastricks.ensemble import disagreement
+        >>> from kerastricks.metrics import disagreement
         >>> members = np.log([[[0.8, 0.2], [0.3, 0.7]], [[0.4, 0.6], [0.1, 0.9]]])
         >>> disagreement(members).tolist()
         [[0.0, 0.5], [0.5, 0.0]]

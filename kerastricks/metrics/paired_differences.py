@@ -72,7 +72,7 @@ def paired_difference(baseline: Sequence[float], arm: Sequence[float]) -> Paired
         ValueError: for different numbers of values, or none.
 
     Example:
-        >>> from kerastricks.comparison import paired_difference
+        >>> from kerastricks.metrics import paired_difference
         >>> found = paired_difference([0.90, 0.92, 0.91], [0.92, 0.95, 0.92])
         >>> f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f}), p {found.p_value:.3f}"
         '0.020 (-0.005 to 0.045), p 0.074'
@@ -110,7 +110,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
         The corrected values, in the order given, at most 1.
 
     Example:
-        >>> from kerastricks.comparison import holm
+        >>> from kerastricks.metrics import holm
         >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
         [0.03, 0.06, 0.06]
 

@@ -52,7 +52,7 @@ def confusion_matrix(found: Mapping[str, Any]) -> np.ndarray:
     Example:
         >>> import kerastricks
         >>> sparse = {"shape": [2, 2], "rows": [0, 1], "columns": [0, 0], "counts": [5, 1]}
-        >>> kerastricks.runs.confusion_matrix({"confusion_matrix": sparse}).tolist()
+        >>> kerastricks.metrics.confusion_matrix({"confusion_matrix": sparse}).tolist()
         [[5, 0], [1, 0]]
     """
     stored = found["confusion_matrix"]

@@ -156,7 +156,7 @@ def linear_probe(
 
     Example:
         >>> import numpy as np
-        >>> from kerastricks.finetuning import linear_probe
+        >>> from kerastricks.probes import linear_probe
         >>> generator = np.random.default_rng(0)
         >>> labels = np.arange(300) % 3
         >>> features = np.eye(3)[labels] + generator.normal(0, 0.4, (300, 3))

@@ -45,7 +45,7 @@ def logme(
 
     Example:
         >>> import numpy as np
-        >>> from kerastricks.finetuning import logme
+        >>> from kerastricks.probes import logme
         >>> generator = np.random.default_rng(0)
         >>> labels = np.arange(300) % 3
         >>> noise = generator.normal(0, 1, (300, 5))
@@ -162,7 +162,7 @@ def nearest_centroid(
 
     Example:
         >>> import numpy as np
-        >>> from kerastricks.finetuning import nearest_centroid
+        >>> from kerastricks.probes import nearest_centroid
         >>> generator = np.random.default_rng(0)
         >>> labels = np.arange(300) % 3
         >>> features = np.eye(3)[labels] + generator.normal(0, 0.4, (300, 3))

@@ -57,7 +57,7 @@ CATALOG = {
 
 # Each entry makes a `Plan` from `peak`, `total_steps` and the arguments of a spec.
 SCHEDULES = Registry(
-    "schedule", {name: f"kerastricks.schedules.plans:{name}" for name in CATALOG}, "kerastricks schedule"
+    "schedule", {name: f"kerastricks.schedules.spec_factories:{name}" for name in CATALOG}, "kerastricks schedule"
 )
 
 

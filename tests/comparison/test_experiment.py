@@ -168,7 +168,7 @@ def test_a_folder_of_another_comparison_is_refused(data, tmp_path):
 
 @pytest.mark.tensorflow_only
 def test_a_diverged_run_is_a_result(data, monkeypatch):
-    from kerastricks.comparison import run_arm
+    from kerastricks.comparison import arms as run_arm
 
     fit = run_arm.fit
 

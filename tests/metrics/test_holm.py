@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerastricks.comparison import holm
+from kerastricks.metrics import holm
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kerastricks.comparison import paired_difference
+from kerastricks.metrics import paired_difference
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -9,7 +9,8 @@ import pytest
 import kerastricks
 from kerastricks.errors import ConfigError
 from kerastricks.models import create
-from kerastricks.training import Config, fit, resumable, weights_on_the_way
+from kerastricks.training import Config, fit, resumable
+from kerastricks.training import weight_callbacks as weights_on_the_way
 from kerastricks.training.weight_callbacks import snapshot_steps
 
 STEPS = 6  # per epoch

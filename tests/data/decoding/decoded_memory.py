@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from kerastricks.data import originals
+from kerastricks.data.decoding import pixels as originals
 from kerastricks.data.decoding.decoded_cache import open_decoded
 from kerastricks.data.progress import silent
 from kerastricks.data.sources.folder import FolderReader

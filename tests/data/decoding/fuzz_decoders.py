@@ -221,7 +221,7 @@ def serving(folder):
     import keras
     import tensorflow as tf
 
-    from kerastricks.data import decode
+    from kerastricks.data.decoding import decode
     from kerastricks.data.fitting import WHOLE
     from kerastricks.serving import export
 

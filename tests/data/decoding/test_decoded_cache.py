@@ -16,8 +16,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerastricks.data import decode_image, decoded_cache
+from kerastricks.data import decode_image
 from kerastricks.data.cache_folder import CacheFolder
+from kerastricks.data.decoding import decoded_cache
 from kerastricks.data.decoding.decode import to_luma
 from kerastricks.data.decoding.decode_crop import decode_crop
 from kerastricks.data.decoding.decoded_cache import Decoded, open_decoded

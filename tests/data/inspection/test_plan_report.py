@@ -9,9 +9,10 @@ import tensorflow as tf
 from kerastricks import data
 from kerastricks.augment.op import Draws
 from kerastricks.augment.plan import Plan
-from kerastricks.data import step_timing, tensorflow_arrays
+from kerastricks.data.inspection import timing as step_timing
 from kerastricks.data.inspection.plan_report import joined
 from kerastricks.data.inspection.timing import ROUNDS, Chain, TimedBatch, measure_in_turn, timed_batches, undone
+from kerastricks.data.pipeline import tensorflow_arrays
 from kerastricks.errors import UsageError
 
 USUAL = "flip | pad_crop(2) | fancy_pca(0.1) | normalize"

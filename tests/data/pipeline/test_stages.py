@@ -8,8 +8,9 @@ from keras import ops
 from kerastricks import data
 from kerastricks.augment.op import Draws, Facts
 from kerastricks.augment.plan import Plan
-from kerastricks.data import PixelStatistics, tensorflow_arrays
-from kerastricks.data import batches as batches_module
+from kerastricks.data import PixelStatistics
+from kerastricks.data.pipeline import batches as batches_module
+from kerastricks.data.pipeline import tensorflow_arrays
 from kerastricks.data.pipeline.stages import Augmentation, draw_uniforms
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.errors import SpecError, UnknownNameError

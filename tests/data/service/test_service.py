@@ -17,7 +17,9 @@ from conftest import write_image
 from service_processes import Cluster
 
 from kerastricks import data
-from kerastricks.data.service import ask, probe, reach, service, stream
+from kerastricks.data.service import address as reach
+from kerastricks.data.service import ask, service, stream
+from kerastricks.data.service import service as probe
 from kerastricks.data.service.address import Address
 from kerastricks.data.service.listening import Listening
 from kerastricks.data.service.servers import dispatcher

@@ -124,7 +124,7 @@ def test_what_is_decoded_at_the_second_attempt_only_is_named_and_nothing_is_run_
 
 
 def test_a_file_that_vanishes_between_two_looks_is_the_one_that_is_named(image_folder, monkeypatch):
-    from kerastricks.data import pixels
+    from kerastricks.data.decoding import pixels
 
     decode = pixels.decode_all
 

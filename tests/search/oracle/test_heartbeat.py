@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from kerastricks.search import heartbeat
 from kerastricks.search.folder import read_json
+from kerastricks.search.oracle import worker as heartbeat
 from kerastricks.search.oracle.worker import Heartbeat
 
 pytestmark = pytest.mark.tensorflow_only

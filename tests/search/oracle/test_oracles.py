@@ -15,10 +15,11 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
-from kerastricks.search import oracles, run_trials
 from kerastricks.search.folder import write_json
+from kerastricks.search.oracle import oracles
 from kerastricks.search.oracle.engine import open_oracle, quiet
 from kerastricks.search.space.parameter import Parameter
+from kerastricks.search.trials import runner as run_trials
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -9,8 +9,8 @@ import pytest
 from made_plan import made_folder, made_plan, metrics_of
 
 from kerastricks.errors import SearchError
-from kerastricks.search import chief, engine
 from kerastricks.search.folder import write_json
+from kerastricks.search.oracle import chief, engine
 from kerastricks.search.oracle.engine import Client, open_oracle, quiet, serve
 from kerastricks.search.publish import Publisher
 from kerastricks.search.space.parameter import Parameter

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from kerastricks.errors import SearchError
-from kerastricks.search import machine
+from kerastricks.search.trials import processes as machine
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -5,7 +5,7 @@ import pytest
 
 import kerastricks
 from kerastricks.data.kept_pixels import keep_pixels
-from kerastricks.search import jobs
+from kerastricks.search.trials import jobs
 from kerastricks.training import Config
 
 pytestmark = pytest.mark.tensorflow_only

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kerastricks.search import processes
+from kerastricks.search.trials import processes
 from kerastricks.search.trials.processes import Processes, TrialProcess
 
 pytestmark = pytest.mark.tensorflow_only
