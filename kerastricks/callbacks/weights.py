@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kerastricks.errors import ConfigError
+from kerastricks.keras_graph import all_layers
 from kerastricks.layers.batch_norm_statistics import recompute_batch_norm
 
 Batches = Iterable[Any] | Callable[[], Iterable[Any]]
@@ -100,7 +101,7 @@ class WeightAverage(keras.callbacks.Callback):
 
 def has_batch_norm(model: keras.Model) -> bool:
     """Whether there is one that learns, at any depth."""
-    layers = model._flatten_layers(include_self=False, recursive=True)
+    layers = all_layers(model, include_self=False)
     return any(isinstance(layer, keras.layers.BatchNormalization) and layer.trainable for layer in layers)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from kerastricks.checks.activation_kinds import ActivationKind, kind_of, own_kind
 from kerastricks.checks.images import functional
 from kerastricks.errors import UsageError
+from kerastricks.keras_graph import all_layers, producer
 
 # Layers whose own activation is the last thing they do, so that it can be taken out and put behind them.
 _SEPARABLE = (
@@ -78,18 +79,18 @@ class Instrument:
                 continue
             for source, target in zip(original.variables, copy.variables, strict=True):
                 target.assign(source)
-            for layer in copy._flatten_layers():
+            for layer in all_layers(copy):
                 if isinstance(layer, keras.layers.Normalization):  # computes with numbers made from its weights
                     layer.finalize_state()
 
     def _clone(self, model: keras.Model, inputs: Any, prefix: str, is_last: bool) -> keras.Model:
         end = head = None
         if is_last:
-            end = head = model.outputs[0]._keras_history.operation
+            end = head = producer(model.outputs[0])
             if self._to_logits and not _is_functional(end):
                 _check_head(end, model.outputs[0].shape)
             if isinstance(end, keras.layers.Layer) and _is_softmax(end):
-                head = end.input._keras_history.operation
+                head = producer(end.input)
 
         def call(copy: Any, *args: Any, **kwargs: Any) -> Any:
             original = self._originals[id(copy)]
@@ -228,7 +229,7 @@ class Probe(keras.layers.Layer):
 
 def look(model: keras.Model, images: np.ndarray) -> None:
     """Calls a model with its probes open, as it predicts."""
-    probes = [layer for layer in model._flatten_layers() if isinstance(layer, Probe)]
+    probes = [layer for layer in all_layers(model) if isinstance(layer, Probe)]
     for probe in probes:
         probe.is_open = True
     try:

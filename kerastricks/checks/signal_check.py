@@ -19,6 +19,7 @@ from kerastricks.checks.images import as_images, as_labels, functional, positive
 from kerastricks.checks.instrument import Instrument, Place, values
 from kerastricks.checks.plots import draw_signal, finite, number, table
 from kerastricks.errors import UsageError
+from kerastricks.keras_graph import variable_index
 
 
 @dataclass(frozen=True)
@@ -315,11 +316,11 @@ class _KeepGradients(keras.optimizers.Optimizer):
             self.gradients = [self.add_variable_from_reference(v, "gradient") for v in variables]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        self.assign(self.gradients[self._get_variable_index(variable)], gradient)
+        self.assign(self.gradients[variable_index(self, variable)], gradient)
 
     def of(self, variable: Any) -> np.ndarray:
         """The gradient with respect to a trainable weight, float64."""
-        return values(self.gradients[self._get_variable_index(variable)]).astype("float64")
+        return values(self.gradients[variable_index(self, variable)]).astype("float64")
 
 
 class _Sums:

@@ -19,6 +19,7 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.progress import silent
 from kerastricks.errors import TrainingDivergedError
+from kerastricks.keras_graph import all_layers
 from kerastricks.metrics.scores import scores
 from kerastricks.models.creation import create
 from kerastricks.runs.evaluate import predict
@@ -46,7 +47,7 @@ def same_draws(model: keras.Model, seed: int) -> None:
         model: newly made.
         seed: in [0, 2^31).
     """
-    for layer in model._flatten_layers(include_self=False, recursive=True):
+    for layer in all_layers(model, include_self=False):
         for kernel, initializer in _KERNELS:
             weight, start = getattr(layer, kernel, None), getattr(layer, initializer, None)
             if weight is None or not isinstance(start, keras.initializers.Initializer):

@@ -10,6 +10,7 @@ from kerastricks.ensemble.inputs import align_classes, shared_pixels
 from kerastricks.ensemble.member import Member, as_members
 from kerastricks.ensemble.soup import check_same_network
 from kerastricks.errors import EnsembleError
+from kerastricks.keras_graph import all_layers
 from kerastricks.layers.batched_members import BatchedMembers
 
 
@@ -61,7 +62,7 @@ def batched(models: Sequence[keras.Model | Member], combination: Combination | N
 def _refuse_adapted(members: Sequence[Member]) -> None:
     """Their constants are no weights, which are all that is stacked."""
     for member in members:
-        for layer in member.model._flatten_layers():
+        for layer in all_layers(member.model):
             if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
                 raise EnsembleError(
                     f"member {member.name!r}: layer {layer.name!r} was adapted to data, and a batched network has one "

@@ -11,8 +11,8 @@ import keras
 from kerastricks.ensemble.inputs import align_classes, shared_pixels
 from kerastricks.ensemble.member import Member, as_members
 from kerastricks.errors import EnsembleError
+from kerastricks.keras_graph import producing_node, split_head
 from kerastricks.models.head import free_name
-from kerastricks.training.training_model import split_head
 
 
 def member_features(members: Sequence[Member | keras.Model]) -> keras.Model:
@@ -83,15 +83,15 @@ def _rows(tensor: Any, member: Member, taken: set[str]) -> Any:
 
 def _last_inputs(model: keras.Model, member: Member) -> list[Any]:
     """All that the last layer of a functional model gets, looking into models that are layers."""
-    history = model.outputs[0]._keras_history
-    before = list(history.operation._inbound_nodes[history.node_index].input_tensors)
+    node = producing_node(model.outputs[0])
+    before = list(node.input_tensors)
     if not before:
         raise EnsembleError(
             f"member {member.name!r}: must have a layer whose inputs are features. Received: {member.model.name!r}, "
             "whose outputs are its inputs; leave it out, or combine probabilities"
         )
-    if isinstance(history.operation, keras.Model):
-        inner = history.operation
+    if isinstance(node.operation, keras.Model):
+        inner = node.operation
         found = keras.Model(inner.inputs, _last_inputs(inner, member))(before)
         return list(found) if isinstance(found, list | tuple) else [found]
     return before

@@ -14,6 +14,7 @@ from keras import ops
 
 from kerastricks.ensemble.member import Member
 from kerastricks.errors import EnsembleError
+from kerastricks.keras_graph import all_layers, sublayers
 from kerastricks.layers.adapted_state import finish_adapting
 from kerastricks.layers.batch_norm_statistics import recompute_batch_norm
 
@@ -94,7 +95,7 @@ def _check_graph(first: keras.Model, model: keras.Model, names: tuple[str, str])
 
 def _graphs(model: keras.Model) -> list[list[tuple[str, str, Any]]]:
     """Of each functional model inside: name, kind and inputs of each operation, layers called by their places."""
-    functional = [layer for layer in model._flatten_layers() if hasattr(layer, "_nodes_by_depth")]
+    functional = [layer for layer in all_layers(model) if isinstance(layer, keras.Function)]
     graphs = []
     for config in (inner.get_config() for inner in functional):
         places = {entry["name"]: place for place, entry in enumerate(config["layers"])}
@@ -118,13 +119,8 @@ def _nameless(value: Any, places: dict[str, int]) -> Any:
 
 
 def _leaves(model: keras.Model) -> list[Any]:
-    layers = model._flatten_layers(include_self=False, recursive=True)
-    return [
-        layer
-        for layer in layers
-        if not isinstance(layer, keras.layers.InputLayer)
-        and not list(layer._flatten_layers(include_self=False, recursive=False))
-    ]
+    layers = all_layers(model, include_self=False)
+    return [layer for layer in layers if not isinstance(layer, keras.layers.InputLayer) and not sublayers(layer)]
 
 
 def _first_difference(mine: dict[str, Any], other: dict[str, Any]) -> str | None:
@@ -293,7 +289,7 @@ def _mean(values: Sequence[Any]) -> np.ndarray:
 
 
 def _batch_normalisations(model: keras.Model) -> list[Any]:
-    layers = model._flatten_layers(include_self=False, recursive=True)
+    layers = all_layers(model, include_self=False)
     return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 

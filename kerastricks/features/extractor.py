@@ -13,6 +13,7 @@ import numpy as np
 
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.errors import DataError, UnknownNameError, UsageError
+from kerastricks.keras_graph import nodes
 
 _LUMA = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R BT.601, as `kerastricks.data` takes it
 
@@ -95,19 +96,7 @@ def _output(model: keras.Model, name: str, pool: bool) -> keras.KerasTensor:
 
 def _outputs(model: keras.Model, name: str) -> list[keras.KerasTensor]:
     """What a layer gives in the graph of this model: its `output` may be that of another model that has it too."""
-    found: dict[int, keras.KerasTensor] = {}
-    seen: set[int] = set()
-    waiting = list(model.outputs)
-    while waiting:
-        history = waiting.pop()._keras_history
-        node = history.operation._inbound_nodes[history.node_index]
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        waiting += node.input_tensors
-        if history.operation.name == name:
-            found |= {id(tensor): tensor for tensor in node.output_tensors}
-    return list(found.values())
+    return [tensor for node in nodes(model) if node.operation.name == name for tensor in node.output_tensors]
 
 
 _REFERENCES = {"keras_history", "input_layers", "output_layers"}

@@ -15,6 +15,7 @@ import keras
 from kerastricks import recipes, spec
 from kerastricks.errors import ConfigError, RunFolderError
 from kerastricks.finetuning.levels import Level, find_levels
+from kerastricks.keras_graph import producer
 from kerastricks.layers.adapted_state import finish_adapting
 from kerastricks.models.catalog import CATALOG
 from kerastricks.models.creation import create
@@ -229,15 +230,10 @@ def without_head(model: keras.Model) -> keras.Model:
             break
         if not isinstance(layer, keras.layers.Softmax | keras.layers.Activation | keras.layers.Dropout):
             break
-    while isinstance(keras_layer(features), keras.layers.Dropout):
-        features = keras_layer(features).input
+    while isinstance(producer(features), keras.layers.Dropout):
+        features = producer(features).input
     if len(features.shape) == 4:
         features = keras.layers.GlobalAveragePooling2D(name="features")(features)
-    elif not isinstance(keras_layer(features), keras.layers.Layer):
+    elif not isinstance(producer(features), keras.layers.Layer):
         features = keras.layers.Identity(name="features")(features)  # an operation has no features of its name
     return keras.Model(model.inputs[0], features, name=model.name)
-
-
-def keras_layer(tensor: Any) -> Any:
-    """The layer whose output a symbolic tensor is."""
-    return tensor._keras_history.operation

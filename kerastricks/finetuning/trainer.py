@@ -25,13 +25,14 @@ from kerastricks.finetuning.rungs import STEP_IN_FORWARDS, TRACING_SECONDS, Cloc
 from kerastricks.finetuning.settings import Settings
 from kerastricks.finetuning.stages import Stage, make_stage
 from kerastricks.initializers.data_driven import start_from_data
+from kerastricks.keras_graph import precision, split_head
 from kerastricks.models.creation import create
 from kerastricks.probes.linear import LinearProbe, linear_probe
 from kerastricks.probes.rows import stratified_sample
 from kerastricks.training.config import Config
 from kerastricks.training.fitting import check_fits, fit, fresh_stage, training_loss
 from kerastricks.training.fused_batch_norm import fused_batch_norm
-from kerastricks.training.training_model import TrainingModel, precision, split_head
+from kerastricks.training.training_model import TrainingModel
 
 Say = Callable[[str], None]
 # What a training from random weights does otherwise: the defaults of `kerastricks train`.

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerastricks.keras_graph import all_layers
+
 # A variance that no pass leaves behind: where it is found, the layer was not called.
 _NOT_CALLED = -1.0
 
@@ -55,8 +57,9 @@ def recompute_batch_norm(model: keras.Model, batches: Iterable[Any]) -> int:
         here the variance of the batches' means is added, which makes it that of all images. Li, Chen, Hu, Yang:
         Understanding the Disharmony between Dropout and Batch Normalization, CVPR 2019.
     """
-    all_layers = list(model._flatten_layers(include_self=True, recursive=True))
-    layers = [layer for layer in all_layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+    layers = [
+        layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
     if not model.built or not all(layer.built for layer in layers):
         raise ValueError(f"model must be built: call it once on a batch. Received: model={model.name!r}, not built")
     if not layers:

@@ -9,6 +9,7 @@ import keras
 
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
+from kerastricks.keras_graph import precision, split_head
 from kerastricks.range_test.lr_range_test import LRRangeTest
 from kerastricks.range_test.result import RangeTestResult
 from kerastricks.range_test.verdict import answer
@@ -16,7 +17,7 @@ from kerastricks.training.config import Config
 from kerastricks.training.fitting import check_fits, fresh_stage, resolve, training_loss
 from kerastricks.training.fused_batch_norm import fused_batch_norm
 from kerastricks.training.optimizer import build_optimizer
-from kerastricks.training.training_model import TrainingModel, precision, split_head
+from kerastricks.training.training_model import TrainingModel
 
 
 def for_training(

@@ -14,6 +14,7 @@ import numpy as np
 
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import UsageError
+from kerastricks.keras_graph import all_layers
 from kerastricks.range_test.batches import take_batches
 from kerastricks.range_test.kept_state import KeptState, model_variables, random_state_kept, reseed
 from kerastricks.range_test.rate_control import RateControl, leaves
@@ -222,7 +223,7 @@ def default_bounds(optimizer: Any) -> tuple[float, float]:
 
 def _build(model: keras.Model, batch: tuple) -> None:
     """Makes all variables, so that there is something to keep."""
-    if not all(layer.built for layer in model._flatten_layers()):
+    if not all(layer.built for layer in all_layers(model)):
         model(batch[0])
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)

@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from kerastricks.errors import UnknownNameError
+from kerastricks.keras_graph import all_layers, own_trainable_variables, sublayers
 from kerastricks.regularizers.catalog import get
 from kerastricks.regularizers.penalties import SEPARABLE, Regularization, find_kind
 from kerastricks.regularizers.weight_decay import undecayed
@@ -95,7 +96,8 @@ def copy_state(original: keras.Model, twin: keras.Model) -> None:
         for state, other_state in zip(_seed_states(layer), _seed_states(other), strict=True):
             other_state.assign(ops.convert_to_numpy(state))
         other.trainable = layer.trainable  # goes down to all inside, which come later
-        for weight, other_weight in zip(layer._trainable_variables, other._trainable_variables, strict=True):
+        pairs = zip(own_trainable_variables(layer), own_trainable_variables(other), strict=True)
+        for weight, other_weight in pairs:
             other_weight.trainable = weight.trainable
 
 
@@ -110,8 +112,8 @@ def _pairs(layer: Any, other: Any, seen: dict[int, Any]) -> Iterator[tuple[Any, 
         return
     seen[id(layer)] = other
     yield layer, other
-    children = layer._flatten_layers(include_self=False, recursive=False)
-    others = other._flatten_layers(include_self=False, recursive=False)
+    children = sublayers(layer)
+    others = sublayers(other)
     by_name = {child.name: child for child in others}
     if len(by_name) == len(others) and all(child.name in by_name for child in children):
         others = [by_name[child.name] for child in children]  # a functional model may list them in another order
@@ -177,7 +179,7 @@ def apply_regularization(
         raise ValueError(f"spec must name a penalty or a max_norm, such as 'l2(5e-4)'. Received: spec={spec!r}")
     if isinstance(layers, str):
         raise ValueError(f"layers must be a list of names. Received: layers={layers!r}: write [{layers!r}]")
-    inner = model._flatten_layers(include_self=True, recursive=True)
+    inner = all_layers(model)
     for name in layers or ():
         if name not in {layer.name for layer in inner}:
             raise UnknownNameError("layer", name, [layer.name for layer in inner])
@@ -250,8 +252,8 @@ def _check_all_have_it(clone: keras.Model, regularization: Regularization) -> No
     if not clone.built:
         return
     exempt = {id(weight) for weight in undecayed(clone)}
-    for layer in clone._flatten_layers(include_self=True, recursive=True):
-        for weight in layer._trainable_variables:
+    for layer in all_layers(clone):
+        for weight in own_trainable_variables(layer):
             lacks_penalty = regularization.regularizer is not None and weight.regularizer is None
             lacks_bound = regularization.max_value is not None and weight.constraint is None
             if weight.trainable and id(weight) not in exempt and (lacks_penalty or lacks_bound):

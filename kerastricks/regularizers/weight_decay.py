@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from kerastricks.keras_graph import all_layers, own_trainable_variables
+
 # Layers whose weights scale or shift and are no directions: decay only weakens them.
 _SCALES = (
     keras.layers.BatchNormalization,
@@ -53,8 +55,8 @@ def undecayed(model: keras.Model) -> list[Any]:
             f"undecayed needs a model that is built: call {model.name!r} on a batch, or model.build(input_shape), first"
         )
     found: dict[int, Any] = {}
-    for layer in model._flatten_layers(include_self=True, recursive=True):
-        for weight in layer._trainable_variables:
+    for layer in all_layers(model):
+        for weight in own_trainable_variables(layer):
             if isinstance(layer, _SCALES) or len(weight.shape) < 2 or _is_bias(weight.name):
                 found[id(weight)] = weight
     return list(found.values())

@@ -13,6 +13,7 @@ from scipy.special import softmax
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import ConfigError, RunFolderError
+from kerastricks.keras_graph import with_probabilities
 from kerastricks.metrics.scores import scores
 from kerastricks.runs.classifier_file import load_classifier
 from kerastricks.runs.evaluate import predict
@@ -25,7 +26,6 @@ from kerastricks.training.config import FIELDS, Config
 from kerastricks.training.datasets import load_data
 from kerastricks.training.distillation import Distillation, Teacher
 from kerastricks.training.fitting import fit
-from kerastricks.training.training_model import with_probabilities
 from kerastricks.training.weight_callbacks import reports
 
 Say = Callable[[str], None]

@@ -17,12 +17,12 @@ from kerastricks.data.progress import Progress
 from kerastricks.ensemble.combination import tempered
 from kerastricks.ensemble.cost import costs
 from kerastricks.ensemble.stacking import fit_temperature
+from kerastricks.keras_graph import with_probabilities
 from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.metrics.calibration import disagreement, log_losses, mean_disagreement, quality
 from kerastricks.plotting import save_figure
 from kerastricks.runs.made import Made, over_split
 from kerastricks.runs.members import RunMember
-from kerastricks.training.training_model import with_probabilities
 
 _SCORES = ("validation", "test", "test_at_own_temperature")
 _COMPARED = ("mean_member", "best_member", "gain_over_mean", "gain_over_best", "disagreement", "disagreements")

@@ -12,6 +12,7 @@ import kerastricks
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.files import whole, write_text
+from kerastricks.keras_graph import with_probabilities
 from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.metrics.scores import scores
 from kerastricks.runs.card import card, draw_curves
@@ -21,7 +22,6 @@ from kerastricks.serving.export import export_saved_model
 from kerastricks.serving.verify import verify_export
 from kerastricks.training import device
 from kerastricks.training.config import Config
-from kerastricks.training.training_model import with_probabilities
 
 _VERIFIED_IMAGES = 16
 _OF_IMAGES = ("data", "image_size", "crop_fraction", "interpolation", "classes", "validation", "test", "seed")

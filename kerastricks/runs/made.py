@@ -21,11 +21,11 @@ from kerastricks.ensemble.soup import check_same_network, greedy_soup, uniform_s
 from kerastricks.ensemble.stacking import fit_temperature
 from kerastricks.ensemble.weights import convex_weights
 from kerastricks.errors import EnsembleError
+from kerastricks.keras_graph import producer, split_head, with_probabilities
 from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.metrics.calibration import log_losses
 from kerastricks.runs.ensemble_data import TrainingImages
 from kerastricks.runs.evaluate import predict
-from kerastricks.training.training_model import split_head, with_probabilities
 
 _LOWEST = 1e-30
 
@@ -251,7 +251,7 @@ def _log(probabilities: np.ndarray) -> np.ndarray:
 def _at_temperature(model: keras.Model, temperature: float) -> keras.Model:
     """Divides the logits, in the weights of a last dense layer: the network stays what it is."""
     body, ends_in_logits = split_head(model)
-    layer = body.outputs[0]._keras_history.operation
+    layer = producer(body.outputs[0])
     if ends_in_logits and isinstance(layer, keras.layers.Dense):
         layer.set_weights([weight / temperature for weight in layer.get_weights()])
         return model

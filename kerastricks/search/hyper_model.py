@@ -9,6 +9,7 @@ import keras_tuner
 
 from kerastricks import recipes
 from kerastricks.errors import SearchError
+from kerastricks.keras_graph import split_head
 from kerastricks.search.space.checks import check_space
 from kerastricks.search.space.defaults import DataFacts, default_space
 from kerastricks.search.space.space import Space
@@ -16,7 +17,6 @@ from kerastricks.search.trials.trial_data import TrialData, trial_model
 from kerastricks.training.config import Config
 from kerastricks.training.fitting import fit, resolve
 from kerastricks.training.optimizer import build_optimizer
-from kerastricks.training.training_model import split_head
 
 
 class ClassifierHyperModel(keras_tuner.HyperModel):

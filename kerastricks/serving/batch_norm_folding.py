@@ -1,11 +1,11 @@
 """Batch normalisations put into the convolutions before them."""
 
-import itertools
 from typing import Any
 
 import keras
 import numpy as np
 
+from kerastricks.keras_graph import Node, has_graph, nodes, producer
 from kerastricks.layers.adapted_state import finish_adapting
 
 _FOLDABLE = (
@@ -48,9 +48,9 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         Jacob et al.: Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
         arXiv 1712.05877, section 3.2, equation 14.
     """
-    if isinstance(model, keras.Sequential) and model.built:
+    if isinstance(model, keras.Sequential) and has_graph(model):
         model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    if not (hasattr(model, "_nodes_by_depth") and _anything_to_fold(model)):
+    if not (has_graph(model) and _anything_to_fold(model)):
         return model
     pairs = _pairs(model)
     normalisations = {id(normalisation) for normalisation in pairs.values()}
@@ -79,37 +79,31 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 
 def _anything_to_fold(model: keras.Model) -> bool:
-    inner = [layer for layer in model.layers if isinstance(layer, keras.Model) and _is_a_graph(layer)]
+    inner = [layer for layer in model.layers if isinstance(layer, keras.Model) and has_graph(layer)]
     return bool(_pairs(model)) or any(_anything_to_fold(one) for one in inner)
-
-
-def _is_a_graph(model: keras.Model) -> bool:
-    return hasattr(model, "_nodes_by_depth") or (isinstance(model, keras.Sequential) and model.built)
 
 
 def _pairs(model: keras.Model) -> dict[int, Any]:
     """The batch normalisation to fold into a layer, by the id of that layer."""
-    if isinstance(model, keras.Sequential):
-        model = model._functional
-    nodes: dict[int, list[Any]] = {}
+    called: dict[int, list[Node]] = {}
     readers: dict[int, int] = {}
-    for node in itertools.chain(*model._nodes_by_depth.values()):
-        nodes.setdefault(id(node.operation), []).append(node)
+    for node in nodes(model):
+        called.setdefault(id(node.operation), []).append(node)
         for tensor in node.input_tensors:
             readers[id(tensor)] = readers.get(id(tensor), 0) + 1
     for tensor in model.outputs:
         readers[id(tensor)] = readers.get(id(tensor), 0) + 1
     pairs = {}
     for layer in model.layers:
-        if type(layer) is not keras.layers.BatchNormalization or len(nodes[id(layer)]) != 1:
+        if type(layer) is not keras.layers.BatchNormalization or len(called[id(layer)]) != 1:
             continue
-        (node,) = nodes[id(layer)]
+        (node,) = called[id(layer)]
         (source,) = node.input_tensors
-        before = source._keras_history.operation
+        before = producer(source)
         last_axis = layer.axis in (-1, len(source.shape) - 1)
         if node.arguments.kwargs.get("training") or not last_axis or not _takes_it(before):
             continue
-        if readers[id(source)] == 1 and len(nodes[id(before)]) == 1:
+        if readers[id(source)] == 1 and len(called[id(before)]) == 1:
             pairs[id(before)] = layer
     return pairs
 

@@ -15,8 +15,8 @@ from keras import ops
 
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError, UsageError
+from kerastricks.keras_graph import all_layers, precision, split_head
 from kerastricks.training.fused_batch_norm import fused_batch_norm
-from kerastricks.training.training_model import precision, split_head
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ class Teacher(keras.layers.Layer):
     @contextmanager
     def at_work(self, policy: str) -> Iterator[None]:
         """Is frozen and computes in another precision for a while."""
-        layers = list(self.model._flatten_layers(include_self=True, recursive=True))
+        layers = all_layers(self.model)
         learned = [layer.trainable for layer in layers]
         self.model.trainable = False
         try:

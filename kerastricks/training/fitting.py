@@ -20,6 +20,7 @@ from kerastricks.callbacks.progress_line import ProgressLine
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.errors import ConfigError, UnknownNameError
+from kerastricks.keras_graph import all_layers, precision, split_head
 from kerastricks.keras_hook import check_settings
 from kerastricks.losses.distillation_loss import DistillationLoss
 from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
@@ -31,7 +32,7 @@ from kerastricks.training.fused_batch_norm import fused_batch_norm
 from kerastricks.training.optimizer import build_optimizer, build_schedule, not_finalized, plateau_decay
 from kerastricks.training.pace import Pace
 from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, SeedTorch, StopRequest, catch_signals
-from kerastricks.training.training_model import TrainingModel, precision, split_head
+from kerastricks.training.training_model import TrainingModel
 from kerastricks.training.weight_callbacks import keep_and_average
 
 
@@ -56,7 +57,7 @@ def check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Confi
 
 
 def check_rates(rates: Mapping[str, float] | None, model: keras.Model) -> None:
-    names = {layer.name for layer in model._flatten_layers(include_self=False, recursive=True)}
+    names = {layer.name for layer in all_layers(model, include_self=False)}
     for name, factor in (rates or {}).items():
         if name not in names:
             raise UnknownNameError("layer of the model", name, names)

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from kerastricks.keras_graph import precision
 from kerastricks.layers import recompute_batch_norm
 from kerastricks.training.fused_batch_norm import fused_batch_norm
-from kerastricks.training.training_model import precision
 
 IMAGES = np.random.default_rng(0).normal(3, 2, (23, 4, 3, 2)).astype("float32")
 BATCHES = [IMAGES[:10], IMAGES[10:20], IMAGES[20:]]

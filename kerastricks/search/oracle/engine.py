@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import grpc
 import keras_tuner
-from keras_tuner.src.distribute import oracle_client
 
 from kerastricks.errors import SearchError
 from kerastricks.search.folder import SearchFolder
 from kerastricks.search.oracle.oracles import make_oracle
 from kerastricks.search.plan import SearchPlan
+from kerastricks.search.tuner_internals import limit_client_wait
 
 _ALONE = "tuner0"  # keras-tuner's name of the only worker
 _WHO_IS_WHO = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
@@ -74,7 +74,7 @@ class Client:
     """
 
     def __init__(self, plan: SearchPlan, folder: SearchFolder, worker: str, host: str, port: int) -> None:
-        oracle_client.TIMEOUT = 60
+        limit_client_wait(60)
         _say_who_is_who(host, port, worker)
         self._oracle = _tuner(plan, folder).oracle
         self._folder = folder

@@ -11,13 +11,12 @@ import random
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import keras_tuner
-import numpy as np
 
+from kerastricks.search import tuner_internals
 from kerastricks.search.folder import read_json, write_json
 from kerastricks.search.plan import SearchPlan
 from kerastricks.search.space.space import Space
@@ -63,7 +62,7 @@ REPORT = "report.json"
 _NAMES = 9999  # keras-tuner pads the names of trials to the length of this: "0007", however many are asked for
 
 
-class Durable(keras_tuner.Oracle):
+class Durable(tuner_internals.StartsFromDefaults):
     """What is put in front of one of keras-tuner's oracles.
 
     keras-tuner writes its state in place and in several files; here it is one file that is replaced as a whole, and
@@ -106,17 +105,6 @@ class Durable(keras_tuner.Oracle):
             return False
         took = [record.seconds for record in self.records() if record.status == "completed"]
         return bool(self.end_order) and time.time() + (statistics.median(took) if took else 0.0) > self.ends_at
-
-    def _random_values(self) -> dict[str, Any] | None:
-        """The first trial is the configuration that the search starts from."""
-        if self.start_order:
-            return super()._random_values()
-        chosen = keras_tuner.HyperParameters()
-        for parameter in self.hyperparameters.space:
-            chosen.merge([parameter])
-            if chosen.is_active(parameter):
-                chosen.values[parameter.name] = parameter.default
-        return chosen.values
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Any:
@@ -167,7 +155,7 @@ class Durable(keras_tuner.Oracle):
         trial = self.ongoing_trials.pop(tuner_id, None)
         if trial is None:
             return None
-        self._retry_queue.append(trial.trial_id)
+        tuner_internals.retry(self, trial.trial_id)
         self.save()
         return trial.trial_id
 
@@ -198,11 +186,11 @@ class Durable(keras_tuner.Oracle):
         state["trials"] = {name: trial.get_state() for name, trial in self.trials.items()}
         # The next chief is not asked by workers that have ended. With more time it goes on.
         state["over_at"] = self.limit if self.is_over and not self._is_late() else None
-        write_json(Path(self._get_oracle_fname()), state)
+        write_json(tuner_internals.state_file(self), state)
 
     def reload(self) -> None:
         """Goes on from the last state; trials that were running still belong to their workers, until `release`."""
-        state = json.loads(Path(self._get_oracle_fname()).read_text(encoding="utf-8"))
+        state = json.loads(tuner_internals.state_file(self).read_text(encoding="utf-8"))
         self.trials = {name: keras_tuner.engine.trial.Trial.from_state(one) for name, one in state["trials"].items()}
         self.set_state(state)
         self.is_over = state["over_at"] == self.limit
@@ -212,7 +200,7 @@ class Durable(keras_tuner.Oracle):
         return [self._record(self.trials[name]) for name in sorted(set(self.end_order))]
 
     def _record(self, trial: Any) -> TrialRecord:
-        report = read_json(Path(self._get_trial_dir(trial.trial_id)) / REPORT) or {}
+        report = read_json(tuner_internals.trial_folder(self, trial.trial_id) / REPORT) or {}
         failed = trial.status != "COMPLETED"
         return TrialRecord(
             trial=trial.trial_id,
@@ -224,7 +212,7 @@ class Durable(keras_tuner.Oracle):
             reason=report.get("reason"),
             curve=report.get("curve", []),
             seconds=report.get("seconds", 0.0),
-            attempts=self._run_times[trial.trial_id],
+            attempts=tuner_internals.attempts(self, trial.trial_id),
             worker=report.get("worker", "tuner0"),
             run=report.get("run"),
         )
@@ -238,25 +226,11 @@ class GridSearchOracle(Durable, keras_tuner.oracles.GridSearchOracle):
     """Goes through all combinations; keras-tuner forgets which when it is resumed."""
 
     def get_state(self) -> dict[str, Any]:
-        ordered = self._ordered_ids
-        return {
-            **super().get_state(),
-            "populate_next": self._populate_next,
-            "ordered": {
-                "memory": ordered._memory,
-                "next": [[place, following] for place, following in ordered._next_index.items()],
-                "last": ordered._last_index,
-            },
-        }
+        return {**super().get_state(), **tuner_internals.grid_state(self)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        self._populate_next = state["populate_next"]
-        ordered = self._ordered_ids
-        ordered._memory = state["ordered"]["memory"]
-        ordered._data_to_index = {name: place for place, name in enumerate(ordered._memory)}
-        ordered._next_index.update(dict(state["ordered"]["next"]))
-        ordered._last_index = state["ordered"]["last"]
+        tuner_internals.set_grid_state(self, state)
 
 
 class BayesianOptimizationOracle(Durable, keras_tuner.oracles.BayesianOptimizationOracle):
@@ -264,7 +238,7 @@ class BayesianOptimizationOracle(Durable, keras_tuner.oracles.BayesianOptimizati
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         # keras-tuner's generator goes on from trial to trial, and begins anew when it is resumed.
-        self._random_state = np.random.RandomState((self.seed + len(self.start_order)) % 2**32)
+        tuner_internals.reseed(self, (self.seed + len(self.start_order)) % 2**32)
         return super().populate_space(trial_id)
 
 
