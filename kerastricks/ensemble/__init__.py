@@ -17,7 +17,6 @@ __all__ = [
     "Stacking",
     "align_classes",
     "average",
-    "batched",
     "choose",
     "combine",
     "convex_weights",
@@ -40,7 +39,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from kerastricks.ensemble.batched import batched
     from kerastricks.ensemble.choosing import Candidate, Choice, choose
     from kerastricks.ensemble.combination import Combination
     from kerastricks.ensemble.combination_fitting import fit_combination
@@ -69,7 +67,6 @@ else:
             "Stacking": "stacking",
             "align_classes": "inputs",
             "average": "combining",
-            "batched": "batched",
             "choose": "choosing",
             "combine": "combining",
             "convex_weights": "weights",
