@@ -9,7 +9,7 @@ from kerastricks.keras_hook import PACKAGES_WITH_CUSTOM_OBJECTS
 
 
 def attach(
-    package: str, modules: Mapping[str, str], renamed: Mapping[str, str] | None = None
+    package: str, modules: Mapping[str, str], former: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], Callable[[], None]]:
     """`__getattr__`, `__dir__` and `load_all` for a package.
 
@@ -18,12 +18,12 @@ def attach(
     Args:
         package: the package's `__name__`.
         modules: public name to the submodule that defines it.
-        renamed: former public name to the full name of what it is called now.
+        former: public names of earlier versions, and what is said of them: "is now ...", "was removed: ...".
     """
 
     def get(name: str) -> Any:
-        if renamed and name in renamed:
-            raise AttributeError(f"{package}.{name} is now {renamed[name]}")
+        if former and name in former:
+            raise AttributeError(f"{package}.{name} {former[name]}")
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         if package in PACKAGES_WITH_CUSTOM_OBJECTS:

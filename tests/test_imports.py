@@ -87,6 +87,12 @@ def test_a_custom_object_is_there_before_keras_is(name):
     assert python(f"import kerastricks; print(kerastricks.{name}.__name__)") == name.split(".")[1]
 
 
+@pytest.mark.parametrize(("package", "name"), [("layers", "BatchedMembers"), ("ensemble", "batched")])
+def test_a_removed_public_name_says_what_serves_instead(package, name):
+    with pytest.raises(AttributeError, match=rf"kerastricks\.{package}\.{name} was removed.*: use .*combine"):
+        getattr(getattr(kerastricks, package), name)
+
+
 def test_an_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'trainng'"):
         kerastricks.trainng  # noqa: B018

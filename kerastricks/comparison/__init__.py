@@ -14,5 +14,8 @@ else:
     __getattr__, __dir__, load_all = attach(
         __name__,
         {"Comparison": "report", "compare": "experiment", "default_config": "kinds"},
-        renamed={"paired_difference": "kerastricks.metrics.paired_difference", "holm": "kerastricks.metrics.holm"},
+        former={
+            "paired_difference": "is now kerastricks.metrics.paired_difference",
+            "holm": "is now kerastricks.metrics.holm",
+        },
     )

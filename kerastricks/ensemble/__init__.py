@@ -17,7 +17,6 @@ __all__ = [
     "Stacking",
     "align_classes",
     "average",
-    "batched",
     "choose",
     "combine",
     "convex_weights",
@@ -40,7 +39,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from kerastricks.ensemble.batched import batched
     from kerastricks.ensemble.choosing import Candidate, Choice, choose
     from kerastricks.ensemble.combination import Combination
     from kerastricks.ensemble.combination_fitting import fit_combination
@@ -69,7 +67,6 @@ else:
             "Stacking": "stacking",
             "align_classes": "inputs",
             "average": "combining",
-            "batched": "batched",
             "choose": "choosing",
             "combine": "combining",
             "convex_weights": "weights",
@@ -90,9 +87,10 @@ else:
             "uniform_soup": "soup",
             "vote": "combining",
         },
-        renamed={
-            "quality": "kerastricks.metrics.quality",
-            "disagreement": "kerastricks.metrics.disagreement",
-            "mean_disagreement": "kerastricks.metrics.mean_disagreement",
+        former={
+            "batched": "was removed, it was no faster: use kerastricks.ensemble.combine",
+            "quality": "is now kerastricks.metrics.quality",
+            "disagreement": "is now kerastricks.metrics.disagreement",
+            "mean_disagreement": "is now kerastricks.metrics.mean_disagreement",
         },
     )

@@ -14,9 +14,9 @@ else:
     __getattr__, __dir__, load_all = attach(
         __name__,
         {"Backbone": "backbone", "Settings": "settings", "finetune": "procedure", "open_backbone": "backbone"},
-        renamed={
-            "linear_probe": "kerastricks.probes.linear_probe",
-            "logme": "kerastricks.probes.logme",
-            "nearest_centroid": "kerastricks.probes.nearest_centroid",
+        former={
+            "linear_probe": "is now kerastricks.probes.linear_probe",
+            "logme": "is now kerastricks.probes.logme",
+            "nearest_centroid": "is now kerastricks.probes.nearest_centroid",
         },
     )

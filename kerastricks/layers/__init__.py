@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from kerastricks.lazy import attach
 
 __all__ = [
-    "BatchedMembers",
     "Centering",
     "ChannelBias",
     "CombineMembers",
@@ -29,7 +28,6 @@ __all__ = [
 
 if TYPE_CHECKING:
     from kerastricks.layers.batch_norm_statistics import recompute_batch_norm
-    from kerastricks.layers.batched_members import BatchedMembers
     from kerastricks.layers.centering import Centering
     from kerastricks.layers.channel_bias import ChannelBias
     from kerastricks.layers.combine_members import CombineMembers
@@ -52,7 +50,6 @@ else:
     __getattr__, __dir__, load_all = attach(
         __name__,
         {
-            "BatchedMembers": "batched_members",
             "Centering": "centering",
             "ChannelBias": "channel_bias",
             "CombineMembers": "combine_members",
@@ -73,4 +70,5 @@ else:
             "ZCAWhitening": "zca_whitening",
             "recompute_batch_norm": "batch_norm_statistics",
         },
+        former={"BatchedMembers": "was removed, it was no faster: use kerastricks.ensemble.combine"},
     )

@@ -165,7 +165,8 @@ class LRRangeTest:
 
         Args:
             dataset: what `fit` takes: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a torch `DataLoader`, arrays;
-                or a list of batches. No generator: what it gave could not be put back.
+                or a list of batches. No generator, and no `tf.data.Dataset` that shuffles anew at each iteration: what
+                they gave could not be put back.
             y: targets of arrays.
             batch_size: of arrays; 32 by default.
             progress: where it shows how far it is.

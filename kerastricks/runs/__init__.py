@@ -15,5 +15,5 @@ else:
     __getattr__, __dir__, load_all = attach(
         __name__,
         {"RunFolder": "folder", "evaluate": "evaluate", "finish": "finishing", "train": "train"},
-        renamed={"confusion_matrix": "kerastricks.metrics.confusion_matrix"},
+        former={"confusion_matrix": "is now kerastricks.metrics.confusion_matrix"},
     )

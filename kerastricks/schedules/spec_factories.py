@@ -20,7 +20,7 @@ def linear(peak: float, total_steps: int, *, warmup: float = 0.2, final: float =
     """Rises and falls in straight lines."""
     steps = _warmup(warmup, total_steps)
     arguments = {"total_steps": total_steps, "warmup_steps": steps, "final_rate": _rate("final", final)}
-    return Plan(peak, f"{_OURS}.warmup_linear:WarmupLinear", {"peak": peak, **arguments}, rises=steps > 0)
+    return Plan(peak, f"{_OURS}:WarmupLinear", {"peak": peak, **arguments}, rises=steps > 0)
 
 
 def cosine(peak: float, total_steps: int, *, warmup: float = 0.05, final: float = 0.0) -> Plan:
@@ -45,7 +45,7 @@ def one_cycle(
         "start_rate": _rate("start", start),
         "final_rate": _rate("final", final),
     }
-    return Plan(peak, f"{_OURS}.one_cycle:OneCycle", arguments, rises=steps > 0)
+    return Plan(peak, f"{_OURS}:OneCycle", arguments, rises=steps > 0)
 
 
 def step(
@@ -72,7 +72,7 @@ def step(
         if not fractions or fractions != sorted(set(fractions)):
             raise ConfigError(f"schedule: at must be fractions that rise. Received: at={at!r}")
         arguments["boundaries"] = [round(fraction * total_steps) for fraction in fractions]
-    falling = Plan(peak, f"{_OURS}.step_decay:StepDecay", arguments)
+    falling = Plan(peak, f"{_OURS}:StepDecay", arguments)
     return falling.warmed_up(_warmup(warmup, total_steps), _START)
 
 
@@ -115,17 +115,17 @@ def polynomial(peak: float, total_steps: int, *, power: float = 2.0, final: floa
 def inverse_sqrt(peak: float, total_steps: int, *, warmup: float = 0.05) -> Plan:
     """Rises in a straight line and falls with the root of the steps."""
     arguments = {"peak": peak, "warmup_steps": max(_warmup(warmup, total_steps), 1)}
-    return Plan(peak, f"{_OURS}.inverse_sqrt:InverseSqrt", arguments, rises=True)
+    return Plan(peak, f"{_OURS}:InverseSqrt", arguments, rises=True)
 
 
 def triangular(peak: float, total_steps: int, *, cycles: int = 4, start: float = 0.25) -> Plan:
     """Goes up and down in `cycles` triangles."""
-    return Plan(peak, f"{_OURS}.triangular:Triangular", _triangles(peak, total_steps, cycles, start), rises=True)
+    return Plan(peak, f"{_OURS}:Triangular", _triangles(peak, total_steps, cycles, start), rises=True)
 
 
 def triangular2(peak: float, total_steps: int, *, cycles: int = 4, start: float = 0.25) -> Plan:
     """Goes up and down in triangles, each half as high."""
-    return Plan(peak, f"{_OURS}.triangular2:Triangular2", _triangles(peak, total_steps, cycles, start), rises=True)
+    return Plan(peak, f"{_OURS}:Triangular2", _triangles(peak, total_steps, cycles, start), rises=True)
 
 
 def exponential_cyclical(
@@ -135,7 +135,7 @@ def exponential_cyclical(
     arguments = _triangles(peak, total_steps, cycles, start)
     number("end", end, _between(0, end, 1) or end == 1, "what is left of the height at the end, in (0, 1]")
     arguments["gamma"] = end ** (1 / total_steps)
-    return Plan(peak, f"{_OURS}.exponential_cyclical:ExponentialCyclical", arguments, rises=True)
+    return Plan(peak, f"{_OURS}:ExponentialCyclical", arguments, rises=True)
 
 
 def cosine_restarts(peak: float, total_steps: int, *, cycles: int = 5, t_mul: float = 1.0, final: float = 0.0) -> Plan:
@@ -143,7 +143,7 @@ def cosine_restarts(peak: float, total_steps: int, *, cycles: int = 5, t_mul: fl
     _whole("cycles", cycles, 1)
     number("t_mul", t_mul, _between(0, t_mul, math.inf), "above 0")
     arguments = {"total_steps": total_steps, "cycles": cycles, "t_mul": t_mul, "final_rate": _rate("final", final)}
-    return Plan(peak, f"{_OURS}.cosine_restarts:CosineRestarts", {"peak": peak, **arguments})
+    return Plan(peak, f"{_OURS}:CosineRestarts", {"peak": peak, **arguments})
 
 
 def _warmup(warmup: float, total_steps: int) -> int:
