@@ -28,7 +28,7 @@ def evaluate(run: Path, data: str, as_json: bool) -> None:
     from rich.table import Table
 
     from kerastricks.cli import screen
-    from kerastricks.metrics.scores import images_by_class
+    from kerastricks.metrics.classification import images_by_class
     from kerastricks.runs.evaluate import evaluate as score
 
     found = score(folder, data, screen.bar)

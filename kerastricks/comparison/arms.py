@@ -20,7 +20,7 @@ from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.progress import silent
 from kerastricks.errors import TrainingDivergedError
 from kerastricks.keras_graph import all_layers
-from kerastricks.metrics.scores import scores
+from kerastricks.metrics.classification import scores
 from kerastricks.models.creation import create
 from kerastricks.runs.evaluate import predict
 from kerastricks.training.config import Config

@@ -21,8 +21,8 @@ __all__ = [
 if TYPE_CHECKING:
     from kerastricks.metrics.bootstrap import Estimate, bootstrap_mean, paired_bootstrap
     from kerastricks.metrics.calibration import disagreement, mean_disagreement, quality
+    from kerastricks.metrics.classification import confusion_matrix, scores
     from kerastricks.metrics.paired_differences import PairedDifference, holm, paired_difference
-    from kerastricks.metrics.scores import confusion_matrix, scores
 else:
     __getattr__, __dir__, load_all = attach(
         __name__,
@@ -30,13 +30,13 @@ else:
             "Estimate": "bootstrap",
             "PairedDifference": "paired_differences",
             "bootstrap_mean": "bootstrap",
-            "confusion_matrix": "scores",
+            "confusion_matrix": "classification",
             "disagreement": "calibration",
             "holm": "paired_differences",
             "mean_disagreement": "calibration",
             "paired_bootstrap": "bootstrap",
             "paired_difference": "paired_differences",
             "quality": "calibration",
-            "scores": "scores",
+            "scores": "classification",
         },
     )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from kerastricks.metrics.scores import images_by_class
+from kerastricks.metrics.classification import images_by_class
 from kerastricks.plotting import save_figure
 
 

@@ -14,7 +14,7 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import ConfigError, RunFolderError
 from kerastricks.keras_graph import with_probabilities
-from kerastricks.metrics.scores import scores
+from kerastricks.metrics.classification import scores
 from kerastricks.runs.classifier_file import load_classifier
 from kerastricks.runs.evaluate import predict
 from kerastricks.runs.finishing import finish

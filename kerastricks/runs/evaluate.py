@@ -13,7 +13,7 @@ from kerastricks.data.sources.reading import Readable, find_source, read_source
 from kerastricks.data.sources.source import Arrays, Examples, Source
 from kerastricks.data.splits import make_splits
 from kerastricks.errors import DataError
-from kerastricks.metrics.scores import scores
+from kerastricks.metrics.classification import scores
 from kerastricks.runs.classifier_file import load_classifier
 from kerastricks.runs.folder import RunFolder
 from kerastricks.training.config import FIELDS, Config

@@ -14,7 +14,7 @@ from kerastricks.data.progress import Progress, silent
 from kerastricks.files import whole, write_text
 from kerastricks.keras_graph import with_probabilities
 from kerastricks.layers.without_augmentation import without_augmentation
-from kerastricks.metrics.scores import scores
+from kerastricks.metrics.classification import scores
 from kerastricks.runs.card import card, draw_curves
 from kerastricks.runs.evaluate import predict
 from kerastricks.runs.folder import RunFolder

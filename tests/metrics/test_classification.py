@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from kerastricks.metrics.scores import confusion_matrix, images_by_class, scores
+from kerastricks.metrics.classification import confusion_matrix, images_by_class, scores
 from kerastricks.runs.card import card
 
 pytestmark = pytest.mark.tensorflow_only
