@@ -17,10 +17,10 @@ from kerastricks import initializers
 from kerastricks.comparison.kinds import find_kind
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.progress import silent
 from kerastricks.errors import TrainingDivergedError
 from kerastricks.metrics.scores import scores
 from kerastricks.models.creation import create
+from kerastricks.progress import silent
 from kerastricks.runs.evaluate import predict
 from kerastricks.training.config import Config
 from kerastricks.training.fitting import fit

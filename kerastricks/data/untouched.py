@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerastricks.errors import DataError
+from kerastricks.errors import DataError, first_line
 
 
 def is_dataset(source: Any) -> bool:
@@ -32,7 +32,7 @@ def untouched(dataset: tf.data.Dataset) -> tf.data.Dataset:
         copied = tf.raw_ops.DatasetFromGraph(graph_def=graph.SerializeToString())
         return tf.data.experimental.from_variant(copied, dataset.element_spec)
     except (tf.errors.OpError, ValueError) as error:
-        reason = str(error).splitlines()[0][:120]
+        reason = first_line(error)[:120]
         raise DataError(
             f"dataset: it shuffles, and cannot be read without moving its order ({reason}): give a list of its "
             "batches, list(dataset.take(100))"

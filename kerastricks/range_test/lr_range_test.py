@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import UsageError
+from kerastricks.progress import Progress, silent
 from kerastricks.range_test.batches import take_batches
 from kerastricks.range_test.kept_state import KeptState, model_variables, random_state_kept, reseed
 from kerastricks.range_test.rate_control import RateControl, leaves

@@ -131,8 +131,8 @@ def test_mistakes_with_files(capsys, saved, tmp_path, monkeypatch):
     keras.Sequential([keras.Input((8, 8, 1)), Unknown(), keras.layers.Dense(2)]).save(tmp_path / "unknown.keras")
     monkeypatch.setattr("os.access", lambda path, mode: False)
     cases = [
-        ([str(tmp_path / "bad.keras")], "bad.keras: is damaged, or not a .keras file"),
-        ([str(tmp_path / "other.keras")], "cannot be loaded"),
+        ([str(tmp_path / "bad.keras")], "bad.keras: is not a Keras model (not a zip archive)"),
+        ([str(tmp_path / "other.keras")], "other.keras: is not a Keras model (no config.json inside)"),
         ([str(tmp_path / "unknown.keras")], "holds 'Unknown', which is no class or function of Keras or kerastricks"),
         (["--plot", str(tmp_path / "signal.png")], "cannot be written to"),
         ([str(tmp_path)], "no run folder"),

@@ -5,7 +5,6 @@ Which trials cannot be expected to win any more.
 
 import contextlib
 import dataclasses
-import json
 import math
 import random
 import statistics
@@ -18,7 +17,8 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
-from kerastricks.search.folder import read_json, write_json
+from kerastricks.files import read_json, try_read_json
+from kerastricks.search.folder import write_json
 from kerastricks.search.plan import SearchPlan
 from kerastricks.search.space.space import Space
 from kerastricks.search.trial_record import TrialRecord
@@ -202,7 +202,7 @@ class Durable(keras_tuner.Oracle):
 
     def reload(self) -> None:
         """Goes on from the last state; trials that were running still belong to their workers, until `release`."""
-        state = json.loads(Path(self._get_oracle_fname()).read_text(encoding="utf-8"))
+        state = read_json(Path(self._get_oracle_fname()))
         self.trials = {name: keras_tuner.engine.trial.Trial.from_state(one) for name, one in state["trials"].items()}
         self.set_state(state)
         self.is_over = state["over_at"] == self.limit
@@ -212,7 +212,7 @@ class Durable(keras_tuner.Oracle):
         return [self._record(self.trials[name]) for name in sorted(set(self.end_order))]
 
     def _record(self, trial: Any) -> TrialRecord:
-        report = read_json(Path(self._get_trial_dir(trial.trial_id)) / REPORT) or {}
+        report = try_read_json(Path(self._get_trial_dir(trial.trial_id)) / REPORT) or {}
         failed = trial.status != "COMPLETED"
         return TrialRecord(
             trial=trial.trial_id,
