@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from kerastricks.progress import clock
+
 # No markup: names of classes and files may hold brackets.
 errors = Console(stderr=True, highlight=False, markup=False)
 output = Console(highlight=False, markup=False)
@@ -41,7 +43,7 @@ def _lines(description: str, total: int) -> Callable[[int], None]:
         if now - said < _SECONDS_BETWEEN_LINES or so_far >= total:
             return
         said = now
-        minutes, seconds = divmod(round((now - began) / max(so_far, 1) * (total - so_far)), 60)
-        say(f"{description}: {so_far:,} of {total:,}, {minutes}:{seconds:02} left")
+        left = (now - began) / max(so_far, 1) * (total - so_far)
+        say(f"{description}: {so_far:,} of {total:,}, {clock(left)} left")
 
     return advance
