@@ -20,6 +20,7 @@ from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.keras_graph import all_layers, precision, split_head
 from kerastricks.keras_hook import check_settings
+from kerastricks.lazy import renamed_arguments
 from kerastricks.losses.distillation_loss import DistillationLoss
 from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
 from kerastricks.training import checkpoint
@@ -55,25 +56,29 @@ def check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Confi
             )
 
 
-def check_rates(rates: Mapping[str, float] | None, model: keras.Model) -> None:
+def check_lr_multipliers(lr_multipliers: Mapping[str, float] | None, model: keras.Model) -> None:
+    """Raises UsageError for layers that the model does not have, and for factors that are not above 0."""
     names = {layer.name for layer in all_layers(model, include_self=False)}
-    for name, factor in (rates or {}).items():
+    for name, factor in (lr_multipliers or {}).items():
         if name not in names:
             raise UnknownNameError("layer of the model", name, names)
         if not 0 < factor < math.inf:
-            raise ConfigError(f"rates must be above 0: freeze a layer by trainable = False. Received: {name}={factor}")
+            raise ConfigError(
+                f"lr_multipliers must be above 0: freeze a layer by trainable = False. Received: {name}={factor}"
+            )
 
 
 SATURATION = 0.995  # training accuracy: docs/training.md
 
 
+@renamed_arguments(rates="lr_multipliers")
 def fit(
     model: keras.Model,
     data: ImageData,
     config: Config | None = None,
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    rates: Mapping[str, float] | None = None,
+    lr_multipliers: Mapping[str, float] | None = None,
     distillation: Distillation | None = None,
     run_folder: Path | None = None,
     progress_line: bool = True,
@@ -96,8 +101,8 @@ def fit(
         callbacks: any of Keras's. Their plain attributes are part of a checkpoint, unless they say
             `is_saved = False`. Their `model` is the training model; its `classifier` shares all weights with yours, and
             its `save` writes yours.
-        rates: by the names of layers, what `config.learning_rate` is multiplied by there (0.1 for a tenth); 1 for all
-            others. Layers that shall not learn at all have `trainable = False`.
+        lr_multipliers: factors of `config.learning_rate` by the names of layers (0.1 for a tenth); 1 for all others.
+            Layers that shall not learn at all have `trainable = False`.
         distillation: a teacher to learn from; `loss` is then the distillation's, `val_loss` the cross-entropy as ever.
         run_folder: where metrics.jsonl, batch_loss.f32 and the checkpoint are written. If a checkpoint is there,
             training goes on from it and ends in the same weights as if it had not been interrupted.
@@ -132,7 +137,7 @@ def fit(
     check_fits(model, data)
     total_steps = resolved.epochs * data.steps_per_epoch
     check_callbacks(callbacks, resolved, total_steps)
-    check_rates(rates, model)
+    check_lr_multipliers(lr_multipliers, model)
     classifier, from_logits = split_head(model)
     pixels = _device_pixels(data, bool(resolved.jit))
     teacher = Teacher.of(distillation.teacher, data) if distillation is not None else None
@@ -145,7 +150,7 @@ def fit(
         saturation = SATURATION if resolved.stops_when_saturated else None
         pace = Pace(total_steps, steps, seconds, saturation, show=progress_line)
     training_model.compile(
-        optimizer=build_optimizer(resolved, total_steps, classifier, rates, pace),
+        optimizer=build_optimizer(resolved, total_steps, classifier, lr_multipliers, pace),
         loss=training_loss(resolved, from_logits, data.augmentation.mixes, distillation),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=resolved.jit,

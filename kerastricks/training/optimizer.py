@@ -52,7 +52,7 @@ def build_optimizer(
     config: Config,
     total_steps: int,
     model: keras.Model,
-    rates: Mapping[str, float] | None = None,
+    lr_multipliers: Mapping[str, float] | None = None,
     pace: Pace | None = None,
 ) -> keras.optimizers.Optimizer:
     """The optimizer of `config` for `total_steps` steps, which leaves the right weights of `model` undecayed.
@@ -61,16 +61,16 @@ def build_optimizer(
         config: of the training.
         total_steps: that its schedule is made for.
         model: that is trained.
-        rates: by the names of layers, what the learning rate is multiplied by there; 1 for others. Layers of one factor
-            share an optimizer, and a gradient's norm is limited by group.
+        lr_multipliers: factors of the learning rate by the names of layers; 1 for others. Layers of one factor share
+            an optimizer, and a gradient's norm is limited by group.
         pace: that may let the schedule run out early, or None.
     """
-    if not rates:
+    if not lr_multipliers:
         return _single(config, total_steps, model, 1.0, pace)
     factors: dict[int, float] = {}
     for layer in all_layers(model, include_self=False):
-        if layer.name in rates:
-            factors.update({id(variable): rates[layer.name] for variable in layer.trainable_variables})
+        if layer.name in lr_multipliers:
+            factors.update({id(variable): lr_multipliers[layer.name] for variable in layer.trainable_variables})
     optimizers = {
         factor: _single(config, total_steps, model, factor, pace) for factor in sorted({1.0, *factors.values()})
     }
