@@ -13,7 +13,7 @@ from kerastricks import recipes
 from kerastricks.cli import options
 from kerastricks.cli.models import zoo_model
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source
+from kerastricks.data.names import check_source
 from kerastricks.errors import UsageError
 
 

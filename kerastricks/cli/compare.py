@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from kerastricks.cli import options
-from kerastricks.cli.carry_out import terminate
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source
+from kerastricks.data.names import check_source
 from kerastricks.errors import Interrupted, UsageError
+from kerastricks.runs.resumable import sigterm_interrupts
 
 
 def _complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -115,11 +115,11 @@ def _run(folder: Path, what: tuple[str, str], given: dict[str, Any], as_json: bo
     from kerastricks.comparison.compare import compare as run
     from kerastricks.comparison.folder import ComparisonFolder
 
-    signal.signal(signal.SIGTERM, terminate)
     files = ComparisonFolder(folder)
     screen.say(f"folder: {folder}")
     try:
-        found = run(*what, **given, folder=folder, say=screen.say, progress=screen.bar)
+        with sigterm_interrupts():
+            found = run(*what, **given, folder=folder, say=screen.say, progress=screen.bar)
     except KeyboardInterrupt as stop:
         if files.plan.exists():
             screen.say(f"interrupted; go on with: kerastricks compare --resume {folder}")

@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from kerastricks.cli import options
-from kerastricks.cli.carry_out import carry_out, move_data
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source
+from kerastricks.data.names import check_source
 from kerastricks.errors import RunFolderError, UsageError
 
 
@@ -83,49 +82,24 @@ def distill(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.runs.distill import TeacherFile, start
-    from kerastricks.runs.distill import distill as distill_run
-    from kerastricks.runs.folder import RunFolder
+    from kerastricks.runs.distillation_run import distill as distill_run
 
-    if resume is not None:
-        run = RunFolder.open(resume)
-        if "data" in fields:
-            move_data(run, fields["data"])
-        if run.summary.exists():
-            screen.say(f"{resume}: finished already")
-            _report(run, run.read(run.summary), as_json)
-            return
-    else:
-        assert teacher is not None
-        opened = TeacherFile.open(teacher)
-        if not (fields.get("data") or opened.fields.get("data")):
-            raise UsageError(f"DATA is missing: {teacher} is in no run that says what it was trained on")
-        run = start(
-            opened,
-            fields,
-            4.0 if temperature is None else temperature,
-            0.1 if hard_weight is None else hard_weight,
-            out,
-            name,
-        )
-    summary = carry_out(
-        run,
-        lambda: distill_run(run, screen.say, screen.bar),
-        "kerastricks distill --resume",
-        resumed=resume is not None,
-    )
-    _report(run, summary, as_json)
+    job: dict[str, Any] = {"resume": resume, "say": screen.say, "progress": screen.bar}
+    if resume is None:
+        job |= {"teacher": teacher, "temperature": temperature, "hard_weight": hard_weight, "out": out, "name": name}
+    _report(distill_run(**job, **fields), as_json)
 
 
-def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
+def _report(record: Any, as_json: bool) -> None:
     from kerastricks.cli import screen
 
+    run, summary = record.folder, record.summary
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(json.dumps(summary.to_json(), indent=2))
         return
-    if "distillation" not in summary:
+    if summary.distillation is None:
         raise RunFolderError(f"{run.path}: is no distillation")
-    report = summary["distillation"]
+    report = summary.distillation
     screen.output.print(f"{'':9} test accuracy  balanced  log-loss      weights")
     for name in ("teacher", "student"):
         found = report[f"{name}_test"]
@@ -135,11 +109,11 @@ def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
         )
     share = report["student_parameters"] / report["teacher_parameters"]
     screen.output.print(
-        f"the student has {share:.1%} of the weights (scores on {summary['images']:,} test images; what a training "
+        f"the student has {share:.1%} of the weights (scores on {summary.images:,} test images; what a training "
         "without a teacher gives is not known here: kerastricks train)",
         soft_wrap=True,
     )
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
-    screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)
+    screen.output.print(f"  SavedModel  {run.path / summary.saved_model}", soft_wrap=True)
     screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
     screen.output.print(f"  use it      kerastricks predict {run.path} IMAGE ...", soft_wrap=True)

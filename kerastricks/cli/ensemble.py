@@ -7,11 +7,9 @@ from typing import Any
 import click
 
 from kerastricks.cli import options
-from kerastricks.cli.train import check_source
+from kerastricks.data.names import check_source
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
-
-METHODS = ("auto", "mean", "geometric", "vote", "weighted", "greedy", "stack", "soup", "greedy_soup", "fuse")
-CLASSIFIERS = ("logistic", "linear", "mlp")
+from kerastricks.runs.ensemble_methods import CLASSIFIERS, METHODS
 
 
 @click.command()
@@ -82,21 +80,25 @@ def ensemble(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.runs.ensemble import Settings, make_ensemble
+    from kerastricks.runs.ensemble_run import ensemble as make
 
-    run, summary = make_ensemble(
+    record = make(
         paths,
-        Settings(method, classifier or "logistic", late, seed, temperatures),
+        method=method,
+        temperatures=temperatures,
         data=data,
+        classifier=classifier or CLASSIFIERS[0],
+        late=late,
+        seed=seed,
         out=out,
         name=name,
         say=screen.say,
         progress=screen.bar,
     )
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(json.dumps(record.summary.to_json(), indent=2))
         return
-    _show(run, summary)
+    _show(record)
 
 
 def _expand(path: Path, top: int | None) -> list[Path]:
@@ -125,12 +127,13 @@ def _expand(path: Path, top: int | None) -> list[Path]:
     return kept
 
 
-def _show(run: Any, summary: dict[str, Any]) -> None:
+def _show(record: Any) -> None:
     from rich.table import Table
 
     from kerastricks.cli import screen
 
-    report = summary["ensemble"]
+    run, summary = record.folder, record.summary
+    report = summary.ensemble
     table = Table("", box=None, pad_edge=False)
     for title in ("weight", "accuracy", "log-loss", "at own T", "ECE", "ms", "images/s", "MB"):
         table.add_column(title, justify="right")
@@ -143,7 +146,7 @@ def _show(run: Any, summary: dict[str, Any]) -> None:
     table.add_row(report["method"], "", *_scores(combined), *_cost(combined), style="bold")
     chosen = report["chosen_on"]
     screen.output.print(f"{report['reason']} ({chosen['images']:,} validation images)", soft_wrap=True)
-    screen.output.print(f"on {summary['images']:,} test images of {summary['data']['name']}:")
+    screen.output.print(f"on {summary.images:,} test images of {summary.data['name']}:")
     screen.output.print(table)
     own = " at its own temperature" if report["temperatures"] else ""
     for text, gain in (("the mean member", report["gain_over_mean"]), ("the best member", report["gain_over_best"])):
@@ -157,7 +160,7 @@ def _show(run: Any, summary: dict[str, Any]) -> None:
     if report["disagreement"] is not None:
         screen.output.print(f"members disagree on {report['disagreement']:.1%} of the images")
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
-    screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)
+    screen.output.print(f"  SavedModel  {run.path / summary.saved_model}", soft_wrap=True)
     screen.output.print(f"  plot        {run.path / 'ensemble.png'}", soft_wrap=True)
     screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
     screen.output.print(f"  smaller     kerastricks distill {run.path}", soft_wrap=True)

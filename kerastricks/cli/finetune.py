@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from kerastricks.cli import options
-from kerastricks.cli.carry_out import carry_out, move_data
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source, complete_source, find_recipe
+from kerastricks.cli.train import complete_source, find_recipe
+from kerastricks.data.names import check_source
 from kerastricks.errors import ConfigError, UsageError
 
 
@@ -95,6 +95,7 @@ def finetune(
     kerastricks finetune other/images/ --from saved_models/RUN
     """
     from kerastricks.finetuning.settings import Settings
+    from kerastricks.runs.configuration import fields_of_data
     from kerastricks.training.config import check_field, parse_assignment
 
     if backbone is not None and from_run is not None:
@@ -129,40 +130,26 @@ def finetune(
         if source is None and "data" not in fields:
             raise UsageError("DATA is missing: a folder or zip of images, or a data set: kerastricks train --help")
         recipe = find_recipe(source) if source is not None else None
-        # Of a recipe the data and how they are read; how it trains is for random weights.
-        kept = ("data", "validation", "test", "max_pixels", "max_skipped", "classes")
-        base = {"data": source} if recipe is None else {k: v for k, v in recipe.config.items() if k in kept}
-        fields = {**base, **fields}
-        if "data" not in fields:
+        found = {**fields_of_data(recipe or source), **fields}
+        if "data" not in found:
             raise UsageError(f"{source}: CONFIG names no data: give it on the command line, --set data=PATH")
         for field in fields:
             check_field(field)
         if recipe is None:
-            check_source(str(fields["data"]))
+            check_source(str(found["data"]))
         _check_backbone(settings.backbone, from_run is not None)
+    if "minutes" in fields:
+        raise UsageError("--set minutes: a fine-tuning has --minutes for that")
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.runs.finetune import make_config, run_finetuning, start
-    from kerastricks.runs.folder import RunFolder
+    from kerastricks.runs.finetuning_run import finetune as finetune_run
 
-    if resume is not None:
-        run = RunFolder.open(resume)
-        if "data" in fields:
-            move_data(run, fields["data"])
-        if run.summary.exists():
-            screen.say(f"{resume}: finished already")
-            _report(run, run.read(run.summary), as_json)
-            return
-    else:
-        run = start(make_config(fields), settings, out, name)
-    summary = carry_out(
-        run,
-        lambda: run_finetuning(run, screen.say, screen.bar, cache_dir=cache_dir),
-        "kerastricks finetune --resume",
-        resumed=resume is not None,
-    )
-    _report(run, summary, as_json)
+    job: dict[str, Any] = {"resume": resume, "cache_dir": cache_dir, "say": screen.say, "progress": screen.bar}
+    if resume is None:
+        wanted["strategy"] = wanted.pop("plan", None)
+        job |= {"source": recipe or source, "out": out, "name": name, **wanted}
+    _report(finetune_run(**job, **fields), as_json)
 
 
 def parse_head(text: str) -> tuple[int, ...]:
@@ -186,13 +173,14 @@ def _check_backbone(backbone: str, is_run: bool) -> None:
     MODELS.check(parse(backbone).name)
 
 
-def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
+def _report(record: Any, as_json: bool) -> None:
     from kerastricks.cli import screen
 
+    run, summary = record.folder, record.summary
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(json.dumps(summary.to_json(), indent=2))
         return
-    report = summary["finetuning"]
+    report = summary.finetuning
     probe = report["linear_probe_validation_accuracy"]
     screen.output.print(
         f"plan {report['plan']['plan']}, kept {report['kept']}: "
@@ -203,11 +191,11 @@ def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
     for name, verdict in report.get("verdicts", {}).items():
         screen.output.print(f"  {name:10}  {verdict}", soft_wrap=True)
     screen.output.print(
-        f"test accuracy {summary['accuracy']:.2%}, balanced {summary['balanced_accuracy']:.2%}, "
-        f"log-loss {summary['log_loss']:.3f} ({summary['images']:,} images)"
+        f"test accuracy {summary.accuracy:.2%}, balanced {summary.balanced_accuracy:.2%}, "
+        f"log-loss {summary.log_loss:.3f} ({summary.images:,} images)"
     )
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
-    screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)
+    screen.output.print(f"  SavedModel  {run.path / summary.saved_model}", soft_wrap=True)
     screen.output.print(f"  plan        {run.path / 'finetune.png'}", soft_wrap=True)
     screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
     screen.output.print(f"  use it      kerastricks predict {run.path} IMAGE ...", soft_wrap=True)

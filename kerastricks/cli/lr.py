@@ -11,7 +11,8 @@ import click
 
 from kerastricks.cli import options
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source, complete_source, find_recipe
+from kerastricks.cli.train import complete_source, find_recipe
+from kerastricks.data.names import check_source
 from kerastricks.errors import UsageError
 
 

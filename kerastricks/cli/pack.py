@@ -1,16 +1,15 @@
 """kerastricks pack"""
 
 import json
-import signal
 from pathlib import Path
 
 import click
 
 from kerastricks.cli import options
-from kerastricks.cli.carry_out import terminate
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source
+from kerastricks.data.names import check_source
 from kerastricks.errors import UsageError
+from kerastricks.runs.resumable import sigterm_interrupts
 
 
 @click.command()
@@ -45,8 +44,8 @@ def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: boo
     from kerastricks.cli import screen
     from kerastricks.data.pack import pack as write
 
-    signal.signal(signal.SIGTERM, terminate)
-    found = write(data, out, shard_mb=shard_mb, max_skipped=max_skipped, progress=screen.bar)
+    with sigterm_interrupts():
+        found = write(data, out, shard_mb=shard_mb, max_skipped=max_skipped, progress=screen.bar)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

@@ -1,8 +1,6 @@
 """kerastricks train"""
 
-import importlib.util
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +8,7 @@ import click
 
 from kerastricks import recipes
 from kerastricks.cli import options
-from kerastricks.cli.carry_out import carry_out, move_data
 from kerastricks.cli.quiet import import_keras, stderr_kept_back
-from kerastricks.cli.train_series import train_series
 from kerastricks.errors import UsageError
 
 
@@ -111,9 +107,8 @@ def train(
     """
     from kerastricks.data.service.address import Address
     from kerastricks.data.service.reach import reach
-    from kerastricks.models.catalog import MODELS
-    from kerastricks.spec import parse
-    from kerastricks.training.config import Config, parse_assignment
+    from kerastricks.runs.configuration import check_early, configure
+    from kerastricks.training.config import parse_assignment
 
     given = {
         "model": model,
@@ -135,57 +130,31 @@ def train(
         raise UsageError("--seeds and --resume exclude each other: the series knows its seeds: --resume OUT/NAME")
     if source is not None and resume is not None:
         raise UsageError("SOURCE and --resume exclude each other: the run knows its data")
-    recipe = find_recipe(source) if source is not None else None
     if resume is None:
         if source is None and "data" not in flags:
             raise UsageError("SOURCE is missing: a folder or zip of images, or a recipe: kerastricks recipe list")
-        base = recipe.config if recipe is not None else ({"data": source} if source is not None else {})
-        config = Config.from_layers(base, flags)
-        if recipe is None or recipe.create_model is None:
-            MODELS.check(parse(config.model).name)  # an unknown name is refused before anything slow
-        if recipe is None:
-            check_source(str(config.data))
+        config, recipe = configure(find_recipe(source) or source if source is not None else None, None, flags)
+        check_early(config, recipe)
     if data_service is not None:
         reach(Address.parse(data_service, "--data-service"))
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.runs.folder import RunFolder
-    from kerastricks.runs.series import Series
-    from kerastricks.runs.train import differences, start
-    from kerastricks.runs.train import train as train_run
+    from kerastricks.runs.series import Series, train_series
+    from kerastricks.runs.training_run import train as train_run
 
-    where: dict[str, Any] = {"data_service": data_service, "cache_dir": cache_dir}
-    series = None
-    if seeds is not None:
-        series = Series.new(config, seeds, out, name, recipe)
-    elif resume is not None and not resume.exists():
-        series = Series.find(resume)
-    if series is not None:
-        if resume is not None and flags:
-            raise UsageError(f"{resume}: a series is resumed as it began: without {', '.join(flags)}")
-        train_series(series, resume is not None, as_json, **where)
-        return
-    if resume is not None:
-        run = RunFolder.open(resume)
-        changed = differences(run, flags)
-        if changed:
-            raise UsageError(f"{resume}: a run is resumed as it began; {'; '.join(changed)}: start a new run for that")
-        if "data" in flags:
-            move_data(run, flags["data"])
-        if run.summary.exists():
-            screen.say(f"{resume}: finished already")
-            _report(run, run.read(run.summary), as_json)
-            return
+    job: dict[str, Any] = {"resume": resume, "data_service": data_service, "cache_dir": cache_dir}
+    job |= {"say": screen.say, "progress": screen.bar}
+    if resume is None:
+        job |= {"source": recipe, "config": config, "out": out, "name": name}
     else:
-        run = start(config, out, name, recipe)
-    summary = carry_out(
-        run,
-        lambda: train_run(run, screen.say, screen.bar, **where),
-        "kerastricks train --resume",
-        resumed=resume is not None,
-    )
-    _report(run, summary, as_json)
+        job |= flags
+    if resume is not None and not resume.exists() and Series.is_at(resume):
+        report_series(train_series(**job), as_json)
+    elif seeds is not None:
+        report_series(train_series(**job, seeds=seeds), as_json)
+    else:
+        report(train_run(**job), as_json)
 
 
 def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> dict[str, Any]:
@@ -208,51 +177,56 @@ def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> 
 
 def find_recipe(source: str) -> recipes.Recipe | None:
     """The recipe of that file or name; a file or folder wins over a name."""
-    path = Path(source)
-    if path.suffix == ".py" or (not os.path.exists(path) and source in recipes.names()):
-        with stderr_kept_back():  # a recipe may import Keras
-            return recipes.load(source)
-    return None
+    with stderr_kept_back():  # a recipe may import Keras
+        return recipes.of_source(source)
 
 
-def check_source(source: str) -> None:
-    """An unknown name is refused before TensorFlow is imported."""
-    from kerastricks.data.names import BUILTIN_NAMES, TFDS_PREFIX
-    from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
-
-    path = Path(os.path.expanduser(source))
-    if os.path.exists(path) or source in BUILTIN_NAMES:
-        return
-    if source.startswith(TFDS_PREFIX):
-        if importlib.util.find_spec("tensorflow_datasets") is None:
-            raise MissingExtraError("tensorflow_datasets", "tfds")
-        return
-    if path.suffix or len(path.parts) > 1:
-        raise DataError(f"{source}: no such file or folder")
-    raise UnknownNameError(
-        "data set, recipe or file", source, {*BUILTIN_NAMES, *recipes.names()}, "kerastricks train --help"
-    )
-
-
-def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
+def report(record: Any, as_json: bool) -> None:
+    """Prints a `kerastricks.runs.RunRecord`."""
     from kerastricks.cli import screen
 
+    run, summary = record.folder, record.summary
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(json.dumps(summary.to_json(), indent=2))
         return
     screen.output.print(
-        f"test accuracy {summary['accuracy']:.2%}, balanced {summary['balanced_accuracy']:.2%}, "
-        f"log-loss {summary['log_loss']:.3f} ({summary['images']:,} images)"
+        f"test accuracy {summary.accuracy:.2%}, balanced {summary.balanced_accuracy:.2%}, "
+        f"log-loss {summary.log_loss:.3f} ({summary.images:,} images)"
     )
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
-    screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)
+    screen.output.print(f"  SavedModel  {run.path / summary.saved_model}", soft_wrap=True)
     screen.output.print(f"  curves      {run.curves}", soft_wrap=True)
     screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
     screen.output.print(f"  use it      kerastricks predict {run.path} IMAGE ...", soft_wrap=True)
-    if "members" in summary:
+    if summary.members is not None:
         kept = f"kerastricks ensemble {run.path}"
-        screen.output.print(f"  {len(summary['members']):2} members  make one of them: {kept}", soft_wrap=True)
-    if "average" in summary:
+        screen.output.print(f"  {len(summary.members):2} members  make one of them: {kept}", soft_wrap=True)
+    if summary.average is not None:
         from kerastricks.training.weights_on_the_way import describe_average
 
-        screen.output.print(f"  averaged    {describe_average(summary['average'])}", soft_wrap=True)
+        screen.output.print(f"  averaged    {describe_average(summary.average)}", soft_wrap=True)
+
+
+def report_series(series: Any, as_json: bool) -> None:
+    """Prints a `kerastricks.runs.SeriesRecord`."""
+    from kerastricks.cli import screen
+
+    summary = series.to_json()
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    width = max(len(row["run"]) for row in summary["runs"])
+    screen.output.print(f"{'run':{width}}  test accuracy  balanced  log-loss", soft_wrap=True)
+    for row in summary["runs"]:
+        screen.output.print(
+            f"{row['run']:{width}}  {row['accuracy']:13.2%}  {row['balanced_accuracy']:8.2%}  {row['log_loss']:8.4f}",
+            soft_wrap=True,
+        )
+    mean, spread = summary["mean"], summary["standard_deviation"]
+    screen.output.print(
+        f"mean of {len(summary['runs'])} seeds, ± standard deviation: test accuracy {mean['accuracy']:.2%} ± "
+        f"{spread['accuracy']:.2%}, balanced {mean['balanced_accuracy']:.2%} ± {spread['balanced_accuracy']:.2%}, "
+        f"log-loss {mean['log_loss']:.4f} ± {spread['log_loss']:.4f}",
+        soft_wrap=True,
+    )
+    screen.output.print(f"  make one of them  kerastricks ensemble {series.path}-s*", soft_wrap=True)

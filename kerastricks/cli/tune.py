@@ -13,7 +13,8 @@ import click
 from kerastricks.cli import options
 from kerastricks.cli.carry_out import terminate
 from kerastricks.cli.quiet import stderr_kept_back
-from kerastricks.cli.train import check_source, complete_source, find_recipe
+from kerastricks.cli.train import complete_source, find_recipe
+from kerastricks.data.names import check_source
 from kerastricks.errors import Interrupted, UsageError
 
 

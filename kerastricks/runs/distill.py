@@ -139,7 +139,7 @@ def start(
     return start_run(config, out, name, None, {"distillation": record})
 
 
-def distill(run: RunFolder, say: Say = print, progress: Progress = silent, **where: Any) -> dict[str, Any]:
+def run_distillation(run: RunFolder, say: Say = print, progress: Progress = silent, **where: Any) -> dict[str, Any]:
     """Trains the student of a run to its end, from wherever it is.
 
     Args:

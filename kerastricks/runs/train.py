@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def name_parts(config: Config, recipe: recipes.Recipe | None) -> tuple[str, str]
     return model if not (recipe and recipe.create_model) else recipe.name, Path(str(config.data)).stem
 
 
-def train(
+def run_training(
     run: RunFolder,
     say: Say = print,
     progress: Progress = silent,
@@ -223,7 +223,7 @@ def describe_rate(config: Config, total_steps: int) -> str:
     )
 
 
-def differences(run: RunFolder, wanted: dict[str, Any]) -> list[str]:
+def differences(run: RunFolder, wanted: Mapping[str, Any]) -> list[str]:
     """Where the fields of `wanted` are not those of the run: "learning_rate: 0.1 in the run, 0.2 asked for"."""
     have = Config.from_layers(run.read(run.config)["config"]).as_dict()  # with the defaults of newer fields
     return [

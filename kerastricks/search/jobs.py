@@ -122,10 +122,10 @@ def look(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
 def finish(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Makes a proper run folder of a trial; trains what is left of it."""
-    from kerastricks.runs.train import train as train_run
+    from kerastricks.runs.train import run_training
 
     run = RunFolder(Path(job["folder"]))
-    return {"summary": train_run(run, lambda line: None, _progress(channel))}
+    return {"summary": run_training(run, lambda line: None, _progress(channel))}
 
 
 def refit(job: dict[str, Any], channel: Channel) -> dict[str, Any]:

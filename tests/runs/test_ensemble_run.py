@@ -60,7 +60,7 @@ def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     images = next(iter(data.test))[0].numpy()
     members = [keras.models.load_model(path / "model.keras").predict_on_batch(images) for path in runs]
     np.testing.assert_allclose(model.predict_on_batch(images), np.mean(members, axis=0), atol=1e-6)
-    assert evaluate(run, "digits")["accuracy"] == pytest.approx(summary["accuracy"])
+    assert evaluate(run, "digits").accuracy == pytest.approx(summary["accuracy"])
     assert ServedModel(run.path).class_names == data.class_names
 
 
