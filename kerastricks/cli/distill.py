@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
 from kerastricks.cli.quiet import import_keras
 from kerastricks.data.names import check_source
 from kerastricks.errors import RunFolderError, UsageError
@@ -15,9 +15,7 @@ from kerastricks.errors import RunFolderError, UsageError
 @click.command()
 @click.argument("teacher", required=False, type=options.PATH)
 @click.argument("source", required=False, type=options.SOURCE, metavar="[DATA]")
-@click.option(
-    "--model", type=options.SPEC, metavar="SPEC", help='The student: "resnet_20(width=8)".  [default: plain_cnn]'
-)
+@job_options.model('The student: "resnet_20(width=8)".  [default: plain_cnn]')
 @click.option(
     "--temperature",
     type=options.number(0, 1000, whole=False, above=True),
@@ -26,14 +24,14 @@ from kerastricks.errors import RunFolderError, UsageError
 @click.option(
     "--hard-weight", type=options.SHARE, metavar="SHARE", help="Of the labels in the loss, 0 to 1.  [default: 0.1]"
 )
-@click.option("--augment", type=options.SPEC, metavar="SPEC", help='"flip | pad_crop(4)"; "" for none.')
-@click.option("--epochs", type=options.field("epochs"), help="Passes over the training images.")
-@click.option("--seed", type=options.SEED, help="Of weights, order and draws; the splits are the teacher's.")
+@job_options.augment('"flip | pad_crop(4)"; "" for none.')
+@job_options.epochs()
+@job_options.seed("Of weights, order and draws; the splits are the teacher's.")
 @options.assignments
 @options.out
-@click.option("--name", type=options.NAME, help="Of the run folder.  [default: MODEL-DATA-NUMBER]")
-@click.option("--resume", type=options.PATH, metavar="RUN", help="Go on with an interrupted run.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@job_options.name("MODEL-DATA-NUMBER")
+@job_options.resume
+@job_options.as_json("Print the summary as JSON.")
 def distill(
     teacher: Path | None,
     source: str | None,
@@ -59,11 +57,9 @@ def distill(
     """
     from kerastricks.models.catalog import MODELS
     from kerastricks.spec import parse
-    from kerastricks.training.config import Config, parse_assignment
+    from kerastricks.training.config import Config
 
-    given: dict[str, Any] = {"data": source, "model": model, "augment": augment, "epochs": epochs, "seed": seed}
-    fields = {field: value for field, value in given.items() if value is not None}
-    fields |= dict(parse_assignment(text) for text in assignments)
+    fields = job_options.given_fields(assignments, data=source, model=model, augment=augment, epochs=epochs, seed=seed)
     if resume is not None and (
         teacher is not None or set(fields) - {"data"} or temperature is not None or hard_weight is not None
     ):

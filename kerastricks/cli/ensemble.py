@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
 from kerastricks.data.names import check_source
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
 from kerastricks.runs.ensemble_methods import CLASSIFIERS, METHODS
@@ -34,8 +34,8 @@ from kerastricks.runs.ensemble_methods import CLASSIFIERS, METHODS
 @click.option("--late", is_flag=True, help="Of fuse: together with the members' probabilities.")
 @click.option("--seed", type=options.SEED, default=0, help="Of folds, bags and bootstrap.")
 @options.out
-@click.option("--name", type=options.NAME, help="Of the run folder.  [default: ensemble-METHOD-DATA-NUMBER]")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@job_options.name("ensemble-METHOD-DATA-NUMBER")
+@job_options.as_json("Print the summary as JSON.")
 def ensemble(
     runs: tuple[Path, ...],
     method: str,
@@ -107,24 +107,9 @@ def _expand(path: Path, top: int | None) -> list[Path]:
         if top is not None:
             raise EnsembleError(f"--top is for a folder of `kerastricks tune`. Received: {path}")
         return [path]
-    if top is not None and top < 2:
-        raise EnsembleError(f"--top must be 2 or more. Received: {top}")
-    from kerastricks.search.folder import SearchFolder
-    from kerastricks.search.ranking import ranked
-    from kerastricks.search.trial_record import read_records
+    from kerastricks.search.search_record import SearchRecord
 
-    folder = SearchFolder.open(path)
-    best = [folder.runs / f"trial-{record.trial}" for record in ranked(read_records(folder.trials))]
-    if top is not None and top > len(best):
-        raise EnsembleError(f"--top must be {len(best)} or less, the search's trials with a score. Received: {top}")
-    # A search that went on may have better trials without a run than older ones with one.
-    kept = [run for run in best[:top] if (run / "summary.json").is_file()]
-    if len(kept) < (top or 2):
-        of = "run(s)" if top is None else f"of its best {top}"
-        raise EnsembleError(
-            f"{path}: the search kept {len(kept)} {of}: kerastricks tune --out {path} --resume --top {top or 5}"
-        )
-    return kept
+    return SearchRecord.open(path).members(top)
 
 
 def _show(record: Any) -> None:

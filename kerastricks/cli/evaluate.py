@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
 
 
 @click.command()
 @click.argument("run", type=options.PATH)
 @click.argument("data", type=options.SOURCE)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def evaluate(run: Path, data: str, as_json: bool) -> None:
     """Score the run folder RUN on the images of DATA.
 

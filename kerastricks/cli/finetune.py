@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
+from kerastricks.cli.job_options import find_recipe
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import complete_source, find_recipe
 from kerastricks.data.names import check_source
 from kerastricks.errors import ConfigError, UsageError
 
 
 @click.command()
-@click.argument("source", required=False, metavar="DATA", type=options.SOURCE, shell_complete=complete_source)
+@job_options.source(metavar="DATA")
 @click.option(
     "--backbone",
     type=options.MODEL,
@@ -32,34 +32,22 @@ from kerastricks.errors import ConfigError, UsageError
     metavar="PLAN",
     help="auto, linear, last, all, earlier, small or scratch.  [default: auto]",
 )
-@click.option(
-    "--minutes",
-    type=options.field("minutes"),
-    metavar="N",
-    help="Measure and train so long.  [default: 5 where --plan is auto]",
-)
+@job_options.minutes("Measure and train so long.  [default: 5 where --plan is auto]")
 @click.option(
     "--head", type=options.TEXT, metavar="UNITS", help='Dense layers before the last one: "256,128".  [default: none]'
 )
 @click.option("--scratch", is_flag=True, help="Train from random weights too, to compare with.")
-@click.option(
-    "--image-size",
-    type=options.field("image_size"),
-    metavar="PIXELS",
-    help="That the backbone sees.  [default: its own]",
-)
-@click.option("--augment", type=options.SPEC, metavar="SPEC", help='Augmentation of training images; "" for none.')
-@click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Only these of the data: "cat,dog".')
-@click.option(
-    "--epochs", type=options.field("epochs"), help="Passes over the training images; with --plan auto, at most."
-)
-@click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
+@job_options.image_size("That the backbone sees.  [default: its own]")
+@job_options.augment('Augmentation of training images; "" for none.')
+@job_options.classes('Only these of the data: "cat,dog".')
+@job_options.epochs("Passes over the training images; with --plan auto, at most.")
+@job_options.seed()
 @options.assignments
 @options.out
-@click.option("--name", type=options.NAME, help="Of the run folder.  [default: BACKBONE-finetuned-DATA-NUMBER]")
-@click.option("--resume", type=options.PATH, metavar="RUN", help="Go on with an interrupted run.")
+@job_options.name("BACKBONE-finetuned-DATA-NUMBER")
+@job_options.resume
 @options.cache_dir
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@job_options.as_json("Print the summary as JSON.")
 def finetune(
     source: str | None,
     backbone: str | None,
@@ -96,19 +84,13 @@ def finetune(
     """
     from kerastricks.finetuning.settings import Settings
     from kerastricks.runs.configuration import fields_of_data
-    from kerastricks.training.config import check_field, parse_assignment
+    from kerastricks.training.config import check_field
 
     if backbone is not None and from_run is not None:
         raise UsageError("--backbone and --from exclude each other: --from is a backbone that is a run")
-    given: dict[str, Any] = {
-        "augment": augment,
-        "classes": classes,
-        "epochs": epochs,
-        "image_size": image_size,
-        "seed": seed,
-    }
-    fields = {field: value for field, value in given.items() if value is not None}
-    fields |= dict(parse_assignment(text) for text in assignments)
+    fields = job_options.given_fields(
+        assignments, augment=augment, classes=classes, epochs=epochs, image_size=image_size, seed=seed
+    )
     wanted: dict[str, Any] = {
         "backbone": str(from_run) if from_run is not None else backbone,
         "weights": weights,

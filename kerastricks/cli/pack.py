@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
 from kerastricks.cli.quiet import import_keras
 from kerastricks.data.names import check_source
 from kerastricks.errors import UsageError
@@ -29,7 +29,7 @@ from kerastricks.runs.resumable import sigterm_interrupts
     show_default=True,
     help="Fraction that may be left out.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: bool) -> None:
     """Write the images of DATA into the new folder OUT, as a few large TFRecord files with an index.
 

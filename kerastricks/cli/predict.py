@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
 from kerastricks.errors import RunFailedError
 from kerastricks.runs.prediction import image_files
 
@@ -21,7 +21,7 @@ from kerastricks.runs.prediction import image_files
     type=options.OutputFile(streams=True),
     help="A new file, a pipe or a device: all probabilities.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+@job_options.as_json("Print JSON, one object a line.")
 def predict(run: Path, images: tuple[Path, ...], csv_path: Path | None, as_json: bool) -> None:
     """Classify IMAGES (files, or folders with everything in them) with the run folder RUN."""
     files = image_files(run, images)

@@ -6,40 +6,20 @@ from typing import Any
 
 import click
 
-from kerastricks import recipes
-from kerastricks.cli import options
-from kerastricks.cli.quiet import import_keras, stderr_kept_back
+from kerastricks.cli import job_options, options
+from kerastricks.cli.job_options import find_recipe
+from kerastricks.cli.quiet import import_keras
 from kerastricks.errors import UsageError
 
 
-def complete_source(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Recipes and files."""
-    from click.shell_completion import CompletionItem
-
-    names = [CompletionItem(name) for name in recipes.names() if name.startswith(incomplete)]
-    return [*names, CompletionItem(incomplete, type="file")]
-
-
-def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from kerastricks.models.catalog import CATALOG
-
-    return [name for name in CATALOG if name.startswith(incomplete)]
-
-
 @click.command()
-@click.argument("source", required=False, type=options.SOURCE, shell_complete=complete_source)
-@click.option(
-    "--model", type=options.SPEC, metavar="SPEC", shell_complete=_complete_model, help='"resnet_20(dropout=0.1)".'
-)
-@click.option(
-    "--augment", type=options.SPEC, metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.'
-)
-@click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Use these alone: "cat, dog".')
-@click.option("--epochs", type=options.field("epochs"), help="Passes over the training images.")
-@click.option(
-    "--minutes", type=options.field("minutes"), metavar="N", help="End in so many; with --seeds, each training."
-)
-@click.option("--batch-size", type=options.field("batch_size"), metavar="N", help="Images in a step.")
+@job_options.source()
+@job_options.model()
+@job_options.augment()
+@job_options.classes()
+@job_options.epochs()
+@job_options.minutes("End in so many; with --seeds, each training.")
+@job_options.batch_size()
 @click.option("--learning-rate", type=options.field("learning_rate"), metavar="RATE", help="Its highest value.")
 @click.option(
     "--schedule",
@@ -53,19 +33,19 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
 @click.option(
     "--base-batch", type=options.field("base_batch"), metavar="N", help="Batch size that the rate is meant for."
 )
-@click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
+@job_options.seed()
 @click.option("--seeds", type=options.SEEDS, metavar="N", help="Train N times, of N seeds: NAME-s0, NAME-s1, ...")
 @click.option("--snapshots", type=options.SEEDS, metavar="N", help="N cycles of the rate; keep the end of each.")
 @click.option("--swa", is_flag=True, help="Average the weights at 3/4 of the epochs and after each later one.")
 @options.assignments
 @options.out
-@click.option("--name", type=options.NAME, help="Of the run folder.  [default: MODEL-DATA-NUMBER]")
-@click.option("--resume", type=options.PATH, metavar="RUN", help="Go on with an interrupted run.")
+@job_options.name("MODEL-DATA-NUMBER")
+@job_options.resume
 @click.option(
     "--data-service", type=options.TEXT, metavar="ADDRESS", help="grpc://HOST:PORT of a `kerastricks data-dispatcher`."
 )
 @options.cache_dir
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@job_options.as_json("Print the summary as JSON.")
 def train(
     source: str | None,
     model: str | None,
@@ -108,23 +88,21 @@ def train(
     from kerastricks.data.service.address import Address
     from kerastricks.data.service.reach import reach
     from kerastricks.runs.configuration import check_early, configure
-    from kerastricks.training.config import parse_assignment
 
-    given = {
-        "model": model,
-        "augment": augment,
-        "classes": classes,
-        "epochs": epochs,
-        "minutes": minutes,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "schedule": schedule,
-        "scale_lr": scale_lr,
-        "base_batch": base_batch,
-        "seed": seed,
-    }
-    flags = {field: value for field, value in given.items() if value is not None}
-    flags |= dict(parse_assignment(text) for text in assignments)
+    flags = job_options.given_fields(
+        assignments,
+        model=model,
+        augment=augment,
+        classes=classes,
+        epochs=epochs,
+        minutes=minutes,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        scale_lr=scale_lr,
+        base_batch=base_batch,
+        seed=seed,
+    )
     flags = with_shorthands(flags, snapshots, swa)
     if seeds is not None and resume is not None:
         raise UsageError("--seeds and --resume exclude each other: the series knows its seeds: --resume OUT/NAME")
@@ -173,12 +151,6 @@ def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> 
         if flags.get(field, value) != value:
             raise UsageError(f"{option} means {field}={value!r}, and {field}={flags[field]!r} is given: leave one out")
     return {**flags, **{field: value for field, (_, value) in meant.items()}}
-
-
-def find_recipe(source: str) -> recipes.Recipe | None:
-    """The recipe of that file or name; a file or folder wins over a name."""
-    with stderr_kept_back():  # a recipe may import Keras
-        return recipes.of_source(source)
 
 
 def report(record: Any, as_json: bool) -> None:

@@ -104,9 +104,10 @@ def configure(
     elif source is not None:
         of_source = {"data": os.fspath(source)}  # type: ignore[arg-type]
     if config is not None:
-        if recipe is None and source is not None and config.data not in (None, of_source["data"]):
+        named = of_source.get("data")
+        if source is not None and source is not recipe and config.data not in (None, named):
             raise ConfigError(
-                f"source and config.data exclude each other. Received: {of_source['data']}, {config.data}"
+                f"source and config.data exclude each other: leave one out. Received: {named}, {config.data}"
             )
         of_source = {"data": config.data if config.data is not None else of_source.get("data")}
     whole = Config.from_layers(of_source, without_data(config), fields)

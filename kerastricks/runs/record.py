@@ -54,10 +54,8 @@ class Scores:
             return cls(**values)
         except TypeError:
             required = [one.name for one in dataclasses.fields(cls) if one.default is dataclasses.MISSING]
-            missing = [name for name in required if name not in record and name != "more"]
-            raise RunFolderError(
-                f"no record of {cls.__name__.lower()}: {', '.join(missing) or 'more'} missing"
-            ) from None
+            missing = ", ".join(name for name in required if name not in record and name != "more")
+            raise RunFolderError(f"is no {cls.__name__.lower()}: {missing} missing") from None
 
     def to_json(self) -> dict[str, Any]:
         """The record that `from_json` reads, of plain values."""

@@ -7,10 +7,12 @@ __all__ = [
     "DataFacts",
     "OptunaObjective",
     "Parameter",
+    "SearchRecord",
     "Space",
     "TrialRecord",
     "default_space",
     "load_space",
+    "tune",
 ]
 
 __getattr__, __dir__, load_all = attach(
@@ -20,9 +22,11 @@ __getattr__, __dir__, load_all = attach(
         "DataFacts": "data_facts",
         "OptunaObjective": "optuna_objective",
         "Parameter": "parameter",
+        "SearchRecord": "search_record",
         "Space": "space",
         "TrialRecord": "trial_record",
         "default_space": "default_space",
         "load_space": "space_file",
+        "tune": "tuning",
     },
 )

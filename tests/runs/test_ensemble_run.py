@@ -1,3 +1,4 @@
+import importlib
 import json
 
 import keras
@@ -8,7 +9,6 @@ from made_runs import classifier, nearest_mean, write_run
 from kerastricks.data.progress import silent
 from kerastricks.ensemble import Member, convex_weights, greedy_selection
 from kerastricks.errors import EnsembleError, RunFolderError
-from kerastricks.runs import ensemble as module
 from kerastricks.runs.ensemble import make_ensemble
 from kerastricks.runs.evaluate import evaluate
 from kerastricks.runs.made import Members, Settings, make
@@ -17,6 +17,7 @@ from kerastricks.training import Config
 from kerastricks.training.load_data import load_data
 
 pytestmark = pytest.mark.tensorflow_only
+module = importlib.import_module("kerastricks.runs.ensemble")  # the package has a function of that name
 
 
 @pytest.fixture(scope="module")
