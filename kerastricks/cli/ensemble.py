@@ -107,9 +107,9 @@ def _expand(path: Path, top: int | None) -> list[Path]:
         if top is not None:
             raise EnsembleError(f"--top is for a folder of `kerastricks tune`. Received: {path}")
         return [path]
-    from kerastricks.search.search_record import SearchRecord
+    from kerastricks.search.search_record import members_of
 
-    return SearchRecord.open(path).members(top)
+    return members_of(path, top)
 
 
 def _show(record: Any) -> None:

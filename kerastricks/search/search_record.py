@@ -1,6 +1,7 @@
 """What a finished search leaves, as a type."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,33 +71,7 @@ class SearchRecord:
         Args:
             top: of the best so many; None for all that were kept.
         """
-        runs = [self.folder.runs / f"trial-{record.trial}" for record in self.best[:top]]
-        # A search that went on may have better trials without a run than older ones with one.
-        return [run for run in runs if (run / "summary.json").is_file()]
-
-    def members(self, top: int | None) -> list[Path]:
-        """The run folders of the best trials for an ensemble, two or more.
-
-        Args:
-            top: of the best so many; None for all that were kept.
-
-        Raises:
-            EnsembleError: where there are fewer.
-        """
-        if top is not None and top < 2:
-            raise EnsembleError(f"--top must be 2 or more. Received: {top}")
-        if top is not None and top > len(self.best):
-            raise EnsembleError(
-                f"--top must be {len(self.best)} or less, the search's trials with a score. Received: {top}"
-            )
-        kept = self.kept(top)
-        if len(kept) < (top or 2):
-            of = "run(s)" if top is None else f"of its best {top}"
-            raise EnsembleError(
-                f"{self.path}: the search kept {len(kept)} {of}: kerastricks tune --out {self.path} --resume "
-                f"--top {top or 5}"
-            )
-        return kept
+        return kept_runs(self.folder, self.trials, top)
 
     def to_json(self) -> dict[str, Any]:
         """What `kerastricks tune --json` prints, of plain values."""
@@ -108,3 +83,42 @@ class SearchRecord:
             "best": [dataclasses.asdict(one) for one in self.best[: max(self.plan.top, 1)]],
             "page": str(self.folder.page),
         }
+
+
+def kept_runs(folder: SearchFolder, trials: Sequence[TrialRecord], top: int | None) -> list[Path]:
+    """The run folders of the best trials that were kept, best first.
+
+    Args:
+        folder: of the search.
+        trials: the finished ones.
+        top: of the best so many; None for all.
+    """
+    runs = [folder.runs / f"trial-{record.trial}" for record in ranked(trials)[:top]]
+    # A search that went on may have better trials without a run than older ones with one.
+    return [run for run in runs if (run / "summary.json").is_file()]
+
+
+def members_of(path: Path, top: int | None) -> list[Path]:
+    """The run folders of a search's best trials for an ensemble, two or more, best first.
+
+    Args:
+        path: of the search's folder.
+        top: of the best so many; None for all that were kept.
+
+    Raises:
+        EnsembleError: where there are fewer.
+    """
+    if top is not None and top < 2:
+        raise EnsembleError(f"--top must be 2 or more. Received: {top}")
+    folder = SearchFolder.open(path)
+    trials = read_records(folder.trials)
+    best = ranked(trials)
+    if top is not None and top > len(best):
+        raise EnsembleError(f"--top must be {len(best)} or less, the search's trials with a score. Received: {top}")
+    kept = kept_runs(folder, trials, top)
+    if len(kept) < (top or 2):
+        of = "run(s)" if top is None else f"of its best {top}"
+        raise EnsembleError(
+            f"{path}: the search kept {len(kept)} {of}: kerastricks tune --out {path} --resume --top {top or 5}"
+        )
+    return kept
