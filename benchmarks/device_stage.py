@@ -14,11 +14,12 @@ import numpy as np
 from table import measure, show
 
 import kerastricks
+from kerastricks.keras_graph import split_head
 from kerastricks.losses import LabelSmoothingCrossentropy
 from kerastricks.training import Config, device
-from kerastricks.training.device_pixels import DevicePixels
+from kerastricks.training.device import DevicePixels
 from kerastricks.training.optimizer import build_optimizer
-from kerastricks.training.training_model import TrainingModel, split_head
+from kerastricks.training.training_model import TrainingModel
 
 IMAGES, BATCH, STEPS = 33_000, 256, 20  # 100 MB
 SPEC = "flip | pad_crop(4) | fancy_pca(0.1)"

@@ -127,7 +127,6 @@ def rows_of(models, ensemble, folder, batch):
         "ensemble.average, predict_on_batch": lambda: on_batch(ensemble),
         "ensemble.average, predict_on_batch, jit_compile": lambda: on_batch(ensemble, jit=True),
         "the same after fold_batch_norm": lambda: on_batch(folded),
-        "ensemble.batched, predict_on_batch": lambda: on_batch(kerastricks.ensemble.batched(models)),
         "SavedModel, signature tensor": lambda: saved_model(saved),
         "frozen graph": lambda: frozen_graph(folded),
         "ONNX Runtime": lambda: onnx_runtime(folded),

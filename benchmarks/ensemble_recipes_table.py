@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from ensemble_recipes import GROUP, POOL, SEEDS, groups
 
-from kerastricks.ensemble.choose import choose
-from kerastricks.ensemble.fit_combination import fit_combination
-from kerastricks.ensemble.quality import disagreement, quality
+from kerastricks.ensemble.choosing import choose
+from kerastricks.ensemble.combination_fitting import fit_combination
+from kerastricks.metrics.calibration import disagreement, quality
 
 Scores = list[dict[str, float]]
 MEAN, BEST = "one network, mean of ten", "one network, the best of five on validation"

@@ -23,10 +23,11 @@ import numpy as np
 from ensemble_recipes import CASES, GROUP, SEEDS, SPLITS, load, log_probabilities
 
 import kerastricks
-from kerastricks.ensemble import fit_combination, greedy_soup, quality, uniform_soup
+from kerastricks.ensemble import fit_combination, greedy_soup, uniform_soup
+from kerastricks.metrics import quality
 from kerastricks.runs.ensemble_data import TrainingImages
 from kerastricks.training import Config
-from kerastricks.training.fit import resolve
+from kerastricks.training.fitting import resolve
 
 TRIALS = 10
 Said = dict[str, np.ndarray]  # of each split

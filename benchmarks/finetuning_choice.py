@@ -28,12 +28,11 @@ import keras
 import numpy as np
 
 import kerastricks
-from kerastricks.data.source import Source, arrays
+from kerastricks.data.sources.source import Source, arrays
 from kerastricks.finetuning import finetune, open_backbone
-from kerastricks.finetuning.finetune import MOST_EPOCHS
-from kerastricks.finetuning.plans import SMALL_SIDE_PX
+from kerastricks.finetuning.procedure import MOST_EPOCHS
 from kerastricks.finetuning.rungs import fit_length
-from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, TRAINING_DEFAULTS, Settings
+from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, SMALL_SIDE_PX, TRAINING_DEFAULTS, Settings
 from kerastricks.finetuning.trainer import StepClock
 from kerastricks.training import Config
 

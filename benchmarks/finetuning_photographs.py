@@ -23,8 +23,8 @@ import numpy as np
 import kerastricks
 from kerastricks.callbacks import BestWeights
 from kerastricks.finetuning import finetune, open_backbone
-from kerastricks.finetuning.finetune import finetuning_config
 from kerastricks.finetuning.network import build_network
+from kerastricks.finetuning.procedure import finetuning_config
 from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, TRAINING_DEFAULTS, Settings
 from kerastricks.training import Config, fit
 

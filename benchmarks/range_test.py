@@ -28,11 +28,11 @@ import numpy as np
 
 import kerastricks
 from kerastricks.range_test import LRRangeTest, RangeTestResult, exponential_average, steepest, valley
-from kerastricks.range_test.for_training import first_batches, training_model
+from kerastricks.range_test.for_trainings import first_batches, training_model
 from kerastricks.range_test.kept_state import KeptState, model_variables
 from kerastricks.schedules import WarmupLinear
 from kerastricks.training import Config
-from kerastricks.training.fit import resolve
+from kerastricks.training.fitting import resolve
 
 OPTIMIZERS = {
     "sgd": ("sgd(momentum=0.9, nesterov=True)", np.geomspace(3e-3, 3.0, 7)),

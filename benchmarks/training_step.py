@@ -16,10 +16,11 @@ import tensorflow as tf
 from table import measure, show
 
 import kerastricks
+from kerastricks.keras_graph import precision, split_head
 from kerastricks.training import Config, device
 from kerastricks.training.fused_batch_norm import fused_batch_norm
 from kerastricks.training.optimizer import build_optimizer
-from kerastricks.training.training_model import TrainingModel, precision, split_head
+from kerastricks.training.training_model import TrainingModel
 
 BATCH, STEPS = 128, 20
 

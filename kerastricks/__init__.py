@@ -6,7 +6,7 @@ where Keras is already imported, and otherwise the moment it is; the order of th
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerastricks import keras_hook
 from kerastricks.errors import KerasTricksError
@@ -29,7 +29,9 @@ __all__ = [
     "initializers",
     "layers",
     "losses",
+    "metrics",
     "models",
+    "probes",
     "range_test",
     "recipes",
     "regularizers",
@@ -40,6 +42,32 @@ __all__ = [
     "training",
     "weights",
 ]
+
+if TYPE_CHECKING:
+    from kerastricks import activations as activations
+    from kerastricks import augment as augment
+    from kerastricks import callbacks as callbacks
+    from kerastricks import checks as checks
+    from kerastricks import comparison as comparison
+    from kerastricks import data as data
+    from kerastricks import ensemble as ensemble
+    from kerastricks import features as features
+    from kerastricks import finetuning as finetuning
+    from kerastricks import initializers as initializers
+    from kerastricks import layers as layers
+    from kerastricks import losses as losses
+    from kerastricks import metrics as metrics
+    from kerastricks import models as models
+    from kerastricks import probes as probes
+    from kerastricks import range_test as range_test
+    from kerastricks import recipes as recipes
+    from kerastricks import regularizers as regularizers
+    from kerastricks import runs as runs
+    from kerastricks import schedules as schedules
+    from kerastricks import search as search
+    from kerastricks import serving as serving
+    from kerastricks import training as training
+    from kerastricks import weights as weights
 
 
 def __getattr__(name: str) -> Any:

@@ -3,30 +3,27 @@
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any
 
 from kerastricks.keras_hook import PACKAGES_WITH_CUSTOM_OBJECTS
 
 
 def attach(
-    package: str, modules: Mapping[str, str]
+    package: str, modules: Mapping[str, str], former: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], Callable[[], None]]:
     """`__getattr__`, `__dir__` and `load_all` for a package.
+
+    No module of the package may be named like what the package exports: importing it would bind the name to it.
 
     Args:
         package: the package's `__name__`.
         modules: public name to the submodule that defines it.
+        former: public names of earlier versions, and what is said of them: "is now ...", "was removed: ...".
     """
 
-    class Package(ModuleType):
-        """Keeps a public name its own: importing `training.fit` would bind `fit` to the submodule."""
-
-        def __setattr__(self, name: str, value: Any) -> None:
-            if not (name in modules and isinstance(value, ModuleType)):
-                super().__setattr__(name, value)
-
     def get(name: str) -> Any:
+        if former and name in former:
+            raise AttributeError(f"{package}.{name} {former[name]}")
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         if package in PACKAGES_WITH_CUSTOM_OBJECTS:
@@ -40,8 +37,7 @@ def attach(
         return sorted(modules)
 
     def load_all() -> None:
-        for module in modules.values():
+        for module in dict.fromkeys(modules.values()):
             importlib.import_module(f"{package}.{module}")
 
-    sys.modules[package].__class__ = Package
     return get, names, load_all

@@ -23,6 +23,8 @@ from kerastricks.errors import UnknownNameError, UsageError
 _PACKAGE = Path(__file__).parent
 # In a wheel beside the package, in an editable install and a checkout beside its parent.
 FOLDERS = (_PACKAGE / "_recipes", _PACKAGE.parent / "pipelines")
+# Classes that `.keras` files of earlier versions may hold, and what serves instead.
+REMOVED_CLASSES = {"BatchedMembers": "make the ensemble again from its members with kerastricks.ensemble.combine"}
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def load_model(path: Path) -> Any:
         The `keras.Model`.
 
     Raises:
-        UsageError: where the recipe fails, or none is there to say what a layer is.
+        UsageError: where the recipe fails, none is there to say what a layer is, or a layer was removed.
         Exception: whatever Keras raises for a file that cannot be loaded.
     """
     import keras
@@ -196,6 +198,10 @@ def load_model(path: Path) -> Any:
         missing = re.search(r"Could not locate (?:class|function) '([^']+)'", str(error))
         if missing is None:
             raise
+        if missing[1] in REMOVED_CLASSES:
+            raise UsageError(
+                f"{path}: holds {missing[1]!r}, which was removed: {REMOVED_CLASSES[missing[1]]}"
+            ) from None
         found = beside(path)
         if not found:
             raise UsageError(

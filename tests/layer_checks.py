@@ -40,14 +40,6 @@ def adapted(layer_class: Callable[..., Any]) -> Callable[..., keras.layers.Layer
     return make
 
 
-def small_network() -> keras.Model:
-    """With a batch normalisation and a dropout, from (6, 5, 3) to five numbers."""
-    inputs = keras.Input((6, 5, 3))
-    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, activation="relu")(inputs))
-    x = keras.layers.Dropout(0.3)(keras.layers.GlobalAveragePooling2D()(x))
-    return keras.Model(inputs, keras.layers.Dense(5)(x))
-
-
 LAYERS = {
     "Augment": LayerRow(
         kerastricks.augment.Augment,
@@ -75,13 +67,6 @@ LAYERS = {
         adapted(kerastricks.layers.ZCAWhitening), (4, 6, 5, 3), (4, 6, 5, 3), (0, 255), {"epsilon": 1e-3}, dynamic=False
     ),
     "ChannelBias": LayerRow(kerastricks.layers.ChannelBias, (4, 6, 5, 3), (4, 6, 5, 3), (-1, 1)),
-    "BatchedMembers": LayerRow(
-        lambda **more: kerastricks.layers.BatchedMembers(small_network(), 2, **more),
-        (4, 6, 5, 3),
-        (4, 2, 5),
-        (-1, 1),
-        dynamic=False,
-    ),
     "CombineMembers": LayerRow(
         kerastricks.layers.CombineMembers, (4, 3, 5), (4, 5), (-3, 0), {"method": "vote"}, dynamic=False
     ),

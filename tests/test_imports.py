@@ -1,8 +1,11 @@
 """What importing costs, and that the order of imports is free. Each in a process of its own."""
 
+import ast
+import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,14 +54,43 @@ def test_public_names_are_sorted_and_all_load():
             assert getattr(package, name) is not None
 
 
-def test_a_public_function_is_not_hidden_by_its_module():
-    code = "import kerastricks.training.fit, kerastricks.data.load, kerastricks as k; print(callable(k.training.fit), "
-    assert python(code + "callable(k.data.load))") == "True True"
+PACKAGES = sorted(path.parent.name for path in Path(kerastricks.__file__).parent.glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("name", [name for name in PACKAGES if name not in {"charts", "cli"}])
+def test_editors_and_type_checkers_see_the_public_names(name):
+    """The lazy table, `__all__` and the imports under TYPE_CHECKING say the same."""
+    package = importlib.import_module(f"kerastricks.{name}")
+    tree = ast.parse(Path(package.__file__).read_text())
+    (seen,) = (node for node in tree.body if isinstance(node, ast.If))
+    for_checkers = {
+        alias.name: node.module.removeprefix(f"kerastricks.{name}.")
+        for node in seen.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    (attached,) = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.func.id == "attach")
+    assert for_checkers == ast.literal_eval(attached.args[1])
+    assert sorted(for_checkers) == sorted(package.__all__) == dir(package)
+
+
+def test_no_module_is_named_like_what_its_package_exports():
+    """Importing the module would bind the public name to it."""
+    for name in PACKAGES:
+        package = importlib.import_module(f"kerastricks.{name}")
+        modules = {path.stem for path in Path(package.__file__).parent.iterdir()} - {"__init__"}
+        assert not modules & set(getattr(package, "__all__", ())), name
 
 
 @pytest.mark.parametrize("name", ["augment.Augment", "initializers.HeNormal", "layers.PCAWhitening"])
 def test_a_custom_object_is_there_before_keras_is(name):
     assert python(f"import kerastricks; print(kerastricks.{name}.__name__)") == name.split(".")[1]
+
+
+@pytest.mark.parametrize(("package", "name"), [("layers", "BatchedMembers"), ("ensemble", "batched")])
+def test_a_removed_public_name_says_what_serves_instead(package, name):
+    with pytest.raises(AttributeError, match=rf"kerastricks\.{package}\.{name} was removed.*: use .*combine"):
+        getattr(getattr(kerastricks, package), name)
 
 
 def test_an_unknown_public_name_is_an_attribute_error():

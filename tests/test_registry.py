@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from kerastricks.data.names import BUILTIN_NAMES
+from kerastricks.data.sources.names import BUILTIN_NAMES
 from kerastricks.errors import KerasTricksError, UnknownNameError, nearest
 from kerastricks.registry import Registry
 
@@ -102,7 +102,7 @@ def test_nearest_ignores_case_and_gives_at_most_three():
 
 def test_every_entry_of_the_projects_registries_can_be_imported():
     from kerastricks.augment.ops import OPS
-    from kerastricks.data.builtin import BUILTIN
+    from kerastricks.data.sources.builtin import BUILTIN
 
     assert tuple(BUILTIN) == BUILTIN_NAMES
     for registry in (OPS, BUILTIN):

@@ -1,5 +1,7 @@
 """Callbacks: one per file."""
 
+from typing import TYPE_CHECKING
+
 from kerastricks.lazy import attach
 
 __all__ = [
@@ -14,17 +16,24 @@ __all__ = [
     "WeightAverage",
 ]
 
-__getattr__, __dir__, load_all = attach(
-    __name__,
-    {
-        "BatchLossLog": "batch_loss_log",
-        "BestWeights": "best_weights",
-        "KeepLast": "keep_last",
-        "KeepSnapshots": "keep_snapshots",
-        "KeepTop": "keep_top",
-        "MetricsLog": "metrics_log",
-        "PlateauDecay": "plateau_decay",
-        "ProgressLine": "progress_line",
-        "WeightAverage": "weight_average",
-    },
-)
+if TYPE_CHECKING:
+    from kerastricks.callbacks.keep import KeepLast, KeepSnapshots, KeepTop
+    from kerastricks.callbacks.logs import BatchLossLog, MetricsLog
+    from kerastricks.callbacks.plateau_decay import PlateauDecay
+    from kerastricks.callbacks.progress_line import ProgressLine
+    from kerastricks.callbacks.weights import BestWeights, WeightAverage
+else:
+    __getattr__, __dir__, load_all = attach(
+        __name__,
+        {
+            "BatchLossLog": "logs",
+            "BestWeights": "weights",
+            "KeepLast": "keep",
+            "KeepSnapshots": "keep",
+            "KeepTop": "keep",
+            "MetricsLog": "logs",
+            "PlateauDecay": "plateau_decay",
+            "ProgressLine": "progress_line",
+            "WeightAverage": "weights",
+        },
+    )

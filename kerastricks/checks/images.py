@@ -1,6 +1,11 @@
-"""What a check is given to look at: a model, images and labels that fit each other."""
+"""What a check is given to look at: a model, images and labels that fit each other.
 
+The random state of the process, left as it was.
+"""
+
+import random
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
@@ -101,3 +106,23 @@ def positive(name: str, value: float, least: float) -> None:
     """Raises UsageError for a number below `least`."""
     if not value >= least:
         raise UsageError(f"{name} must be {least} or more. Received: {name}={value!r}")
+
+
+@contextmanager
+def random_state_kept(seed: int) -> Iterator[None]:
+    """Draws from `seed` inside, and puts the global generators back afterwards.
+
+    Keras seeds a new layer from Python's generator; under torch, dropout draws from torch's.
+    """
+    before = random.getstate()
+    with ExitStack() as stack:
+        if keras.backend.backend() == "torch":
+            import torch
+
+            stack.enter_context(torch.random.fork_rng())
+            torch.manual_seed(seed)
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(before)

@@ -1,4 +1,7 @@
-"""A copy of a model that shows what passes through it."""
+"""A copy of a model that shows what passes through it.
+
+A layer that shows what passes through it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +13,7 @@ import numpy as np
 from kerastricks.checks.activation_kinds import ActivationKind, kind_of, own_kind
 from kerastricks.checks.images import functional
 from kerastricks.errors import UsageError
+from kerastricks.keras_graph import all_layers, producer
 
 # Layers whose own activation is the last thing they do, so that it can be taken out and put behind them.
 _SEPARABLE = (
@@ -75,18 +79,18 @@ class Instrument:
                 continue
             for source, target in zip(original.variables, copy.variables, strict=True):
                 target.assign(source)
-            for layer in copy._flatten_layers():
+            for layer in all_layers(copy):
                 if isinstance(layer, keras.layers.Normalization):  # computes with numbers made from its weights
                     layer.finalize_state()
 
     def _clone(self, model: keras.Model, inputs: Any, prefix: str, is_last: bool) -> keras.Model:
         end = head = None
         if is_last:
-            end = head = model.outputs[0]._keras_history.operation
+            end = head = producer(model.outputs[0])
             if self._to_logits and not _is_functional(end):
                 _check_head(end, model.outputs[0].shape)
             if isinstance(end, keras.layers.Layer) and _is_softmax(end):
-                head = end.input._keras_history.operation
+                head = producer(end.input)
 
         def call(copy: Any, *args: Any, **kwargs: Any) -> Any:
             original = self._originals[id(copy)]
@@ -196,3 +200,40 @@ def _check_head(operation: Any, shape: tuple[int | None, ...]) -> None:
 def values(tensor: Any) -> np.ndarray:
     """A tensor as float32, whatever it was computed in."""
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")))
+
+
+class Probe(keras.layers.Layer):
+    """The identity; hands what passes to a function while it is open.
+
+    It may be open only while the model is called directly: in a compiled function there is nothing to show.
+
+    Args:
+        see: gets each output as float32.
+        number: for the name.
+        place: where it is.
+    """
+
+    def __init__(self, see: Callable[[np.ndarray], None], number: int, place: Place) -> None:
+        super().__init__(name=f"kerastricks_probe_{number}", dtype=getattr(place.layer, "dtype_policy", None))
+        self.see = see
+        self.is_open = False
+
+    def compute_output_spec(self, x: Any) -> Any:
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+    def call(self, x: Any) -> Any:
+        if self.is_open:
+            self.see(values(x))
+        return x
+
+
+def look(model: keras.Model, images: np.ndarray) -> None:
+    """Calls a model with its probes open, as it predicts."""
+    probes = [layer for layer in all_layers(model) if isinstance(layer, Probe)]
+    for probe in probes:
+        probe.is_open = True
+    try:
+        model(images, training=False)
+    finally:
+        for probe in probes:
+            probe.is_open = False

@@ -1,5 +1,10 @@
-"""The plots of the reports, without pyplot and its global state."""
+"""The plots of the reports, without pyplot and its global state.
 
+A table as plain text.
+"""
+
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +16,7 @@ from kerastricks.errors import UsageError
 from kerastricks.plotting import save_figure
 
 if TYPE_CHECKING:
-    from kerastricks.checks.signal_report import SignalReport
+    from kerastricks.checks.signal_check import SignalReport
 
 _BLUE, _ORANGE, _GREY = "#1f77b4", "#e07b28", "0.65"
 
@@ -103,3 +108,25 @@ def _save(figure: Figure, target: Path) -> None:
     if target.suffix.lower() != ".png":
         raise UsageError(f"path must end in .png. Received: {target}")
     save_figure(figure, target, dpi=110)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """Columns two spaces apart; the first `left` are flush left, the others flush right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [header, *rows]
+    )
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number in a few characters, "-" for None."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def finite(value: float | None) -> float | None:
+    """None for what JSON has no word for."""
+    return None if value is None or not math.isfinite(value) else float(value)

@@ -13,7 +13,7 @@ from kerastricks import recipes
 from kerastricks.cli import job_options, options
 from kerastricks.cli.models import zoo_model
 from kerastricks.cli.quiet import import_keras
-from kerastricks.data.names import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
 
 
@@ -195,9 +195,9 @@ class _Subject:
         import keras
 
         from kerastricks.cli import screen
-        from kerastricks.data.load import load
-        from kerastricks.initializers.start_from_data import start_from_data
-        from kerastricks.models.create import create
+        from kerastricks.data.loading import load
+        from kerastricks.initializers.data_driven import start_from_data
+        from kerastricks.models.creation import create
 
         data = load(self.data, seed=self.seed, progress=screen.bar)
         keras.utils.set_random_seed(self.seed)
@@ -220,7 +220,7 @@ class _Subject:
     def _saved(self, file: Path) -> tuple[Any, Any, Any]:
         from kerastricks.cli import screen
         from kerastricks.data.fitting import Fitting
-        from kerastricks.data.reading import read_source
+        from kerastricks.data.sources.reading import read_source
 
         fitting = Fitting(self.config.get("crop_fraction", 1.0), self.config.get("interpolation", "bilinear"))
         model, shape = self.read(file)
@@ -249,7 +249,7 @@ class _Subject:
     def _draw(self, examples: Any, shape: tuple[int, int, int], fitting: Any) -> tuple[Any, Any]:
         import numpy as np
 
-        from kerastricks.data.batches import Batches
+        from kerastricks.data.pipeline.batches import Batches
 
         chosen = np.sort(np.random.default_rng(self.seed).permutation(len(examples))[: self.count])
         batches = list(Batches(examples.take(chosen), shape, 256, self.seed, fitting=fitting).each())

@@ -10,7 +10,7 @@ import click
 
 from kerastricks.cli import job_options, options
 from kerastricks.cli.quiet import import_keras
-from kerastricks.data.names import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import Interrupted, UsageError
 from kerastricks.runs.resumable import sigterm_interrupts
 
@@ -111,7 +111,7 @@ def _resume(path: Path, flags: dict[str, Any], given: dict[str, Any], as_json: b
 
 def _run(folder: Path, what: tuple[str, str], given: dict[str, Any], as_json: bool) -> None:
     from kerastricks.cli import screen
-    from kerastricks.comparison.compare import compare as run
+    from kerastricks.comparison.experiment import compare as run
     from kerastricks.comparison.folder import ComparisonFolder
 
     files = ComparisonFolder(folder)

@@ -42,7 +42,7 @@ def data_dispatcher(host: str, port: int, work_dir: Path | None, as_json: bool) 
     folder = (work_dir or _default_folder(listening.port)).expanduser().resolve()
     warn_if_open(listening)
     prepare()
-    from kerastricks.data.service.dispatcher import dispatcher
+    from kerastricks.data.service.servers import dispatcher
 
     with dispatcher(listening, folder) as address:
         shown = str(address) if not listening.is_unspecified else f"grpc://{socket.gethostname()}:{address.port}"

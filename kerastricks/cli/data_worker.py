@@ -35,9 +35,8 @@ def data_worker(dispatcher: str, host: str, port: int, as_json: bool) -> None:
 
     Nobody but this machine can connect unless --host says so. See docs/data_service.md.
     """
-    from kerastricks.data.service.address import Address
+    from kerastricks.data.service.address import Address, reach
     from kerastricks.data.service.listening import Listening
-    from kerastricks.data.service.reach import reach
 
     its = Address.parse(dispatcher, "--dispatcher")
     listening = Listening(host, port)
@@ -48,7 +47,7 @@ def data_worker(dispatcher: str, host: str, port: int, as_json: bool) -> None:
     reach(its)
     warn_if_open(listening)
     prepare()
-    from kerastricks.data.service.worker import worker
+    from kerastricks.data.service.servers import worker
 
     with worker(its, listening) as address:
         click.echo(json.dumps({"address": str(address), "pid": os.getpid()}) if as_json else str(address))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kerastricks.cli import job_options, options
-from kerastricks.data.names import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
 from kerastricks.runs.ensemble_methods import CLASSIFIERS, METHODS
 

@@ -28,8 +28,8 @@ def evaluate(run: Path, data: str, as_json: bool) -> None:
     from rich.table import Table
 
     from kerastricks.cli import screen
+    from kerastricks.metrics.classification import images_by_class
     from kerastricks.runs.evaluate import evaluate as score
-    from kerastricks.runs.scores import images_by_class
 
     found = score(folder, data, screen.bar)
     if as_json:

@@ -9,7 +9,7 @@ import click
 from kerastricks.cli import job_options, options
 from kerastricks.cli.job_options import find_recipe
 from kerastricks.cli.quiet import import_keras
-from kerastricks.data.names import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
 
 _SPLITS = ("train", "validation", "test")
@@ -60,7 +60,7 @@ def features(
     kerastricks features path/to/images/ --model efficientnet_lite0 --out features/images
     kerastricks features digits --model saved_models/RUN --layer list
     """
-    from kerastricks.features.target import check_target
+    from kerastricks.features.extraction import check_target
     from kerastricks.training.config import Config
 
     wants_list = "list" in layers
@@ -82,12 +82,12 @@ def features(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.reading import find_source
-    from kerastricks.data.source import Arrays
-    from kerastricks.features.compute import compute
+    from kerastricks.data.sources.reading import find_source
+    from kerastricks.data.sources.source import Arrays
+    from kerastricks.features.extraction import compute
     from kerastricks.features.extractor import Extractor, layer_names
     from kerastricks.finetuning.backbone import open_backbone
-    from kerastricks.training.load_data import load_data
+    from kerastricks.training.datasets import load_data
 
     backbone = open_backbone(model, image_size=flags.get("image_size"))
     if wants_list:
@@ -131,8 +131,8 @@ def _for_images(backbone: Any, image_shape: tuple[int, int, int]) -> Any:
     """The network, with a resizing in front of it where images came at a size of their own."""
     import keras
 
-    from kerastricks.finetuning.graft import graft
-    from kerastricks.models.adapt_pixels import adapt_pixels
+    from kerastricks.finetuning.backbone import graft
+    from kerastricks.models.head import adapt_pixels
 
     if image_shape[:2] == backbone.image_shape[:2]:
         return backbone.model

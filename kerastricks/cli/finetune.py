@@ -10,7 +10,7 @@ import click
 from kerastricks.cli import job_options, options
 from kerastricks.cli.job_options import find_recipe
 from kerastricks.cli.quiet import import_keras
-from kerastricks.data.names import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import ConfigError, UsageError
 
 

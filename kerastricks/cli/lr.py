@@ -12,7 +12,7 @@ import click
 from kerastricks.cli import job_options, options
 from kerastricks.cli.job_options import find_recipe
 from kerastricks.cli.quiet import import_keras
-from kerastricks.data.names import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
 
 
@@ -87,13 +87,13 @@ def lr(
     import keras
 
     from kerastricks.cli import screen
-    from kerastricks.initializers.start_from_data import start_from_data
-    from kerastricks.models.create import create
+    from kerastricks.initializers.data_driven import start_from_data
+    from kerastricks.models.creation import create
     from kerastricks.range_test.budget import STEPS, SWEEPS, plan_range_test
-    from kerastricks.range_test.for_training import for_training
+    from kerastricks.range_test.for_trainings import for_training
     from kerastricks.runs.own_model import own_model
     from kerastricks.training.budget import image_sizes, own_size, size_timer
-    from kerastricks.training.load_data import load_data
+    from kerastricks.training.datasets import load_data
 
     began = time.monotonic()
     loaded = load_data(config.data, config, screen.bar)

@@ -38,8 +38,7 @@ def models() -> None:
 def list_models(filter: str, as_json: bool) -> None:
     """List the models whose name contains FILTER; what is done without a command."""
     from kerastricks.errors import UnknownNameError
-    from kerastricks.models.application_names import APPLICATIONS, PREFIX
-    from kerastricks.models.catalog import CATALOG, MODELS
+    from kerastricks.models.catalog import APPLICATIONS, CATALOG, MODELS, PREFIX
 
     rows = {name: entry for name, entry in CATALOG.items() if filter.lower() in name}
     applications = [name for name in sorted(APPLICATIONS) if filter.lower() in (PREFIX + name).lower()]
@@ -143,7 +142,7 @@ def show(name: str, image_size: int | None, classes: int | None, as_json: bool) 
 def zoo_model(name: str, image_size: int | None = None, classes: int | None = None) -> Any:
     """A model of the zoo for the images and classes it is meant for, unless told otherwise."""
     from kerastricks.models.catalog import CATALOG, ModelEntry
-    from kerastricks.models.create import create
+    from kerastricks.models.creation import create
     from kerastricks.spec import parse
 
     entry = CATALOG.get(parse(name).name, ModelEntry("", input_size=224, classes=1000))

@@ -7,7 +7,7 @@ import click
 
 from kerastricks.cli import job_options, options
 from kerastricks.cli.quiet import import_keras
-from kerastricks.data.names import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
 from kerastricks.runs.resumable import sigterm_interrupts
 
@@ -42,7 +42,7 @@ def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: boo
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.pack import pack as write
+    from kerastricks.data.sources.packing import pack as write
 
     with sigterm_interrupts():
         found = write(data, out, shard_mb=shard_mb, max_skipped=max_skipped, progress=screen.bar)

@@ -8,7 +8,7 @@ import click
 from kerastricks.cli import job_options, options
 from kerastricks.cli.job_options import complete_source, find_recipe
 from kerastricks.cli.quiet import import_keras
-from kerastricks.data.names import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
 
 
@@ -57,8 +57,8 @@ def plan(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.plan import plan as measure
-    from kerastricks.training.load_data import load_data
+    from kerastricks.data.inspection.planning import plan as measure
+    from kerastricks.training.datasets import load_data
 
     loaded = load_data(config.data, config, screen.bar)
     for line in loaded.left_out():

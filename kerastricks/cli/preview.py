@@ -9,7 +9,7 @@ import click
 from kerastricks.cli import job_options, options
 from kerastricks.cli.job_options import find_recipe
 from kerastricks.cli.quiet import import_keras
-from kerastricks.data.names import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
 
 
@@ -61,8 +61,8 @@ def preview(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.preview import preview as draw
-    from kerastricks.training.load_data import load_data
+    from kerastricks.data.inspection.previewing import preview as draw
+    from kerastricks.training.datasets import load_data
 
     if config.augment != "auto":
         _check_arguments(config.augment)

@@ -15,7 +15,7 @@ _HEIGHT = 8
 
 
 def _complete_schedule(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from kerastricks.schedules.catalog import CATALOG
+    from kerastricks.schedules.specs import CATALOG
 
     return [name for name in CATALOG if name.startswith(incomplete)]
 
@@ -42,8 +42,7 @@ def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> N
     kerastricks schedule "one_cycle(0.1)" --steps 1000 --out one_cycle.png
     kerastricks schedule "step(factor=5, at=(0.5, 0.75))" --json
     """
-    from kerastricks.schedules.catalog import CATALOG
-    from kerastricks.schedules.plan import plan
+    from kerastricks.schedules.specs import CATALOG, plan
     from kerastricks.spec import parse
 
     specs = list(CATALOG) if spec is None else [spec]
@@ -55,7 +54,7 @@ def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> N
     import_keras()
     curves = {text: _curve(each, steps) for text, each in planned.items()}
     if out is not None:
-        from kerastricks.schedules.plot import draw_schedules
+        from kerastricks.schedules.curves import draw_schedules
 
         draw_schedules({text: ([*curve], [*curve.values()]) for text, curve in curves.items()}, out)
     if spec is None:
@@ -74,7 +73,7 @@ def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> N
 
 def _curve(planned: Any, steps: int) -> dict[int, float]:
     """The rate at all steps, or at as many at equal distances as can be drawn, and where it is highest."""
-    from kerastricks.schedules.rates import rates
+    from kerastricks.schedules.curves import rates
 
     schedule = planned.build()
     at = _spread(0, steps - 1, _MOST_POINTS if steps <= _MOST_POINTS else _MOST_POINTS - 1)
@@ -95,7 +94,7 @@ def _spread(first: int, last: int, most: int) -> list[int]:
 
 def _show(spec: str, at: Sequence[int], rates: Sequence[float], out: Path | None) -> None:
     from kerastricks.cli import screen
-    from kerastricks.schedules.text_plot import text_plot
+    from kerastricks.schedules.curves import text_plot
 
     highest = max(rates)
     labels = [f"{highest:.3g}", *[""] * (_HEIGHT - 2), "0"]
@@ -123,7 +122,7 @@ def _show(spec: str, at: Sequence[int], rates: Sequence[float], out: Path | None
 def _list(as_json: bool) -> None:
     import inspect
 
-    from kerastricks.schedules.catalog import CATALOG, SCHEDULES
+    from kerastricks.schedules.specs import CATALOG, SCHEDULES
 
     rows: dict[str, dict[str, Any]] = {}
     for name, entry in CATALOG.items():

@@ -85,8 +85,7 @@ def train(
 
     --seeds is a series: the same splits, images read once, a table at the end; --resume OUT/NAME goes on with it.
     """
-    from kerastricks.data.service.address import Address
-    from kerastricks.data.service.reach import reach
+    from kerastricks.data.service.address import Address, reach
     from kerastricks.runs.configuration import check_early, configure
 
     flags = job_options.given_fields(
@@ -174,7 +173,7 @@ def report(record: Any, as_json: bool) -> None:
         kept = f"kerastricks ensemble {run.path}"
         screen.output.print(f"  {len(summary.members):2} members  make one of them: {kept}", soft_wrap=True)
     if summary.average is not None:
-        from kerastricks.training.weights_on_the_way import describe_average
+        from kerastricks.training.weight_callbacks import describe_average
 
         screen.output.print(f"  averaged    {describe_average(summary.average)}", soft_wrap=True)
 

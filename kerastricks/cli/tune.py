@@ -80,7 +80,7 @@ def tune(
     recipe = find_recipe(source) if source is not None else None
     if not resume and source is None and "data" not in fields:
         raise UsageError("SOURCE is missing: a folder or zip of images, or a recipe: kerastricks recipe list")
-    from kerastricks.search.processes import Processes
+    from kerastricks.search.trials.processes import Processes
     from kerastricks.search.tuning import TuningRequest, listening_at, run_tuning
 
     request = TuningRequest.of(

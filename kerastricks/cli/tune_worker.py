@@ -41,10 +41,10 @@ def tune_worker(folder: Path, chief: str, name: str | None) -> None:
     name = name or socket.gethostname()
     if "chief" in name or Path(name).name != name or name.startswith("."):
         raise SearchError(f"--name must be a plain name without 'chief' in it. Received: {name!r}")
-    from kerastricks.search.processes import Processes
+    from kerastricks.search.trials.processes import Processes
 
     if "KERASTRICKS_PARENT" in os.environ:
-        from kerastricks.search.parent import end_with_parent
+        from kerastricks.search.trials.processes import end_with_parent
 
         end_with_parent()
     processes = Processes({key: value for key, value in os.environ.items() if key != "KERASTRICKS_PARENT"})
@@ -54,7 +54,7 @@ def tune_worker(folder: Path, chief: str, name: str | None) -> None:
     try:
         with stderr_kept_back():
             from kerastricks.search.folder import SearchFolder
-            from kerastricks.search.worker import work
+            from kerastricks.search.oracle.worker import work
         search = SearchFolder.open(folder)
         with search.locked_as(name):
             work(search, name, host.strip("[]"), int(port), processes)

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from kerastricks.comparison.comparison import Comparison
-from kerastricks.comparison.table import count_epochs, count_seeds
+from kerastricks.comparison.report import Comparison, count_epochs, count_seeds
 from kerastricks.plotting import save_figure
 
 _SEED, _BASELINE = "0.72", "0.25"

@@ -1,5 +1,7 @@
 """From a folder, a zip or arrays of images to batches: `load("path/to/images", augment="flip | pad_crop(4)")`."""
 
+from typing import TYPE_CHECKING
+
 from kerastricks.lazy import attach
 
 __all__ = [
@@ -19,22 +21,34 @@ __all__ = [
     "preview",
 ]
 
-__getattr__, __dir__, load_all = attach(
-    __name__,
-    {
-        "Fitting": "fitting",
-        "ImageData": "image_data",
-        "PixelStatistics": "statistics",
-        "PlanReport": "plan_report",
-        "PreviewReport": "preview_report",
-        "decode_image": "decode",
-        "fit_image": "decode",
-        "fold": "folds",
-        "folds": "folds",
-        "load": "load",
-        "pack": "pack",
-        "plan": "plan",
-        "pooled": "pooled",
-        "preview": "preview",
-    },
-)
+if TYPE_CHECKING:
+    from kerastricks.data.cross_validation import fold, folds, pooled
+    from kerastricks.data.decoding.decode import decode_image, fit_image
+    from kerastricks.data.fitting import Fitting
+    from kerastricks.data.image_data import ImageData
+    from kerastricks.data.inspection.plan_report import PlanReport
+    from kerastricks.data.inspection.planning import plan
+    from kerastricks.data.inspection.previewing import PreviewReport, preview
+    from kerastricks.data.loading import load
+    from kerastricks.data.sources.packing import pack
+    from kerastricks.data.statistics import PixelStatistics
+else:
+    __getattr__, __dir__, load_all = attach(
+        __name__,
+        {
+            "Fitting": "fitting",
+            "ImageData": "image_data",
+            "PixelStatistics": "statistics",
+            "PlanReport": "inspection.plan_report",
+            "PreviewReport": "inspection.previewing",
+            "decode_image": "decoding.decode",
+            "fit_image": "decoding.decode",
+            "fold": "cross_validation",
+            "folds": "cross_validation",
+            "load": "loading",
+            "pack": "sources.packing",
+            "plan": "inspection.planning",
+            "pooled": "cross_validation",
+            "preview": "inspection.previewing",
+        },
+    )

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerastricks.augment.augment import Augment
-from kerastricks.data.augment import Augmentation
-from kerastricks.data.batches import Batches
+from kerastricks.augment.augment_layer import Augment
 from kerastricks.data.fitting import WHOLE, Fitting
-from kerastricks.data.names import is_no_image, kind_of
-from kerastricks.data.source import Arrays
+from kerastricks.data.pipeline.batches import Batches
+from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.sources.names import is_no_image, kind_of
+from kerastricks.data.sources.source import Arrays
 from kerastricks.data.statistics import PixelStatistics
 from kerastricks.errors import DataError
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from kerastricks.augment.op import Facts
-from kerastricks.data.augment import Augmentation
-from kerastricks.data.batches import Batches
-from kerastricks.data.decode import DECODER
+from kerastricks.data.decoding.decode import DECODER
+from kerastricks.data.decoding.pixel_store import PixelStore
 from kerastricks.data.fitting import Fitting
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.pixel_store import PixelStore
-from kerastricks.data.source import Arrays
+from kerastricks.data.pipeline.batches import Batches
+from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.sources.source import Arrays
 from kerastricks.data.statistics import PixelStatistics
 from kerastricks.files import written
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerastricks.data.source import Examples, Source
+from kerastricks.data.sources.source import Examples, Source
 from kerastricks.errors import DataError
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerastricks.augment.eigenpairs import eigenpairs
+from kerastricks.augment.colours import eigenpairs
 
 
 class PixelStatistics:

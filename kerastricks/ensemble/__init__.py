@@ -1,6 +1,7 @@
 """Several classifiers as one: members, how they are combined, soups of weights, and the model that comes out."""
 
-# Custom layers of ensembles live in kerastricks/layers: those are imported as soon as Keras is.
+from typing import TYPE_CHECKING
+
 from kerastricks.lazy import attach
 
 __all__ = [
@@ -16,12 +17,10 @@ __all__ = [
     "Stacking",
     "align_classes",
     "average",
-    "batched",
     "choose",
     "combine",
     "convex_weights",
     "costs",
-    "disagreement",
     "fit_combination",
     "fit_fusion",
     "fit_stacking",
@@ -30,10 +29,8 @@ __all__ = [
     "geometric_mean",
     "greedy_selection",
     "greedy_soup",
-    "mean_disagreement",
     "member_features",
     "member_outputs",
-    "quality",
     "recompute_batch_norm",
     "shared_pixels",
     "stack",
@@ -41,43 +38,59 @@ __all__ = [
     "vote",
 ]
 
-__getattr__, __dir__, load_all = attach(
-    __name__,
-    {
-        "Alignment": "align_classes",
-        "Candidate": "candidate",
-        "Choice": "choice",
-        "Combination": "combination",
-        "Cost": "cost",
-        "Fusion": "fusion",
-        "GreedySoup": "soup",
-        "Member": "member",
-        "SharedPixels": "shared_pixels",
-        "Stacking": "stacking",
-        "align_classes": "align_classes",
-        "average": "average",
-        "batched": "batched",
-        "choose": "choose",
-        "combine": "combine",
-        "convex_weights": "convex_weights",
-        "costs": "cost",
-        "disagreement": "quality",
-        "fit_combination": "fit_combination",
-        "fit_fusion": "fusion",
-        "fit_stacking": "stacking",
-        "fit_temperature": "temperature",
-        "fuse": "fuse",
-        "geometric_mean": "geometric_mean",
-        "greedy_selection": "greedy_selection",
-        "greedy_soup": "soup",
-        "mean_disagreement": "quality",
-        "member_features": "member_features",
-        "member_outputs": "member_outputs",
-        "quality": "quality",
-        "recompute_batch_norm": "soup",
-        "shared_pixels": "shared_pixels",
-        "stack": "stack",
-        "uniform_soup": "soup",
-        "vote": "vote",
-    },
-)
+if TYPE_CHECKING:
+    from kerastricks.ensemble.choosing import Candidate, Choice, choose
+    from kerastricks.ensemble.combination import Combination
+    from kerastricks.ensemble.combination_fitting import fit_combination
+    from kerastricks.ensemble.combining import average, combine, geometric_mean, stack, vote
+    from kerastricks.ensemble.cost import Cost, costs
+    from kerastricks.ensemble.fusion import Fusion, fit_fusion, fuse
+    from kerastricks.ensemble.inputs import Alignment, SharedPixels, align_classes, shared_pixels
+    from kerastricks.ensemble.member import Member
+    from kerastricks.ensemble.outputs import member_features, member_outputs
+    from kerastricks.ensemble.soup import GreedySoup, greedy_soup, recompute_batch_norm, uniform_soup
+    from kerastricks.ensemble.stacking import Stacking, fit_stacking, fit_temperature
+    from kerastricks.ensemble.weights import convex_weights, greedy_selection
+else:
+    __getattr__, __dir__, load_all = attach(
+        __name__,
+        {
+            "Alignment": "inputs",
+            "Candidate": "choosing",
+            "Choice": "choosing",
+            "Combination": "combination",
+            "Cost": "cost",
+            "Fusion": "fusion",
+            "GreedySoup": "soup",
+            "Member": "member",
+            "SharedPixels": "inputs",
+            "Stacking": "stacking",
+            "align_classes": "inputs",
+            "average": "combining",
+            "choose": "choosing",
+            "combine": "combining",
+            "convex_weights": "weights",
+            "costs": "cost",
+            "fit_combination": "combination_fitting",
+            "fit_fusion": "fusion",
+            "fit_stacking": "stacking",
+            "fit_temperature": "stacking",
+            "fuse": "fusion",
+            "geometric_mean": "combining",
+            "greedy_selection": "weights",
+            "greedy_soup": "soup",
+            "member_features": "outputs",
+            "member_outputs": "outputs",
+            "recompute_batch_norm": "soup",
+            "shared_pixels": "inputs",
+            "stack": "combining",
+            "uniform_soup": "soup",
+            "vote": "combining",
+        },
+        former={
+            "batched": "was removed, it was no faster: use kerastricks.ensemble.combine",
+            "quality": "is now kerastricks.metrics.quality",
+            "disagreement": "is now kerastricks.metrics.disagreement",
+            "mean_disagreement": "is now kerastricks.metrics.mean_disagreement",
+        },
+    )

@@ -1,17 +1,100 @@
-"""One classifier on the features of several networks, side by side."""
+"""One classifier on the features of several networks, side by side.
 
+Classifiers on standardised features, each from strong to weak regularisation.
+Early fusion as one Keras model: the features of all members, and one classifier on top.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 from scipy import special
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
 
-from kerastricks.ensemble.fusion_classifiers import CLASSIFIERS, Layers
-from kerastricks.ensemble.quality import log_losses
-from kerastricks.ensemble.temperature import fit_temperature
-from kerastricks.finetuning.bootstrap import Estimate, bootstrap_mean
-from kerastricks.finetuning.feature_rows import feature_rows, present_classes
-from kerastricks.finetuning.one_thread import one_thread
-from kerastricks.finetuning.stratified import stratified_sample
+from kerastricks.ensemble.combination import Combination
+from kerastricks.ensemble.combining import put_combination
+from kerastricks.ensemble.inputs import align_classes, shared_pixels
+from kerastricks.ensemble.member import Member, as_members
+from kerastricks.ensemble.outputs import features_and_outputs
+from kerastricks.ensemble.stacking import fit_temperature
+from kerastricks.errors import EnsembleError
+from kerastricks.metrics.bootstrap import Estimate, bootstrap_mean
+from kerastricks.metrics.calibration import log_losses
+from kerastricks.probes.linear import softmax_regression
+from kerastricks.probes.rows import feature_rows, one_thread, present_classes, stratified_sample
+
+Layers = list[tuple[np.ndarray, np.ndarray]]
+Path = Iterator[tuple[float, Layers]]
+
+# Of logistic: C times the number of features. Of linear and mlp: the penalty, beside the mean loss.
+STRENGTHS = {
+    "logistic": (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0),
+    "linear": (10.0, 1.0, 0.1, 0.01, 0.001, 0.0001),
+    "mlp": (1.0, 0.1, 0.01),
+}
+_HIDDEN = 64
+_EPOCHS = 60
+# Least squares gives figures near 0 and 1; times this, the temperature that makes them chances is of ordinary size.
+_SHARPNESS = 10.0
+
+
+def _logistic(features: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Path:
+    """L2-regularised multinomial logistic regression; the bias is free."""
+    components, _ = _principal(features)
+    rows = features @ components
+    targets, weights = np.eye(classes, dtype="float32")[labels], np.ones(len(labels))
+    solution: np.ndarray | None = None
+    for strength in STRENGTHS["logistic"]:
+        solution = softmax_regression(rows, targets, weights, strength / features.shape[1], solution)
+        yield strength, [(components @ solution[:-1], solution[-1])]
+
+
+def _linear(features: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Path:
+    """Ridge regression on one-hot targets; the bias is free."""
+    components, moments = _principal(features)
+    targets = np.eye(classes)[labels]
+    shares = targets.mean(axis=0)
+    products = (features @ components).T @ (targets - shares) / len(labels)
+    for strength in STRENGTHS["linear"]:
+        kernel = components @ (products / (moments + strength)[:, None])
+        yield strength, [(_SHARPNESS * kernel, _SHARPNESS * shares)]
+
+
+def _mlp(features: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Path:
+    """One hidden layer with ReLU, by Adam."""
+    for strength in STRENGTHS["mlp"]:
+        network = MLPClassifier(_HIDDEN, alpha=strength, max_iter=_EPOCHS, random_state=seed)
+        with warnings.catch_warnings():
+            # Ending early is part of the regularisation.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            network.fit(features, labels)
+        (first, last), (first_bias, last_bias) = network.coefs_, network.intercepts_
+        if classes == 2:  # one logit, of the second class
+            last, last_bias = np.hstack([-last, last]) / 2, np.hstack([-last_bias, last_bias]) / 2
+        yield strength, [(first, first_bias), (last, last_bias)]
+
+
+def _principal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(D, R) orthonormal directions in which centred features vary, and the mean square along each."""
+    count, dims = features.shape
+    wide = count < dims
+    gram = features @ features.T if wide else features.T @ features
+    values, vectors = np.linalg.eigh(gram.astype("float64"))
+    kept = values > 1e-6 * max(values[-1], 1e-300)
+    values, vectors = values[kept], vectors[:, kept]
+    if wide:
+        vectors = features.T @ (vectors / np.sqrt(values))
+    return vectors.astype(features.dtype), values / count
+
+
+CLASSIFIERS: dict[str, Callable[[np.ndarray, np.ndarray, int, int], Path]] = {
+    "logistic": _logistic,
+    "linear": _linear,
+    "mlp": _mlp,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,3 +240,78 @@ def _all_classes(layers: Layers, features: np.ndarray, present: np.ndarray, clas
     bias = np.full(classes, lowest)
     kernel[:, present], bias[present] = layers[-1]
     return [*layers[:-1], (kernel, bias)]
+
+
+def fuse(
+    members: Sequence[Member | keras.Model],
+    fusion: Fusion,
+    combination: Combination | None = None,
+    name: str = "ensemble",
+) -> keras.Model:
+    """Makes one model of the members' features and a classifier that was fitted to them.
+
+    With a `combination` the fused classifier is one more member behind the others, and their probabilities become
+    one: early and late fusion together, for the price of either.
+
+    Args:
+        members: two or more; for early fusion alone they need not know the same classes.
+        fusion: of `fit_fusion`, on what `member_features` makes of the images.
+        combination: of one distribution more than there are members, the last being the fused classifier's; None for
+            that one alone.
+        name: of the model.
+
+    Returns:
+        A functional `keras.Model` from the images of `shared_pixels`, 0 to 255, to float32 probabilities over the
+        classes that `fusion` was fitted to; with a `combination` these must be those of `align_classes`.
+
+    Raises:
+        EnsembleError: for members that cannot be one model, one without a layer that gets features, or a fusion of
+            other features.
+
+    Example:
+        >>> import keras, kerastricks, numpy
+        >>> def model():
+        ...     layers = keras.layers
+        ...     return keras.Sequential([keras.Input((3,)), layers.Dense(4), layers.Dense(2, activation="softmax")])
+        >>> members, generator = [model(), model()], numpy.random.default_rng(0)
+        >>> rows, labels = generator.normal(size=(40, 3)).astype("float32"), numpy.arange(40) % 2
+        >>> features = kerastricks.ensemble.member_features(members).predict_on_batch(rows)
+        >>> fusion = kerastricks.ensemble.fit_fusion(features, labels, features, labels, 2)
+        >>> kerastricks.ensemble.fuse(members, fusion).output_shape
+        (None, 2)
+
+    Reference:
+        Xiu-Shen Wei: Must Know Tips/Tricks in Deep Neural Networks, section 8: features of several networks
+        concatenated, and a classifier on top.
+    """
+    members = as_members(members)
+    shared = shared_pixels(members)
+    pixels = keras.Input(shared.image_shape, dtype="float32", name="pixels")
+    found = [
+        features_and_outputs(member, f"member_{index}")(shared.for_member(pixels, member))
+        for index, member in enumerate(members)
+    ]
+    features = keras.layers.Concatenate(name="features", dtype="float32")([features for features, _ in found])
+    wanted = len(fusion.layers[0][0])
+    if features.shape[-1] != wanted:
+        raise EnsembleError(
+            f"fusion is for {wanted} features. Received: members with {features.shape[-1]}; fit it to "
+            "member_features of these members"
+        )
+    x = features
+    for index, (kernel, bias) in enumerate(fusion.layers):
+        last = index == len(fusion.layers) - 1
+        layer = keras.layers.Dense(
+            len(bias),
+            activation=None if last else "relu",
+            name="fused_logits" if last else f"fused_{index}",
+            dtype="float32",
+        )
+        x = layer(x)
+        layer.set_weights([kernel, bias])
+    if combination is None:
+        return keras.Model(pixels, keras.layers.Softmax(dtype="float32", name="probabilities")(x), name=name)
+    alignment = align_classes(members)
+    outputs = alignment.align([outputs for _, outputs in found])
+    fused = keras.ops.expand_dims(keras.ops.log_softmax(x, axis=-1), axis=1)
+    return keras.Model(pixels, put_combination(keras.ops.concatenate([outputs, fused], axis=1), combination), name=name)

@@ -9,8 +9,8 @@ from keras import ops
 
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.errors import EnsembleError, UsageError
+from kerastricks.keras_graph import split_head
 from kerastricks.models.head import free_name
-from kerastricks.training.training_model import split_head
 
 # exp(-80) is 1.8e-35: far below any probability that matters, and a normal number in float32.
 _LOWEST_PROBABILITY = 1.8e-35

@@ -1,18 +1,157 @@
-"""A logistic regression on the members' log-probabilities."""
+"""A logistic regression on the members' log-probabilities.
+
+The temperature at which probabilities fit labels best.
+Which fold each image is held out with.
+The minimum of a multinomial log-loss with an L2 penalty on the distance to a given solution.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
-from kerastricks.ensemble.combination import Combination, stack_rows
-from kerastricks.ensemble.folds import held_out_folds
-from kerastricks.ensemble.member_rows import member_rows
-from kerastricks.ensemble.pool_regression import pool_regression
-from kerastricks.ensemble.quality import log_losses
-from kerastricks.ensemble.temperature import fit_temperature
-from kerastricks.ensemble.tempered import tempered
-from kerastricks.finetuning.one_thread import one_thread
+from kerastricks.ensemble.combination import Combination, stack_rows, tempered
+from kerastricks.errors import EnsembleError
+from kerastricks.metrics.calibration import log_losses, member_rows
+from kerastricks.probes.rows import one_thread, stratified_folds
+
+# A few images that are all classified correctly would have any classifier be as sure as it can: 0.2 is the limit.
+TEMPERATURE_RANGE = (0.2, 20.0)
+
+
+def fit_temperature(
+    log_probabilities: np.ndarray, labels: np.ndarray, temperature_range: tuple[float, float] = TEMPERATURE_RANGE
+) -> float:
+    """The temperature T for which softmax(log_probabilities / T) has the least log-loss.
+
+    Networks that were trained to the end are too sure of themselves: T above 1 makes them less so. It changes no
+    prediction, only how sure it is. Needs images that the network was not trained on: on those it was, T is too low.
+
+    Args:
+        log_probabilities: (N, K) log-probabilities or logits.
+        labels: (N,) integers.
+        temperature_range: between which values T is looked for; an end of it is an answer.
+
+    Returns:
+        T, exact to 1e-6 of its value; 1 where all temperatures are equally good.
+
+    Raises:
+        EnsembleError: for other shapes, labels out of range, NaN or plus infinity.
+        ValueError: for another range.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerastricks.ensemble import fit_temperature
+        >>> sure = np.log([[0.9, 0.1]] * 4)
+        >>> round(fit_temperature(sure, np.array([0, 0, 0, 1])), 4)
+        2.0
+
+    Reference:
+        Guo et al.: On calibration of modern neural networks, arXiv 1706.04599, section 4.2. The log-loss is convex in
+        1 / T; where its derivative is zero is found by Brent's method.
+    """
+    low, high = temperature_range
+    if not 0 < low < high < np.inf:
+        raise ValueError(f"temperature_range must be (low, high) with 0 < low < high. Received: {temperature_range}")
+    rows, labels = member_rows(np.asarray(log_probabilities)[None], labels)
+    log_q = tempered(rows[0])
+    of_label = log_q[np.arange(len(labels)), labels].mean()
+
+    def slope(inverse: float) -> float:
+        return float((special.softmax(log_q * inverse, axis=1) * log_q).sum(axis=1).mean() - of_label)
+
+    sharpest, flattest = slope(1 / low), slope(1 / high)
+    if abs(sharpest) + abs(flattest) < 1e-12:
+        return 1.0
+    if sharpest <= 0:
+        return low
+    if flattest >= 0:
+        return high
+    return float(1 / optimize.brentq(slope, 1 / high, 1 / low, xtol=1e-9, rtol=1e-9))
+
+
+FOLDS = 5
+
+
+def held_out_folds(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Stratified folds in which every image is held out once.
+
+    Args:
+        labels: (N,) integers of two classes or more.
+        seed: of the order in which images are dealt.
+
+    Returns:
+        (N,) numbers from 0. There are five folds, or as many as images. The one image of a class is held out too:
+        a combination that was fitted without it is what a rare class will meet.
+
+    Raises:
+        EnsembleError: for less than four images, or one class.
+    """
+    if len(labels) < 4 or len(np.unique(labels)) < 2:
+        raise EnsembleError(
+            f"labels must be four or more, of two classes or more, to fit a combination. Received: {len(labels)} of "
+            f"{len(np.unique(labels))} classes; hold out more images, or take the plain mean"
+        )
+    folds = min(FOLDS, len(labels))
+    fold = stratified_folds(labels, folds, seed)
+    alone = fold < 0
+    fold[alone] = np.arange(alone.sum()) % folds
+    return fold
+
+
+def pool_regression(
+    columns: np.ndarray,
+    targets: np.ndarray,
+    centre: np.ndarray,
+    c: float,
+    start: np.ndarray | None = None,
+    tolerance: float = 1e-4,
+    max_steps: int = 500,
+) -> np.ndarray:
+    """Minimises c * sum_i log-loss_i + sum((solution - centre)^2) / 2 over kernel and bias, the bias penalised alike.
+
+    L-BFGS in principal components, where the penalty is the same, each scaled by the square root of its curvature.
+
+    Args:
+        columns: (N, D); their dtype is that of the arithmetic.
+        targets: (N, K) one-hot.
+        centre: (D + 1, K): the kernel and below it the bias that an infinitely strong penalty gives.
+        c: strength of the data against the penalty.
+        start: (D + 1, K) from where; None for the centre.
+        tolerance: largest element of the scaled gradient of the mean loss at which the search ends.
+        max_steps: at which it ends in any case.
+
+    Returns:
+        (D + 1, K) float64.
+    """
+    count = len(columns)
+    rows = np.concatenate([columns, np.ones((count, 1), columns.dtype)], axis=1)
+    moments, components = np.linalg.eigh((rows.T @ rows).astype("float64") / count)
+    rows = rows @ components.astype(rows.dtype)
+    targets = targets.astype(rows.dtype)
+    middle = components.T @ centre
+    # Of a softmax over K classes the curvature is at most a half; a fourth is a good guess for those in doubt.
+    scale = 1 / np.sqrt(np.maximum(moments, 0) / 4 + 1 / (c * count))[:, None]
+
+    def loss(scaled: np.ndarray) -> tuple[float, np.ndarray]:
+        away = scaled.reshape(middle.shape) * scale
+        logits = rows @ (middle + away).astype(rows.dtype)
+        log_probabilities = logits - special.logsumexp(logits, axis=1, keepdims=True)
+        error = np.exp(log_probabilities) - targets
+        gradient = (rows.T @ error).astype("float64") / count + away / (c * count)
+        value = -np.einsum("nk,nk->", log_probabilities, targets, dtype="float64") / count
+        return float(value + (away**2).sum() / (2 * c * count)), (gradient * scale).ravel()
+
+    first = np.zeros_like(middle) if start is None else (components.T @ start - middle) / scale
+    found = optimize.minimize(
+        loss,
+        first.ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"gtol": tolerance, "ftol": 0.0, "maxiter": max_steps, "maxcor": 20},
+    )
+    return components @ (middle + found.x.reshape(middle.shape) * scale)
+
 
 # C times the number of columns, whose mean square is 1, from strong to weak regularisation.
 STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0)

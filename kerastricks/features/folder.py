@@ -104,8 +104,7 @@ class Features:
 
     def check_model(self, model: keras.Model) -> None:
         """Raises DataError where the features are not this model's."""
-        from kerastricks.features.digest import weights_digest
-        from kerastricks.features.extractor import Extractor
+        from kerastricks.features.extractor import Extractor, weights_digest
 
         have = {layer.name for layer in model.layers}
         if (

@@ -1,4 +1,7 @@
-"""A network that gives features: a model of the zoo with its weights, Keras's, a run's, or a file."""
+"""A network that gives features: a model of the zoo with its weights, Keras's, a run's, or a file.
+
+Copies of networks, flat, on other inputs.
+"""
 
 import json
 import os
@@ -11,10 +14,72 @@ import keras
 
 from kerastricks import recipes, spec
 from kerastricks.errors import ConfigError, RunFolderError
-from kerastricks.finetuning.graft import graft
 from kerastricks.finetuning.levels import Level, find_levels
+from kerastricks.keras_graph import producer
+from kerastricks.layers.adapted_state import finish_adapting
 from kerastricks.models.catalog import CATALOG
-from kerastricks.models.create import create
+from kerastricks.models.creation import create
+
+
+def graft(model: keras.Model, inputs: Any, pixels: Any, copy_weights: bool = True) -> keras.Model:
+    """A copy of a network that is given `pixels` and starts from `inputs`, which `pixels` are made of.
+
+    Models inside the model are laid open: a transfer model of the usual form, Sequential([base, Dense]), becomes the
+    layers of both.
+
+    Args:
+        model: functional or Sequential, one input, one output.
+        inputs: symbolic, of a `keras.Input`.
+        pixels: symbolic.
+        copy_weights: whether the copy starts with the same weights, or with those of the initializers.
+
+    Returns:
+        A functional model from `inputs`; layers keep their names.
+
+    Raises:
+        ConfigError: where the weights do not fit images of this size, or two layers have one name.
+    """
+    pairs: list[tuple[Any, Any]] = []
+    try:
+        copied = _graft(model, inputs, pixels, pairs)
+        if copy_weights:
+            for original, copy in pairs:
+                copy.set_weights(original.get_weights())
+                finish_adapting(copy)
+    except ValueError as error:
+        have, wanted = tuple(model.inputs[0].shape[1:]), tuple(pixels.shape[1:])
+        raise ConfigError(
+            f"backbone {model.name}: made for images of {have}, cannot be used for {wanted} ({_first_line(error)})"
+        ) from None
+    return copied
+
+
+def _graft(model: keras.Model, inputs: Any, pixels: Any, pairs: list[tuple[Any, Any]]) -> keras.Model:
+    functional = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # of a Sequential too
+    inner: dict[int, tuple[Any, keras.Model]] = {}
+
+    def clone(operation: Any) -> Any:
+        if isinstance(operation, keras.Model) and getattr(operation, "inputs", None):  # others know their insides alone
+            placeholder = keras.layers.Identity()
+            inner[id(placeholder)] = placeholder, operation
+            return placeholder
+        copy = operation.__class__.from_config(operation.get_config())
+        if isinstance(operation, keras.layers.Layer) and operation.weights:
+            pairs.append((operation, copy))
+        return copy
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        args = keras.tree.map_structure(lambda tensor: pixels if tensor is inputs else tensor, args)
+        if id(operation) in inner:
+            return _graft(inner[id(operation)][1], inputs, args[0], pairs).outputs[0]
+        return operation(*args, **kwargs)
+
+    return keras.models.clone_model(functional, input_tensors=inputs, clone_function=clone, call_function=call)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
 
 _APPLICATIONS = "applications/"
 
@@ -165,15 +230,10 @@ def without_head(model: keras.Model) -> keras.Model:
             break
         if not isinstance(layer, keras.layers.Softmax | keras.layers.Activation | keras.layers.Dropout):
             break
-    while isinstance(keras_layer(features), keras.layers.Dropout):
-        features = keras_layer(features).input
+    while isinstance(producer(features), keras.layers.Dropout):
+        features = producer(features).input
     if len(features.shape) == 4:
         features = keras.layers.GlobalAveragePooling2D(name="features")(features)
-    elif not isinstance(keras_layer(features), keras.layers.Layer):
+    elif not isinstance(producer(features), keras.layers.Layer):
         features = keras.layers.Identity(name="features")(features)  # an operation has no features of its name
     return keras.Model(model.inputs[0], features, name=model.name)
-
-
-def keras_layer(tensor: Any) -> Any:
-    """The layer whose output a symbolic tensor is."""
-    return tensor._keras_history.operation

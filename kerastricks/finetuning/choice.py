@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kerastricks.finetuning.bootstrap import Estimate
 from kerastricks.finetuning.measurement import Measurement
-from kerastricks.finetuning.plans import MUCH, SIMILAR
+from kerastricks.finetuning.settings import MUCH, SIMILAR
+from kerastricks.metrics.bootstrap import Estimate
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from kerastricks.keras_graph import producer
+
 # Behind these a block is not finished: what they give is waiting for its normalisation or activation.
 _UNFINISHED = (
     keras.layers.InputLayer,
@@ -90,7 +92,7 @@ def cuts(model: keras.Model) -> list[int]:
             last_use[id(tensor)] = place
     for tensor in keras.tree.flatten([operation.input for operation in operations] + model.outputs):
         if id(tensor) not in made:  # `output` is that of an operation's first use
-            name = tensor._keras_history.operation.name
+            name = producer(tensor).name
             raise ValueError(
                 f"{model.name!r} uses its layer {name!r} more than once: a backbone is a network without shared layers"
             )

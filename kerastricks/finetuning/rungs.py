@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastricks.finetuning.bootstrap import Estimate, bootstrap_mean
+from kerastricks.metrics.bootstrap import Estimate, bootstrap_mean
 
 Clock = Callable[[], float]
 

@@ -11,28 +11,28 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastricks.callbacks.best_weights import BestWeights
+from kerastricks.callbacks.weights import BestWeights
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress
 from kerastricks.errors import ConfigError, TrainingDivergedError
-from kerastricks.features.cached import cached
+from kerastricks.features.caching import cached
 from kerastricks.features.folder import Features
 from kerastricks.finetuning.backbone import Backbone
-from kerastricks.finetuning.head import fit_head, set_linear_head
-from kerastricks.finetuning.linear_probe import LinearProbe, linear_probe
 from kerastricks.finetuning.measurement import Measurement, sampled
-from kerastricks.finetuning.network import build_network, head_layers
+from kerastricks.finetuning.network import build_network, fit_head, head_layers, set_linear_head
 from kerastricks.finetuning.report import StageReport
 from kerastricks.finetuning.rungs import STEP_IN_FORWARDS, TRACING_SECONDS, Clock, Cost, Length, Result, estimated_cost
 from kerastricks.finetuning.settings import Settings
 from kerastricks.finetuning.stages import Stage, make_stage
-from kerastricks.finetuning.stratified import stratified_sample
-from kerastricks.initializers.start_from_data import start_from_data
-from kerastricks.models.create import create
+from kerastricks.initializers.data_driven import start_from_data
+from kerastricks.keras_graph import precision, split_head
+from kerastricks.models.creation import create
+from kerastricks.probes.linear import LinearProbe, linear_probe
+from kerastricks.probes.rows import stratified_sample
 from kerastricks.training.config import Config
-from kerastricks.training.fit import check_fits, fit, fresh_stage, training_loss
+from kerastricks.training.fitting import check_fits, fit, fresh_stage, training_loss
 from kerastricks.training.fused_batch_norm import fused_batch_norm
-from kerastricks.training.training_model import TrainingModel, precision, split_head
+from kerastricks.training.training_model import TrainingModel
 
 Say = Callable[[str], None]
 # What a training from random weights does otherwise: the defaults of `kerastricks train`.

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from kerastricks.errors import UsageError
+from kerastricks.keras_graph import all_layers
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
@@ -114,7 +115,7 @@ def whiten_patches(model: keras.Model, images: np.ndarray) -> bool:
     """
     asking = [
         layer
-        for layer in model._flatten_layers(include_self=False, recursive=True)
+        for layer in all_layers(model, include_self=False)
         if any(isinstance(value, PatchWhitening) for value in vars(layer).values())
     ]
     if not asking:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from kerastricks.keras_graph import all_layers
+
 
 def finish_adapting(layer: Any) -> None:
     """Makes the constants of all layers inside from their weights, after these were assigned.
@@ -12,6 +14,6 @@ def finish_adapting(layer: Any) -> None:
     Args:
         layer: a layer or a model, built.
     """
-    for inner in layer._flatten_layers():
+    for inner in all_layers(layer):
         if hasattr(inner, "finalize_state"):
             inner.finalize_state()

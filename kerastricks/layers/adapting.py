@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerastricks.augment.image_batches import batches
+from kerastricks.augment.colour_statistics import batches
 
 BLOCK_VALUES = 2**22  # converted to float64 at a time: 32 MB
 

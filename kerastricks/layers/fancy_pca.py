@@ -8,9 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerastricks.augment.eigenpairs import eigenpairs
-from kerastricks.augment.image_batches import image_batches
-from kerastricks.augment.principal_colours import principal_colours
+from kerastricks.augment.colour_statistics import image_batches
+from kerastricks.augment.colours import eigenpairs, principal_colours
 from kerastricks.layers.streaming_covariance import StreamingCovariance
 from kerastricks.layers.value_range import (
     check_channels,

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from kerastricks.augment.hsv_jitter import Changes, Ranges, jitter
+from kerastricks.augment.colours import Changes, Ranges, jitter
 from kerastricks.layers.value_range import check_channels, check_colour_images, check_colour_shape, check_value_range
 
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerastricks.augment.boxes import ATTEMPTS, drawn_box, largest_box
+from kerastricks.augment.distributions import ATTEMPTS, drawn_box, largest_box
 from kerastricks.layers.gather_pixels import gather_pixels
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kerastricks.augment.eigenpairs import eigenpairs
+from kerastricks.augment.colours import eigenpairs
 from kerastricks.layers.adapting import AdaptingLayer
 from kerastricks.layers.streaming_covariance import StreamingCovariance
 

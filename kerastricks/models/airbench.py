@@ -19,7 +19,7 @@ import keras
 
 from kerastricks.initializers.patch_whitening import PatchWhitening
 from kerastricks.layers.channel_bias import ChannelBias
-from kerastricks.models.knobs import Knobs
+from kerastricks.models.options import Knobs
 
 
 def airbench(

@@ -13,8 +13,8 @@ from typing import Any
 import keras
 
 from kerastricks.errors import WeightsError
-from kerastricks.models.application_names import APPLICATIONS, PREFIX
-from kerastricks.models.knobs import Knobs
+from kerastricks.models.catalog import APPLICATIONS, PREFIX
+from kerastricks.models.options import Knobs
 from kerastricks.spec import Spec
 
 # What is decided here, or is of the head that is left out.

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from kerastricks.keras_graph import has_graph, nodes, producer
+
 Shape = tuple[int | None, ...]
 
 
@@ -41,22 +43,19 @@ def calls(model: keras.Model, prefix: str = "") -> Iterator[Call]:
     Raises:
         ValueError: for a model that is neither.
     """
-    if isinstance(model, keras.Sequential) and model.built:
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
-    if not hasattr(model, "_nodes_by_depth"):
+    if not has_graph(model):
         raise ValueError(f"model must be functional, or Sequential and built. Received: {type(model).__name__}")
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            inputs = tuple(tuple(tensor.shape) for tensor in node.input_tensors)
-            layer = node.operation
-            if isinstance(layer, keras.Sequential) or hasattr(layer, "_nodes_by_depth"):
-                yield from calls(_fixed(layer, inputs), f"{prefix}{layer.name}/")
-                continue
-            outputs = tuple(tuple(tensor.shape) for tensor in node.output_tensors)
-            before = tuple(tensor._keras_history.operation for tensor in node.input_tensors)
-            yield Call(layer, prefix + layer.name, inputs, outputs, before)
+    for node in nodes(model):
+        if node.is_input:
+            continue
+        inputs = tuple(tuple(tensor.shape) for tensor in node.input_tensors)
+        layer = node.operation
+        if isinstance(layer, keras.Sequential | keras.Function):
+            yield from calls(_fixed(layer, inputs), f"{prefix}{layer.name}/")
+            continue
+        outputs = tuple(tuple(tensor.shape) for tensor in node.output_tensors)
+        before = tuple(producer(tensor) for tensor in node.input_tensors)
+        yield Call(layer, prefix + layer.name, inputs, outputs, before)
 
 
 def _fixed(model: Any, shapes: tuple[Shape, ...]) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from kerastricks.layers.stochastic_depth import StochasticDepth
-from kerastricks.models.knobs import Knobs
+from kerastricks.models.options import Knobs
 
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
 # (blocks, kernel size, stride, expansion, filters) of each stage before scaling.

@@ -1,11 +1,20 @@
-"""The end of a classifier: dense layers, logits, probabilities."""
+"""The end of a classifier: dense layers, logits, probabilities.
+
+Pixels of one size and number of channels as those that a network takes.
+The fully connected layers that networks before global pooling have in front of the last.
+The addition at the end of a residual block, with stochastic depth.
+"""
 
 from collections.abc import Collection, Sequence
+from numbers import Real
 from typing import Any
 
 import keras
+from keras import ops
 
-from kerastricks.models.knobs import check_dropout
+from kerastricks.errors import ConfigError
+from kerastricks.layers.stochastic_depth import StochasticDepth
+from kerastricks.models.options import Knobs, check_dropout
 
 
 def put_head(
@@ -46,3 +55,84 @@ def free_name(name: str, taken: Collection[str]) -> str:
     while found in taken:
         found, number = f"{name}_{number}", number + 1
     return found
+
+
+def adapt_pixels(inputs: Any, wanted: tuple[int, int, int], taken: Collection[str] = ()) -> Any:
+    """Makes symbolic images those of a network: grey is repeated, colour averaged to luma, the size changed.
+
+    Args:
+        inputs: symbolic, (batch, height, width, channels).
+        wanted: (height, width, channels) that the network takes.
+        taken: names of layers that are not used again.
+
+    Returns:
+        Symbolic, (batch, *wanted).
+
+    Raises:
+        ConfigError: for numbers of channels other than 1 and 3 that differ.
+    """
+    height, width, channels = inputs.shape[1:]
+    x = inputs
+    if (channels, wanted[2]) == (1, 3):
+        x = keras.layers.Concatenate(name=free_name("to_rgb", taken))([x, x, x])
+    elif (channels, wanted[2]) == (3, 1):
+        x = ops.image.rgb_to_grayscale(x)
+    elif channels != wanted[2]:
+        raise ConfigError(f"images have {channels} channels and the backbone takes {wanted[2]}")
+    if (height, width) != wanted[:2]:
+        # float32: bfloat16 has no room for 256 values.
+        name = free_name("resizing", taken)
+        x = keras.layers.Resizing(*wanted[:2], antialias=True, crop_to_aspect_ratio=True, dtype="float32", name=name)(x)
+    return x
+
+
+def dense_layers(x: Any, widths: Sequence[int], knobs: Knobs) -> Any:
+    """Dense layers with activation, and dropout between them; the dropout behind the last of them is `create`'s.
+
+    Args:
+        x: features (batch, D), symbolic.
+        widths: units of each; none changes nothing.
+        knobs: of the model.
+
+    Returns:
+        Features (batch, widths[-1]).
+
+    Raises:
+        ValueError: for a width below 1.
+    """
+    widths = tuple(widths)
+    if any(isinstance(width, bool) or not isinstance(width, int) or width < 1 for width in widths):
+        raise ValueError(f"dense must be numbers of units, 1 or more each. Received: dense={widths}")
+    for number, width in enumerate(widths, start=1):
+        if number > 1 and knobs.dropout:
+            x = keras.layers.Dropout(knobs.dropout, name=f"dense{number - 1}_dropout")(x)
+        x = knobs.densely(x, width, f"dense{number}")
+        x = knobs.activate(x, f"dense{number}_activation")
+    return x
+
+
+def drop_rates(blocks: int, stochastic_depth: float) -> tuple[float, ...]:
+    """The drop rate of each block: block / blocks * stochastic_depth, counted from 1.
+
+    Args:
+        blocks: residual blocks of the network.
+        stochastic_depth: rate of the last block, in [0, 1).
+
+    Returns:
+        As many rates as there are blocks.
+
+    Raises:
+        ValueError: for a rate that is no number in [0, 1).
+    """
+    if isinstance(stochastic_depth, bool) or not isinstance(stochastic_depth, Real) or not 0 <= stochastic_depth < 1:
+        raise ValueError(
+            f"stochastic_depth must be a number in [0, 1). Received: stochastic_depth={stochastic_depth!r}"
+        )
+    return tuple(StochasticDepth.linear_decay(block, blocks, float(stochastic_depth)) for block in range(1, blocks + 1))
+
+
+def add_branch(shortcut: Any, branch: Any, drop_rate: float, name: str) -> Any:
+    """`shortcut` + `branch`; the branch is left out at `drop_rate` in training. No layer is put in for a rate of 0."""
+    if drop_rate:
+        branch = StochasticDepth(drop_rate, name=f"{name}_depth")(branch)
+    return keras.layers.Add(name=f"{name}_add")([branch, shortcut])

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.knobs import Knobs
+from kerastricks.models.options import Knobs
 
 
 def mlp(

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.knobs import Knobs, check_dropout
+from kerastricks.models.options import Knobs, check_dropout
 
 # (kernel size, filters) of each convolution.
 _BLOCKS = (((5, 192), (1, 160), (1, 96)), ((5, 192), (1, 192), (1, 192)), ((3, 192), (1, 192)))

@@ -16,8 +16,8 @@ from typing import Any, Literal
 import keras
 
 from kerastricks.layers.spatial_pyramid_pooling import SpatialPyramidPooling
-from kerastricks.models.dense_layers import dense_layers
-from kerastricks.models.knobs import Knobs
+from kerastricks.models.head import dense_layers
+from kerastricks.models.options import Knobs
 
 # Filters of the 7x7 stem, its pooling, kernel size of the stages, (filters, convolutions) of each, pyramid levels.
 _NETWORKS: dict[str, tuple[int, int, int, tuple[tuple[int, int], ...], tuple[int, ...]]] = {

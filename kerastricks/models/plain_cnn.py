@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from kerastricks.initializers.patch_whitening import PatchWhitening
-from kerastricks.models.knobs import Knobs
+from kerastricks.models.options import Knobs
 
 
 def default_widths(height: int, width: int) -> tuple[int, ...]:

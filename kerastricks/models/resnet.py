@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import keras
 
-from kerastricks.models.knobs import Knobs
-from kerastricks.models.residual import add_branch, drop_rates
+from kerastricks.models.head import add_branch, drop_rates
+from kerastricks.models.options import Knobs
 
 # Blocks of each stage.
 _STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}

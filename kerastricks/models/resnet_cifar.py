@@ -9,8 +9,8 @@ from typing import Any
 import keras
 
 from kerastricks.layers.pad_shortcut import PadShortcut
-from kerastricks.models.knobs import Knobs
-from kerastricks.models.residual import add_branch, drop_rates
+from kerastricks.models.head import add_branch, drop_rates
+from kerastricks.models.options import Knobs
 
 
 def resnet_cifar(

@@ -15,8 +15,8 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.dense_layers import dense_layers
-from kerastricks.models.knobs import Knobs
+from kerastricks.models.head import dense_layers
+from kerastricks.models.options import Knobs
 
 # Convolutions of each stage.
 _STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

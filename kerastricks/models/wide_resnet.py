@@ -12,8 +12,8 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.knobs import Knobs, check_dropout
-from kerastricks.models.residual import add_branch, drop_rates
+from kerastricks.models.head import add_branch, drop_rates
+from kerastricks.models.options import Knobs, check_dropout
 
 
 def wide_resnet(

@@ -1,13 +1,14 @@
 """The batches of a range test: taken once, kept in memory, the same in every sweep."""
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from kerastricks.errors import UsageError
+from kerastricks.errors import DataError, UsageError
 
 MEMORY_BYTES = 1 << 30
 
@@ -15,7 +16,7 @@ MEMORY_BYTES = 1 << 30
 def take_batches(dataset: Any, y: Any = None, batch_size: int | None = None, count: int = 100) -> list[tuple]:
     """At most `count` batches of one size, as (x, y, sample_weight); those of another size are left out.
 
-    Nothing is moved in what they come from: of a shuffling `tf.data.Dataset` a copy is read.
+    Nothing is moved in what they come from: what would begin its next epoch with another order is refused.
 
     Args:
         dataset: a `tf.data.Dataset`, `keras.utils.PyDataset`, torch `DataLoader`, list of batches, or arrays with `y`.
@@ -25,6 +26,7 @@ def take_batches(dataset: Any, y: Any = None, batch_size: int | None = None, cou
 
     Raises:
         UsageError: for data that cannot be read without being used up, and for none.
+        DataError: for a `tf.data.Dataset` that shuffles anew at each iteration.
     """
     found: list[tuple] = []
     size, room = None, MEMORY_BYTES
@@ -46,14 +48,19 @@ def take_batches(dataset: Any, y: Any = None, batch_size: int | None = None, cou
 
 
 def _batches(dataset: Any, y: Any, batch_size: int | None) -> Iterable[Any]:
-    from kerastricks.data.untouched import is_dataset, untouched
-
     if y is not None or _is_array(dataset) or (isinstance(dataset, tuple) and all(map(_is_array, dataset))):
         return _slices(dataset, y, batch_size or 32)
     if batch_size is not None:
         raise UsageError(f"batch_size: is for arrays alone; {type(dataset).__name__} has its own")
-    if is_dataset(dataset):
-        return untouched(dataset)
+    tensorflow = sys.modules.get("tensorflow")  # of a tf.data.Dataset it is imported already
+    if tensorflow is not None and isinstance(dataset, tensorflow.data.Dataset):
+        if _reshuffles(dataset):
+            raise DataError(
+                "dataset: it shuffles anew at each iteration, and reading it would move the order of its next epoch: "
+                "give a list of its batches, list(dataset.take(100)), or make it with "
+                "shuffle(..., reshuffle_each_iteration=False)"
+            )
+        return dataset
     if isinstance(dataset, keras.utils.PyDataset):
         return _items(dataset)
     if hasattr(dataset, "batch_sampler"):
@@ -64,6 +71,13 @@ def _batches(dataset: Any, y: Any, batch_size: int | None) -> Iterable[Any]:
         "dataset: must be a tf.data.Dataset, keras.utils.PyDataset, torch DataLoader, arrays, or a list of batches; "
         f"what can be read only once could not be put back. Received: {type(dataset).__name__}"
     )
+
+
+def _reshuffles(dataset: Any) -> bool:
+    """Whether it, or a dataset that it is made of, moves a random generator that all iterations share."""
+    if "Shuffle" in type(dataset).__name__ and getattr(dataset, "_reshuffle_each_iteration", True) is not False:
+        return True
+    return any(map(_reshuffles, dataset._inputs()))
 
 
 def _slices(x: Any, y: Any, batch_size: int) -> Iterator[tuple]:

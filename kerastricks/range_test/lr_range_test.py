@@ -1,7 +1,11 @@
-"""The range test of a compiled model."""
+"""The range test of a compiled model.
 
+One sweep: trains from the low rate to the high one, and notes the loss of each batch.
+"""
+
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,12 +14,64 @@ import numpy as np
 
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import UsageError
-from kerastricks.range_test.answer import answer
+from kerastricks.keras_graph import all_layers
 from kerastricks.range_test.batches import take_batches
 from kerastricks.range_test.kept_state import KeptState, model_variables, random_state_kept, reseed
 from kerastricks.range_test.rate_control import RateControl, leaves
 from kerastricks.range_test.result import RangeTestResult
-from kerastricks.range_test.sweep import sweep
+from kerastricks.range_test.verdict import answer
+
+_MEMORY = 0.8  # of the running average that decides about stopping
+_FIRST_STEPS = 5  # before these nothing is known of the loss it began with
+
+
+def sweep(
+    model: keras.Model,
+    batches: Sequence[tuple],
+    order: np.ndarray,
+    control: RateControl,
+    divergence: float,
+    done: Callable[[int], None],
+) -> np.ndarray:
+    """The loss of the batch at each step, before the step's update; NaN from where it was stopped.
+
+    Stopped is where the loss is not finite (it is noted as infinite) or the running average exceeds
+    `best + (divergence - 1) max(|best|, |first - best|)`: that is `divergence * best` as long as the loss has not
+    fallen by half, and does not stop at a ripple once it is almost zero.
+
+    Args:
+        model: compiled.
+        batches: (x, y, sample_weight) each.
+        order: of the batches, one for each step.
+        control: sets the rate.
+        divergence: how many times the best loss is too much.
+        done: gets the number of steps that need no more waiting for.
+    """
+    losses = np.full(len(order), np.nan)
+    average, best, first = 0.0, math.inf, math.inf
+    for step, number in enumerate(order):
+        control.set(step)
+        x, y, weight = batches[number]
+        logs = model.train_on_batch(x, y, sample_weight=weight, return_dict=True)
+        if "loss" not in logs:
+            raise UsageError(
+                f"model: its train_step gives no 'loss', which the range test reads. Received: {sorted(logs)}"
+            )
+        loss = float(logs["loss"])
+        losses[step] = loss if math.isfinite(loss) else math.inf
+        average = _MEMORY * average + (1 - _MEMORY) * losses[step]
+        smoothed = average / (1 - _MEMORY ** (step + 1))
+        if step == _FIRST_STEPS - 1:
+            first = smoothed
+        if math.isfinite(smoothed):
+            best = min(best, smoothed)
+        reach = max(abs(best), abs(first - best)) if math.isfinite(first) else abs(best)
+        if not math.isfinite(smoothed) or smoothed > best + (divergence - 1) * reach:
+            done(len(order) - step)
+            break
+        done(1)
+    return losses
+
 
 # Their steps are as long as the gradient says; those of all others are about as long as the rate, or shorter.
 _BY_GRADIENT = (keras.optimizers.SGD, keras.optimizers.Adadelta, keras.optimizers.Adagrad, keras.optimizers.Ftrl)
@@ -109,7 +165,8 @@ class LRRangeTest:
 
         Args:
             dataset: what `fit` takes: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a torch `DataLoader`, arrays;
-                or a list of batches. No generator: what it gave could not be put back.
+                or a list of batches. No generator, and no `tf.data.Dataset` that shuffles anew at each iteration: what
+                they gave could not be put back.
             y: targets of arrays.
             batch_size: of arrays; 32 by default.
             progress: where it shows how far it is.
@@ -167,7 +224,7 @@ def default_bounds(optimizer: Any) -> tuple[float, float]:
 
 def _build(model: keras.Model, batch: tuple) -> None:
     """Makes all variables, so that there is something to keep."""
-    if not all(layer.built for layer in model._flatten_layers()):
+    if not all(layer.built for layer in all_layers(model)):
         model(batch[0])
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)

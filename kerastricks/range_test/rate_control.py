@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from kerastricks.errors import UsageError
+from kerastricks.keras_graph import own_learning_rate, step_counter
 
 _LOOKAHEAD_STEPS = (0, 1, 10, 100, 1_000, 10_000, 100_000)  # a schedule with warm-up may begin at 0
 
@@ -27,7 +28,7 @@ class RateControl:
     def __init__(self, model: keras.Model, low: float, high: float, steps: int) -> None:
         self.model = model
         self._optimizers = leaves(model.optimizer)
-        self._own = [optimizer._learning_rate for optimizer in self._optimizers]
+        self._own = [own_learning_rate(optimizer) for optimizer in self._optimizers]
         peaks = [_peak(optimizer) for optimizer in self._optimizers]
         if not max(peaks) > 0:
             raise UsageError(
@@ -35,7 +36,7 @@ class RateControl:
                 f"compile with one that is. Received: {peaks[0] if len(peaks) == 1 else peaks}"
             )
         self._factors = [peak / max(peaks) for peak in peaks]
-        self._first = [int(ops.convert_to_numpy(optimizer._iterations)) for optimizer in self._optimizers]
+        self._first = [int(ops.convert_to_numpy(step_counter(optimizer))) for optimizer in self._optimizers]
         self._train_function, self._train_step = model.train_function, vars(model).get("train_step")
         self._growth = math.log(high / low) / max(steps - 1, 1)
         self._low = low
@@ -60,7 +61,7 @@ class RateControl:
             if isinstance(own, keras.Variable):
                 own.assign(rate * factor)
             else:  # loss scaling does not count the steps it leaves out
-                optimizer._iterations.assign(first + step)
+                step_counter(optimizer).assign(first + step)
 
     def end(self) -> None:
         """Puts schedules and the compiled step back; values of variables are put back with the others."""
@@ -101,8 +102,8 @@ def leaves(optimizer: Any) -> list[Any]:
 
 def _peak(optimizer: Any) -> float:
     """The rate, or the highest one a schedule was seen to have."""
-    own = optimizer._learning_rate
+    own = own_learning_rate(optimizer)
     if isinstance(own, keras.optimizers.schedules.LearningRateSchedule):
-        first = int(ops.convert_to_numpy(optimizer._iterations))
+        first = int(ops.convert_to_numpy(step_counter(optimizer)))
         return max(float(ops.convert_to_numpy(own(first + step))) for step in _LOOKAHEAD_STEPS)
     return float(ops.convert_to_numpy(optimizer.learning_rate))

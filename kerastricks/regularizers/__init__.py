@@ -1,5 +1,7 @@
 """Penalties and bounds on kernels, and which weights are left alone: one per file."""
 
+from typing import TYPE_CHECKING
+
 from kerastricks.lazy import attach
 
 __all__ = [
@@ -14,17 +16,23 @@ __all__ = [
     "undecayed",
 ]
 
-__getattr__, __dir__, load_all = attach(
-    __name__,
-    {
-        "REGULARIZERS": "get",
-        "Regularization": "regularization",
-        "apply_regularization": "apply_regularization",
-        "elastic_net": "elastic_net",
-        "get": "get",
-        "l1": "l1",
-        "l2": "l2",
-        "max_norm": "max_norm",
-        "undecayed": "undecayed",
-    },
-)
+if TYPE_CHECKING:
+    from kerastricks.regularizers.catalog import REGULARIZERS, get
+    from kerastricks.regularizers.penalties import Regularization, elastic_net, l1, l2, max_norm
+    from kerastricks.regularizers.regularized_models import apply_regularization
+    from kerastricks.regularizers.weight_decay import undecayed
+else:
+    __getattr__, __dir__, load_all = attach(
+        __name__,
+        {
+            "REGULARIZERS": "catalog",
+            "Regularization": "penalties",
+            "apply_regularization": "regularized_models",
+            "elastic_net": "penalties",
+            "get": "catalog",
+            "l1": "penalties",
+            "l2": "penalties",
+            "max_norm": "penalties",
+            "undecayed": "weight_decay",
+        },
+    )

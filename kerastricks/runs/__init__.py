@@ -1,15 +1,15 @@
 """Run folders: what every command that makes a model leaves behind, and how it is made and used again."""
 
+from typing import TYPE_CHECKING
+
 from kerastricks.lazy import attach
 
 __all__ = [
     "Evaluation",
     "RunFolder",
     "RunRecord",
-    "Scores",
     "SeriesRecord",
     "Summary",
-    "confusion_matrix",
     "distill",
     "ensemble",
     "evaluate",
@@ -20,23 +20,34 @@ __all__ = [
     "train_series",
 ]
 
-__getattr__, __dir__, load_all = attach(
-    __name__,
-    {
-        "Evaluation": "record",
-        "RunFolder": "folder",
-        "RunRecord": "record",
-        "Scores": "record",
-        "SeriesRecord": "record",
-        "Summary": "record",
-        "confusion_matrix": "scores",
-        "distill": "distillation_run",
-        "ensemble": "ensemble_run",
-        "evaluate": "evaluate",
-        "finetune": "finetuning_run",
-        "finish": "finish",
-        "predict": "prediction",
-        "train": "training_run",
-        "train_series": "series",
-    },
-)
+if TYPE_CHECKING:
+    from kerastricks.runs.distillation_run import distill
+    from kerastricks.runs.ensemble_run import ensemble
+    from kerastricks.runs.evaluate import evaluate
+    from kerastricks.runs.finetuning_run import finetune
+    from kerastricks.runs.finishing import finish
+    from kerastricks.runs.folder import RunFolder
+    from kerastricks.runs.prediction import predict
+    from kerastricks.runs.record import Evaluation, RunRecord, SeriesRecord, Summary
+    from kerastricks.runs.series import train_series
+    from kerastricks.runs.training_run import train
+else:
+    __getattr__, __dir__, load_all = attach(
+        __name__,
+        {
+            "Evaluation": "record",
+            "RunFolder": "folder",
+            "RunRecord": "record",
+            "SeriesRecord": "record",
+            "Summary": "record",
+            "distill": "distillation_run",
+            "ensemble": "ensemble_run",
+            "evaluate": "evaluate",
+            "finetune": "finetuning_run",
+            "finish": "finishing",
+            "predict": "prediction",
+            "train": "training_run",
+            "train_series": "series",
+        },
+        former={"confusion_matrix": "is now kerastricks.metrics.confusion_matrix"},
+    )

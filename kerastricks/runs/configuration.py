@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from kerastricks import recipes
-from kerastricks.data.names import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import ConfigError, UsageError
 from kerastricks.training.config import Config
 

@@ -13,21 +13,20 @@ from scipy.special import softmax
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import ConfigError, RunFolderError
+from kerastricks.keras_graph import with_probabilities
+from kerastricks.metrics.classification import scores
 from kerastricks.runs.classifier_file import load_classifier
 from kerastricks.runs.evaluate import predict
-from kerastricks.runs.finish import finish
+from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.members import run_of
-from kerastricks.runs.scores import scores
 from kerastricks.runs.train import prepare
 from kerastricks.runs.train import start as start_run
 from kerastricks.training.config import FIELDS, Config
-from kerastricks.training.distillation import Distillation
-from kerastricks.training.fit import fit
-from kerastricks.training.load_data import load_data
-from kerastricks.training.teacher import Teacher
-from kerastricks.training.training_model import with_probabilities
-from kerastricks.training.weights_on_the_way import reports
+from kerastricks.training.datasets import load_data
+from kerastricks.training.distillation import Distillation, Teacher
+from kerastricks.training.fitting import fit
+from kerastricks.training.weight_callbacks import reports
 
 Say = Callable[[str], None]
 # Of the teacher's configuration: which images there are, how they are split and brought to their size.

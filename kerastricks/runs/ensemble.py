@@ -11,19 +11,17 @@ import numpy as np
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
-from kerastricks.ensemble.align_classes import align_classes
-from kerastricks.ensemble.member_outputs import stacked_outputs
-from kerastricks.ensemble.shared_pixels import shared_pixels
+from kerastricks.data.relabeling import relabelled
+from kerastricks.ensemble.inputs import align_classes, shared_pixels
+from kerastricks.ensemble.outputs import stacked_outputs
 from kerastricks.errors import EnsembleError
 from kerastricks.runs.ensemble_data import load_for_members, shared_config
-from kerastricks.runs.ensemble_plot import draw_ensemble
-from kerastricks.runs.ensemble_report import measured
-from kerastricks.runs.finish import finish
+from kerastricks.runs.ensemble_report import draw_ensemble, measured
+from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes
 from kerastricks.runs.made import Made, Members, Settings, make, over_split
 from kerastricks.runs.members import RunMember, open_members
 from kerastricks.runs.own_model import copy_recipes
-from kerastricks.runs.relabel import relabelled
 from kerastricks.runs.seen_images import refuse_seen_images
 from kerastricks.runs.train import describe_data, write_skipped
 from kerastricks.training import device

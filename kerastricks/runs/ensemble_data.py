@@ -15,8 +15,8 @@ from kerastricks.data.progress import Progress
 from kerastricks.errors import EnsembleError
 from kerastricks.runs.members import RunMember
 from kerastricks.training.config import Config
-from kerastricks.training.fit import fresh_stage
-from kerastricks.training.load_data import load_data
+from kerastricks.training.datasets import load_data
+from kerastricks.training.fitting import fresh_stage
 
 
 def shared_config(

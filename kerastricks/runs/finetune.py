@@ -14,21 +14,20 @@ import numpy as np
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
-from kerastricks.data.reading import find_source
-from kerastricks.data.source import Files
+from kerastricks.data.sources.reading import find_source
+from kerastricks.data.sources.source import Files
 from kerastricks.errors import RunFolderError
 from kerastricks.finetuning.backbone import Backbone, open_backbone
-from kerastricks.finetuning.finetune import FineTuned, finetune, finetuning_config, small_config
-from kerastricks.finetuning.plans import SMALL_SIDE_PX
-from kerastricks.finetuning.plot import draw_report
-from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, TRAINING_DEFAULTS, Settings
-from kerastricks.runs.finish import finish
+from kerastricks.finetuning.procedure import FineTuned, finetune, finetuning_config, small_config
+from kerastricks.finetuning.report import draw_report
+from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, SMALL_SIDE_PX, TRAINING_DEFAULTS, Settings
+from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes, check_room
 from kerastricks.runs.own_model import check_export, copy_recipes
 from kerastricks.runs.train import describe_data, refuse_other_data, write_skipped
 from kerastricks.training import device
 from kerastricks.training.config import Config
-from kerastricks.training.load_data import load_data
+from kerastricks.training.datasets import load_data
 
 Say = Callable[[str], None]
 

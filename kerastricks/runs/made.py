@@ -7,30 +7,25 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastricks.data.batches import Batches
 from kerastricks.data.image_data import ImageData
+from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.progress import Progress
-from kerastricks.ensemble.candidate import Candidate
-from kerastricks.ensemble.choose import choose
-from kerastricks.ensemble.combination import Combination
-from kerastricks.ensemble.combine import combine, put_combination
-from kerastricks.ensemble.convex_weights import convex_weights
-from kerastricks.ensemble.fit_combination import SCALINGS, fit_combination
-from kerastricks.ensemble.fuse import fuse
-from kerastricks.ensemble.fusion import fit_fusion
+from kerastricks.ensemble.choosing import Candidate, choose
+from kerastricks.ensemble.combination import Combination, tempered
+from kerastricks.ensemble.combination_fitting import SCALINGS, fit_combination
+from kerastricks.ensemble.combining import combine, put_combination
+from kerastricks.ensemble.fusion import fit_fusion, fuse
 from kerastricks.ensemble.member import Member
-from kerastricks.ensemble.member_features import member_features
-from kerastricks.ensemble.member_outputs import stacked_outputs
-from kerastricks.ensemble.quality import log_losses
-from kerastricks.ensemble.same_network import check_same_network
-from kerastricks.ensemble.soup import greedy_soup, uniform_soup
-from kerastricks.ensemble.temperature import fit_temperature
-from kerastricks.ensemble.tempered import tempered
+from kerastricks.ensemble.outputs import member_features, stacked_outputs
+from kerastricks.ensemble.soup import check_same_network, greedy_soup, uniform_soup
+from kerastricks.ensemble.stacking import fit_temperature
+from kerastricks.ensemble.weights import convex_weights
 from kerastricks.errors import EnsembleError
-from kerastricks.finetuning.bootstrap import bootstrap_mean
+from kerastricks.keras_graph import producer, split_head, with_probabilities
+from kerastricks.metrics.bootstrap import bootstrap_mean
+from kerastricks.metrics.calibration import log_losses
 from kerastricks.runs.ensemble_data import TrainingImages
 from kerastricks.runs.evaluate import predict
-from kerastricks.training.training_model import split_head, with_probabilities
 
 _LOWEST = 1e-30
 
@@ -256,7 +251,7 @@ def _log(probabilities: np.ndarray) -> np.ndarray:
 def _at_temperature(model: keras.Model, temperature: float) -> keras.Model:
     """Divides the logits, in the weights of a last dense layer: the network stays what it is."""
     body, ends_in_logits = split_head(model)
-    layer = body.outputs[0]._keras_history.operation
+    layer = producer(body.outputs[0])
     if ends_in_logits and isinstance(layer, keras.layers.Dense):
         layer.set_weights([weight / temperature for weight in layer.get_weights()])
         return model

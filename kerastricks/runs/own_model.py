@@ -13,12 +13,12 @@ from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError, KerasTricksError, UsageError, WriteError
 from kerastricks.files import write_error
+from kerastricks.keras_graph import all_layers, with_probabilities
 from kerastricks.layers.without_augmentation import CropThenFit, with_layers, without_augmentation
 from kerastricks.serving.export import export_saved_model
 from kerastricks.serving.verify import verify_export
 from kerastricks.training.config import Config
-from kerastricks.training.fit import check_fits
-from kerastricks.training.training_model import with_probabilities
+from kerastricks.training.fitting import check_fits
 
 _IMAGES = 4
 _REGISTER = "decorate its class or function with @keras.saving.register_keras_serializable()"
@@ -69,7 +69,7 @@ def _fitted(model: keras.Model, data: ImageData) -> keras.Model:
             f"{model.name} must give (batch, classes). Received: {tuple(model.outputs[0].shape)}: end it in a pooling "
             "or Flatten and a Dense"
         )
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         policy = layer.dtype_policy.name
         if policy.startswith("mixed_"):
             layer.dtype_policy = "float32"
@@ -163,7 +163,7 @@ def copy_recipes(own: Sequence[Path], folder: Path) -> None:
 
 def _refuse_names(model: keras.Model, where: str) -> None:
     """TensorFlow makes a scope of each."""
-    for name in (model.name, *(layer.name for layer in model._flatten_layers())):
+    for name in (model.name, *(layer.name for layer in all_layers(model))):
         if not re.fullmatch("[A-Za-z0-9._>-]+", name) or model.name.startswith(("_", ">", "-")):
             raise ConfigError(
                 f"{where}: a layer or model cannot be called {name!r}: letters without accents, digits and _, and a "
@@ -173,7 +173,7 @@ def _refuse_names(model: keras.Model, where: str) -> None:
 
 def _hint(model: keras.Model, error: str) -> str:
     """What is known to stop a model from being loaded, and the way out."""
-    layers = list(model._flatten_layers())
+    layers = all_layers(model)
     for layer in layers:
         if isinstance(layer, keras.layers.Lambda) and "<lambda>" in getattr(layer.function, "__name__", ""):
             return (

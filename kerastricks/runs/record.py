@@ -66,7 +66,7 @@ class Scores:
 
     def matrix(self) -> "np.ndarray":
         """The confusion matrix (K, K): images of the class of a row that were taken for the class of a column."""
-        from kerastricks.runs.scores import confusion_matrix
+        from kerastricks.metrics.classification import confusion_matrix
 
         return confusion_matrix({"confusion_matrix": self.confusion_matrix})
 

@@ -17,7 +17,7 @@ from kerastricks.runs.record import RunRecord, SeriesRecord
 from kerastricks.runs.resumable import Resumption, Say, carry_out, sigterm_interrupts
 from kerastricks.runs.train import name_parts, run_training, start, with_whole_path
 from kerastricks.training.config import Config
-from kerastricks.training.load_data import load_splits
+from kerastricks.training.datasets import load_splits
 
 MOST_SEEDS = 1000
 RESUMPTION = Resumption("kerastricks train --resume", "kerastricks.runs.train_series")

@@ -16,18 +16,18 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import ConfigError, RunFolderError
 from kerastricks.files import write_text
-from kerastricks.initializers.start_from_data import start_from_data
-from kerastricks.models.create import create
-from kerastricks.runs.finish import finish
+from kerastricks.initializers.data_driven import start_from_data
+from kerastricks.models.creation import create
+from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes, check_room
 from kerastricks.runs.own_model import check_export, own_model
 from kerastricks.training import device
 from kerastricks.training.budget import image_sizes, plan_training
 from kerastricks.training.config import Config
-from kerastricks.training.fit import fit, resolve
-from kerastricks.training.load_data import load_data, seeded
+from kerastricks.training.datasets import load_data, seeded
+from kerastricks.training.fitting import fit, resolve
 from kerastricks.training.optimizer import gradual_warmup
-from kerastricks.training.weights_on_the_way import reports
+from kerastricks.training.weight_callbacks import reports
 
 Say = Callable[[str], None]
 # What config.json has beside the configuration, and which command wrote it.

@@ -10,12 +10,11 @@ from typing import Any
 from kerastricks.errors import RunFailedError, UsageError
 from kerastricks.runs.folder import RunFolder
 from kerastricks.search.folder import SearchFolder, read_json, write_json
-from kerastricks.search.oracles import REPORT
+from kerastricks.search.oracle.oracles import REPORT
 from kerastricks.search.plan import SearchPlan
-from kerastricks.search.processes import Processes
-from kerastricks.search.ranking import ranked
-from kerastricks.search.space import Space
-from kerastricks.search.trial_record import TrialRecord
+from kerastricks.search.space.space import Space
+from kerastricks.search.trial_record import TrialRecord, ranked
+from kerastricks.search.trials.processes import Processes
 from kerastricks.training.config import Config
 
 Say = Callable[[str], None]

@@ -12,7 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from kerastricks.search.short_value import short_value
+from kerastricks.charts.axes import short_value
 from kerastricks.search.trial_record import TrialRecord
 
 # One name, so that writing again replaces; TensorBoard takes files with "tfevents" in their name.

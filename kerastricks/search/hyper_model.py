@@ -9,16 +9,14 @@ import keras_tuner
 
 from kerastricks import recipes
 from kerastricks.errors import SearchError
-from kerastricks.search.check_space import check_space
-from kerastricks.search.data_facts import DataFacts
-from kerastricks.search.default_space import default_space
-from kerastricks.search.space import Space
-from kerastricks.search.trial_data import TrialData
-from kerastricks.search.trial_model import trial_model
+from kerastricks.keras_graph import split_head
+from kerastricks.search.space.checks import check_space
+from kerastricks.search.space.defaults import DataFacts, default_space
+from kerastricks.search.space.space import Space
+from kerastricks.search.trials.trial_data import TrialData, trial_model
 from kerastricks.training.config import Config
-from kerastricks.training.fit import fit, resolve
+from kerastricks.training.fitting import fit, resolve
 from kerastricks.training.optimizer import build_optimizer
-from kerastricks.training.training_model import split_head
 
 
 class ClassifierHyperModel(keras_tuner.HyperModel):

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kerastricks.search.ranking import has_score
-from kerastricks.search.trial_record import TrialRecord
-from kerastricks.search.value_axis import ValueAxis, value_axes
+from kerastricks.charts.axes import ValueAxis, value_axes
+from kerastricks.search.trial_record import TrialRecord, has_score
 
 LEAST_TRIALS = 10
 _TREES = 64

@@ -8,15 +8,13 @@ import keras
 
 from kerastricks import recipes
 from kerastricks.errors import MissingExtraError, SearchError, TrainingDivergedError, nearest
-from kerastricks.search.check_space import check_space
-from kerastricks.search.data_facts import DataFacts
-from kerastricks.search.default_space import default_space
-from kerastricks.search.parameter import Parameter, Value
-from kerastricks.search.space import Space
-from kerastricks.search.trial_data import TrialData
-from kerastricks.search.trial_model import trial_model
+from kerastricks.search.space.checks import check_space
+from kerastricks.search.space.defaults import DataFacts, default_space
+from kerastricks.search.space.parameter import Parameter, Value
+from kerastricks.search.space.space import Space
+from kerastricks.search.trials.trial_data import TrialData, trial_model
 from kerastricks.training.config import METRICS, Config
-from kerastricks.training.fit import fit
+from kerastricks.training.fitting import fit
 
 
 class OptunaObjective:

@@ -116,7 +116,7 @@ class SearchPlan:
 
     def refuse_other(self, wanted: "SearchPlan", folder: object) -> None:
         """Raises SearchError unless `wanted` continues this search: with the differences, one after the other."""
-        from kerastricks.search.space import Space
+        from kerastricks.search.space.space import Space
 
         changes = [
             f"{name}: {_show(have)} there, {_show(want)} now"

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerastricks.search.folder import SearchFolder
-from kerastricks.search.html import write_html
+from kerastricks.search.page import write_html
 from kerastricks.search.plan import SearchPlan
-from kerastricks.search.ranking import ranked
-from kerastricks.search.space import Space
-from kerastricks.search.trial_record import TrialRecord, write_records
+from kerastricks.search.space.space import Space
+from kerastricks.search.trial_record import TrialRecord, ranked, write_records
 
 _PAGE_SHARE = 20  # a page that takes a second is written at most every twenty
 

@@ -14,19 +14,18 @@ import kerastricks
 from kerastricks.data.progress import Progress
 from kerastricks.errors import RunFailedError, SearchError
 from kerastricks.search.best_runs import keep_best, refit_best
-from kerastricks.search.data_facts import DataFacts
-from kerastricks.search.engine import open_oracle, quiet
 from kerastricks.search.folder import SearchFolder
-from kerastricks.search.machine import check_memory, gpus_of
+from kerastricks.search.oracle.engine import open_oracle, quiet
+from kerastricks.search.oracle.supervisor import supervise
 from kerastricks.search.plan import SearchPlan
-from kerastricks.search.prepare import has_own_model
-from kerastricks.search.processes import Processes
+from kerastricks.search.preparation import has_own_model
 from kerastricks.search.publish import Publisher
-from kerastricks.search.run_trials import TrialRunner
-from kerastricks.search.space import Space
-from kerastricks.search.space_file import load_space
-from kerastricks.search.supervisor import supervise
+from kerastricks.search.space.defaults import DataFacts
+from kerastricks.search.space.space import Space
+from kerastricks.search.space.space_file import load_space
 from kerastricks.search.trial_record import TrialRecord, read_records
+from kerastricks.search.trials.processes import Processes, check_memory, gpus_of
+from kerastricks.search.trials.runner import TrialRunner
 from kerastricks.search.view import SearchView
 from kerastricks.training.config import Config
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from kerastricks.errors import EnsembleError
 from kerastricks.search.folder import SearchFolder
 from kerastricks.search.plan import SearchPlan
-from kerastricks.search.ranking import counts, ranked
-from kerastricks.search.trial_record import TrialRecord, read_records
+from kerastricks.search.trial_record import TrialRecord, counts, ranked, read_records
 
 if TYPE_CHECKING:
     from kerastricks.runs.record import RunRecord
-    from kerastricks.search.sheet import Sheet
+    from kerastricks.search.trial_table import Sheet
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class SearchRecord:
     @property
     def table(self) -> "Sheet":
         """The trials as search.html shows them."""
-        from kerastricks.search.sheet import Sheet
+        from kerastricks.search.trial_table import Sheet
 
         return Sheet(self.trials, self.plan.objective, self.plan.direction)
 

@@ -17,9 +17,9 @@ from kerastricks.search import search as work
 from kerastricks.search.folder import SearchFolder
 from kerastricks.search.hparams import write_hparams
 from kerastricks.search.plan import SearchPlan
-from kerastricks.search.processes import Processes
-from kerastricks.search.space import Space
+from kerastricks.search.space.space import Space
 from kerastricks.search.trial_record import TrialRecord, read_records
+from kerastricks.search.trials.processes import Processes
 from kerastricks.search.tuning import TuningRequest
 from kerastricks.search.view import SearchView
 from kerastricks.training.config import Config

@@ -1,12 +1,115 @@
-"""All trials of a search as an HTML table."""
+"""All trials of a search as an HTML table.
+
+What all charts of a search share: colours, limits and tooltips of its trials.
+"""
 
 import json
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import Any
 
-from kerastricks.search.sheet import Sheet
-from kerastricks.search.short_value import short_score, short_value
-from kerastricks.search.trial_record import TrialRecord
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+from kerastricks.charts.axes import ValueAxis, short_score, short_value, value_axes
+from kerastricks.search.trial_record import TrialRecord, has_score, ranked
+
+BEST, FAILED = "#d6336c", "#c92a2a"
+_MAP = colormaps["viridis"]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The trials as charts need them.
+
+    Args:
+        records: in the order of the file; an index into it is the trial's number on the page.
+        objective: name of the metric.
+        direction: "min" or "max".
+        log_names: values on a logarithmic scale; None for those that look so.
+    """
+
+    records: Sequence[TrialRecord]
+    objective: str
+    direction: str
+    log_names: Collection[str] | None = None
+
+    @cached_property
+    def axes(self) -> list[ValueAxis]:
+        """Of the values that are not the same everywhere."""
+        return [axis for axis in value_axes(self.records, self.log_names) if not axis.constant]
+
+    @cached_property
+    def best(self) -> int | None:
+        """Index of the best trial."""
+        first = ranked(self.records)[:1]
+        return next((i for i, record in enumerate(self.records) if record is first[0]), None) if first else None
+
+    @cached_property
+    def scored(self) -> list[int]:
+        """Indices of those with a score, worst first, so that the better is drawn over the worse."""
+        found = [index for index, record in enumerate(self.records) if has_score(record)]
+        return sorted(found, key=lambda index: self._sign * self.score(index), reverse=True)
+
+    @cached_property
+    def unscored(self) -> list[int]:
+        """Indices of the others."""
+        return [index for index, record in enumerate(self.records) if not has_score(record)]
+
+    @cached_property
+    def colours(self) -> list[str]:
+        """By rank: dark is good."""
+        place = {index: position / max(len(self.scored) - 1, 1) for position, index in enumerate(self.scored)}
+        return [to_hex(_MAP(0.92 * (1 - place[i]))) if i in place else FAILED for i in range(len(self.records))]
+
+    @cached_property
+    def titles(self) -> dict[int, str]:
+        """Tooltips."""
+        return {index: _title(record) for index, record in enumerate(self.records)}
+
+    @property
+    def _sign(self) -> int:
+        return 1 if self.direction == "min" else -1
+
+    def score(self, index: int) -> float:
+        """Of a trial that has one."""
+        score = self.records[index].score
+        assert score is not None
+        return score
+
+    def curve(self, index: int) -> tuple[list[float], list[float]]:
+        """Epochs and the objective after them, where it is a number."""
+        points = [
+            (float(row["epoch"]), float(row[self.objective]))
+            for row in self.records[index].curve
+            if row.get("epoch") is not None and _is_finite(row.get(self.objective))
+        ]
+        return [epoch for epoch, _ in points], [value for _, value in points]
+
+    def limits(self, values: Sequence[float]) -> tuple[float, float]:
+        """From the best value to the worst, but outliers on the worse side (Tukey's fence) are left outside."""
+        worse = np.asarray(values, np.float64) * self._sign
+        quarter, three_quarters = np.quantile(worse, [0.25, 0.75])
+        fence = three_quarters + 3 * (three_quarters - quarter)
+        inside = worse[worse <= fence]
+        low, high = float(inside.min()), float(inside.max())
+        room = 0.04 * (high - low) or 0.05 * abs(low) or 0.05
+        return min(edges := (self._sign * (low - room), self._sign * (high + room))), max(edges)
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _title(record: TrialRecord) -> str:
+    head = f"trial {record.trial}, {record.status}"
+    if record.score is not None and math.isfinite(record.score):
+        head += f", {record.objective} {short_score(record.score)}"
+    return "\n".join([head, *(f"{name}: {short_value(value)}" for name, value in record.values.items())])
 
 
 def trial_table(sheet: Sheet) -> str:

@@ -17,8 +17,8 @@ from kerastricks.runs.configuration import SearchFields, Source, as_path, change
 from kerastricks.runs.resumable import Resumption, Say, interrupted, sigterm_interrupts
 from kerastricks.search.folder import SearchFolder
 from kerastricks.search.plan import DIRECTIONS, SearchPlan
-from kerastricks.search.processes import Processes
 from kerastricks.search.search_record import SearchRecord
+from kerastricks.search.trials.processes import Processes
 from kerastricks.training.config import Config
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class TuningRequest:
         check_early(config, self.recipe)
         SearchPlan({}, {}, **self.completed())
         if self.space_file is not None:
-            from kerastricks.search.space_file import load_space
+            from kerastricks.search.space.space_file import load_space
 
             own_model = self.recipe is not None and self.recipe.create_model is not None
             load_space(self.space_file, config, own_model=own_model)

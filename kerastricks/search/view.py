@@ -12,9 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from kerastricks.callbacks.clock import clock
-from kerastricks.search.ranking import counts, ranked
-from kerastricks.search.short_value import short_score, short_value
-from kerastricks.search.trial_record import TrialRecord
+from kerastricks.charts.axes import short_score, short_value
+from kerastricks.search.trial_record import TrialRecord, counts, ranked
 
 _MARKS = {"completed": "green", "stopped": "yellow", "failed": "red"}
 _MOST_LIVE = 8

@@ -1,15 +1,23 @@
 """Export to SavedModel, and use of what was exported."""
 
+from typing import TYPE_CHECKING
+
 from kerastricks.lazy import attach
 
 __all__ = ["ServedModel", "export_saved_model", "fold_batch_norm", "verify_export"]
 
-__getattr__, __dir__, load_all = attach(
-    __name__,
-    {
-        "ServedModel": "served_model",
-        "export_saved_model": "export",
-        "fold_batch_norm": "fold_batch_norm",
-        "verify_export": "verify",
-    },
-)
+if TYPE_CHECKING:
+    from kerastricks.serving.batch_norm_folding import fold_batch_norm
+    from kerastricks.serving.export import export_saved_model
+    from kerastricks.serving.served_model import ServedModel
+    from kerastricks.serving.verify import verify_export
+else:
+    __getattr__, __dir__, load_all = attach(
+        __name__,
+        {
+            "ServedModel": "served_model",
+            "export_saved_model": "export",
+            "fold_batch_norm": "batch_norm_folding",
+            "verify_export": "verify",
+        },
+    )

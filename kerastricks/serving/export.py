@@ -15,12 +15,12 @@ import keras
 import tensorflow as tf
 
 from kerastricks import recipes
-from kerastricks.data.decode import decode_image, fit_image, refuse_large
+from kerastricks.data.decoding.decode import decode_image, fit_image, refuse_large
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.errors import ExportError
 from kerastricks.files import written
 from kerastricks.layers.without_augmentation import without_augmentation
-from kerastricks.serving.fold_batch_norm import fold_batch_norm
+from kerastricks.serving.batch_norm_folding import fold_batch_norm
 
 
 class _Classifier(tf.Module):

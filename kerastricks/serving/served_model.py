@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from kerastricks.data.decode import MAX_PIXELS, with_alpha_flag
-from kerastricks.data.headers import read_header
-from kerastricks.data.pixels import why_refused
+from kerastricks.data.decoding.decode import MAX_PIXELS, with_alpha_flag
+from kerastricks.data.decoding.pixels import why_refused
+from kerastricks.data.sources.headers import read_header
 from kerastricks.errors import RunFolderError
 
 _BATCH = 64

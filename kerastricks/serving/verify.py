@@ -48,7 +48,7 @@ def largest_differences(
     import tensorflow as tf
 
     from kerastricks import recipes
-    from kerastricks.data.decode import decode_image, fit_image
+    from kerastricks.data.decoding.decode import decode_image, fit_image
 
     with np.load(reference) as file:
         images, expected = file["images"], file["probabilities"]

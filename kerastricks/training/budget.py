@@ -11,17 +11,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastricks.data.headers import read_headers
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.progress import silent
-from kerastricks.data.reading import find_source
-from kerastricks.data.source import Files
+from kerastricks.data.sources.headers import read_headers
+from kerastricks.data.sources.reading import find_source
+from kerastricks.data.sources.source import Files
 from kerastricks.errors import ConfigError
+from kerastricks.keras_graph import precision, split_head
 from kerastricks.training.config import Config
-from kerastricks.training.fit import check_fits, resolve, training_loss
+from kerastricks.training.fitting import check_fits, resolve, training_loss
 from kerastricks.training.fused_batch_norm import fused_batch_norm
 from kerastricks.training.optimizer import build_optimizer
-from kerastricks.training.training_model import TrainingModel, precision, split_head
+from kerastricks.training.training_model import TrainingModel
 
 SIZES_PX = (32, 48, 64, 96, 128)  # sides that are tried where images can be resized
 # More pixels are not worth fewer passes than this share of those without a budget, nor fewer than so many:

@@ -19,8 +19,9 @@ import keras
 import numpy as np
 
 from kerastricks.errors import CheckpointError
-from kerastricks.training.device_pixels import DevicePixels
-from kerastricks.training.teacher import Teacher
+from kerastricks.keras_graph import all_layers
+from kerastricks.training.device import DevicePixels
+from kerastricks.training.distillation import Teacher
 
 FILE_NAME = "checkpoint.npz"
 _GROUPS = ("model", "optimizer", "metrics")
@@ -106,7 +107,7 @@ def restore_metrics(path: Path, model: keras.Model) -> None:
 def _variables(model: keras.Model) -> dict[str, list[Any]]:
     # model.variables holds the metrics' too, those of dropout's seed generators, the training images, a teacher.
     other = {id(variable) for variable in model.metrics_variables}
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if isinstance(layer, DevicePixels | Teacher):
             other |= {id(variable) for variable in layer.variables}
     own = [variable for variable in model.variables if id(variable) not in other]

@@ -12,10 +12,9 @@ from kerastricks.augment import sequence
 from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.data.fitting import INTERPOLATIONS, Fitting
 from kerastricks.errors import ConfigError, UnknownNameError
-from kerastricks.schedules.batch_size_rule import RULES, batch_size_rule
-from kerastricks.schedules.plan import plan
-from kerastricks.training.average import Average
-from kerastricks.training.keep import Keep
+from kerastricks.schedules.linear_scaling import RULES, batch_size_rule
+from kerastricks.schedules.specs import plan
+from kerastricks.training.averaging import Average, Keep
 
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")

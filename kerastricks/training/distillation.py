@@ -1,11 +1,22 @@
-"""What a training learns from besides its labels."""
+"""What a training learns from besides its labels.
+
+A trained classifier inside of a training.
+"""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
-from kerastricks.errors import ConfigError
+from kerastricks.data.image_data import ImageData
+from kerastricks.errors import ConfigError, UsageError
+from kerastricks.keras_graph import all_layers, precision, split_head
+from kerastricks.training.fused_batch_norm import fused_batch_norm
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,3 +58,78 @@ class Distillation:
             raise ConfigError(f"temperature must be above 0 and finite. Received: temperature={self.temperature}")
         if not 0 <= self.hard_weight <= 1:
             raise ConfigError(f"hard_weight must be in [0, 1]. Received: hard_weight={self.hard_weight}")
+
+
+_SMALLEST = 1e-30  # at a temperature a probability of 1e-7 still counts: it is no rounding error
+
+
+class Teacher(keras.layers.Layer):
+    """Gives log-probabilities, or logits, of images in inference mode, without a gradient.
+
+    Its variables are arguments of a compiled step like all others, but no weights: neither `get_weights` nor a
+    checkpoint has them.
+
+    Args:
+        model: from pixels to logits or probabilities.
+        from_logits: which of them.
+
+    Call arguments:
+        images: what `model` takes.
+
+    Returns:
+        (batch, classes) float32.
+    """
+
+    def __init__(self, model: keras.Model, from_logits: bool) -> None:
+        super().__init__(name="teacher", trainable=False, dtype="float32", autocast=False)
+        self.model = model
+        self.from_logits = from_logits
+        self.built = True
+
+    @classmethod
+    def of(cls, model: keras.Model, data: ImageData) -> "Teacher":
+        """That teaches a student of `data`.
+
+        Raises:
+            ConfigError: for other images or classes, or outputs that are neither logits nor probabilities.
+        """
+        shape, expected = tuple(model.inputs[0].shape[1:]), data.image_shape
+        if len(shape) != 3 or any(s not in (None, e) for s, e in zip(shape, expected, strict=True)):
+            raise ConfigError(f"teacher takes images of shape {shape}, the data has {expected}: load them in that size")
+        classes = len(data.class_names)
+        if len(model.outputs) != 1 or model.outputs[0].shape[-1] != classes:
+            raise ConfigError(f"teacher has outputs {model.output_shape}, the data has {classes} classes")
+        try:
+            return cls(*split_head(model))
+        except UsageError:
+            # An ensemble ends in a layer that combines, others in an operation: the values tell.
+            with data.one_error():
+                images = next(iter(data.validation))[0][:8].numpy()
+            rows = np.asarray(ops.convert_to_numpy(model.predict_on_batch(images)), "float64")
+            if (rows < 0).any() or np.abs(rows.sum(axis=-1) - 1).max() > 1e-2:
+                raise ConfigError(
+                    f"teacher {model.name!r} must end in a softmax, or be linear for logits: its outputs are neither"
+                ) from None
+            return cls(model, False)
+
+    def call(self, images: Any) -> Any:
+        outputs = ops.cast(self.model(images, training=False), "float32")
+        return ops.stop_gradient(outputs if self.from_logits else ops.log(ops.maximum(outputs, _SMALLEST)))
+
+    @contextmanager
+    def at_work(self, policy: str) -> Iterator[None]:
+        """Is frozen and computes in another precision for a while."""
+        layers = all_layers(self.model)
+        learned = [layer.trainable for layer in layers]
+        self.model.trainable = False
+        try:
+            with precision(self.model, policy), fused_batch_norm(self.model):
+                yield
+        finally:
+            for layer, trainable in zip(layers, learned, strict=True):
+                layer.trainable = trainable
+
+    @property
+    def weights(self) -> list[Any]:
+        """None: they are another model's."""
+        return []

@@ -12,6 +12,8 @@ from typing import Any
 
 import keras
 
+from kerastricks.keras_graph import all_layers
+
 
 @contextmanager
 def fused_batch_norm(model: keras.Model) -> Iterator[None]:
@@ -20,7 +22,7 @@ def fused_batch_norm(model: keras.Model) -> Iterator[None]:
     if keras.backend.backend() == "tensorflow":
         layers = [
             layer
-            for layer in model._flatten_layers(include_self=False, recursive=True)
+            for layer in all_layers(model, include_self=False)
             if type(layer) is keras.layers.BatchNormalization and _is_fusable(layer)
         ]
     for layer in layers:

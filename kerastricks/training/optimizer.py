@@ -10,9 +10,10 @@ import numpy as np
 
 from kerastricks import spec
 from kerastricks.callbacks.plateau_decay import PlateauDecay
-from kerastricks.regularizers.undecayed import undecayed
-from kerastricks.schedules.plan import plan
-from kerastricks.training.average import Average
+from kerastricks.keras_graph import all_layers
+from kerastricks.regularizers.weight_decay import undecayed
+from kerastricks.schedules.specs import plan
+from kerastricks.training.averaging import Average
 from kerastricks.training.config import Config
 from kerastricks.training.pace import Pace
 
@@ -69,7 +70,7 @@ def build_optimizer(
     if not rates:
         return _single(config, total_steps, model, 1.0, pace)
     factors: dict[int, float] = {}
-    for layer in model._flatten_layers(include_self=False, recursive=True):
+    for layer in all_layers(model, include_self=False):
         if layer.name in rates:
             factors.update({id(variable): rates[layer.name] for variable in layer.trainable_variables})
     optimizers = {

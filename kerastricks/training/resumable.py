@@ -1,4 +1,7 @@
-"""Stops cleanly, saves in time, and lets Keras's `fit` begin in the middle of an epoch."""
+"""Stops cleanly, saves in time, and lets Keras's `fit` begin in the middle of an epoch.
+
+Random state outside the model.
+"""
 
 import signal
 import threading
@@ -10,7 +13,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.callbacks.batch_loss_log import BatchLossLog
+from kerastricks.callbacks.logs import BatchLossLog
 from kerastricks.errors import Interrupted
 from kerastricks.training import checkpoint
 from kerastricks.training.checkpoint import Position
@@ -156,3 +159,23 @@ class ResumableCallbacks(keras.callbacks.CallbackList):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_train_batch_end(batch + self.batch_offset, logs)
+
+
+class SeedTorch(keras.callbacks.Callback):
+    """Seeds torch's global generators from (seed, step) before every step: nothing to save, nothing to restore.
+
+    Args:
+        seed: of the training.
+        first_step: where this process begins.
+    """
+
+    def __init__(self, seed: int, first_step: int) -> None:
+        super().__init__()
+        self.seed = seed
+        self.step = first_step
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        import torch
+
+        torch.manual_seed((self.seed << 32) + self.step)
+        self.step += 1

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerastricks.augment.augment import Augment
-from kerastricks.errors import UsageError
+from kerastricks.augment.augment_layer import Augment
+from kerastricks.keras_graph import all_layers, with_probabilities
 from kerastricks.layers.without_augmentation import without_augmentation
-from kerastricks.training.device_pixels import DevicePixels
+from kerastricks.training.device import DevicePixels
 
 
 class TrainingModel(keras.Model):
@@ -82,7 +82,7 @@ class TrainingModel(keras.Model):
 
     @contextmanager
     def _in_float32(self) -> Iterator[None]:
-        layers = [layer for layer in self._flatten_layers() if layer.dtype_policy.name.startswith("mixed_")]
+        layers = [layer for layer in all_layers(self) if layer.dtype_policy.name.startswith("mixed_")]
         policies = [layer.dtype_policy for layer in layers]
         for layer in layers:
             layer.dtype_policy = "float32"
@@ -131,94 +131,3 @@ def _distribution(labels: Any, classes: int) -> Any:
     if len(labels.shape) == 2 and labels.shape[-1] != 1:
         return ops.cast(labels, "float32")
     return ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), classes, dtype="float32")
-
-
-def split_head(model: keras.Model) -> tuple[keras.Model, bool]:
-    """The part of a classifier that training needs, and whether it ends in logits.
-
-    A last layer that is only a softmax is cut off (the loss is exact on logits); a last layer with a softmax
-    inside is left, and a linear one is taken to give logits. A linear `Activation` behind these, as mixed precision
-    has it for float32 outputs, does not count.
-
-    Raises:
-        UsageError: for a model that is not functional, or whose last layer is neither.
-    """
-    if len(getattr(model, "outputs", None) or ()) != 1:
-        raise UsageError(
-            f"model must be a built functional or Sequential keras.Model with one output. Received: {model!r}"
-        )
-    layer, before = _ending(model.outputs[0])
-    if _is_softmax_layer(layer):
-        return keras.Model(model.inputs[0], before, name="classifier"), True
-    return model, _gives_logits(layer)
-
-
-def with_probabilities(model: keras.Model) -> keras.Model:
-    """The model itself, or with a softmax behind it where it ends in logits."""
-    classifier, from_logits = split_head(model)
-    if not from_logits or classifier is not model:
-        return model
-    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(model.outputs[0])
-    return keras.Model(model.inputs[0], probabilities, name=model.name)
-
-
-def _ending(output: Any) -> tuple[Any, Any]:
-    """The last layer that does something, and the first tensor that goes into it (None for an input)."""
-    while True:
-        history = output._keras_history
-        layer = history.operation
-        before = next(iter(layer._inbound_nodes[history.node_index].input_tensors), None)
-        passes = isinstance(layer, keras.layers.Identity) or (
-            isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.linear
-        )
-        if not passes or before is None:
-            return layer, before
-        output = before
-
-
-def _is_softmax_layer(layer: Any) -> bool:
-    """Over the classes, the last axis of (batch, classes)."""
-    if isinstance(layer, keras.layers.Softmax):
-        return layer.axis in (-1, 1)
-    return isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.softmax
-
-
-def _gives_logits(layer: Any) -> bool:
-    """Whether a last layer gives logits; False where it gives probabilities."""
-    if isinstance(layer, keras.Model) and len(getattr(layer, "outputs", None) or ()) == 1:
-        return _gives_logits(_ending(layer.outputs[0])[0])
-    activation = getattr(layer, "activation", None)
-    # keras.ops.softmax is an operation of that name and no layer.
-    operation = type(layer).__name__ == "Softmax" and not isinstance(layer, keras.layers.Layer)
-    if _is_softmax_layer(layer) or activation is keras.activations.softmax or operation:
-        return False
-    if activation is keras.activations.linear:
-        return True
-    raise UsageError(
-        f"the last layer of model must be a softmax, or linear for logits. Received: {layer.name!r} "
-        f"({type(layer).__name__}, activation={getattr(activation, '__name__', None)})"
-    )
-
-
-@contextmanager
-def precision(model: keras.Model, policy: str) -> Iterator[None]:
-    """Computes in another precision for a while; weights stay float32.
-
-    The layers that see raw pixels and those that give logits and probabilities stay in float32.
-    """
-    head = model.outputs[0]._keras_history.operation
-    kept = {id(head)}
-    if isinstance(head, keras.layers.Softmax | keras.layers.Activation):
-        kept.add(id(head.input._keras_history.operation))
-    changed = []
-    if policy != "float32":
-        for layer in model._flatten_layers(include_self=False, recursive=True):
-            stays = isinstance(layer, keras.layers.Normalization | keras.layers.Rescaling | keras.layers.InputLayer)
-            if id(layer) not in kept and not stays and layer.dtype_policy.name == "float32":
-                changed.append(layer)
-                layer.dtype_policy = policy
-    try:
-        yield
-    finally:
-        for layer in changed:
-            layer.dtype_policy = "float32"

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kerastricks.weights.find import sha256_of
+from kerastricks.weights.files import sha256_of
 
 # Part of each name: another one where the conversion changes.
 _FORMAT = 1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerastricks.errors import WeightsError
-from kerastricks.weights.tensor_pickle import Storage, Tensor, TensorPickle
+from kerastricks.weights.tensor_pickle import Storage, Tensor, load_pickle
 
 # The pickle of the number that old files begin with, 0x1950A86A20F9469CFC6C.
 _MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
@@ -20,7 +20,7 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
     """Reads the tensors of a `.pth` file: a dictionary of names and tensors that `torch.save` wrote.
 
     Both formats are read, the old one and the zip that PyTorch writes since 1.6. The file is a pickle, which
-    could run any program; this reader knows tensors and refuses everything else by its name (`TensorPickle`). Sizes
+    could run any program; this reader knows tensors and refuses everything else by its name (`tensor_pickle`). Sizes
     are checked against the storages and the storages against the file, so that no array is larger than the
     file (bfloat16, which NumPy has not, becomes float32, twice its size).
 
@@ -45,7 +45,7 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
     content, storages = _read_zip(data, source) if data[:4] == b"PK\x03\x04" else _read_old(data, source)
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
-    if type(content) is not dict or not content:
+    if not isinstance(content, dict) or not content:
         raise WeightsError(
             f"{source}: holds no dictionary of tensors: write it with torch.save(model.state_dict(), path)"
         )
@@ -54,19 +54,22 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
             raise WeightsError(
                 f"{source}: {str(name)[:80]!r} is no tensor: write it with torch.save(model.state_dict(), path)"
             )
-    return {name: tensor.view(storages[tensor.storage.key]) for name, tensor in content.items()}
+    return {name: _view(tensor, storages[tensor.storage.key], source) for name, tensor in content.items()}
 
 
 def _read_old(data: bytes, source: str) -> tuple[Any, dict[str, np.ndarray]]:
     """Five pickles (magic number, version, machine, tensors, order of the storages), then the storages."""
     if not data.startswith(_MAGIC):
         raise WeightsError(f"{source}: is no PyTorch file")
-    pickle = TensorPickle(data, len(_MAGIC), source)
-    version, machine, content, order = (pickle.load() for _ in range(4))
-    declared, position = pickle.storages, pickle.position
+    position, loaded = len(_MAGIC), []
+    declared: dict[str, Storage] = {}
+    for _ in range(4):
+        value, position = load_pickle(data, position, declared, source)
+        loaded.append(value)
+    version, machine, content, order = loaded
     if type(version) is not int or version != _VERSION:
         raise WeightsError(f"{source}: is of another version of PyTorch's old format than {_VERSION}")
-    if type(machine) is not dict or machine.get("little_endian") is not True:
+    if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise WeightsError(f"{source}: was written on a machine with another byte order: save it again on this one")
     if type(order) is not list or not all(type(key) is str for key in order) or sorted(order) != sorted(declared):
         raise WeightsError(f"{source}: the list of its storages is not that of its tensors")
@@ -117,12 +120,12 @@ def _read_zip(data: bytes, source: str) -> tuple[Any, dict[str, np.ndarray]]:
     if members.get(f"{root}byteorder", b"little") != b"little":
         raise WeightsError(f"{source}: was written on a machine with another byte order: save it again on this one")
     program = members[f"{root}data.pkl"]
-    pickle = TensorPickle(program, 0, source)
-    content = pickle.load()
-    if pickle.position != len(program):
-        raise WeightsError(f"{source}: {len(program) - pickle.position} bytes follow its pickle: the file is damaged")
+    declared: dict[str, Storage] = {}
+    content, end = load_pickle(program, 0, declared, source)
+    if end != len(program):
+        raise WeightsError(f"{source}: {len(program) - end} bytes follow its pickle: the file is damaged")
     storages = {}
-    for key, storage in pickle.storages.items():
+    for key, storage in declared.items():
         raw = members.get(f"{root}data/{key}")
         if raw is None or len(raw) != storage.size * _itemsize(storage):
             raise WeightsError(f"{source}: the storage {key[:40]!r} is missing or of another size: the file is damaged")
@@ -139,3 +142,20 @@ def _numbers(data: bytes, position: int, storage: Storage) -> np.ndarray:
         halves = np.frombuffer(data, "<u2", storage.size, position)
         return (halves.astype("<u4") << 16).view("<f4")
     return np.frombuffer(data, storage.dtype, storage.size, position)
+
+
+def _view(tensor: Tensor, numbers: np.ndarray, source: str) -> np.ndarray:
+    """The storage's numbers as the tensor sees them, read-only."""
+    offset, shape, strides = tensor[1:]
+    count, reach = 1, 1
+    for size, stride in zip(shape, strides, strict=True):
+        count *= size
+        reach += (size - 1) * stride
+    # A stride of 0 would make a small file a large array.
+    if count > numbers.size or (count and offset + reach > numbers.size) or offset > numbers.size:
+        raise WeightsError(
+            f"{source}: a tensor of shape {shape}, strides {strides} and offset {offset} is not inside its storage of "
+            f"{numbers.size}: the file is damaged"
+        )
+    in_bytes = tuple(stride * numbers.itemsize for stride in strides)
+    return np.lib.stride_tricks.as_strided(numbers[offset:], shape, in_bytes, writeable=False)

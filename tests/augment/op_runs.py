@@ -7,7 +7,8 @@ import tensorflow as tf
 from kerastricks.augment import sequence
 from kerastricks.augment.op import Draws, Facts
 from kerastricks.augment.plan import Plan
-from kerastricks.data import PixelStatistics, tensorflow_arrays
+from kerastricks.data import PixelStatistics
+from kerastricks.data.pipeline import tensorflow_arrays
 
 
 def photographs(count=12, height=11, width=9, channels=3, seed=0):

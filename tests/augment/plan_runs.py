@@ -10,7 +10,8 @@ from kerastricks.augment import sequence
 from kerastricks.augment.op import Draws, Facts, Op
 from kerastricks.augment.plan import Plan
 from kerastricks.augment.spatial_step import Store
-from kerastricks.data import PixelStatistics, tensorflow_arrays
+from kerastricks.data import PixelStatistics
+from kerastricks.data.pipeline import tensorflow_arrays
 
 BACKEND = keras.backend.backend()
 CLASSES = 7

@@ -9,7 +9,8 @@ import pytest
 from kerastricks.augment import Augment
 from kerastricks.augment.op import Draws
 from kerastricks.augment.spatial_step import Store
-from kerastricks.data import PixelStatistics, tensorflow_arrays
+from kerastricks.data import PixelStatistics
+from kerastricks.data.pipeline import tensorflow_arrays
 from kerastricks.errors import SpecError, UnknownNameError
 
 SHAPE, CLASSES = (12, 10, 3), 5

@@ -304,7 +304,7 @@ def test_grey_images_are_refused_where_there_must_be_colours(name):
 
 
 def test_a_grey_that_was_rounded_apart_has_no_hue():
-    from kerastricks.augment.hsv_jitter import to_hsv
+    from kerastricks.augment.colours import to_hsv
 
     channels = np.array([[200.0, 200.0001, 199.9999], [0.7, 0.70000005, 0.7]], "float32").T[..., None, None]
     hue, saturation, _ = (keras.ops.convert_to_numpy(part) for part in to_hsv(*channels, keras.ops))

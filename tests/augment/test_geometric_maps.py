@@ -260,7 +260,7 @@ def test_a_window_of_one_image_is_that_of_the_batch():
 def test_windows_on_the_host_are_the_devices():
     import tensorflow as tf
 
-    from kerastricks.data import tensorflow_arrays
+    from kerastricks.data.pipeline import tensorflow_arrays
 
     op = op_of("random_resized_crop(0.1, max_ratio=3.0)", noise(1))
     draws = tf.constant(uniforms(op, 100))

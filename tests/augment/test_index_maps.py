@@ -20,7 +20,7 @@ from plan_runs import (
 
 from kerastricks.augment.op import Facts
 from kerastricks.augment.ops import OPS
-from kerastricks.augment.ops.alternating_flip import AlternatingFlip
+from kerastricks.augment.ops.flips import AlternatingFlip
 from kerastricks.errors import SpecError
 
 EVERY = [

@@ -18,7 +18,7 @@ from plan_runs import (
 )
 from scipy.special import betaincinv
 
-from kerastricks.augment.beta import ALPHA_RANGE, symmetric_beta
+from kerastricks.augment.distributions import ALPHA_RANGE, symmetric_beta
 from kerastricks.augment.op import Facts
 from kerastricks.augment.ops import OPS
 from kerastricks.errors import SpecError

@@ -11,8 +11,8 @@ from plan_runs import noise, on_device, on_host, plan_of
 from scipy import ndimage
 
 from kerastricks.augment import sequence
-from kerastricks.augment.choice_of_ops import CHOICES
 from kerastricks.augment.op import Draws, Facts
+from kerastricks.augment.ops.policies import CHOICES
 from kerastricks.errors import SpecError
 
 SHAPE = (20, 26, 3)

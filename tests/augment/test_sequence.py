@@ -7,8 +7,8 @@ import pytest
 
 from kerastricks.augment import sequence
 from kerastricks.augment.op import Facts
-from kerastricks.augment.ops.flip import Flip
-from kerastricks.augment.ops.pad_crop import PadCrop
+from kerastricks.augment.ops.crops import PadCrop
+from kerastricks.augment.ops.flips import Flip
 from kerastricks.data import PixelStatistics
 from kerastricks.errors import SpecError, UnknownNameError
 

@@ -222,7 +222,7 @@ def test_a_store_too_large_for_32_bits_is_read_with_64(text):
     """The places alone are looked at: such a store does not fit here."""
     import tensorflow as tf
 
-    from kerastricks.data import tensorflow_arrays
+    from kerastricks.data.pipeline import tensorflow_arrays
 
     asked = []
 

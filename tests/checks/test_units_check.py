@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kerastricks import checks
-from kerastricks.checks.identical import incoming_weights, same
+from kerastricks.checks.unit_check import incoming_weights, same
 from kerastricks.errors import UsageError
 
 RANDOM = np.random.default_rng(0)

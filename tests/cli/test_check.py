@@ -124,16 +124,26 @@ class Unknown(keras.layers.Layer):
         return x
 
 
+class BatchedMembers(Unknown):
+    """Named as a layer that earlier versions had."""
+
+
 def test_mistakes_with_files(capsys, saved, tmp_path, monkeypatch):
     (tmp_path / "bad.keras").write_text("no model")
     with zipfile.ZipFile(tmp_path / "other.keras", "w") as other:
         other.writestr("readme.txt", "no model")
-    keras.Sequential([keras.Input((8, 8, 1)), Unknown(), keras.layers.Dense(2)]).save(tmp_path / "unknown.keras")
+    for layer in (Unknown(), BatchedMembers()):
+        model = keras.Sequential([keras.Input((8, 8, 1)), layer, keras.layers.Dense(2)])
+        model.save(tmp_path / f"{type(layer).__name__}.keras")
     monkeypatch.setattr("os.access", lambda path, mode: False)
     cases = [
         ([str(tmp_path / "bad.keras")], "bad.keras: is damaged, or not a .keras file"),
         ([str(tmp_path / "other.keras")], "cannot be loaded"),
-        ([str(tmp_path / "unknown.keras")], "holds 'Unknown', which is no class or function of Keras or kerastricks"),
+        ([str(tmp_path / "Unknown.keras")], "holds 'Unknown', which is no class or function of Keras or kerastricks"),
+        (
+            [str(tmp_path / "BatchedMembers.keras")],
+            "holds 'BatchedMembers', which was removed: make the ensemble again",
+        ),
         (["--plot", str(tmp_path / "signal.png")], "cannot be written to"),
         ([str(tmp_path)], "no run folder"),
         ([str(saved), "digits", "--initializer", "zeros"], "--initializer is for models of the zoo"),

@@ -12,7 +12,7 @@ from kerastricks.cli import run
 from kerastricks.errors import Interrupted
 from kerastricks.runs.distill import TeacherFile
 from kerastricks.training import Config
-from kerastricks.training.load_data import load_data
+from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
 FINISH, DISTILL = (importlib.import_module(f"kerastricks.runs.{name}") for name in ("finish", "distill"))

@@ -54,8 +54,8 @@ def no_work(monkeypatch, tmp_path):
             if hasattr(module, function):
                 monkeypatch.setattr(module, function, _reached)
     monkeypatch.setattr("kerastricks.cli.quiet.import_keras", _reached)
-    monkeypatch.setattr("kerastricks.search.processes.Processes", _reached)
-    monkeypatch.setattr("kerastricks.data.service.reach.reach", _reached)
+    monkeypatch.setattr("kerastricks.search.trials.processes.Processes", _reached)
+    monkeypatch.setattr("kerastricks.data.service.address.reach", _reached)
 
 
 def _commands():

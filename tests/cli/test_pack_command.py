@@ -82,7 +82,7 @@ def test_a_stopped_pack_leaves_nothing(tmp_path, number, code):
 import importlib, signal, sys, time
 from kerastricks.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
-module = importlib.import_module("kerastricks.data.pack")
+module = importlib.import_module("kerastricks.data.sources.packing")
 real = module._encoded
 module._encoded = lambda *a: (time.sleep(0.05), real(*a))[1]
 main(sys.argv[1:])

@@ -100,6 +100,6 @@ def test_an_argument_is_refused_before_the_images_are_read(image_folder, monkeyp
     def read(*args, **kwargs):
         raise AssertionError("the images were read")
 
-    monkeypatch.setattr("kerastricks.training.load_data.load", read)
+    monkeypatch.setattr("kerastricks.training.datasets.load", read)
     assert run(["preview", str(image_folder), "--augment", "flip(2)"]) == 2
     assert "flip: rate must be" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from kerastricks.cli import run, screen
-from kerastricks.schedules.catalog import CATALOG
+from kerastricks.schedules.specs import CATALOG
 
 pytestmark = pytest.mark.tensorflow_only
 

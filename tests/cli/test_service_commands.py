@@ -14,7 +14,7 @@ import pytest
 from service_processes import Cluster, listening_ports, outside_address
 
 from kerastricks.cli import run
-from kerastricks.data.service import reach
+from kerastricks.data.service import address as reach
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from kerastricks.comparison import Comparison, holm, paired_difference
+from kerastricks.comparison import Comparison
+from kerastricks.metrics import holm, paired_difference
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from kerastricks import data
 from kerastricks.data import Fitting, decode_image, fit_image
-from kerastricks.data.source import Files
+from kerastricks.data.sources.source import Files
 from kerastricks.errors import DataError
 
 pytestmark = pytest.mark.tensorflow_only

@@ -5,7 +5,7 @@ import pytest
 from scipy import optimize
 from synthetic_members import synthetic_members
 
-from kerastricks.ensemble.convex_weights import convex_weights
+from kerastricks.ensemble.weights import convex_weights
 from kerastricks.errors import EnsembleError
 
 pytestmark = [pytest.mark.tensorflow_only, pytest.mark.filterwarnings("error")]

@@ -8,7 +8,7 @@ from scipy import special
 from kerastricks.data.fitting import Fitting
 from kerastricks.ensemble import Combination, Member, combine, fit_fusion, fuse, member_features
 from kerastricks.ensemble.fusion import Fusion
-from kerastricks.ensemble.shared_pixels import shared_pixels
+from kerastricks.ensemble.inputs import shared_pixels
 from kerastricks.errors import EnsembleError
 
 SHAPE = (6, 5, 3)

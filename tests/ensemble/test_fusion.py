@@ -6,7 +6,7 @@ from scipy import special
 from sklearn.linear_model import Ridge
 
 from kerastricks.ensemble.fusion import fit_fusion
-from kerastricks.ensemble.temperature import fit_temperature
+from kerastricks.ensemble.stacking import fit_temperature
 from kerastricks.errors import DataError
 
 pytestmark = [pytest.mark.tensorflow_only, pytest.mark.filterwarnings("error")]

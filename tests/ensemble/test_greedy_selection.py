@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from synthetic_members import synthetic_members
 
-from kerastricks.ensemble.convex_weights import convex_weights
-from kerastricks.ensemble.greedy_selection import greedy_selection
+from kerastricks.ensemble.weights import convex_weights, greedy_selection
 
 pytestmark = [pytest.mark.tensorflow_only, pytest.mark.filterwarnings("error")]
 

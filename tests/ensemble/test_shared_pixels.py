@@ -74,7 +74,7 @@ def test_members_see_what_training_showed_them():
     """Fails without the members' own cuts and sizes: the reference is the data pipeline's function."""
     import tensorflow as tf
 
-    from kerastricks.data.decode import fit_image
+    from kerastricks.data.decoding.decode import fit_image
 
     members = [member(shape, fitting, seed) for seed, (shape, fitting) in enumerate(MEMBERS)]
     outputs = member_outputs(members)

@@ -6,10 +6,9 @@ from scipy import special
 from synthetic_members import synthetic_members
 
 from kerastricks.ensemble.combination import Combination
-from kerastricks.ensemble.pool_regression import pool_regression
-from kerastricks.ensemble.quality import log_losses
-from kerastricks.ensemble.stacking import fit_stacking
+from kerastricks.ensemble.stacking import fit_stacking, pool_regression
 from kerastricks.errors import EnsembleError
+from kerastricks.metrics.calibration import log_losses
 
 pytestmark = [pytest.mark.tensorflow_only, pytest.mark.filterwarnings("error")]
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import special
 from synthetic_members import synthetic_members
 
-from kerastricks.ensemble.temperature import TEMPERATURE_RANGE, fit_temperature
+from kerastricks.ensemble.stacking import TEMPERATURE_RANGE, fit_temperature
 from kerastricks.errors import EnsembleError
 
 pytestmark = [pytest.mark.tensorflow_only, pytest.mark.filterwarnings("error")]

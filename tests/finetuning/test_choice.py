@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from kerastricks.finetuning.bootstrap import Estimate
 from kerastricks.finetuning.choice import choose
-from kerastricks.finetuning.linear_probe import LinearProbe
-from kerastricks.finetuning.measurement import Measurement
-from kerastricks.finetuning.similarity import LayerScore
+from kerastricks.finetuning.measurement import LayerScore, Measurement
+from kerastricks.metrics.bootstrap import Estimate
+from kerastricks.probes.linear import LinearProbe
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -5,10 +5,9 @@ import pytest
 from PIL import Image
 
 from kerastricks.errors import DataError
-from kerastricks.finetuning.linear_probe import linear_probe
-from kerastricks.finetuning.logme import logme
-from kerastricks.finetuning.nearest_centroid import nearest_centroid
-from kerastricks.finetuning.similarity import _small, measure_layer, pixel_baseline
+from kerastricks.finetuning.measurement import _small, measure_layer, pixel_baseline
+from kerastricks.probes.linear import linear_probe
+from kerastricks.probes.transferability import logme, nearest_centroid
 
 pytestmark = pytest.mark.tensorflow_only
 

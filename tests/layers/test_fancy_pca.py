@@ -155,7 +155,7 @@ def test_fit_reads_batches_of_any_size_as_one_array(form):
 
 def test_fit_reads_a_large_array_in_pieces(monkeypatch):
     whole = colour_covariance(FancyPCA().fit(coloured_images()))
-    monkeypatch.setattr("kerastricks.augment.image_batches.PIXELS", 100)  # three images
+    monkeypatch.setattr("kerastricks.augment.colour_statistics.PIXELS", 100)  # three images
     np.testing.assert_allclose(colour_covariance(FancyPCA().fit(coloured_images())), whole, rtol=1e-9)
 
 

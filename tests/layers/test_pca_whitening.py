@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerastricks.augment.eigenpairs import eigenpairs
+from kerastricks.augment.colours import eigenpairs
 from kerastricks.layers import PCAWhitening
 
 

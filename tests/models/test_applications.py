@@ -8,8 +8,8 @@ import pytest
 
 from kerastricks.errors import SpecError, UnknownNameError, WeightsError
 from kerastricks.models import create
-from kerastricks.models.application_names import APPLICATIONS
 from kerastricks.models.applications import prepare
+from kerastricks.models.catalog import APPLICATIONS
 
 RANDOM = np.random.default_rng(0)
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"

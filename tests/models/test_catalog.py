@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from kerastricks.models import CATALOG, create
-from kerastricks.models.application_names import APPLICATIONS, PREFIX
-from kerastricks.models.catalog import MODELS
-from kerastricks.models.flops import count_flops
+from kerastricks.models.catalog import APPLICATIONS, MODELS, PREFIX
+from kerastricks.models.summary import count_flops
 
 
 def built(name, side, classes):

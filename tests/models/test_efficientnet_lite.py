@@ -12,7 +12,7 @@ from kerastricks.errors import UsageError
 from kerastricks.models import create
 from kerastricks.models.catalog import CATALOG
 from kerastricks.weights import PRETRAINED, read_torch_file
-from kerastricks.weights.find import installed
+from kerastricks.weights.files import installed
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 

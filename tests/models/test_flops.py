@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from kerastricks.models.flops import count_flops
+from kerastricks.models.summary import count_flops
 
 pytestmark = pytest.mark.tensorflow_only
 

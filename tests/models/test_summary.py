@@ -4,8 +4,7 @@ import keras
 import pytest
 
 from kerastricks.models import create
-from kerastricks.models.flops import count_flops
-from kerastricks.models.summary import summarize
+from kerastricks.models.summary import count_flops, summarize
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from kerastricks.runs.folder import RunFolder
 from kerastricks.training import Config
-from kerastricks.training.load_data import load_data
+from kerastricks.training.datasets import load_data
 
 PIXELS = (8, 8, 1)
 # Fields that every summary has, where a test leaves out what finds them.

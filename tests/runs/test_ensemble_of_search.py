@@ -10,7 +10,7 @@ from made_runs import SUMMARY, nearest_mean, write_run
 from kerastricks.cli import run as command
 from kerastricks.search.trial_record import TrialRecord
 from kerastricks.training import Config
-from kerastricks.training.load_data import load_data
+from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
 module = importlib.import_module("kerastricks.runs.ensemble")  # the package has a function of that name

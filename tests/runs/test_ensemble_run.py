@@ -14,7 +14,7 @@ from kerastricks.runs.evaluate import evaluate
 from kerastricks.runs.made import Members, Settings, make
 from kerastricks.serving.served_model import ServedModel
 from kerastricks.training import Config
-from kerastricks.training.load_data import load_data
+from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
 module = importlib.import_module("kerastricks.runs.ensemble")  # the package has a function of that name

@@ -10,7 +10,7 @@ from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.members import open_members
 from kerastricks.runs.seen_images import pooled_fingerprint, refuse_seen_images
 from kerastricks.training import Config
-from kerastricks.training.load_data import load_data
+from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -3,9 +3,9 @@
 import math
 
 from kerastricks.search.folder import SearchFolder
-from kerastricks.search.parameter import Parameter
 from kerastricks.search.plan import SearchPlan
-from kerastricks.search.space import Space
+from kerastricks.search.space.parameter import Parameter
+from kerastricks.search.space.space import Space
 from kerastricks.training.config import Config
 
 RATE = Parameter("learning_rate", "float", min=1e-3, max=1.0, sampling="log", default=0.02)

@@ -7,9 +7,9 @@ import pytest
 from made_plan import BATCH, DATA, DECAY, OPTIMIZER, RATE, made_plan
 
 from kerastricks.errors import SearchError, UnknownNameError
-from kerastricks.search.parameter import Parameter
 from kerastricks.search.plan import SearchPlan
-from kerastricks.search.space import Space
+from kerastricks.search.space.parameter import Parameter
+from kerastricks.search.space.space import Space
 
 pytestmark = pytest.mark.tensorflow_only
 

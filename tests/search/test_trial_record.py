@@ -6,8 +6,7 @@ import pytest
 from made_trials import made_trials, trial
 
 from kerastricks.errors import SearchError
-from kerastricks.search.ranking import counts, ranked
-from kerastricks.search.trial_record import read_records, write_records
+from kerastricks.search.trial_record import counts, ranked, read_records, write_records
 
 pytestmark = pytest.mark.tensorflow_only
 

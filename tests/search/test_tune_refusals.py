@@ -7,9 +7,10 @@ import pytest
 from made_plan import DATA, RATE, made_folder, made_plan
 
 from kerastricks import cli
-from kerastricks.search import machine, search
-from kerastricks.search.processes import Processes, TrialProcess
-from kerastricks.search.space import Space
+from kerastricks.search import search
+from kerastricks.search.space.space import Space
+from kerastricks.search.trials import processes as machine
+from kerastricks.search.trials.processes import Processes, TrialProcess
 
 pytestmark = pytest.mark.tensorflow_only
 

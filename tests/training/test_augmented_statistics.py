@@ -7,8 +7,8 @@ import pytest
 import kerastricks
 from kerastricks.layers import recompute_batch_norm
 from kerastricks.training import Config, Distillation, fit
-from kerastricks.training.device_pixels import DevicePixels
-from kerastricks.training.fit import fresh_stage
+from kerastricks.training.device import DevicePixels
+from kerastricks.training.fitting import fresh_stage
 from kerastricks.training.training_model import TrainingModel
 
 EVERY = pytest.mark.parametrize("augment", ["flip | cutout(4)", "flip | mixup(0.4)", "cutmix(1.0)", "mixup(0.4)"])

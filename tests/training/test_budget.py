@@ -15,8 +15,8 @@ from kerastricks.models import create
 from kerastricks.runs.series import Series
 from kerastricks.training import Config, SizeTiming, budget, checkpoint, fit, plan_budget, resumable
 from kerastricks.training import pace as pace_module
-from kerastricks.training.fit import resolve
-from kerastricks.training.load_data import load_data
+from kerastricks.training.datasets import load_data
+from kerastricks.training.fitting import resolve
 from kerastricks.training.pace import Pace, PacedSchedule
 
 pytestmark = pytest.mark.tensorflow_only
@@ -262,7 +262,7 @@ PACED = Config(epochs=12, learning_rate=0.1, precision="float32", jit=False, ear
 def test_an_early_end_is_resumed_to_the_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(pace_module, "_FLAT_EPOCHS", 1)
     monkeypatch.setattr(pace_module, "_BETTER", 0.9)
-    monkeypatch.setattr(importlib.import_module("kerastricks.training.fit"), "SATURATION", 0.3)
+    monkeypatch.setattr(importlib.import_module("kerastricks.training.fitting"), "SATURATION", 0.3)
     data = digits()
     whole = new_model(data)
     fit(whole, data, PACED, run_folder=tmp_path, progress_line=False)
@@ -297,7 +297,7 @@ def test_seconds_that_are_over_end_a_training_within_its_epoch_and_its_run_is_fi
     data = digits()
     clock = Clock()
     monkeypatch.setattr(
-        importlib.import_module("kerastricks.training.fit"), "Pace", functools.partial(Pace, clock=clock)
+        importlib.import_module("kerastricks.training.fitting"), "Pace", functools.partial(Pace, clock=clock)
     )
 
     class Slow(keras.callbacks.Callback):

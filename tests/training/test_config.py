@@ -10,7 +10,7 @@ from kerastricks.data import Fitting
 from kerastricks.errors import ConfigError, SpecError, UnknownNameError, UsageError
 from kerastricks.training import Config
 from kerastricks.training.config import parse_assignment
-from kerastricks.training.load_data import load_data
+from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
 

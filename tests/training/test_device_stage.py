@@ -12,7 +12,7 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.losses import LabelSmoothingCrossentropy
 from kerastricks.models import create
 from kerastricks.training import Config, checkpoint, fit, resumable
-from kerastricks.training.device_pixels import DevicePixels
+from kerastricks.training.device import DevicePixels
 from kerastricks.training.training_model import TrainingModel
 
 CONFIG = Config(epochs=2, learning_rate=0.05, precision="float32", jit=False)

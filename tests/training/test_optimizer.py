@@ -7,7 +7,7 @@ import pytest
 from kerastricks.errors import ConfigError, SpecError, UnknownNameError
 from kerastricks.models import create
 from kerastricks.schedules import rates
-from kerastricks.schedules.catalog import CATALOG
+from kerastricks.schedules.specs import CATALOG
 from kerastricks.training import Config
 from kerastricks.training.optimizer import build_optimizer, build_schedule, gradual_warmup, undecayed
 

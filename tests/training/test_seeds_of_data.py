@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 import kerastricks
 from kerastricks.errors import DataError
 from kerastricks.training import Config
-from kerastricks.training.load_data import load_data, load_splits, seeded
+from kerastricks.training.datasets import load_data, load_splits, seeded
 
 pytestmark = pytest.mark.tensorflow_only
 IMAGES = np.arange(120 * 64).reshape(120, 8, 8, 1) % 251

@@ -1,13 +1,13 @@
-"""TrainingModel: the batch's own loss, the head, the precision."""
+"""TrainingModel: the batch's own loss, the device stage."""
 
 import keras
 import numpy as np
 import pytest
 
 from kerastricks.augment import Augment
-from kerastricks.errors import UsageError
+from kerastricks.keras_graph import split_head
 from kerastricks.models import create
-from kerastricks.training.training_model import TrainingModel, precision, split_head
+from kerastricks.training.training_model import TrainingModel
 
 
 def small(classes=3):
@@ -45,70 +45,3 @@ def test_device_stage_augments_in_training_alone():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(model(images, training=False)), plain, atol=1e-6)
     first, second = (keras.ops.convert_to_numpy(model(images, training=True)) for _ in range(2))
     assert not np.allclose(first, second)
-
-
-@pytest.mark.parametrize(
-    ("last", "from_logits", "cut"),
-    [
-        (lambda x: keras.layers.Softmax()(keras.layers.Dense(3)(x)), True, True),
-        (lambda x: keras.layers.Activation("softmax")(keras.layers.Dense(3)(x)), True, True),
-        (lambda x: keras.layers.Dense(3, activation="softmax")(x), False, False),
-        (lambda x: keras.layers.Dense(3)(x), True, False),
-        (lambda x: keras.layers.Activation("linear", dtype="float32")(keras.layers.Dense(3)(x)), True, False),
-        (
-            lambda x: keras.layers.Activation("linear")(keras.layers.Softmax(axis=1)(keras.layers.Dense(3)(x))),
-            True,
-            True,
-        ),
-        (
-            lambda x: keras.layers.Identity()(keras.layers.Dense(3, activation="softmax")(x)),
-            False,
-            False,
-        ),
-    ],
-)
-def test_heads_are_recognised(last, from_logits, cut):
-    inputs = keras.Input((4,))
-    model = keras.Model(inputs, last(inputs))
-    part, logits = split_head(model)
-    assert logits is from_logits
-    assert (part is not model) is cut
-
-
-def test_a_softmax_in_a_nested_model_or_an_operation_is_no_logits():
-    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
-    nested = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(2.0), inner])
-    assert split_head(nested) == (nested, False)
-    inputs = keras.Input((4,))
-    operation = keras.Model(inputs, keras.ops.softmax(keras.layers.Dense(3)(inputs)))
-    assert split_head(operation) == (operation, False)
-    with pytest.raises(UsageError, match="must be a softmax, or linear for logits"):
-        split_head(keras.Model(inputs, keras.layers.Dropout(0.1)(keras.layers.Dense(3, activation="softmax")(inputs))))
-
-
-def test_other_heads_are_refused():
-    inputs = keras.Input((4,))
-    with pytest.raises(UsageError, match="sigmoid"):
-        split_head(keras.Model(inputs, keras.layers.Dense(3, activation="sigmoid")(inputs)))
-    with pytest.raises(UsageError, match="must be a softmax"):
-        split_head(keras.Model(inputs, keras.layers.Softmax(axis=0)(inputs)))
-    with pytest.raises(UsageError, match="functional or Sequential"):
-        split_head(keras.Sequential([keras.layers.Dense(3)]))
-
-
-def test_precision_changes_the_middle_and_comes_back():
-    model = small()
-    with precision(model, "mixed_bfloat16"):
-        policies = {layer.name: layer.dtype_policy.name for layer in model.layers}
-        assert policies["stage1_conv1"] == "mixed_bfloat16"
-        for name in ("normalization", "logits", "probabilities"):
-            assert policies[name] == "float32"
-        assert all(keras.backend.standardize_dtype(w.dtype) == "float32" for w in model.trainable_weights)
-    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
-
-
-def test_precision_comes_back_after_an_error():
-    model = small()
-    with pytest.raises(KeyError), precision(model, "mixed_bfloat16"):
-        raise KeyError
-    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}

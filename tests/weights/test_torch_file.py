@@ -184,6 +184,7 @@ def test_every_part_of_an_old_file_is_read_so(tmp_path, place):
 
 T = name("torch._utils", "_rebuild_tensor_v2")
 D = name(*ORDERED)
+FLOATS = name("torch", "FloatStorage")
 WRONG_CALLS = {
     "a dictionary with arguments": D + text("x") + b"\x85R",
     "a call of what is no name": b"K\x01)R",
@@ -197,6 +198,9 @@ WRONG_CALLS = {
     "attributes of a name": D + b"}b",
     "attributes of a tensor": tensor("0", 6, (6,)) + b"}b",
     "attributes of a number": b"K\x01}b",
+    "another shape of a tensor": tensor("0", 6, (6,)) + b"N}" + text("shape") + integer(1000) + b"\x85s\x86b",
+    "another function of a name": D + b"N}" + text("function") + T + b"s\x86b",
+    "another class of a name": D + b"N}" + text("__class__") + FLOATS + b"s\x86b",
     "an entry of a tensor": tensor("0", 6, (6,)) + text("x") + b"K\x01s",
     "an entry of a name": D + text("__module__") + text("os") + b"s",
     "an entry of a tuple": b")" + text("x") + b"K\x01s",
@@ -208,11 +212,10 @@ WRONG_CALLS = {
     "pop beyond the mark": b"K\x01K\x01(\x86",
     "a mark that is not there": b"t",
     "a memory that is not there": b"h\x07",
-    "two values": b"K\x01K\x02",
     "no value": b"",
-    "a mark left over": b"(K\x01",
     "an endless name": b"c" + b"a" * 300,
     "a string that is not UTF-8": b"X\x02\x00\x00\x00\xff\xfe",
+    "half a surrogate pair": b"X\x03\x00\x00\x00\xed\xa0\x80",
     "protocol 5": b"\x80\x05N",
 }
 
@@ -220,10 +223,16 @@ WRONG_CALLS = {
 @tensorflow_only
 @pytest.mark.parametrize("wrong", WRONG_CALLS)
 def test_known_names_are_not_used_otherwise(tmp_path, wrong):
-    assert "file.pth" in refusal(tmp_path, old(b"\x80\x02" + WRONG_CALLS[wrong] + b"."))
+    assert "pickle" in refusal(tmp_path, old(b"\x80\x02" + WRONG_CALLS[wrong] + b"."))
 
 
-FLOATS = name("torch", "FloatStorage")
+@tensorflow_only
+@pytest.mark.parametrize("left", [b"K\x01", b"(K\x01"])
+def test_what_a_pickle_leaves_on_the_stack_is_not_used(tmp_path, left):
+    program = b"\x80\x02" + left + state({"t": tensor("0", 6, (6,))})[2:]
+    np.testing.assert_array_equal(read(tmp_path, old(program))["t"], numbers(6))
+
+
 REFERENCES = {
     "a number": b"K\x00Q",
     "a string": text("0") + b"Q",
@@ -383,10 +392,17 @@ def test_a_bomb_is_refused_before_it_grows(tmp_path):
     assert "no dictionary" in refusal(tmp_path, old_file(deep, {}))
     many = b"\x80\x02(" + b"}" * 2_000_000 + b"t."
     assert "instructions" in refusal(tmp_path, old(many))
-    doubled = b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * 100 + b"."
-    assert "more or less than one value" in refusal(tmp_path, old(doubled))
+    doubled = b"\x80\x02)q\x00" + b"h\x00\x86q\x00" * 100  # each one twice in the next
+    assert "no dictionary" in refusal(tmp_path, old_file(doubled + b".", {}))
+    for key in (doubled, deep[:-1]):  # neither is hashed
+        for made in (b"}", D + b")R"):
+            for set_item in (b"s", b"u"):
+                end = made + (b"(" if set_item == b"u" else b"") + key[2:] + b"N" + set_item + b"."
+                assert "a dictionary's key" in refusal(tmp_path, old(b"\x80\x02" + end))
+        assert "no storage" in refusal(tmp_path, old(key + b"Q."))
+        assert "positional argument" in refusal(tmp_path, old(b"\x80\x02" + D + key[2:] + b"\x85R."))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    refusal(tmp_path, old(b"\x80\x02Nr\xff\xff\xff\xff" + b"0."))  # a memory of 2^32 places
+    assert "memo index" in refusal(tmp_path, old(b"\x80\x02Nr\xff\xff\xff\xff."))  # a memory of 2^32 places
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 

@@ -1,6 +1,10 @@
-"""Lets workers make a small data set: who is there, and what does it see?"""
+"""Lets workers make a small data set: who is there, and what does it see?
+
+TensorFlow's errors in one line.
+"""
 
 import queue
+import re
 import threading
 import time
 from typing import Any
@@ -62,3 +66,16 @@ def a_worker_takes_steps(address: Address, seconds: float = 5.0) -> bool:
         return bool(ask(tf.data.Dataset.range(1), address, seconds, one=True))
     except tf.errors.OpError:
         return False
+
+
+_NODES = re.compile(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]")
+_WORKER = re.compile(r"from worker (\S+?):? ")
+_PLACE = re.compile(r"Iterator::\S+: ")
+
+
+def describe(error: Exception) -> str:
+    """Which worker, and what the innermost op said; without the names of nodes, cut to 300 characters."""
+    message = " ".join(str(getattr(error, "message", None) or error).partition("\n\n")[0].split())
+    worker = _WORKER.search(message)
+    reason = " ".join(_NODES.sub(" ", _PLACE.split(message)[-1]).split())[:300]
+    return f"worker {worker[1]}: {reason}" if worker and not reason.startswith("Failed to get element") else reason

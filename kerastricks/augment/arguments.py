@@ -1,0 +1,49 @@
+"""What an erased box is painted with.
+
+Probabilities and strengths: arguments in [0, 1].
+What is seen beyond the edge of an image.
+Grey: what is left of a colour when its hue and saturation are gone.
+"""
+
+from kerastricks.augment.op import Facts
+from kerastricks.errors import SpecError
+
+
+def check_fill(name: str, fill: str, known: tuple[str, ...]) -> None:
+    """Raises SpecError for what is none of `known`."""
+    if fill not in known:
+        raise SpecError(f"{name}: fill must be one of {list(known)}. Received: fill={fill!r}")
+
+
+def fixed_colour(name: str, fill: str, facts: Facts) -> tuple[float, ...]:
+    """The one colour of "black" or "mean", in whole numbers: an erased image keeps its dtype."""
+    if fill == "black":
+        return (0.0,) * facts.image_shape[-1]
+    if facts.statistics is None:
+        raise SpecError(f"{name}: fill='mean' needs the mean of the training images: give their statistics")
+    return tuple(facts.statistics.mean.round().tolist())
+
+
+def check_fraction(op: str, **given: float) -> None:
+    """Raises SpecError for the first argument that is not in [0, 1]."""
+    for name, value in given.items():
+        if not 0 <= value <= 1:
+            raise SpecError(f"{op}: {name} must be in [0, 1]. Received: {name}={value}")
+
+
+OUTSIDE = ("black", "nearest", "reflect")
+
+
+def check_outside(name: str, outside: str) -> None:
+    """Raises SpecError for what is none of them."""
+    if outside not in OUTSIDE:
+        raise SpecError(f"{name}: outside must be one of {list(OUTSIDE)}. Received: outside={outside!r}")
+
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and TensorFlow
+
+
+def needs_colour(name: str, facts: Facts) -> None:
+    """Raises SpecError for grey images."""
+    if facts.image_shape[-1] != 3:
+        raise SpecError(f"{name} needs colour images: take it out of the spec, or load in colour")

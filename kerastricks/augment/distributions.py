@@ -1,0 +1,142 @@
+"""From uniform draws to the distributions that ops need.
+
+Boxes of random area, aspect and place inside an image, as random resized crops cut them.
+x^power, fast where it is compiled.
+The symmetric beta distribution, from uniform draws.
+"""
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+from scipy.special import betaincinv
+
+from kerastricks.errors import SpecError
+
+
+def between(uniforms: Any, low: float, high: float) -> Any:
+    """Uniform in [low, high)."""
+    return low + (high - low) * uniforms
+
+
+def integer(uniforms: Any, low: int, high: int, xp: Any) -> Any:
+    """An integer from `low` to `high`, both possible, int32."""
+    count = high - low + 1
+    # A product with a float below 1 may round up to `count`.
+    return low + xp.minimum(xp.cast(xp.floor(uniforms * count), "int32"), count - 1)
+
+
+def log_between(uniforms: Any, low: float, high: float, xp: Any) -> Any:
+    """exp of a uniform in [log low, log high)."""
+    return xp.exp(between(uniforms, math.log(low), math.log(high)))
+
+
+def normal(uniforms: Any, stddev: float, xp: Any) -> Any:
+    """Normal with mean 0, by the inverse of its distribution; up to 5.3 stddev, all that 24 bits can tell."""
+    edge = 2.0**-24
+    return stddev * math.sqrt(2) * xp.erfinv(2.0 * xp.clip(uniforms, edge, 1 - edge) - 1.0)
+
+
+def sign(uniforms: Any, xp: Any) -> Any:
+    """-1 or 1, as often."""
+    return xp.where(uniforms < 0.5, -1.0, 1.0)
+
+
+def chosen(uniforms: Any, rate: float) -> Any:
+    """True with probability `rate`."""
+    return uniforms < rate
+
+
+ATTEMPTS = 10
+
+
+def drawn_box(
+    attempts: Any,
+    places: Any,
+    height: Any,
+    width: Any,
+    area_range: tuple[float, float],
+    aspect_range: tuple[float, float],
+    xp: Any,
+) -> tuple[Any, Any, Any, Any]:
+    """The first of several boxes that fits, at a uniform place; else the largest one, centred, whose aspect is allowed.
+
+    Args:
+        attempts: (batch, n, 2), uniform in [0, 1): area and aspect of each.
+        places: (batch, 2), uniform in [0, 1): row and column.
+        height: of the images in pixels, a number or (batch,).
+        width: likewise.
+        area_range: as a fraction of the image's; uniform.
+        aspect_range: of width / height in pixels; log-uniform.
+        xp: `keras.ops`, or a namespace with the same functions.
+
+    Returns:
+        top, left, height, width, each (batch,) float32 of whole pixels.
+    """
+    attempts, places = xp.cast(attempts, "float32"), xp.cast(places, "float32")
+    height, width = (xp.reshape(xp.cast(side, "float32"), (-1, 1)) for side in (height, width))
+    (low_area, high_area), (low, high) = area_range, aspect_range
+    area = (low_area + (high_area - low_area) * attempts[..., 0]) * height * width
+    aspect = xp.exp(math.log(low) + (math.log(high) - math.log(low)) * attempts[..., 1])
+    heights = xp.maximum(xp.round(xp.sqrt(area / aspect)), 1.0)
+    widths = xp.maximum(xp.round(xp.sqrt(area * aspect)), 1.0)
+    fits = xp.cast(xp.logical_and(heights <= height, widths <= width), "float32")
+    first = xp.one_hot(xp.argmax(fits, axis=1), attempts.shape[1])
+    any_fits = xp.max(fits, axis=1, keepdims=True) > 0
+    fallback = largest_box(height, width, xp.clip(width / height, low, high), xp)
+    box_height, box_width = (
+        xp.where(any_fits, xp.sum(sides * first, axis=1, keepdims=True), largest)
+        for sides, largest in zip((heights, widths), fallback, strict=True)
+    )
+    top, left = (
+        xp.minimum(xp.where(any_fits, xp.floor(places[:, i : i + 1] * (room + 1)), xp.floor(room / 2)), room)
+        for i, room in enumerate((height - box_height, width - box_width))
+    )
+    return top[:, 0], left[:, 0], box_height[:, 0], box_width[:, 0]
+
+
+def largest_box(height: Any, width: Any, aspect: Any, xp: Any) -> tuple[Any, Any]:
+    """Height and width of the largest box of an aspect (width / height) in an image, in whole pixels."""
+    box_height = xp.minimum(xp.maximum(xp.round(width / aspect), 1.0), height)
+    box_width = xp.minimum(xp.maximum(xp.round(height * aspect), 1.0), width)
+    return box_height, box_width
+
+
+def power(x: Any, exponent: Any, xp: Any) -> Any:
+    """x^exponent for x of 0 or more, with the gradient 0 where x is 0: it would be infinite below exponent 1."""
+    # Not ops.power, which takes three times as long under XLA on a CPU.
+    return xp.where(x > 0, xp.exp(exponent * xp.log(xp.where(x > 0, x, 1.0))), 0.0)
+
+
+CELLS = 4096
+ALPHA_RANGE = (0.01, 100.0)
+
+
+def check_alpha(name: str, alpha: float) -> None:
+    """Raises SpecError outside the range in which the table is exact enough."""
+    low, high = ALPHA_RANGE
+    if not low <= alpha <= high:
+        raise SpecError(f"{name}: alpha must be in [{low:g}, {high:g}]. Received: alpha={alpha}")
+
+
+def symmetric_beta(uniforms: Any, alpha: float, xp: Any) -> Any:
+    """Beta(alpha, alpha) by its inverse distribution, within 2e-5; 1 - u gives 1 minus what u gives.
+
+    The inverse is tabulated up to the median, in steps of u^(1 / alpha) where alpha is above 1: by u it would be
+    infinitely steep at 0.
+    """
+    folded = 2.0 * xp.minimum(uniforms, 1.0 - uniforms)
+    place = (folded if alpha <= 1 else power(folded, 1 / alpha, xp)) * CELLS
+    cell = xp.minimum(xp.floor(place), CELLS - 1.0)
+    table = xp.convert_to_tensor(_inverse(alpha), "float32")
+    index = xp.cast(cell, "int32")
+    low, high = xp.take(table, index, axis=0), xp.take(table, index + 1, axis=0)
+    value = low + (place - cell) * (high - low)
+    return xp.where(uniforms < 0.5, value, 1.0 - value)
+
+
+@functools.lru_cache(maxsize=32)
+def _inverse(alpha: float) -> np.ndarray:
+    steps = np.linspace(0, 1, CELLS + 1) ** max(alpha, 1.0)
+    return betaincinv(alpha, alpha, steps / 2).astype("float32")

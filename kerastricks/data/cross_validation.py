@@ -1,0 +1,257 @@
+"""Training and validation images together, and data sets made of them.
+
+K-fold cross-validation: the training and validation images, divided in another way each time.
+"""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from kerastricks.augment.op import Facts
+from kerastricks.data.decoding.decoded_cache import Decoded, open_decoded
+from kerastricks.data.decoding.pixel_store import PixelStore
+from kerastricks.data.decoding.pixels import decode_all, decode_into_memory
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.pipeline.batches import Batches
+from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.progress import silent
+from kerastricks.data.sources.headers import read_headers
+from kerastricks.data.sources.source import Arrays, Examples, Files
+from kerastricks.data.statistics import PixelStatistics
+from kerastricks.errors import DataError
+
+MEMORY_BYTES = 1 << 30  # of decoded images, as `load` has it
+_MAX_PIXELS = 1 << 40  # those files were looked at when they were loaded
+
+
+def pooled(data: ImageData) -> ImageData:
+    """Trains on the training and validation images together, for a last training with values that were found.
+
+    The validation images stay what they are and are trained on, too: what is measured on them says no longer how well
+    new images are told apart. That is what the test images are for, which stay untouched.
+
+    Args:
+        data: of `kerastricks.data.load`.
+
+    Returns:
+        The data set, with mean, deviation and colours of all that is trained on.
+
+    Example:
+        >>> import kerastricks, numpy
+        >>> data = kerastricks.data.load((numpy.zeros((40, 8, 8, 1), "uint8"), numpy.arange(40) % 2))
+        >>> data.splits["train"].size, kerastricks.data.pooled(data).splits["train"].size
+        (32, 36)
+    """
+    train = pool(data)
+    validation = data.splits["validation"].examples
+    which = "training and validation"
+    return divided(data, train, validation, originals(data, train), measure(train, data), which, which)
+
+
+def divided(
+    data: ImageData,
+    train: Examples,
+    validation: Examples,
+    decoded: Decoded | None,
+    statistics: PixelStatistics,
+    which: str,
+    mark: str,
+) -> ImageData:
+    """`data` with other training and validation images, and what was fitted to them."""
+    old = data.augmentation
+    facts = Facts(data.image_shape, len(data.class_names), statistics)
+    batch_size = min(data.batch_size, len(train))
+    service = data.splits["train"].service
+    common = (data.image_shape, batch_size, data.seed)
+    return replace(
+        data,
+        name=f"{data.name}, {which}",
+        splits={
+            "train": Batches(train, *common, decoded, service, data.fitting),
+            "validation": Batches(validation, *common, fitting=data.fitting),
+            "test": Batches(data.splits["test"].examples, *common, fitting=data.fitting),
+        },
+        augmentation=Augmentation(old.text, facts, old.seed, old.stages, old.crops_originals),
+        statistics=statistics,
+        fingerprint=hashlib.blake2b(f"{data.fingerprint} {mark}".encode(), digest_size=16).hexdigest(),
+        batch_size=batch_size,
+        in_memory=isinstance(train, Arrays) or decoded is not None,
+    )
+
+
+def pool(data: ImageData) -> Examples:
+    """The images of both splits."""
+    train, validation = (data.splits[name].examples for name in ("train", "validation"))
+    if isinstance(train, Arrays):
+        assert isinstance(validation, Arrays)
+        return _pooled_arrays(train, validation)
+    return _pooled_files(train, validation)
+
+
+def originals(data: ImageData, pool: Examples) -> Decoded | None:
+    """The originals' pixels, where the data set has them in memory."""
+    kept = data.splits["train"].decoded
+    if kept is None or not kept.in_memory or isinstance(pool, Arrays):
+        return None
+    return open_decoded(pool, data.image_shape[-1], None, MEMORY_BYTES, 0, silent)
+
+
+def _pooled_arrays(train: Arrays, validation: Arrays) -> Arrays:
+    labels = np.concatenate([train.labels, validation.labels])
+    names = None
+    if train.names is not None and validation.names is not None:
+        names = [*train.names, *validation.names]
+    if train.store is validation.store:
+        rows = [np.arange(len(part)) if part.rows is None else part.rows for part in (train, validation)]
+        return Arrays(train.store, labels, np.concatenate(rows).astype(np.int32), names)
+    store = PixelStore(len(labels), train.image_shape)
+    for start, part in ((0, train), (len(train), validation)):
+        for first in range(0, len(part), 256):
+            some = part.part(first, first + 256)
+            store.images[start + first : start + first + len(some)] = some
+    return Arrays(store, labels, None, names)
+
+
+def _pooled_files(train: Files, validation: Examples) -> Files:
+    """Originals; validation images that were decoded into memory go back to the files they came from."""
+    names = [*train.names, *(validation.names or ())]
+    labels = np.concatenate([train.labels, validation.labels])
+    columns: list[np.ndarray | None] = []
+    if isinstance(validation, Files):
+        for old, new in (
+            (train.sizes, validation.sizes),
+            (train.checksums, validation.checksums),
+            (train.upright_jpeg, validation.upright_jpeg),
+        ):
+            columns.append(None if old is None or new is None else np.concatenate([old, new]))
+        return Files(names, labels, train.reader, *columns)
+    return _with_headers(Files(names, labels, train.reader))
+
+
+def _with_headers(files: Files) -> Files:
+    headers = read_headers(files, _MAX_PIXELS, "looking at the folds", silent)
+    return replace(files, sizes=headers.sizes, checksums=headers.checksums, upright_jpeg=headers.upright_jpeg)
+
+
+def measure(examples: Examples, data: ImageData) -> PixelStatistics:
+    statistics = PixelStatistics(data.image_shape[-1])
+    if isinstance(examples, Arrays):
+        for start in range(0, len(examples), 256):
+            statistics.update(examples.part(start, start + 256))
+    else:
+        done = 0
+        for indices, images in decode_all(examples, data.image_shape, "measuring the folds", silent, data.fitting):
+            statistics.update(images)
+            done += len(indices)
+        examples.refuse_fewer(done)
+    return statistics
+
+
+def folds(data: ImageData, count: int, seed: int = 0) -> list[ImageData]:
+    """Divides training and validation images into `count` parts, each of which is once the validation split.
+
+    A class has its share in every part: parts differ by at most one image of a class. Mean, deviation and colours, and
+    so normalisation and fancy PCA, are those of each fold's own training images. The test images stay what they are,
+    and are in no fold. Pixels in memory are shared by all folds, and copied once where training and validation images
+    came apart.
+
+    Args:
+        data: of `kerastricks.data.load`.
+        count: of folds, 2 or more.
+        seed: which images are in a fold; no other seed matters.
+
+    Returns:
+        `count` data sets.
+
+    Raises:
+        DataError: for fewer than two folds, or a class with fewer images than folds.
+
+    Example:
+        >>> import kerastricks, numpy
+        >>> data = kerastricks.data.load((numpy.zeros((40, 8, 8, 1), "uint8"), numpy.arange(40) % 2))
+        >>> [part.splits["validation"].size for part in kerastricks.data.folds(data, 3)]
+        [12, 12, 12]
+    """
+    parts = _Folds(data, count, seed)
+    return [parts.fold(index) for index in range(count)]
+
+
+def fold(data: ImageData, index: int, count: int, seed: int = 0) -> ImageData:
+    """One of `folds`, without making the others.
+
+    Args:
+        data: of `kerastricks.data.load`.
+        index: which one, from 0.
+        count: of folds, 2 or more.
+        seed: which images are in a fold.
+
+    Returns:
+        The data set `folds(data, count, seed)[index]`.
+
+    Raises:
+        DataError: as of `folds`, and for an index that is not in 0 to count - 1.
+    """
+    if not 0 <= index < count:
+        raise DataError(f"fold must be in 0-{count - 1}. Received: fold={index}")
+    return _Folds(data, count, seed).fold(index)
+
+
+@dataclass(frozen=True)
+class _Folds:
+    data: ImageData
+    count: int
+    seed: int
+    measured: dict[int, PixelStatistics] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        data = self.data
+        if self.count < 2:
+            raise DataError(f"folds must be 2 or more. Received: folds={self.count}")
+        labels = np.concatenate([data.labels("train"), data.labels("validation")])
+        images = np.bincount(labels, minlength=len(data.class_names))
+        fewest = int(images.argmin())
+        if images[fewest] < self.count:
+            raise DataError(
+                f"{data.name}: class {data.class_names[fewest]!r} has {images[fewest]} images for training and "
+                f"validation, and {self.count} are needed for {self.count} folds: add images, or take fewer folds"
+            )
+
+    @cached_property
+    def examples(self) -> Examples:
+        return pool(self.data)
+
+    @cached_property
+    def parts(self) -> list[np.ndarray]:
+        """For each fold the places of its validation images, sorted."""
+        labels = self.examples.labels
+        order = np.lexsort((np.random.default_rng(self.seed).random(len(labels)), labels))
+        return [np.sort(order[start :: self.count]) for start in range(self.count)]
+
+    @cached_property
+    def decoded(self) -> Decoded | None:
+        return originals(self.data, self.examples)
+
+    def statistics(self, place: int) -> PixelStatistics:
+        """Of the pixels of a part; those of a training split are sums of them."""
+        if place not in self.measured:
+            self.measured[place] = measure(self.examples.take(self.parts[place]), self.data)
+        return self.measured[place]
+
+    def fold(self, index: int) -> ImageData:
+        data, examples = self.data, self.examples
+        others = [place for place in range(self.count) if place != index]
+        chosen = np.sort(np.concatenate([self.parts[place] for place in others]))
+        train = examples.take(chosen)
+        validation = examples.take(self.parts[index])
+        if isinstance(validation, Files) and isinstance(data.splits["validation"].examples, Arrays):
+            validation = decode_into_memory(
+                validation, data.image_shape, MEMORY_BYTES, "decoding validation", silent, data.fitting
+            )
+        statistics = PixelStatistics(data.image_shape[-1])
+        for place in others:
+            statistics = statistics + self.statistics(place)
+        decoded = self.decoded.take(chosen) if self.decoded is not None else None
+        which = f"fold {index + 1} of {self.count}"
+        return divided(data, train, validation, decoded, statistics, which, f"{which} {self.seed}")

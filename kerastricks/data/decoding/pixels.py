@@ -1,0 +1,262 @@
+"""Second look at files: decodes every image once, into memory or only to see that it can be.
+
+Decodes every image of a split once, at its own size.
+"""
+
+import io
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from kerastricks.data.decoding.decode import decode_image, fit_image, to_luma
+from kerastricks.data.decoding.pixel_store import PixelStore
+from kerastricks.data.fitting import WHOLE, Fitting
+from kerastricks.data.progress import Progress
+from kerastricks.data.sources.headers import UNREADABLE
+from kerastricks.data.sources.source import Arrays, Examples, Files
+from kerastricks.errors import DataError
+
+_READ_AHEAD = 64  # files per call into Python
+
+
+def read_contents(files: Files, or_empty: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A TensorFlow function from indices (n,) to the bytes of those files (n,).
+
+    Args:
+        files: to read.
+        or_empty: a file that cannot be read gives no bytes, instead of an error for all of them.
+    """
+
+    def read_one(name: str) -> bytes:
+        try:
+            return files.reader.read(name)
+        except UNREADABLE:
+            if or_empty:
+                return b""
+            raise
+
+    def read(indices: np.ndarray) -> np.ndarray:
+        return np.array([read_one(files.names[i]) for i in indices], dtype=object)
+
+    def from_indices(indices: tf.Tensor) -> tf.Tensor:
+        contents = tf.numpy_function(read, [indices], tf.string, stateful=False)
+        contents.set_shape(indices.shape)
+        return contents
+
+    return from_indices
+
+
+def decode_all(
+    files: Files, image_shape: tuple[int, int, int], description: str, progress: Progress, fitting: Fitting = WHOLE
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of (indices, images uint8) in order; a file that cannot be decoded is not among them.
+
+    Nor is one whose pixels have not the size that was read from its header: a crop's window would miss them.
+
+    Args:
+        files: whose headers were good.
+        image_shape: (height, width, channels) of the result.
+        description: for the progress.
+        progress: shown there.
+        fitting: to the shape.
+    """
+    contents_of = read_contents(files, or_empty=True)
+    sizes = None if files.sizes is None else tf.constant(files.sizes, tf.int32)
+
+    def decode(index: tf.Tensor, contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = decode_image(contents)
+        if sizes is not None:
+            same = tf.reduce_all(tf.shape(image)[:2] == tf.gather(sizes, index))
+            with tf.control_dependencies([tf.raw_ops.Assert(condition=same, data=["another size"])]):
+                image = tf.identity(image)
+        return index, fit_image(image, *image_shape, fitting)
+
+    batches = (
+        tf.data.Dataset.range(len(files))
+        .batch(_READ_AHEAD)
+        .map(lambda indices: (indices, contents_of(indices)))
+        .unbatch()
+        .map(decode, num_parallel_calls=os.cpu_count() or 1, deterministic=True)
+        .ignore_errors(log_warning=False)
+        .batch(_READ_AHEAD)
+        .prefetch(2)
+    )
+    with progress(description, len(files)) as advance:
+        done = 0
+        for indices, images in batches:
+            yield indices.numpy(), images.numpy()
+            advance(int(indices[-1]) + 1 - done)
+            done = int(indices[-1]) + 1
+        advance(len(files) - done)
+
+
+def decode_into_memory(
+    examples: Examples,
+    image_shape: tuple[int, int, int],
+    memory_bytes: int,
+    description: str,
+    progress: Progress,
+    fitting: Fitting = WHOLE,
+) -> Examples:
+    """Arrays where they need no more than `memory_bytes`; what is given otherwise.
+
+    Args:
+        examples: files that were decoded before, or arrays.
+        image_shape: (height, width, channels) of the result.
+        memory_bytes: the most that the pixels may take.
+        description: for the progress.
+        progress: shown there.
+        fitting: to the shape.
+    """
+    if isinstance(examples, Arrays) or len(examples) * int(np.prod(image_shape)) > memory_bytes:
+        return examples
+    store = PixelStore(len(examples), image_shape)
+    found = np.zeros(len(examples), bool)
+    for indices, images in decode_all(examples, image_shape, description, progress, fitting):
+        store.images[indices] = images
+        found[indices] = True
+    if not found.all():
+        examples.refuse_changed()
+        lost = int(np.argmin(found))
+        reason = why_undecodable(examples, lost, image_shape, fitting)
+        raise DataError(
+            f"{examples.reader.path}: {examples.names[lost]}: {reason}, and was not when it was looked at before"
+        )
+    return Arrays(store, examples.labels, names=examples.names)
+
+
+def why_undecodable(
+    files: Files, index: int, image_shape: tuple[int, int, int] | None = None, fitting: Fitting = WHOLE
+) -> str:
+    """Why `decode_all` left a file out, in one line.
+
+    Args:
+        files: that it was given.
+        index: of the file.
+        image_shape: that it was given; None looks at the file alone.
+        fitting: that it was given.
+    """
+    try:
+        contents = files.reader.read(files.names[index])
+    except UNREADABLE as error:
+        return f"can no longer be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+    try:
+        image = decode_image(tf.constant(contents))
+        if image_shape is not None:
+            fit_image(image, *image_shape, fitting)
+    except tf.errors.ResourceExhaustedError:
+        return "more pixels than fit into memory"
+    except tf.errors.OpError as error:
+        return why_refused(contents, error)
+    if files.sizes is not None and tuple(files.sizes[index]) != tuple(image.shape[:2]):
+        (height, width), (high, wide) = files.sizes[index], image.shape[:2]
+        return f"its header has {width} x {height} pixels, and it has {wide} x {high}: save it again"
+    return "decoded at the second attempt only: it changed while it was read, or memory was short"
+
+
+def why_refused(contents: bytes, error: tf.errors.OpError) -> str:
+    """What the decoder says against a file, and whether others can read it.
+
+    Args:
+        contents: of the file, whose header was good.
+        error: of `decode_image`.
+    """
+    # The decoder's own words stand on the line before the node that says them.
+    lines = [line.strip() for line in error.message.split("[[")[0].splitlines() if line.strip()]
+    said = lines[-1].split("}}")[-1].split(" [Op")[0].strip()[:120] if lines else "no reason"
+    pillows_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # its header was good
+    try:
+        with Image.open(io.BytesIO(contents)) as image:
+            image.load()
+    except Exception:  # Pillow's decoders raise whatever a damaged file makes them
+        return f"truncated or damaged ({said})"
+    finally:
+        Image.MAX_IMAGE_PIXELS = pillows_limit
+    return f"a kind of {image.format} that is not supported ({said}): save it again as PNG"
+
+
+_PARALLEL_CALLS = os.cpu_count() or 1
+
+
+def decode_originals(
+    files: Files,
+    sizes: np.ndarray,
+    checksums: np.ndarray | None,
+    channels: int,
+    description: str,
+    progress: Progress,
+) -> Iterator[np.ndarray]:
+    """The images in order, (height, width, channels) uint8.
+
+    Args:
+        files: all of which could be decoded.
+        sizes: (N, 2), what they were when they were looked at.
+        checksums: (N,) CRC-32 of their bytes then; None to believe it.
+        channels: 3, or 1 for luma.
+        description: for the progress.
+        progress: shown there.
+
+    Raises:
+        DataError: names the first file that has changed since.
+    """
+
+    def read(indices: np.ndarray) -> np.ndarray:
+        contents = [files.reader.read(files.names[i]) for i in indices]
+        if checksums is not None and [zlib.crc32(each) for each in contents] != checksums[indices].tolist():
+            raise OSError("changed")
+        return np.array(contents, dtype=object)
+
+    def decode(contents: tf.Tensor) -> tf.Tensor:
+        image = decode_image(contents)
+        return image if channels == 3 else to_luma(image)
+
+    options = tf.data.Options()
+    options.autotune.enabled = False  # ending an iterator waits for the autotuner's thread, which sleeps
+    images = (
+        tf.data.Dataset.range(len(files))
+        .batch(_READ_AHEAD)
+        .map(lambda indices: tf.ensure_shape(tf.numpy_function(read, [indices], tf.string, stateful=False), [None]))
+        .unbatch()
+        .map(decode, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
+        .prefetch(_PARALLEL_CALLS)
+        .with_options(options)
+    )
+    done, stopped = 0, ""
+    with progress(description, len(files)) as advance:
+        try:
+            for image in images.as_numpy_iterator():
+                if image.shape[:2] != tuple(sizes[done]):
+                    break
+                yield image
+                done += 1
+                advance(1)
+        except tf.errors.OpError as error:
+            stopped = error.message.splitlines()[0][:120]
+    if done < len(files):
+        _find_changed(files, sizes, checksums, done, stopped)
+
+
+def _find_changed(files: Files, sizes: np.ndarray, checksums: np.ndarray | None, start: int, stopped: str) -> NoReturn:
+    for index in range(start, min(start + 2 * _READ_AHEAD, len(files))):
+        name = f"{files.reader.path}: {files.names[index]}"
+        try:
+            contents = files.reader.read(files.names[index])
+        except Exception as error:  # whatever a reader raises
+            raise DataError(f"{name}: can no longer be read ({error}): put it back, or remove it") from None
+        try:
+            size = tuple(decode_image(tf.constant(contents)).shape[:2])
+        except tf.errors.OpError as error:
+            raise DataError(f"{name}: {why_refused(contents, error)}, and was not when it was looked at") from None
+        if checksums is not None and zlib.crc32(contents) != checksums[index]:
+            raise DataError(f"{name}: changed since it was looked at: nothing may write to the images while they load")
+        if size != tuple(sizes[index]):
+            raise DataError(f"{name}: changed since it was looked at, or its header lies: save it again")
+    raise DataError(
+        f"{files.reader.path}: {files.names[start]}: cannot be decoded beside others ({stopped or 'no reason'}), and "
+        f"can by itself: free some memory"
+    )

@@ -1,0 +1,1 @@
+"""What the input pipeline does: previews, timings, the plan of its steps."""

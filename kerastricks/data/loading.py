@@ -1,0 +1,173 @@
+"""Loads images from anywhere: the one entry to `kerastricks.data`."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from kerastricks.augment import sequence
+from kerastricks.augment.op import Facts
+from kerastricks.data.decoding.decode import MAX_PIXELS
+from kerastricks.data.decoding.decoded_cache import open_decoded
+from kerastricks.data.decoding.pixels import decode_all, decode_into_memory
+from kerastricks.data.fitting import Fitting
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.pipeline.batches import Batches
+from kerastricks.data.pipeline.stages import Augmentation, Stages, leads_with_crop
+from kerastricks.data.progress import Progress, silent
+from kerastricks.data.service.service import Service
+from kerastricks.data.sources.reading import PHOTO_SIDE_PX, read_source
+from kerastricks.data.sources.source import Arrays, Examples, Files
+from kerastricks.data.splits import make_splits
+from kerastricks.data.statistics import PixelStatistics
+from kerastricks.errors import DataError
+
+
+def load(
+    source: Any,
+    *,
+    augment: str = "",
+    batch_size: int = 128,
+    seed: int = 0,
+    validation: float = 0.1,
+    test: float = 0.1,
+    image_size: int | None = None,
+    photographs_size: int = PHOTO_SIDE_PX,
+    crop_fraction: float = 1.0,
+    interpolation: str = "bilinear",
+    classes: Sequence[str] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_skipped: float = 0.05,
+    memory_bytes: int = 1 << 30,
+    cache_dir: str | os.PathLike | None = None,
+    cache_bytes: int = 20 << 30,
+    stages: Stages = "auto",
+    data_service: str | None = None,
+    progress: Progress = silent,
+) -> ImageData:
+    """Finds images, leaves out what is none, makes the missing splits and measures the training pixels.
+
+    Args:
+        source: a folder (CLASS/*.jpg, or train/ validation/ test/ with classes inside), a zip of one, a .csv of
+            paths and labels, a folder that `pack` wrote, a folder of IDX files, `(x, y)` arrays, "digits", a name
+            of `keras.datasets`, "tfds:NAME", or a recipe's name.
+        augment: the ops of training images, "flip | pad_crop(4) | fancy_pca(0.1)"; "" for none, "auto" for
+            flips and shifts by an eighth of photographs and shifts alone of anything else.
+        batch_size: images in a batch; lowered to the number of training images.
+        seed: of splits, order and draws.
+        validation: fraction of the training images, where the source has no validation split.
+        test: the same for the test split.
+        image_size: side in pixels of the square that images are cut and resized to; None keeps images of one
+            size up to 128 pixels as they are and takes `photographs_size` for all others.
+        photographs_size: see `image_size`.
+        crop_fraction: side of the centred box that is cut from whole images, as a fraction of the largest one's;
+            see `Fitting`. Training images that a leading random_resized_crop cuts are not touched by it.
+        interpolation: how whole images are resized: "bilinear" or "bicubic".
+        classes: names of the classes to use, two or more; files of others are not read. None for all.
+        max_pixels: an image of more is left out as a decompression bomb.
+        max_skipped: the largest fraction of files that may be left out.
+        memory_bytes: decoded images that need less are kept in memory; otherwise each is decoded when it is used.
+        cache_dir: a folder on a local disk for decoded training images that do not fit in memory and are cropped
+            by a leading random_resized_crop; None for none.
+        cache_bytes: the most that all caches in that folder may take.
+        stages: where the ops run: "host" (in tf.data, so that any trainer gets finished batches), "device" (in the
+            training step, all that can), or "auto": "device" where the backend has a GPU, else "host".
+        data_service: "grpc://HOST:PORT" of a dispatcher whose workers make the training batches; they read the
+            files under the same path. No images are kept in memory then. See docs/data_service.md.
+        progress: where long work shows how far it is.
+
+    Returns:
+        An `ImageData`.
+
+    Raises:
+        DataError: for anything wrong with the images: the message names the file or class and the way out.
+        SpecError: for an augmentation that does not parse.
+        ServiceError: where no dispatcher or worker answers, or the workers cannot read these images.
+        UnknownNameError: for a source that is neither there nor known, or a class it does not have.
+
+    Example:
+        >>> import kerastricks, numpy
+        >>> x, y = numpy.zeros((40, 8, 8, 1), "uint8"), numpy.arange(40) % 2
+        >>> data = kerastricks.data.load((x, y), augment="pad_crop(1)", batch_size=8)
+        >>> data.image_shape, data.steps_per_epoch
+        ((8, 8, 1), 4)
+    """
+    if batch_size < 1:
+        raise DataError(f"batch_size must be 1 or more. Received: batch_size={batch_size}")
+    if not 0 <= seed < 2**31:
+        raise DataError(f"seed must be in [0, 2^31). Received: seed={seed}")
+    fitting = Fitting(crop_fraction, interpolation)
+    if augment != "auto":
+        sequence.read(augment, None)  # a mistyped spec is refused before anything is read
+    # A leading random crop wants the originals: a small part of one has more to show than of a small copy.
+    wants_originals = augment != "auto" and leads_with_crop(augment)
+    service = Service(data_service) if data_service is not None else None
+    readable = read_source(
+        source,
+        image_size=image_size,
+        photographs_size=photographs_size,
+        max_pixels=max_pixels,
+        max_skipped=max_skipped,
+        memory_bytes=memory_bytes if service is None else 0,
+        progress=progress,
+        refuse=service.refuse if service is not None else None,
+        keep_files=wants_originals,
+        fitting=fitting,
+        classes=classes,
+    )
+    shape = readable.image_shape
+    splits = make_splits(readable.source, validation, test, seed)
+    if augment == "auto":
+        augment = default_augment(shape, readable.photographs)
+    train = splits["train"]
+    crops_originals = wants_originals and isinstance(train, Files)
+    class_count = len(readable.source.class_names)
+    # What does not fit the images is refused before all of them are measured.
+    Augmentation(augment, Facts(shape, class_count, PixelStatistics(shape[-1])), seed, stages, crops_originals)
+    decoded = None
+    if service is not None:
+        service.check(train)
+    elif isinstance(train, Files) and crops_originals:
+        for name in ("validation", "test"):
+            splits[name] = decode_into_memory(splits[name], shape, memory_bytes, f"decoding {name}", progress, fitting)
+        decoded = open_decoded(train, shape[-1], cache_dir, memory_bytes, cache_bytes, progress, train.checksums)
+    statistics = _measure(train, shape, progress, fitting)
+    batch_size = min(batch_size, len(train))
+    return ImageData(
+        name=readable.source.name,
+        class_names=readable.source.class_names,
+        image_shape=shape,
+        splits={
+            name: Batches(splits[name], shape, batch_size, seed, fitting=fitting) for name in ("validation", "test")
+        }
+        | {"train": Batches(train, shape, batch_size, seed, decoded, service, fitting)},
+        augmentation=Augmentation(augment, Facts(shape, class_count, statistics), seed, stages, crops_originals),
+        statistics=statistics,
+        skipped=readable.skipped,
+        fingerprint=readable.fingerprint,
+        batch_size=batch_size,
+        seed=seed,
+        in_memory=isinstance(train, Arrays) or (decoded is not None and decoded.in_memory),
+        fitting=fitting,
+    )
+
+
+def default_augment(image_shape: tuple[int, int, int], photographs: bool) -> str:
+    """Shifts by an eighth of the side; flips too for photographs, whose left and right mean the same."""
+    shift = f"pad_crop({max(1, min(image_shape[:2]) // 8)})"
+    return f"flip | {shift}" if photographs else shift
+
+
+def _measure(
+    train: Examples, image_shape: tuple[int, int, int], progress: Progress, fitting: Fitting
+) -> PixelStatistics:
+    statistics = PixelStatistics(image_shape[-1])
+    if isinstance(train, Arrays):
+        for start in range(0, len(train), 256):
+            statistics.update(train.part(start, start + 256))
+    else:
+        done = 0
+        for indices, images in decode_all(train, image_shape, "measuring train", progress, fitting):
+            statistics.update(images)
+            done += len(indices)
+        train.refuse_fewer(done)
+    return statistics

@@ -1,0 +1,1 @@
+"""The host stage of training: tf.data batches with augmentation."""

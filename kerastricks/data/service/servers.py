@@ -1,0 +1,116 @@
+"""The dispatcher: knows the workers and who makes which batch, and remembers it over a restart.
+
+A worker: makes batches for whoever trains.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import tensorflow as tf
+
+from kerastricks.data.service.address import Address
+from kerastricks.data.service.listening import Listening
+from kerastricks.errors import ServiceError
+
+
+@contextmanager
+def dispatcher(listening: Listening, work_dir: Path) -> Iterator[Address]:
+    """Runs one as long as the context lasts.
+
+    Args:
+        listening: where.
+        work_dir: of its journal; made if it is not there, readable by its owner alone. A dispatcher that is started
+            again with the same one goes on with the jobs of the last.
+
+    Raises:
+        ServiceError: for a folder that cannot be written to, that another dispatcher uses, or whose journal is damaged.
+    """
+    with _owned(work_dir):
+        config = tf.data.experimental.service.DispatcherConfig(
+            port=listening.port, protocol="grpc", work_dir=str(work_dir), fault_tolerant_mode=True
+        )
+        server = tf.data.experimental.service.DispatchServer(config, start=False)
+        with listening.restricted():
+            try:
+                server.start()
+            except (tf.errors.OpError, RuntimeError) as error:
+                reason = str(error).strip().partition("\n")[0]
+                raise ServiceError(
+                    f"{work_dir}: the dispatcher cannot start from it ({reason}): name another --work-dir, or delete it"
+                ) from None
+        try:
+            yield Address(listening.host, listening.port)
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _owned(work_dir: Path) -> Iterator[None]:
+    """Makes the folder, and keeps it from a second dispatcher."""
+    with ExitStack() as stack:
+        try:
+            work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = stack.enter_context((work_dir / "lock").open("w"))
+        except OSError as error:
+            raise ServiceError(
+                f"{work_dir}: cannot be written to ({error.strerror}): name another --work-dir"
+            ) from None
+        with suppress(ImportError):  # not on Windows
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ServiceError(f"{work_dir}: another dispatcher uses it: name another --work-dir") from None
+        yield
+
+
+HEARTBEAT_MS = 5000  # what a finished job held is given back that late
+
+
+@contextmanager
+def worker(dispatcher: Address, listening: Listening) -> Iterator[Address]:
+    """Runs one as long as the context lasts.
+
+    Args:
+        dispatcher: whose worker it is; it must answer, or the start blocks the whole process.
+        listening: where; trainers are sent to this address.
+
+    Raises:
+        ServiceError: where the dispatcher does not take it.
+    """
+    address = Address(listening.host, listening.port)
+    config = tf.data.experimental.service.WorkerConfig(
+        dispatcher_address=dispatcher.target,
+        worker_address=address.target,
+        port=listening.port,
+        protocol="grpc",
+        heartbeat_interval_ms=HEARTBEAT_MS,
+    )
+    server = tf.data.experimental.service.WorkerServer(config, start=False)
+    with listening.restricted(), _stoppable():
+        try:
+            server.start()
+        except (tf.errors.OpError, RuntimeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ServiceError(f"{dispatcher}: the dispatcher does not take the worker ({reason})") from None
+    try:
+        yield address
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Start waits for the dispatcher without ever letting Python look at signals: Ctrl-C ends the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,244 @@
+"""What a source of images is: named classes, and for each split either files or arrays.
+
+Some of the classes of a source.
+"""
+
+import math
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from kerastricks.data.decoding.pixel_store import PixelStore
+from kerastricks.data.sources.names import canonical
+from kerastricks.errors import DataError, UnknownNameError
+
+SPLITS = ("train", "validation", "test")
+
+
+class Reader(Protocol):
+    """Where the bytes of files come from."""
+
+    path: Path
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; OSError or zipfile.BadZipFile where they cannot be had."""
+        ...
+
+
+@dataclass(frozen=True)
+class Files:
+    """Encoded images with their labels.
+
+    Args:
+        names: relative to the reader's root, with forward slashes.
+        labels: (len(names),) int32.
+        reader: reads them.
+        sizes: (len(names), 2) int32, height and width in pixels as seen upright; None before they were looked at.
+        checksums: (len(names),) CRC-32 of the files' bytes; None likewise.
+        upright_jpeg: (len(names),) bool, whether a file is a JPEG that is not turned; None likewise.
+    """
+
+    names: Sequence[str]
+    labels: np.ndarray
+    reader: Reader
+    sizes: np.ndarray | None = None
+    checksums: np.ndarray | None = None
+    upright_jpeg: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, indices: np.ndarray) -> "Files":
+        """The chosen ones, in that order."""
+        known = (self.sizes, self.checksums, self.upright_jpeg)
+        of_these = (None if column is None else column[indices] for column in known)
+        return Files([self.names[i] for i in indices], self.labels[indices], self.reader, *of_these)
+
+    def read_again(self, index: int) -> bytes:
+        """The bytes of a file that was looked at before.
+
+        Raises:
+            DataError: naming the file, where it can no longer be read or has changed since.
+        """
+        name = f"{self.reader.path}: {self.names[index]}"
+        try:
+            contents = self.reader.read(self.names[index])
+        except Exception as error:  # whatever a reader raises
+            reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
+            raise DataError(f"{name}: can no longer be read ({reason}): bring it back, or run it again") from None
+        if self.checksums is not None and zlib.crc32(contents) != self.checksums[index]:
+            raise DataError(f"{name}: changed since it was looked at: bring it back, or run it again")
+        return contents
+
+    def refuse_changed(self) -> None:
+        """Raises DataError naming a file that is gone or has changed since it was looked at, where there is one."""
+
+        def age(index: int) -> float:
+            try:
+                return -os.stat(os.path.join(self.reader.path, self.names[index])).st_mtime
+            except OSError:  # gone; or all are in one file
+                return -math.inf
+
+        for index in sorted(range(len(self)), key=age):  # what was written last is looked at first
+            self.read_again(index)
+
+    def refuse_fewer(self, count: int) -> None:
+        """Raises DataError where only `count` could be read: names the file that has changed."""
+        if count < len(self):
+            self.refuse_changed()
+            raise DataError(f"{self.reader.path}: a file could not be read for a while: run it again")
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Decoded images with their labels: all of a store's, or some of its rows.
+
+    Args:
+        store: where the pixels are.
+        labels: (N,) int32.
+        rows: (N,) int32: the images' places in the store; None for all, in order.
+        names: of the N files they were decoded from; None where they came as arrays.
+    """
+
+    store: PixelStore
+    labels: np.ndarray
+    rows: np.ndarray | None = None
+    names: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.store.image_shape
+
+    @property
+    def images(self) -> np.ndarray:
+        """(N, height, width, channels) uint8; a copy where they are not all of the store's."""
+        return self.store.images if self.rows is None else self.store.images[self.rows]
+
+    def part(self, start: int, stop: int) -> np.ndarray:
+        """Images `start` to `stop`, without the others."""
+        chosen = slice(start, stop) if self.rows is None else self.rows[start:stop]
+        return self.store.images[chosen]
+
+    def take(self, indices: np.ndarray) -> "Arrays":
+        """The chosen ones, in that order; the pixels are shared."""
+        rows = indices if self.rows is None else self.rows[indices]
+        names = None if self.names is None else [self.names[i] for i in indices]
+        return Arrays(self.store, self.labels[indices], rows.astype(np.int32), names)
+
+
+Examples = Files | Arrays
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images as they were found, before splits are made.
+
+    Args:
+        name: short, for messages and run folders.
+        class_names: the label is the index.
+        splits: the splits that were found; "train" always.
+        photographs: False for files that were made of arrays.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Examples]
+    photographs: bool = True
+
+
+def arrays(images: np.ndarray, labels: np.ndarray, name: str = "arrays") -> Arrays:
+    """Checks arrays and brings them into the one form.
+
+    Args:
+        images: (N, height, width), (N, height, width, 1) or (N, height, width, 3); values 0 to 255.
+        labels: (N,) or (N, 1) integers from 0.
+        name: for messages.
+
+    Raises:
+        DataError: for another shape, values outside 0-255 (also NaN), or labels that do not fit.
+    """
+    try:
+        images, labels = np.asarray(images), np.asarray(labels)
+    except ValueError:
+        raise DataError(f"{name}: images must be (N, height, width) or (N, height, width, 1 or 3)") from None
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise DataError(
+            f"{name}: images must be (N, height, width) or (N, height, width, 1 or 3). Received: {images.shape}"
+        )
+    if images.dtype != np.uint8:
+        if images.size and not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 255):
+            raise DataError(
+                f"{name}: pixels must be finite and in 0-255. Received: {images.dtype} from {images.min()} to "
+                f"{images.max()}"
+            )
+        if images.size and np.issubdtype(images.dtype, np.floating) and images.max() <= 1:
+            raise DataError(f"{name}: pixels must be 0-255 and look like 0-1: multiply them by 255")
+        images = np.round(images).astype(np.uint8)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        if labels.ndim > 1:
+            hint = ": multi-label targets are not supported; of one-hot rows give the argmax"
+        elif np.issubdtype(labels.dtype, np.floating):
+            hint = ": regression targets are not supported; class numbers are integers"
+        else:
+            hint = ""
+        raise DataError(
+            f"{name}: labels must be {len(images)} integers, one per image. "
+            f"Received: shape {labels.shape}, {labels.dtype}{hint}"
+        )
+    if len(labels) and labels.min() < 0:
+        raise DataError(f"{name}: labels must count from 0. Received: {labels.min()}")
+    return Arrays(PixelStore.holding(images), labels.astype(np.int32))
+
+
+def arrays_source(pair: tuple[np.ndarray, np.ndarray]) -> Source:
+    """The source for `(x, y)`."""
+    examples = arrays(*pair)
+    classes = int(examples.labels.max()) + 1 if len(examples) else 0
+    return Source("arrays", tuple(str(i) for i in range(classes)), {"train": examples})
+
+
+def only_classes(source: Source, classes: Sequence[str]) -> Source:
+    """The source with these classes alone, in its own order; nothing is read.
+
+    Args:
+        source: with all of its classes.
+        classes: names, in any order.
+
+    Raises:
+        UnknownNameError: for a class that the source does not have.
+        DataError: for fewer than two.
+    """
+    if isinstance(classes, str):
+        raise DataError(f"classes must be a list of names. Received: classes={classes!r}")
+    names = [str(name) for name in classes]
+    wanted = {canonical(name): name for name in names}
+    known = {canonical(name) for name in source.class_names}
+    for same, name in wanted.items():
+        if same not in known:
+            raise UnknownNameError(f"class of {source.name}", name, source.class_names)
+    if len(wanted) < 2:
+        raise DataError(f"classes must name two or more. Received: {', '.join(names) or 'none'}")
+    chosen = [label for label, name in enumerate(source.class_names) if canonical(name) in wanted]
+    return replace(
+        source,
+        class_names=tuple(source.class_names[label] for label in chosen),
+        splits={split: _only_labels(examples, np.array(chosen)) for split, examples in source.splits.items()},
+    )
+
+
+def _only_labels(examples: Examples, chosen: np.ndarray) -> Examples:
+    taken = examples.take(np.flatnonzero(np.isin(examples.labels, chosen)))
+    return replace(taken, labels=np.searchsorted(chosen, taken.labels).astype(np.int32))

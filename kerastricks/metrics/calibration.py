@@ -1,0 +1,159 @@
+"""How good probabilities are, and how far members differ.
+
+Predictions of several members, and labels, as the combinations take them.
+"""
+
+import numpy as np
+
+from kerastricks.errors import EnsembleError
+
+
+def member_rows(log_probabilities: np.ndarray, labels: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Checks predictions of members and the labels of the images.
+
+    Args:
+        log_probabilities: (M, N, K) of M members, N images and K classes; logits will do.
+        labels: (N,) integers below K; None where they are not needed.
+
+    Returns:
+        Predictions as float64 and labels as int64, empty for None.
+
+    Raises:
+        EnsembleError: for other shapes, labels out of range, or predictions that are NaN or plus infinity.
+    """
+    exact = np.asarray(log_probabilities, "float64")
+    if exact.ndim != 3 or 0 in exact.shape or exact.shape[2] < 2:
+        raise EnsembleError(
+            f"log_probabilities must be (members, images, classes), of two classes or more. Received: shape "
+            f"{exact.shape}; stack the members' predictions along a new first axis"
+        )
+    # Where every class has minus infinity there is no distribution either.
+    whole = np.isfinite(exact.max(axis=2)) & ~np.isnan(exact).any(axis=2)
+    if not whole.all():
+        member = int((~whole).any(axis=1).argmax())
+        raise EnsembleError(
+            f"log_probabilities must not be NaN or plus infinity. Received: member {member} has such for "
+            f"{(~whole[member]).sum()} of {exact.shape[1]} images; leave it out"
+        )
+    if labels is None:
+        return exact, np.zeros(0, "int64")
+    labels = np.asarray(labels)
+    if labels.shape != exact.shape[1:2] or not np.issubdtype(labels.dtype, np.integer):
+        raise EnsembleError(
+            f"labels must be one integer for each of {exact.shape[1]} images. Received: {labels.dtype} of shape "
+            f"{labels.shape}"
+        )
+    if labels.min() < 0 or labels.max() >= exact.shape[2]:
+        raise EnsembleError(
+            f"labels must be from 0 to {exact.shape[2] - 1}. Received: from {labels.min()} to {labels.max()}"
+        )
+    return exact, labels.astype("int64")
+
+
+BINS = 15
+# That of scikit-learn's log_loss for float64, so that figures here and in run folders are the same.
+_LOWEST_PROBABILITY = float(np.finfo("float64").eps)
+
+
+def quality(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy, log-loss, calibration error and Brier score.
+
+    The calibration error is the mean, over 15 intervals of equal width of the largest probability and weighted by their
+    images, of the distance between accuracy and mean largest probability. It is biased upwards where images are few,
+    and says nothing about the other classes.
+
+    Args:
+        probabilities: (N, K).
+        labels: (N,) integers.
+
+    Returns:
+        `accuracy`, `log_loss` in nats, `calibration_error`, and `brier`, the mean of the sum of squared errors over
+        all classes, from 0 to 2.
+
+    Raises:
+        EnsembleError: for other shapes, labels out of range, or NaN.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerastricks.metrics import quality
+        >>> found = quality(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]))
+        >>> {name: round(value, 3) for name, value in found.items()}
+        {'accuracy': 0.5, 'log_loss': 0.511, 'calibration_error': 0.35, 'brier': 0.37}
+
+    Reference:
+        Guo et al.: On calibration of modern neural networks, arXiv 1706.04599, eq. 3. Brier: Verification of forecasts
+        expressed in terms of probability, Monthly weather review 78, 1950.
+    """
+    rows, labels = member_rows(np.asarray(probabilities)[None], labels)
+    exact = rows[0]
+    images = np.arange(len(labels))
+    predicted = exact.argmax(axis=1)
+    right = predicted == labels
+    sure = exact[images, predicted]
+    # Intervals are open below and closed above.
+    interval = np.clip(np.ceil(sure * BINS).astype("int64") - 1, 0, BINS - 1)
+    gaps = np.bincount(interval, weights=right - sure, minlength=BINS)
+    return {
+        "accuracy": float(right.mean()),
+        "log_loss": float(log_losses(exact, labels).mean()),
+        "calibration_error": float(np.abs(gaps).sum() / len(labels)),
+        "brier": float(((exact**2).sum(axis=1) - 2 * exact[images, labels] + 1).mean()),
+    }
+
+
+def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The log-loss of each image.
+
+    Args:
+        probabilities: (N, K); rows are brought to sum 1.
+        labels: (N,) integers.
+
+    Returns:
+        (N,) nats, at most 36: no probability counts as less than the float64 epsilon.
+    """
+    of_label = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
+    return -np.log(np.maximum(of_label, _LOWEST_PROBABILITY))
+
+
+def disagreement(log_probabilities: np.ndarray) -> np.ndarray:
+    """The share of images on which two members name different classes.
+
+    Members that never disagree cannot gain from each other. Weak members disagree too: read it with their accuracy.
+
+    Args:
+        log_probabilities: (M, N, K); logits and probabilities will do.
+
+    Returns:
+        (M, M) from 0 to 1, with zeros on the diagonal.
+
+    Raises:
+        EnsembleError: for another shape, NaN or plus infinity.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerastricks.metrics import disagreement
+        >>> members = np.log([[[0.8, 0.2], [0.3, 0.7]], [[0.4, 0.6], [0.1, 0.9]]])
+        >>> disagreement(members).tolist()
+        [[0.0, 0.5], [0.5, 0.0]]
+
+    Reference:
+        Kuncheva, Whitaker: Measures of diversity in classifier ensembles, Machine learning 51, 2003. Deviation: members
+        disagree where their classes differ; the paper's measure asks whether one of them is right alone.
+    """
+    rows, _ = member_rows(log_probabilities)
+    named = rows.argmax(axis=2)
+    return np.stack([(named != one).mean(axis=1) for one in named])
+
+
+def mean_disagreement(log_probabilities: np.ndarray) -> float:
+    """The mean of `disagreement` over all pairs of members; 0 for one member.
+
+    Args:
+        log_probabilities: (M, N, K).
+
+    Returns:
+        From 0 to 1.
+    """
+    shares = disagreement(log_probabilities)
+    pairs = len(shares) * (len(shares) - 1)
+    return float(shares.sum() / pairs) if pairs else 0.0

@@ -1,0 +1,107 @@
+"""From a trained model to a finished run folder."""
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import keras
+import numpy as np
+
+import kerastricks
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.progress import Progress, silent
+from kerastricks.files import whole, write_text
+from kerastricks.keras_graph import with_probabilities
+from kerastricks.layers.without_augmentation import without_augmentation
+from kerastricks.metrics.classification import scores
+from kerastricks.runs.card import card, draw_curves
+from kerastricks.runs.evaluate import predict
+from kerastricks.runs.folder import RunFolder
+from kerastricks.serving.export import export_saved_model
+from kerastricks.serving.verify import verify_export
+from kerastricks.training import device
+from kerastricks.training.config import Config
+
+_VERIFIED_IMAGES = 16
+_OF_IMAGES = ("data", "image_size", "crop_fraction", "interpolation", "classes", "validation", "test", "seed")
+
+
+def finish(
+    run: RunFolder,
+    model: keras.Model,
+    data: ImageData,
+    config: Config,
+    progress: Progress = silent,
+    **reports: Any,
+) -> dict[str, Any]:
+    """Saves, exports, verifies, evaluates, draws and describes a trained classifier.
+
+    Args:
+        run: the folder, with metrics.jsonl and batch_loss.f32.
+        model: trained, float32.
+        data: it was trained on.
+        config: resolved.
+        progress: where long work shows how far it is.
+        **reports: what else is known of it, for the summary and the card: `finetuning`, `distillation`, `ensemble`.
+
+    Returns:
+        The summary, as in summary.json.
+
+    Raises:
+        ExportError: when what was written does not agree with `model`.
+    """
+    model = without_augmentation(with_probabilities(model))
+    with whole(run.model) as temporary:
+        model.save(temporary)
+    test = data.splits["test"]
+    with data.one_error():
+        images = next(iter(data.test))[0][:_VERIFIED_IMAGES].numpy()
+    expected = np.asarray(model.predict_on_batch(images))
+    run.remove_exports()  # of a process that was stopped before the run was finished
+    exported = export_saved_model(
+        run.model,
+        data.class_names,
+        run.path,
+        lambda folder: verify_export(run.model, folder, images, expected, data.fitting),
+        data.fitting,
+    )
+    probabilities = predict(model, test, "evaluating test", progress)
+    lines = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    summary = {
+        **scores(data.labels("test"), probabilities, data.class_names),
+        "class_names": list(data.class_names),
+        "data": data.describe(),
+        "model": model.name,
+        "parameters": model.count_params(),
+        "epochs": len(lines),
+        "training_seconds": round(sum(line["seconds"] for line in lines), 1),
+        "device": device.describe(),
+        "saved_model": exported.name,
+        "versions": versions(),
+        **reports,
+    }
+    title = f"{run.name}: test accuracy {summary['accuracy']:.2%}"
+    if lines:  # a head on features has none
+        draw_curves(run.metrics, run.batch_loss, run.curves, title)
+    fields = config.as_dict()
+    if "finetuning" in reports and reports["finetuning"]["kept"] != "small":
+        del fields["model"]  # the network is the backbone's
+    if "ensemble" in reports:  # its members have their own trainings
+        fields = {name: fields[name] for name in _OF_IMAGES}
+    write_text(run.card, card(run.name, summary, fields))
+    run.write(run.summary, summary)  # last: a run with a summary is finished
+    run.checkpoint.unlink(missing_ok=True)
+    return summary
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide the result."""
+    found = {"kerastricks": kerastricks.__version__, "python": platform.python_version()}
+    backend = keras.backend.backend()
+    for package in ("keras", "tensorflow", "numpy", *([backend] if backend != "tensorflow" else [])):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,90 @@
+"""What a worker says about itself in the folder of the search.
+
+A worker: takes trials from a chief and runs them.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from kerastricks.search.folder import SearchFolder
+from kerastricks.search.oracle.engine import Client
+from kerastricks.search.trials.processes import Processes
+from kerastricks.search.trials.runner import TrialRunner
+
+BEAT_SECONDS = 1.0
+
+
+class Heartbeat:
+    """Writes workers/NAME.json: that the worker lives, and how its trial goes.
+
+    Clocks of machines differ: what changes is a count, and whoever watches it takes the time.
+
+    Args:
+        folder: of all workers.
+        name: of this one.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self._path = folder / f"{name}.json"
+        self._record: dict[str, Any] = {"beat": 0, "pid": os.getpid()}
+        self._lock = threading.Lock()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def say(self, **fields: Any) -> None:
+        """Fields of its record, from now on."""
+        with self._lock:
+            self._record |= fields
+            self._write()
+
+    def _beat(self) -> None:
+        while True:
+            with self._lock:
+                self._record["beat"] += 1
+                self._write()
+            time.sleep(BEAT_SECONDS)
+
+    def _write(self) -> None:
+        temporary = self._path.with_name(f".tmp-{self._path.name}")
+        with contextlib.suppress(OSError):  # a full disk: the trial itself will say so
+            temporary.write_text(json.dumps(self._record), encoding="utf-8")
+            temporary.replace(self._path)
+
+
+def work(folder: SearchFolder, name: str, host: str, port: int, processes: Processes) -> None:
+    """Until the chief says that nothing is left, or the search has ended.
+
+    Args:
+        folder: of the search, on a file system that the chief shares.
+        name: of the worker: one that is started again under its name takes up its trial again.
+        host: of the chief.
+        port: of the chief.
+        processes: where trials run.
+
+    Raises:
+        SearchError: where no chief answers.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, when the trial has saved its state.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    plan = folder.read_plan()
+    heart = Heartbeat(folder.workers, name)
+    processes.warm()
+    client = Client(plan, folder, name, host, port)
+
+    def begin(trial: str, values: dict[str, Any]) -> None:
+        heart.say(trial=trial, values=values, epoch=0, epochs=plan.epochs, metrics={})
+
+    def epoch(trial: str, number: int, epochs: int, metrics: dict[str, float]) -> None:
+        heart.say(epoch=number, epochs=epochs, metrics=metrics)
+
+    runner = TrialRunner(client, plan, folder, name, processes, begin, epoch, lambda trial: heart.say(trial=None))
+    try:
+        runner.run()
+    finally:
+        processes.close()

@@ -1,0 +1,91 @@
+"""What a search measures and decides before its first trial."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerastricks import recipes
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.progress import Progress
+from kerastricks.errors import SearchError
+from kerastricks.range_test.budget import plan_range_test
+from kerastricks.range_test.for_trainings import for_training
+from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.train import new_model
+from kerastricks.search.space.defaults import DataFacts, default_space
+from kerastricks.search.space.space import Space
+from kerastricks.search.space.space_file import load_space
+from kerastricks.training.budget import SizeTiming, own_size, size_timer
+from kerastricks.training.config import Config
+from kerastricks.training.fitting import resolve
+
+_SHOWN = ("suggestion", "interval", "spread", "confidence", "reason")
+
+
+def find_rate(
+    config: Config, data: ImageData, folder: Path, progress: Progress, timing: SizeTiming, seconds: float
+) -> dict[str, Any]:
+    """What the range test says of the configuration that the search starts from.
+
+    Args:
+        config: of the search.
+        data: its images.
+        folder: of the search, with the recipe where there is one.
+        progress: where it shows how far it is.
+        timing: of a training step.
+        seconds: that it may take: sweeps and steps are cut until it fits.
+
+    Raises:
+        SearchError: for a model that diverges at every rate.
+    """
+    config = resolve(config, data)
+    model = new_model(RunFolder(folder), config, data, lambda line: None)
+    plan = plan_range_test([timing.image_size], lambda size: timing, lambda: seconds)
+    result = for_training(model, data, config, progress, seconds, sweeps=plan.sweeps, steps=plan.steps)
+    if result.suggestion is None and result.reason.startswith("diverged"):
+        raise SearchError(
+            f"{config.model} with {config.optimizer} cannot be trained at any rate ({result.reason}): look at it with "
+            f"kerastricks check init, or choose another --model"
+        )
+    return {name: value for name, value in result.to_dict().items() if name in _SHOWN}
+
+
+def time_steps(config: Config, data: ImageData, folder: Path) -> SizeTiming:
+    """What a training of the configuration that the search starts from costs."""
+    config = resolve(config, data)
+
+    def create(shape: tuple[int, int, int]) -> keras.Model:
+        return new_model(RunFolder(folder), config, data, lambda line: None)
+
+    timing = size_timer(create, data, config, 0.0)(own_size(data))
+    keras.backend.clear_session()
+    return timing
+
+
+def make_space(
+    job: dict[str, Any], config: Config, facts: DataFacts, found: dict[str, Any] | None
+) -> tuple[Config, Space]:
+    """The space of a search, and the configuration that it starts from: with the suggested rate, unless one was given.
+
+    Args:
+        job: space_file, recipe, keep_rate.
+        config: of the search.
+        facts: of its images.
+        found: by the range test, or None.
+    """
+    own_model = has_own_model(Path(job["recipe"]))
+    interval = None
+    if found is not None and found["suggestion"] is not None:
+        interval = (found["interval"][0], found["interval"][1])
+        if not job["keep_rate"]:
+            config = dataclasses.replace(config, learning_rate=found["suggestion"])
+    if job["space_file"] is None:
+        return config, default_space(config, facts, interval, own_model=own_model)
+    return config, load_space(job["space_file"], config, facts, interval, own_model=own_model)
+
+
+def has_own_model(recipe: Path) -> bool:
+    """Whether the search's recipe makes its own model."""
+    return recipe.exists() and recipes.load(recipe).create_model is not None

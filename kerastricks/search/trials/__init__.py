@@ -1,0 +1,1 @@
+"""How trials are run: processes, jobs, the loop over them."""

@@ -1,0 +1,331 @@
+"""Trains a classifier on loaded images.
+
+What `fit` is given beside its configuration, checked before anything slow.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerastricks import spec
+from kerastricks.augment.augment_layer import Augment
+from kerastricks.callbacks.logs import BatchLossLog, MetricsLog
+from kerastricks.callbacks.plateau_decay import PlateauDecay
+from kerastricks.callbacks.progress_line import ProgressLine
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.pipeline.tensorflow_device import has_gpu
+from kerastricks.errors import ConfigError, UnknownNameError
+from kerastricks.keras_graph import all_layers, precision, split_head
+from kerastricks.keras_hook import check_settings
+from kerastricks.losses.distillation_loss import DistillationLoss
+from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
+from kerastricks.training import checkpoint, device
+from kerastricks.training.config import Config
+from kerastricks.training.device import DevicePixels
+from kerastricks.training.distillation import Distillation, Teacher
+from kerastricks.training.fused_batch_norm import fused_batch_norm
+from kerastricks.training.optimizer import build_optimizer, build_schedule, not_finalized, plateau_decay
+from kerastricks.training.pace import Pace
+from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, SeedTorch, StopRequest, catch_signals
+from kerastricks.training.training_model import TrainingModel
+from kerastricks.training.weight_callbacks import keep_and_average
+
+
+def check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Config, total_steps: int) -> None:
+    """Keras refuses to set the rate of an optimizer that has a schedule, in words that name neither."""
+    setters = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau, PlateauDecay)
+    for callback in callbacks:
+        if not isinstance(callback, setters):
+            continue
+        if plateau_decay(config, total_steps) is not None:
+            raise ConfigError(
+                f"{type(callback).__name__} sets the learning rate, and so does schedule={config.schedule!r}: "
+                'leave one of them out; the callback goes with schedule="constant"'
+            )
+        schedule = build_schedule(config, total_steps)
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            warmup = f" with the warm-up of scale_lr={config.scale_lr!r}" if schedule.name == "linear_warmup" else ""
+            raise ConfigError(
+                f"{type(callback).__name__} sets the learning rate, and so does schedule={config.schedule!r}{warmup}: "
+                'take schedule="plateau(factor=2, patience=5)", which needs no callback, or schedule="constant"'
+            )
+
+
+def check_rates(rates: Mapping[str, float] | None, model: keras.Model) -> None:
+    names = {layer.name for layer in all_layers(model, include_self=False)}
+    for name, factor in (rates or {}).items():
+        if name not in names:
+            raise UnknownNameError("layer of the model", name, names)
+        if not 0 < factor < math.inf:
+            raise ConfigError(f"rates must be above 0: freeze a layer by trainable = False. Received: {name}={factor}")
+
+
+IMAGES_SEEN = 540_000  # by default: twelve epochs of CIFAR-10
+SATURATION = 0.995  # training accuracy: docs/training.md
+_FALLING = ("cosine", "linear", "one_cycle", "polynomial")
+
+
+def fit(
+    model: keras.Model,
+    data: ImageData,
+    config: Config | None = None,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    rates: Mapping[str, float] | None = None,
+    distillation: Distillation | None = None,
+    run_folder: Path | None = None,
+    progress_line: bool = True,
+    seconds: float | None = None,
+) -> keras.callbacks.History:
+    """Trains `model` in place, with the device stage of `data` in front of it.
+
+    The precision is changed for the training only; weights and the model that is left are float32. With the same
+    seed, data and a model of the same initial weights, the trained weights on one machine's CPU are the same to
+    the bit. Where the device does all of the augmentation of images in memory, they are sent there once.
+
+    Where the augmentation mixes labels, `loss` is the cross-entropy against the mixed labels, smoothed as any other,
+    and `accuracy` counts the class of most weight: both look worse than what `val_loss` and `val_accuracy` say of
+    untouched images.
+
+    Args:
+        model: functional or Sequential, (batch, height, width, channels) 0-255 to probabilities or logits.
+        data: from `kerastricks.data.load`.
+        config: `data`, `model`, `augment` and the sizes of the splits are not read here: `data` has them.
+        callbacks: any of Keras's. Their plain attributes are part of a checkpoint, unless they say
+            `is_saved = False`. Their `model` is the training model; its `classifier` shares all weights with yours, and
+            its `save` writes yours.
+        rates: by the names of layers, what `config.learning_rate` is multiplied by there (0.1 for a tenth); 1 for all
+            others. Layers that shall not learn at all have `trainable = False`.
+        distillation: a teacher to learn from; `loss` is then the distillation's, `val_loss` the cross-entropy as ever.
+        run_folder: where metrics.jsonl, batch_loss.f32 and the checkpoint are written. If a checkpoint is there,
+            training goes on from it and ends in the same weights as if it had not been interrupted.
+        progress_line: whether a line per epoch is shown on standard error.
+        seconds: of the wall, that training may take, those of the processes before a resumed one counted in: where its
+            epochs do not fit, the rest of the schedule is passed through faster, and it ends before them. None for
+            `config.minutes`. Validation and saving after the last step are all that comes later.
+
+    Returns:
+        Keras's `History` of the epochs of this call.
+
+    Raises:
+        UsageError: for a model that is no classifier of these images, or a Keras that is set to channels first or
+            another precision than float32.
+        DataError: for a file that is gone, cut or another one since it was looked at.
+        TrainingDivergedError: when the loss is not finite.
+        ServiceLostError: when a data service fails for good.
+        CheckpointError: when a checkpoint cannot be written or read.
+        Interrupted: after Ctrl-C or SIGTERM, when the state has been saved in `run_folder`.
+
+    Example:
+        >>> import kerastricks, numpy
+        >>> x = numpy.random.default_rng(0).integers(0, 256, (64, 8, 8, 1)).astype("uint8")
+        >>> data = kerastricks.data.load((x, numpy.arange(64) % 2), batch_size=16)
+        >>> model = kerastricks.models.create("plain_cnn(widths=(4,))", data.image_shape, 2)
+        >>> history = kerastricks.training.fit(model, data, kerastricks.training.Config(epochs=1))
+        >>> sorted(history.history)
+        ['accuracy', 'loss', 'val_accuracy', 'val_loss']
+    """
+    check_settings()
+    config = resolve(config or Config(), data)
+    check_fits(model, data)
+    assert config.epochs is not None
+    total_steps = config.epochs * data.steps_per_epoch
+    check_callbacks(callbacks, config, total_steps)
+    check_rates(rates, model)
+    classifier, from_logits = split_head(model)
+    pixels = _device_pixels(data, bool(config.jit))
+    teacher = Teacher.of(distillation.teacher, data) if distillation is not None else None
+    training_model = TrainingModel(classifier, fresh_stage(data.device_stage), model, pixels, teacher)
+    steps = data.steps_per_epoch
+    if seconds is None and config.minutes is not None:
+        seconds = 60.0 * config.minutes
+    patience = config.early_stopping_epochs
+    pace = None
+    if seconds is not None or patience == "saturated":
+        pace = Pace(total_steps, steps, seconds, SATURATION if patience == "saturated" else None, show=progress_line)
+    training_model.compile(
+        optimizer=build_optimizer(config, total_steps, classifier, rates, pace),
+        loss=training_loss(config, from_logits, data.augmentation.mixes, distillation),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=config.jit,
+    )
+    path = run_folder / checkpoint.FILE_NAME if run_folder is not None else None
+    position = checkpoint.read_position(path) if path is not None else checkpoint.Position()
+
+    stateful = [*([pace] if pace is not None else []), *callbacks]
+    if isinstance(patience, int):
+        stateful.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True))
+    plateau = plateau_decay(config, total_steps)
+    if plateau is not None:
+        stateful.append(plateau)
+    stateful += keep_and_average(
+        config,
+        data,
+        training_model,
+        lambda: _batches(training_model, data, total_steps).take(steps),
+        run_folder,
+        progress_line,
+    )
+    saved = [callback for callback in stateful if getattr(callback, "is_saved", True)]
+    losses = BatchLossLog(run_folder / "batch_loss.f32" if run_folder else None, config.learning_rate)
+    line = ProgressLine(data.batch_size, position.step) if progress_line else None
+    ordered: list[keras.callbacks.Callback] = [*stateful, losses, *([line] if line else [])]
+    if keras.backend.backend() == "torch":
+        ordered.append(SeedTorch(config.seed, position.step))
+    if run_folder is not None:
+        log = MetricsLog(run_folder / "metrics.jsonl", data.batch_size)
+        losses.cut(position.step)
+        log.cut(-(-position.step // steps) if position.stopped else position.step // steps)
+        ordered.append(log)
+
+    stops = catch_signals() if path is not None else nullcontext(StopRequest())
+    teaching = teacher.at_work(config.precision) if teacher is not None else nullcontext()
+    with precision(model, config.precision), fused_batch_norm(model), teaching, stops as request:
+        training_model.build((None, *data.image_shape))
+        if path is not None:
+            ordered.append(Checkpointer(path, saved, losses, steps, position.step, request))
+        handlers = ResumableCallbacks(ordered, training_model, config.epochs, steps)
+        try:
+            _train(training_model, data, config.epochs, handlers, saved, position, path)
+        finally:
+            if line is not None:
+                line.close()
+    return training_model.history
+
+
+def _train(
+    model: TrainingModel,
+    data: ImageData,
+    epochs: int,
+    handlers: ResumableCallbacks,
+    stateful: Sequence[keras.callbacks.Callback],
+    position: checkpoint.Position,
+    path: Path | None,
+) -> None:
+    steps = data.steps_per_epoch
+    # A first batch makes metrics and optimizer variables exist, so that they can be restored.
+    model.optimizer.build(model.trainable_variables)
+    _build_metrics(model, data)
+    handlers.begin()
+    if path is not None and path.exists():
+        checkpoint.restore(path, model, stateful)
+    if position.finished:
+        return
+    epoch, done = divmod(position.step, steps)
+    stopped = position.stopped
+    if done and not stopped:
+        handlers.batch_offset = done
+        _fit(model, data, position.step, steps - done, epoch, epoch + 1, handlers)
+        handlers.batch_offset = 0
+        epoch, stopped = epoch + 1, model.stop_training
+    if epoch < epochs and not stopped:
+        _fit(model, data, epoch * steps, steps, epoch, epochs, handlers)
+    handlers.end()
+
+
+def _fit(
+    model: TrainingModel,
+    data: ImageData,
+    first_step: int,
+    steps: int,
+    epoch: int,
+    epochs: int,
+    handlers: ResumableCallbacks,
+) -> None:
+    with data.one_error(), not_finalized(model.optimizer):
+        model.fit(
+            _batches(model, data, first_step),
+            steps_per_epoch=steps,
+            initial_epoch=epoch,
+            epochs=epochs,
+            validation_data=data.validation,
+            callbacks=handlers,
+            shuffle=False,  # the data set is shuffled already
+            verbose=0,
+        )
+
+
+def _batches(model: TrainingModel, data: ImageData, first_step: int) -> Any:
+    """Endless training batches of `model` from a step on."""
+    batches = data.train_from(first_step, indices=model.pixels is not None)
+    if model.device_stage is not None and model.device_stage.mixes:
+        batches = batches.map(lambda images, labels: ((images, labels), labels))
+    return batches
+
+
+def _build_metrics(model: TrainingModel, data: ImageData) -> None:
+    """Lets Keras make the variables of loss and metrics, which it does from a first batch."""
+    with data.one_error():
+        images, labels = next(iter(data.validation.take(1)))
+    model.evaluate(images[:1].numpy(), labels[:1].numpy(), batch_size=1, verbose=0)
+    model.reset_metrics()
+
+
+def resolve(config: Config, data: ImageData) -> Config:
+    """Every `auto` and `None` that data and device decide, decided."""
+    size = len(data.labels("train"))
+    height, width, _ = data.image_shape
+    return dataclasses.replace(
+        config,
+        augment=data.augmentation.text,
+        image_size=height if height == width else None,
+        batch_size=data.batch_size,
+        epochs=config.epochs or min(max(round(IMAGES_SEEN / size), 12), 60),
+        precision=device.choose_precision() if config.precision == "auto" else config.precision,
+        jit=device.choose_jit() if config.jit == "auto" else config.jit,
+        early_stopping_epochs=_early_stopping(config),
+    )
+
+
+def _early_stopping(config: Config) -> int | str | None:
+    """Decides "auto": where nobody said how long to train, and the end of the schedule is what makes a model good."""
+    if config.early_stopping_epochs != "auto":
+        return config.early_stopping_epochs
+    falls = spec.parse(config.schedule).name in _FALLING
+    return "saturated" if config.epochs is None and falls and not (config.average or config.keep) else None
+
+
+def fresh_stage(stage: Augment | None) -> Augment | None:
+    """The same with its draws from the start, so that training twice on the same data is the same training."""
+    return None if stage is None else Augment.from_config({**stage.get_config(), "dtype": "float32"})
+
+
+def _device_pixels(data: ImageData, jit: bool) -> DevicePixels | None:
+    """The training images on the device, where that pays: TensorFlow has no gather of bytes for a GPU but XLA's."""
+    if keras.backend.backend() == "tensorflow" and has_gpu() and not jit:
+        return None
+    pixels = data.device_store()
+    return None if pixels is None or len(pixels) >= 2**31 else DevicePixels(pixels, data.image_shape)
+
+
+def training_loss(
+    config: Config, from_logits: bool, mixes: bool, distillation: Distillation | None = None
+) -> keras.losses.Loss:
+    """The loss of `config`, for logits or probabilities, and for mixed labels where the augmentation mixes them."""
+    if distillation is not None:
+        how = (distillation.temperature, distillation.hard_weight, config.label_smoothing)
+        return DistillationLoss(*how, from_logits, name="loss")
+    if config.label_smoothing or mixes:  # validation labels are integers all the same: this one takes both
+        return LabelSmoothingCrossentropy(config.label_smoothing, from_logits, name="loss")
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits, name="loss")
+
+
+def check_fits(model: keras.Model, data: ImageData) -> None:
+    """Raises UsageError unless `model` is a classifier of these images."""
+    split_head(model)
+    expected, classes = data.image_shape, len(data.class_names)
+    shape = tuple(model.inputs[0].shape[1:])
+    if len(shape) != 3 or any(s not in (None, e) for s, e in zip(shape, expected, strict=True)):
+        raise ConfigError(f"model takes images of shape {shape}, the data has {expected}: create it with that shape")
+    if any(op.ends_raw for op in data.augmentation.plan.ops):
+        raise ConfigError(
+            f"augment={data.augmentation.text!r} normalizes, and models here take pixels 0 to 255 and normalize them "
+            "themselves: take normalize out"
+        )
+    if model.outputs[0].shape[-1] != classes:
+        raise ConfigError(f"model has {model.outputs[0].shape[-1]} classes, the data has {classes}")
