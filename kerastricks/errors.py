@@ -9,6 +9,7 @@
     |   +-- ServiceError               a data service that is not there, or cannot serve these images
     |   +-- WeightsError               trained weights that are missing, damaged, refused, or of another model
     |   +-- RunFolderError             a run folder that is missing, foreign or changed
+    |   |   +-- ModelFileError         a file that is missing, damaged, or no such model (also WeightsError)
     |   +-- SpaceError                 a search space that does not parse, or holds nothing to search
     |   +-- SearchError                a search's folder, objective, workers or addresses
     |   +-- EnsembleError              members that cannot be one model
@@ -59,6 +60,10 @@ class WeightsError(UsageError):
 
 class RunFolderError(UsageError):
     """A run folder is missing, is not one, or has changed since."""
+
+
+class ModelFileError(RunFolderError, WeightsError):
+    """A model's file is missing, damaged, not of Keras, or not such a model."""
 
 
 class SpaceError(UsageError):
@@ -137,3 +142,9 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     """The at most three names that look most like `name`."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     return [by_lower[found] for found in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]
+
+
+def first_line(error: BaseException | str) -> str:
+    """The first line of an error's message; its kind where it says nothing."""
+    otherwise = "" if isinstance(error, str) else type(error).__name__
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), otherwise)

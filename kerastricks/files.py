@@ -1,4 +1,4 @@
-"""Files and folders written whole: under a temporary name, then renamed; an error names the file."""
+"""Atomic writes of files and folders, under a temporary name that is then replaced; reading JSON; locks."""
 
 import contextlib
 import errno
@@ -8,12 +8,13 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kerastricks.errors import KerasTricksError, WriteError
+from kerastricks.errors import KerasTricksError, WriteError, first_line
 
 if sys.platform != "win32":
     import fcntl
@@ -29,6 +30,7 @@ _WORDS = {
     )
 }
 _BEGUN = ".tmp-begun-"
+_DAY = 24 * 3600
 
 
 @contextmanager
@@ -55,8 +57,7 @@ def write_error(path: Path, error: Exception) -> WriteError | None:
     if full is not None:
         return WriteError(f"{path}: cannot be written ({full}): make room and try again")
     if isinstance(error, OSError):
-        reason = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
-        return WriteError(f"{path}: cannot be written ({reason})")
+        return WriteError(f"{path}: cannot be written ({error.strerror or first_line(error)})")
     return None
 
 
@@ -69,24 +70,61 @@ def says_full(error: Exception) -> str | None:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, which is renamed to it at the end; an error leaves what was there before.
+def replacing(path: Path, durable: bool = False, exclusive: bool = False, label: str | None = None) -> Iterator[Path]:
+    """A temporary path beside `path`, which replaces it at the end; an error leaves what was there before.
+
+    Args:
+        path: of the file.
+        durable: whether it survives a power cut from the end on.
+        exclusive: whether an existing file is left as it is.
+        label: ends the temporary name; None for the name of the file.
 
     Raises:
-        WriteError: where it cannot be written.
+        FileExistsError: for an exclusive file that is there at the end.
+        OSError: where it cannot be written; `whole` names the file.
     """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".tmp-{os.getpid()}-{label or path.name}")
     try:
-        with written(path):
-            yield temporary
+        yield temporary
+        if durable:
+            sync(temporary)
+        if exclusive:
+            _link(temporary, path)
+        else:
             os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
+def _link(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)  # fails where something is there, which a renaming would replace
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.replace(temporary, path)
+
+
+def sync(path: Path) -> None:
+    """Forces a file's contents to disk."""
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def whole(path: Path, durable: bool = False, label: str | None = None) -> Iterator[Path]:
+    """An atomic write of a file: `replacing`, with errors that name it.
+
+    Raises:
+        WriteError: where it cannot be written.
+    """
+    with written(path), replacing(path, durable, label=label) as temporary:
+        yield temporary
+
+
 def write_text(path: Path, text: str, durable: bool = False) -> None:
-    """Writes a text file whole.
+    """Writes a text file atomically.
 
     Args:
         path: of the file.
@@ -96,16 +134,36 @@ def write_text(path: Path, text: str, durable: bool = False) -> None:
     Raises:
         WriteError: where it cannot be written.
     """
-    with whole(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with whole(path, durable) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def write_json(path: Path, record: Any, indent: int | None = 2, durable: bool = False) -> None:
-    """Writes a JSON record whole; see `write_text`."""
+    """Writes a JSON record atomically; see `write_text`."""
     write_text(path, json.dumps(record, indent=indent) + "\n", durable)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON record.
+
+    Raises:
+        OSError: where it cannot be read.
+        ValueError: where it is not JSON, or not UTF-8.
+    """
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def try_read_json(path: Path) -> Any:
+    """A JSON record that another process may not have written yet; None where it is missing or damaged."""
+    try:
+        return read_json(path)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """The records of a file with one in each line; errors are those of `read_json`."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def append_line(path: Path, line: str, durable: bool = False) -> None:
@@ -123,24 +181,33 @@ def append_line(path: Path, line: str, durable: bool = False) -> None:
 
 @contextmanager
 def begun_folder(parent: Path) -> Iterator[Path]:
-    """An empty folder in `parent` under a temporary name, to be renamed by `os.rename` when its first state is in it.
+    """An empty folder in `parent` under a temporary name, for `take_name` when its first state is in it.
 
-    It is removed at the end unless it was renamed. What processes left that were killed meanwhile is removed, too: a
-    folder is locked as long as its process works in it.
+    It is removed at the end unless it was renamed. What killed processes left is removed, too.
     """
-    _remove_leftovers(parent)
+    remove_leftovers(parent.glob(f"{_BEGUN}*"))
+    with draft(parent, _BEGUN) as path:
+        yield path
+
+
+@contextmanager
+def draft(parent: Path, prefix: str, suffix: str = "", folder: bool = True) -> Iterator[Path]:
+    """An empty file or folder with a random name, to be renamed; what is still there at the end is removed.
+
+    It is locked meanwhile, so that `remove_leftovers` of another process leaves it.
+    """
     while True:
-        path = parent / f"{_BEGUN}{secrets.token_hex(4)}"
-        path.mkdir()
-        lock = lock_folder(path)
+        path = parent / f"{prefix}{secrets.token_hex(4)}{suffix}"
+        path.mkdir() if folder else path.touch(exist_ok=False)
+        lock, _ = _lock(path)
         if path.exists():  # another process may have taken it for a leftover before it was locked
             break
-        unlock_folder(lock)
+        _unlock(lock)
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)  # Ctrl-C too leaves nothing
-        unlock_folder(lock)
+        _delete(path)  # Ctrl-C too leaves nothing
+        _unlock(lock)
 
 
 def take_name(begun: Path, target: Path) -> None:
@@ -157,29 +224,68 @@ def take_name(begun: Path, target: Path) -> None:
         raise
 
 
-def _remove_leftovers(parent: Path) -> None:
-    for path in parent.glob(f"{_BEGUN}*"):
-        lock = lock_folder(path)
-        if lock is not None:
-            shutil.rmtree(path, ignore_errors=True)
-            unlock_folder(lock)
+def discard(path: Path, away: Path | None = None) -> None:
+    """Removes a file or folder, all at once for those who look for it; one that is not there is no error.
+
+    Args:
+        path: to remove.
+        away: the name that it has while it is removed; None for one that is cleared as a begun folder is.
+    """
+    if away is None:
+        remove_leftovers(path.parent.glob(f"{_BEGUN}*"))
+        away = path.with_name(f"{_BEGUN}{secrets.token_hex(4)}")
+    with contextlib.suppress(OSError):  # another process was faster
+        os.rename(path, away)
+        _delete(away)
 
 
-def lock_folder(path: Path) -> int | None:
-    """A lock on a folder as long as the descriptor is open; None where it cannot be had."""
+def _delete(path: Path) -> None:
+    """Removes a file or folder as far as that is possible."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Removes the drafts of processes that were killed: nobody holds their locks.
+
+    Where there are no locks, those that were not changed for a day.
+    """
+    for path in paths:
+        lock, held = _lock(path)
+        if lock is not None or (not held and _age(path) > _DAY):
+            _delete(path)
+            _unlock(lock)
+
+
+def _age(path: Path) -> float:
+    """Seconds since the last change; 0 where it cannot be told."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _lock(path: Path) -> tuple[int | None, bool]:
+    """A descriptor that locks a file or folder as long as it is open, and whether another process has the lock.
+
+    Neither where there are no locks: on Windows and on some network file systems.
+    """
     if sys.platform == "win32":
-        return None
+        return None, False
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except OSError:  # another process has it, or the file system knows no locks
+            return descriptor, False
+        except OSError as error:
             os.close(descriptor)
-    return None
+            return None, isinstance(error, BlockingIOError)
+    return None, False
 
 
-def unlock_folder(lock: int | None) -> None:
-    """Lets a lock go, if there is one."""
+def _unlock(lock: int | None) -> None:
     if lock is not None:
         os.close(lock)

@@ -23,8 +23,6 @@ from kerastricks.errors import UnknownNameError, UsageError
 _PACKAGE = Path(__file__).parent
 # In a wheel beside the package, in an editable install and a checkout beside its parent.
 FOLDERS = (_PACKAGE / "_recipes", _PACKAGE.parent / "pipelines")
-# Classes that `.keras` files of earlier versions may hold, and what serves instead.
-REMOVED_CLASSES = {"BatchedMembers": "make the ensemble again from its members with kerastricks.ensemble.combine"}
 
 
 @dataclass(frozen=True)
@@ -174,45 +172,6 @@ def beside(model: Path) -> list[Path]:
     return sorted(path for path in run.glob("recipe*.py") if re.fullmatch(r"recipe(-[0-9]+)?\.py", path.name))
 
 
-def load_model(path: Path) -> Any:
-    """Loads a `.keras` file, without its optimizer.
-
-    A model with layers that no package registers is loaded again after the recipe in its run folder was run, which
-    registers them. As any recipe, it is Python: loading such a run from a stranger runs their code.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        The `keras.Model`.
-
-    Raises:
-        UsageError: where the recipe fails, none is there to say what a layer is, or a layer was removed.
-        Exception: whatever Keras raises for a file that cannot be loaded.
-    """
-    import keras
-
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (ValueError, TypeError) as error:
-        missing = re.search(r"Could not locate (?:class|function) '([^']+)'", str(error))
-        if missing is None:
-            raise
-        if missing[1] in REMOVED_CLASSES:
-            raise UsageError(
-                f"{path}: holds {missing[1]!r}, which was removed: {REMOVED_CLASSES[missing[1]]}"
-            ) from None
-        found = beside(path)
-        if not found:
-            raise UsageError(
-                f"{path}: holds {missing[1]!r}, which is no class or function of Keras or kerastricks: keep the file "
-                "in its run folder, beside the recipe.py that registers it"
-            ) from None
-        for recipe in found:
-            load(recipe)
-        return keras.models.load_model(path, compile=False)
-
-
 def copy(name: str, folder: Path) -> Path:
     """Puts an editable copy of a recipe into a folder; an existing file is not overwritten.
 
@@ -230,6 +189,12 @@ def copy(name: str, folder: Path) -> Path:
     except OSError as error:
         raise UsageError(f"{target}: cannot be written ({error.strerror}): copy to another folder") from None
     return target
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_model":
+        raise AttributeError("kerastricks.recipes.load_model: write kerastricks.classifier_file.load_classifier")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _folder() -> Path:

@@ -4,13 +4,30 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from kerastricks.errors import DataError, WriteError
-from kerastricks.files import append_line, begun_folder, take_name, whole, write_error, write_json, write_text, written
+import kerastricks
+from kerastricks.errors import DataError, WriteError, first_line
+from kerastricks.files import (
+    append_line,
+    begun_folder,
+    discard,
+    read_json,
+    read_json_lines,
+    replacing,
+    take_name,
+    try_read_json,
+    whole,
+    write_error,
+    write_json,
+    write_text,
+    written,
+)
 
 pytestmark = pytest.mark.tensorflow_only
+PACKAGE = Path(kerastricks.__file__).parent
 
 
 def test_a_file_is_written_whole_and_nothing_else_is_left(tmp_path):
@@ -106,3 +123,56 @@ def test_what_a_killed_process_left_is_removed_and_what_a_live_one_makes_is_not(
             assert alive.exists()
             assert other != alive
     assert os.listdir(tmp_path) == []
+
+
+def test_an_exclusive_write_leaves_what_came_to_be_there(tmp_path):
+    path = tmp_path / "new"
+    with replacing(path, exclusive=True) as temporary:
+        temporary.write_text("mine")
+    with pytest.raises(FileExistsError), replacing(path, exclusive=True) as temporary:
+        temporary.write_text("other")
+    assert path.read_text() == "mine"
+    assert os.listdir(tmp_path) == ["new"]
+
+
+def test_a_label_keeps_the_name_out_of_the_temporary_one(tmp_path):
+    with whole(tmp_path / "events.out", label="log") as temporary:
+        assert temporary.name == f".tmp-{os.getpid()}-log"
+        temporary.write_text("")
+    assert os.listdir(tmp_path) == ["events.out"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_is_discarded_is_gone_with_what_a_killed_process_left_of_it(tmp_path, kind):
+    path = tmp_path / "doomed"
+    path.mkdir() if kind == "folder" else path.touch()
+    (tmp_path / ".tmp-begun-0123").mkdir()
+    discard(path)
+    discard(path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_json_is_read_or_says_why_not(tmp_path):
+    path = tmp_path / "record"
+    assert try_read_json(path) is None
+    for damaged in (b"{", b"\xff"):
+        path.write_bytes(damaged)
+        assert try_read_json(path) is None
+        with pytest.raises(ValueError, match=r"."):
+            read_json(path)
+    path.write_text('{"a": 1}\n{"a": 2}\n')
+    assert read_json_lines(path) == [{"a": 1}, {"a": 2}]
+
+
+def test_the_first_line_of_an_error():
+    assert first_line(ValueError("\n one \ntwo")) == "one"
+    assert first_line(ValueError()) == "ValueError"
+    assert first_line("") == ""
+
+
+def test_nobody_else_renames_files():
+    """Beside the names of the cache's entries and of packed shards, whose number is known at the end."""
+    for path in PACKAGE.rglob("*.py"):
+        if path.name not in {"files.py", "cache.py", "pack.py"}:
+            for word in ("os.replace(", "os.rename(", ".rename(", "mkstemp", "mkdtemp", 'with_name(f".tmp'):
+                assert word not in path.read_text(), f"{path}: {word}"

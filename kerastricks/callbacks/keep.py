@@ -5,7 +5,6 @@ Keeps the weights at given steps: the members of a snapshot ensemble.
 Keeps the weights of the best epochs.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import keras
 
 from kerastricks.errors import ConfigError
-from kerastricks.files import whole, write_json
+from kerastricks.files import read_json, whole, write_json
 
 RECORD = "members.json"
 
@@ -93,7 +92,7 @@ class MemberFiles(keras.callbacks.Callback):
 def read_record(folder: Path) -> list[dict[str, Any]]:
     """The members of a folder's members.json; none where there is no such file."""
     path = folder / RECORD
-    return json.loads(path.read_text(encoding="utf-8"))["members"] if path.exists() else []
+    return read_json(path)["members"] if path.exists() else []
 
 
 def _number(value: Any) -> float | None:

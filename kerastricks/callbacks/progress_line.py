@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from kerastricks.callbacks.clock import clock
+from kerastricks.progress import clock
 
 
 class ProgressLine(keras.callbacks.Callback):

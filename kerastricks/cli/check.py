@@ -2,14 +2,13 @@
 
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kerastricks import recipes
+from kerastricks.classifier_file import check_model_file, load_classifier
 from kerastricks.cli import job_options, options
 from kerastricks.cli.models import zoo_model
 from kerastricks.cli.quiet import import_keras
@@ -169,10 +168,7 @@ class _Subject:
             data = data or self.config["data"]
         elif path.suffix == ".keras" or os.path.isfile(path):
             self.file = path
-            if not path.is_file():
-                raise UsageError(f"{model}: no such file")
-            if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-                raise UsageError(f"{model}: is damaged, or not a .keras file")
+            check_model_file(path)
         else:
             parsed = parse(model)
             MODELS.check(parsed.name)
@@ -209,13 +205,8 @@ class _Subject:
     @staticmethod
     def read(file: Path) -> tuple[Any, Any]:
         """The model in a file and the shape of its images."""
-        try:
-            model = recipes.load_model(file)
-            return model, tuple(model.inputs[0].shape[1:])
-        except UsageError:
-            raise
-        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-            raise UsageError(f"{file}: cannot be loaded ({_reason(error)})") from None
+        model = load_classifier(file)
+        return model, tuple(model.inputs[0].shape[1:])
 
     def _saved(self, file: Path) -> tuple[Any, Any, Any]:
         from kerastricks.cli import screen
@@ -255,12 +246,6 @@ class _Subject:
         batches = list(Batches(examples.take(chosen), shape, 256, self.seed, fitting=fitting).each())
         images, labels = (np.concatenate([part.numpy() for part in parts]) for parts in zip(*batches, strict=True))
         return images, labels
-
-
-def _reason(error: Exception) -> str:
-    """What was wrong: Keras puts the configuration of the whole model before it, and that of the layer behind."""
-    text = str(error).rpartition("Exception encountered: ")[2].partition(" Full object config:")[0]
-    return (text.strip() or "no model").splitlines()[0]
 
 
 def _show(report: Any, plot: Path | None, as_json: bool) -> None:

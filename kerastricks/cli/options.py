@@ -16,6 +16,7 @@ import click
 from kerastricks import bounds
 from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.errors import RunFailedError, UsageError
+from kerastricks.files import replacing
 
 _LONGEST_NAME = 200  # bytes: a file system takes 255, and temporary names add some
 
@@ -202,7 +203,7 @@ def free_name(name: str) -> Path:
 
 
 def write_output(path: Path, write: Callable[[TextIO], None]) -> None:
-    """Writes a text file that `OutputFile` has checked, whole or not at all, or into a pipe or device.
+    """Writes a text file that `OutputFile` has checked, atomically, or into a pipe or device.
 
     Args:
         path: of the file.
@@ -230,18 +231,11 @@ def _write(path: Path, write: Callable[[TextIO], None]) -> None:
         with open(os.dup(own) if own is not None else path, "w", **how) as file:
             write(file)
         return
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
-        with open(temporary, "x", **how) as file:
+        with replacing(path, exclusive=True) as temporary, open(temporary, "w", **how) as file:
             write(file)
-        try:
-            os.link(temporary, path)  # fails where something is there, which a renaming would replace
-        except FileExistsError:
-            raise UsageError(f"{path} exists already and is not overwritten: give another name") from None
-        except OSError:  # a file system without hard links
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already and is not overwritten: give another name") from None
 
 
 def _is_stream(path: Path) -> bool:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kerastricks.data.progress import in_lines
+from kerastricks.progress import in_lines
 
 # No markup: names of classes and files may hold brackets.
 errors = Console(stderr=True, highlight=False, markup=False)

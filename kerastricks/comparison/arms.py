@@ -17,11 +17,11 @@ from kerastricks import initializers
 from kerastricks.comparison.kinds import find_kind
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.progress import silent
 from kerastricks.errors import TrainingDivergedError
 from kerastricks.keras_graph import all_layers
 from kerastricks.metrics.classification import scores
 from kerastricks.models.creation import create
+from kerastricks.progress import silent
 from kerastricks.runs.evaluate import predict
 from kerastricks.training.config import Config
 from kerastricks.training.fitting import fit

@@ -11,15 +11,14 @@ from typing import Any
 
 import keras
 
-from kerastricks.callbacks.clock import clock
 from kerastricks.comparison.arms import create_arm, run_arm
 from kerastricks.comparison.folder import ComparisonFolder
 from kerastricks.comparison.kinds import check_model, default_config, read_arms, read_seeds
 from kerastricks.comparison.report import Comparison
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import Interrupted
 from kerastricks.files import write_json
+from kerastricks.progress import Progress, clock, silent
 from kerastricks.runs.finishing import versions
 from kerastricks.training import device
 from kerastricks.training.config import Config

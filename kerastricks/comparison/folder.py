@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kerastricks.errors import RunFolderError, WriteError
-from kerastricks.files import append_line, begun_folder, take_name, write_json, write_text
+from kerastricks.files import append_line, begun_folder, read_json, take_name, write_json, write_text
 from kerastricks.runs.folder import is_taken
 
 
@@ -58,7 +58,7 @@ class ComparisonFolder:
             RunFolderError: where no comparison began here.
         """
         try:
-            plan = json.loads(self.plan.read_text(encoding="utf-8"))
+            plan = read_json(self.plan)
             if not isinstance(plan, dict) or not {"kind", "arms", "seeds", "config", "data"} <= set(plan):
                 raise ValueError("not the plan of a comparison")
             return plan

@@ -16,11 +16,11 @@ from kerastricks.data.decoding.pixels import decode_all, decode_into_memory
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.pipeline.stages import Augmentation
-from kerastricks.data.progress import silent
 from kerastricks.data.sources.headers import read_headers
 from kerastricks.data.sources.source import Arrays, Examples, Files
 from kerastricks.data.statistics import PixelStatistics
 from kerastricks.errors import DataError
+from kerastricks.progress import silent
 
 MEMORY_BYTES = 1 << 30  # of decoded images, as `load` has it
 _MAX_PIXELS = 1 << 40  # those files were looked at when they were loaded

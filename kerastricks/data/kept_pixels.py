@@ -1,8 +1,5 @@
 """Decoded images of a data set in a folder, which many processes map at once."""
 
-import json
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +13,14 @@ from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.pipeline.stages import Augmentation
 from kerastricks.data.sources.source import Arrays
 from kerastricks.data.statistics import PixelStatistics
-from kerastricks.files import written
+from kerastricks.files import begun_folder, discard, read_json, take_name, write_json, written
 
 _RECORD = "data.json"
 _MEASURES = ("total", "products")
 
 
 def keep_pixels(data: ImageData, folder: Path) -> None:
-    """Writes splits that are in memory, whole or not at all.
+    """Writes splits that are in memory, atomically.
 
     Args:
         data: of arrays, as `data.in_memory` and `can_keep` say.
@@ -32,19 +29,15 @@ def keep_pixels(data: ImageData, folder: Path) -> None:
     Raises:
         WriteError: where the disk does not take it.
     """
-    temporary = folder.with_name(f".tmp-{folder.name}")
-    try:
-        with written(folder):
-            _write(data, temporary)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with written(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with begun_folder(folder.parent) as begun:
+            _write(data, begun)
+            discard(folder)
+            take_name(begun, folder)
 
 
-def _write(data: ImageData, temporary: Path) -> None:
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+def _write(data: ImageData, begun: Path) -> None:
     stores: list[PixelStore] = []
     splits = {}
     for name, batches in data.splits.items():
@@ -53,15 +46,15 @@ def _write(data: ImageData, temporary: Path) -> None:
         known = [number for number, store in enumerate(stores) if store is examples.store]
         if not known:
             stores.append(examples.store)
-            np.save(temporary / f"pixels-{len(stores) - 1}.npy", examples.store.pixels)
+            np.save(begun / f"pixels-{len(stores) - 1}.npy", examples.store.pixels)
         splits[name] = {
             "store": known[0] if known else len(stores) - 1,
             "names": None if examples.names is None else list(examples.names),
             "rows": examples.rows is not None,
         }
-        np.save(temporary / f"{name}-labels.npy", examples.labels)
+        np.save(begun / f"{name}-labels.npy", examples.labels)
         if examples.rows is not None:
-            np.save(temporary / f"{name}-rows.npy", examples.rows)
+            np.save(begun / f"{name}-rows.npy", examples.rows)
     record = {
         "name": data.name,
         "class_names": data.class_names,
@@ -74,13 +67,13 @@ def _write(data: ImageData, temporary: Path) -> None:
         "fitting": [data.fitting.crop_fraction, data.fitting.interpolation],
         "decoder": DECODER,
     }
-    (temporary / _RECORD).write_text(json.dumps(record), encoding="utf-8")
+    write_json(begun / _RECORD, record, indent=None)
 
 
 def are_kept(folder: Path) -> bool:
     """Whether pixels lie there that this version's decoder made."""
     record = folder / _RECORD
-    return record.exists() and json.loads(record.read_text(encoding="utf-8")).get("decoder") == DECODER
+    return record.exists() and read_json(record).get("decoder") == DECODER
 
 
 def can_keep(data: ImageData) -> bool:
@@ -102,7 +95,7 @@ def open_kept_pixels(folder: Path, augment: str, batch_size: int, seed: int) -> 
     Raises:
         SpecError: for an augmentation that does not parse.
     """
-    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    record = read_json(folder / _RECORD)
     shape = tuple(record["image_shape"])
     statistics = PixelStatistics(shape[-1])
     statistics.count = record["statistics"]["count"]

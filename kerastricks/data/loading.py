@@ -13,13 +13,13 @@ from kerastricks.data.fitting import Fitting
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.pipeline.stages import Augmentation, Stages, leads_with_crop
-from kerastricks.data.progress import Progress, silent
 from kerastricks.data.service.service import Service
 from kerastricks.data.sources.reading import PHOTO_SIDE_PX, read_source
 from kerastricks.data.sources.source import Arrays, Examples, Files
 from kerastricks.data.splits import make_splits
 from kerastricks.data.statistics import PixelStatistics
 from kerastricks.errors import DataError
+from kerastricks.progress import Progress, silent
 
 
 def load(

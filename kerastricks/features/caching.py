@@ -5,19 +5,19 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
 
+from kerastricks.cache import DiskCache, cache_home
 from kerastricks.data.decoding.decode import DECODER
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import DataError
 from kerastricks.features.extraction import SPLITS, bytes_needed, check_request, versions, write_features
 from kerastricks.features.extractor import Extractor, structure_digest, weights_digest
 from kerastricks.features.folder import VERSION, Features
-from kerastricks.features.kept_folders import KeptFolders
+from kerastricks.files import written
+from kerastricks.progress import Progress, silent
 
 _BATCH_SIZE = 64
 
@@ -68,20 +68,23 @@ def cached(
     extractor = Extractor(model, layers)
     check_request(extractor, data, splits)
     key = _key(extractor, data, splits)
-    base = cache_dir or os.environ.get("KERASTRICKS_CACHE") or "~/.cache/kerastricks"
-    kept = KeptFolders(Path(os.path.expanduser(base)) / "features", cache_bytes)
-    folder = kept.folder(key)
+    cache = DiskCache(cache_home(cache_dir) / "features", cache_bytes)
+    folder = cache.entry(key)
     if folder.exists():
         try:
             found = Features.open(folder)
-            kept.touch(key)
+            cache.touch(key)
             return found
         except DataError as error:
             if folder.exists():  # not removed by another process just now
                 warnings.warn(str(error), stacklevel=2)
-                kept.remove(key)
-    kept.make_room(bytes_needed(extractor, data, splits))
-    with kept.writing(key) as unfinished:
+                cache.remove(key)
+    refused = cache.make_room(bytes_needed(extractor, data, splits))
+    if refused:
+        raise DataError(
+            f"{cache.path}: no room for features, {refused}: name another cache_dir, or take fewer images or layers"
+        )
+    with written(folder), cache.writing(key) as unfinished:
         write_features(unfinished, extractor, data, splits, _BATCH_SIZE, progress)
     return Features.open(folder)
 

@@ -17,11 +17,11 @@ import numpy as np
 from kerastricks import __version__
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import DataError, UnknownNameError, UsageError
 from kerastricks.features.extractor import Extractor, weights_digest
 from kerastricks.features.folder import FILES, FORMAT, LABELS, RECORD, VERSION, Features
 from kerastricks.files import begun_folder, take_name, written
+from kerastricks.progress import Progress, silent
 
 
 def check_target(path: Path) -> None:

@@ -1,6 +1,5 @@
 """A folder of features: for each split an array of each layer's outputs, the labels and the files' names."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import keras
 import numpy as np
 
 from kerastricks.errors import DataError, UnknownNameError
+from kerastricks.files import read_json
 
 RECORD = "features.json"
 FORMAT = "kerastricks-features"
@@ -128,7 +128,7 @@ class Features:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
+        record = read_json(path / RECORD)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path}: no features inside (no {RECORD}): `kerastricks features` writes them") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -3,7 +3,6 @@
 Copies of networks, flat, on other inputs.
 """
 
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +11,10 @@ from typing import Any
 
 import keras
 
-from kerastricks import recipes, spec
-from kerastricks.errors import ConfigError, RunFolderError
+from kerastricks import spec
+from kerastricks.classifier_file import load_model_file
+from kerastricks.errors import ConfigError, RunFolderError, first_line
+from kerastricks.files import read_json
 from kerastricks.finetuning.levels import Level, find_levels
 from kerastricks.keras_graph import producer
 from kerastricks.layers.adapted_state import finish_adapting
@@ -49,7 +50,7 @@ def graft(model: keras.Model, inputs: Any, pixels: Any, copy_weights: bool = Tru
     except ValueError as error:
         have, wanted = tuple(model.inputs[0].shape[1:]), tuple(pixels.shape[1:])
         raise ConfigError(
-            f"backbone {model.name}: made for images of {have}, cannot be used for {wanted} ({_first_line(error)})"
+            f"backbone {model.name}: made for images of {have}, cannot be used for {wanted} ({first_line(error)})"
         ) from None
     return copied
 
@@ -75,10 +76,6 @@ def _graft(model: keras.Model, inputs: Any, pixels: Any, pairs: list[tuple[Any, 
         return operation(*args, **kwargs)
 
     return keras.models.clone_model(functional, input_tensors=inputs, clone_function=clone, call_function=call)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 _APPLICATIONS = "applications/"
@@ -177,15 +174,12 @@ def _of_run(path: Path, image_size: int | None) -> Backbone:
     file = path / "model.keras" if path.is_dir() else path
     if not file.is_file():
         raise RunFolderError(f"{path}: no model.keras inside: give a finished run or a .keras file")
-    try:
-        model = recipes.load_model(file)
-    except (OSError, ValueError, TypeError) as error:
-        raise RunFolderError(f"{file}: cannot be loaded ({str(error).splitlines()[0]})") from None
+    model = load_model_file(file)
     backbone = _of_model(model, path.name if path.is_dir() else path.stem, image_size, str(path.resolve()))
     config: dict[str, Any] = {}
     record = path / "config.json"
     if path.is_dir() and record.exists():
-        config = json.loads(record.read_text(encoding="utf-8"))["config"]
+        config = read_json(record)["config"]
     return Backbone(
         backbone.name,
         backbone.model,

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress, silent
 from kerastricks.data.sources.source import Arrays
 from kerastricks.errors import DataError
 from kerastricks.features.caching import cached
@@ -22,6 +21,7 @@ from kerastricks.metrics.bootstrap import Estimate
 from kerastricks.probes.linear import LinearProbe, linear_probe
 from kerastricks.probes.rows import feature_rows, stratified_sample
 from kerastricks.probes.transferability import logme, nearest_centroid
+from kerastricks.progress import Progress, silent
 
 _IMAGES_AT_ONCE = 256
 

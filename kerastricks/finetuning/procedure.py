@@ -11,7 +11,6 @@ import numpy as np
 
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
-from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import ConfigError, TrainingDivergedError
 from kerastricks.finetuning.backbone import Backbone
 from kerastricks.finetuning.choice import Choice, choose
@@ -40,6 +39,7 @@ from kerastricks.finetuning.settings import (
     default_epochs,
 )
 from kerastricks.finetuning.trainer import Say, Trained, Trainer
+from kerastricks.progress import Progress, minutes, silent
 from kerastricks.training.config import Config
 from kerastricks.training.fitting import resolve
 
@@ -217,7 +217,7 @@ def _by_validation(
         journal.results.setdefault(f"{probe.name}-0", probe)
     left = max(budget - journal.seconds, 0.0)
     say(
-        f"budget {_minutes(budget)}, of which measuring took {journal.seconds:.0f} s: short trainings of "
+        f"budget {minutes(budget)}, of which measuring took {journal.seconds:.0f} s: short trainings of "
         f"{', '.join(choice.order)}, then the rest for the best one or two"
     )
     for plan in choice.order:
@@ -331,10 +331,6 @@ def _outcome(plan: str, journal: Journal) -> Sequence[str]:
 def _describe_length(length: Length, images: int) -> str:
     what = f"{length.epochs} epochs" if length.images >= images else f"{length.images:,} of {images:,} images once"
     return f"{what}, {length.steps:,} steps, about {length.seconds:.0f} s"
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:g} minutes"
 
 
 def _small(data: ImageData, small: ImageData | None, config: Config) -> tuple[ImageData, Config] | None:

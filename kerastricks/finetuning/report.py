@@ -15,6 +15,7 @@ from kerastricks.finetuning.measurement import Measurement
 from kerastricks.finetuning.rungs import Result
 from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.plotting import save_figure
+from kerastricks.progress import minutes
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _draw_tried(axes: Axes, report: Report) -> None:
             axes.plot([], [], color=colour, marker="o", label=result.name)
         else:
             axes.plot(seconds, [one.accuracy for one in so_far], color=colour, lw=2 if kept else 1)
-    budget = "" if report.budget is None else f", budget {report.budget / 60:g} minutes"
+    budget = "" if report.budget is None else f", budget {minutes(report.budget)}"
     axes.set(xlabel="seconds of training", ylabel="validation accuracy")
     axes.set_title(f"kept: {report.kept}{budget}")
     axes.set_xlim(left=0)

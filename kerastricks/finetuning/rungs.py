@@ -1,7 +1,5 @@
 """Which plan wins: short trainings beside the probes, compared on the same validation images, within a budget."""
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastricks.files import read_json, write_json
 from kerastricks.metrics.bootstrap import Estimate, bootstrap_mean
 
 Clock = Callable[[], float]
@@ -267,7 +266,7 @@ class Journal:
         """The one that an interrupted run left, or a new one."""
         if path is None or not path.exists():
             return cls(path)
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         verdicts = [
             Verdict(**{**one, "behind": one["behind"] and Estimate(**one["behind"])})
             for one in record["verdicts"] or ()
@@ -304,9 +303,7 @@ class Journal:
             "verdicts": None if self.verdicts is None else [asdict(verdict) for verdict in self.verdicts],
             "refused": self.refused,
         }
-        temporary = self.path.with_name(f".tmp-{self.path.name}")
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, self.path)
+        write_json(self.path, record)
 
     def discard(self) -> None:
         """Leaves nothing behind, where nothing was trained."""

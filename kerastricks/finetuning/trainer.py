@@ -1,7 +1,6 @@
 """Carries plans out: a head on features, levels of the backbone, a small network from random weights."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ import numpy as np
 
 from kerastricks.callbacks.weights import BestWeights
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress
 from kerastricks.errors import ConfigError, TrainingDivergedError
 from kerastricks.features.caching import cached
 from kerastricks.features.folder import Features
+from kerastricks.files import read_json_lines
 from kerastricks.finetuning.backbone import Backbone
 from kerastricks.finetuning.measurement import Measurement, sampled
 from kerastricks.finetuning.network import build_network, fit_head, head_layers, set_linear_head
@@ -29,6 +28,7 @@ from kerastricks.keras_graph import precision, split_head
 from kerastricks.models.creation import create
 from kerastricks.probes.linear import LinearProbe, linear_probe
 from kerastricks.probes.rows import stratified_sample
+from kerastricks.progress import Progress
 from kerastricks.training.config import Config
 from kerastricks.training.fitting import check_fits, fit, fresh_stage, training_loss
 from kerastricks.training.fused_batch_norm import fused_batch_norm
@@ -456,5 +456,4 @@ def _time_step(network: keras.Model, data: ImageData, config: Config, clock: Clo
 
 
 def _logged_seconds(folder: Path) -> float:
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return float(sum(json.loads(line)["seconds"] for line in lines))
+    return float(sum(line["seconds"] for line in read_json_lines(folder / "metrics.jsonl")))

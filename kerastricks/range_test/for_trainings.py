@@ -8,8 +8,8 @@ from typing import Any
 import keras
 
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress, silent
 from kerastricks.keras_graph import precision, split_head
+from kerastricks.progress import Progress, silent
 from kerastricks.range_test.lr_range_test import LRRangeTest
 from kerastricks.range_test.result import RangeTestResult
 from kerastricks.range_test.verdict import answer

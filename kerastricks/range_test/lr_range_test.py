@@ -12,9 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import UsageError
 from kerastricks.keras_graph import all_layers
+from kerastricks.progress import Progress, silent
 from kerastricks.range_test.batches import take_batches
 from kerastricks.range_test.kept_state import KeptState, model_variables, random_state_kept, reseed
 from kerastricks.range_test.rate_control import RateControl, leaves

@@ -3,7 +3,6 @@
 curves.png: loss and accuracy of a run.
 """
 
-import json
 import re
 import shlex
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from kerastricks.files import read_json_lines
 from kerastricks.metrics.classification import images_by_class
 from kerastricks.plotting import save_figure
 
@@ -193,7 +193,7 @@ def draw_curves(metrics: Path, batch_loss: Path, target: Path, title: str) -> No
         target: the PNG.
         title: above it.
     """
-    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    lines = read_json_lines(metrics)
     epochs = [line["epoch"] for line in lines]
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)

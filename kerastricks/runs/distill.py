@@ -10,12 +10,12 @@ import keras
 import numpy as np
 from scipy.special import softmax
 
+from kerastricks.classifier_file import load_classifier
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import ConfigError, RunFolderError
 from kerastricks.keras_graph import with_probabilities
 from kerastricks.metrics.classification import scores
-from kerastricks.runs.classifier_file import load_classifier
+from kerastricks.progress import Progress, silent
 from kerastricks.runs.evaluate import predict
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder
@@ -66,8 +66,6 @@ class TeacherFile:
         if not file.is_file():
             raise RunFolderError(f"{path}: no such run folder or .keras file")
         model = load_classifier(file)
-        if len(getattr(model, "inputs", None) or ()) != 1 or len(model.inputs[0].shape) != 4:
-            raise RunFolderError(f"{file}: a teacher takes images, one input (batch, height, width, channels)")
         fields: dict[str, Any] = {}
         if run is not None:
             recorded = {name: value for name, value in run.read(run.config)["config"].items() if name in FIELDS}

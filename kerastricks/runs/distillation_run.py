@@ -3,8 +3,8 @@
 import os
 from typing import Any, Unpack
 
-from kerastricks.data.progress import Progress, in_lines
 from kerastricks.errors import UsageError
+from kerastricks.progress import Progress, in_lines
 from kerastricks.runs.configuration import ConfigFields, as_path
 from kerastricks.runs.distill import TeacherFile, run_distillation, start
 from kerastricks.runs.record import RunRecord

@@ -10,11 +10,11 @@ import numpy as np
 
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress, silent
 from kerastricks.data.relabeling import relabelled
 from kerastricks.ensemble.inputs import align_classes, shared_pixels
 from kerastricks.ensemble.outputs import stacked_outputs
 from kerastricks.errors import EnsembleError
+from kerastricks.progress import Progress, silent
 from kerastricks.runs.ensemble_data import load_for_members, shared_config
 from kerastricks.runs.ensemble_report import draw_ensemble, measured
 from kerastricks.runs.finishing import finish

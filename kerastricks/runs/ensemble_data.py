@@ -11,8 +11,8 @@ import numpy as np
 
 from kerastricks.data.fitting import Fitting
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress
 from kerastricks.errors import EnsembleError
+from kerastricks.progress import Progress
 from kerastricks.runs.members import RunMember
 from kerastricks.training.config import Config
 from kerastricks.training.datasets import load_data

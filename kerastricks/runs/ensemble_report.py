@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress
 from kerastricks.ensemble.combination import tempered
 from kerastricks.ensemble.cost import costs
 from kerastricks.ensemble.stacking import fit_temperature
@@ -21,6 +20,7 @@ from kerastricks.keras_graph import with_probabilities
 from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.metrics.calibration import disagreement, log_losses, mean_disagreement, quality
 from kerastricks.plotting import save_figure
+from kerastricks.progress import Progress
 from kerastricks.runs.made import Made, over_split
 from kerastricks.runs.members import RunMember
 

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from kerastricks.data.progress import Progress, in_lines
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
+from kerastricks.progress import Progress, in_lines
 from kerastricks.runs.configuration import as_path
 from kerastricks.runs.ensemble import make_ensemble
 from kerastricks.runs.ensemble_methods import CLASSIFIERS, METHODS

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastricks.classifier_file import load_classifier
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.progress import Progress, silent
 from kerastricks.data.relabeling import relabel
 from kerastricks.data.sources.names import canonical
 from kerastricks.data.sources.reading import Readable, find_source, read_source
@@ -15,7 +15,7 @@ from kerastricks.data.sources.source import Arrays, Examples, Source
 from kerastricks.data.splits import make_splits
 from kerastricks.errors import DataError
 from kerastricks.metrics.classification import scores
-from kerastricks.runs.classifier_file import load_classifier
+from kerastricks.progress import Progress, silent
 from kerastricks.runs.configuration import as_path
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.record import Evaluation, RunRecord

@@ -13,14 +13,15 @@ import numpy as np
 
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress, silent
 from kerastricks.data.sources.reading import find_source
 from kerastricks.data.sources.source import Files
 from kerastricks.errors import RunFolderError
+from kerastricks.files import read_json_lines, write_text
 from kerastricks.finetuning.backbone import Backbone, open_backbone
 from kerastricks.finetuning.procedure import FineTuned, finetune, finetuning_config, small_config
 from kerastricks.finetuning.report import draw_report
 from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, SMALL_SIDE_PX, TRAINING_DEFAULTS, Settings
+from kerastricks.progress import Progress, silent
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes, check_room
 from kerastricks.runs.own_model import check_export, copy_recipes
@@ -176,9 +177,8 @@ def _merge_logs(run: RunFolder, tuned: FineTuned) -> None:
     losses = b""
     for folder in folders:
         epochs, steps = (lines[-1]["epoch"], lines[-1]["step"]) if lines else (0, 0)
-        for text in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-            line = json.loads(text)
+        for line in read_json_lines(folder / "metrics.jsonl"):
             lines.append({**line, "epoch": line["epoch"] + epochs, "step": line["step"] + steps, "stage": folder.name})
         losses += (folder / "batch_loss.f32").read_bytes()
-    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    write_text(run.metrics, "".join(json.dumps(line) + "\n" for line in lines))
     run.batch_loss.write_bytes(losses)

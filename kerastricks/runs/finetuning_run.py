@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from kerastricks.data.progress import Progress, in_lines
 from kerastricks.errors import UsageError
 from kerastricks.finetuning.settings import Settings
+from kerastricks.progress import Progress, in_lines
 from kerastricks.runs.configuration import FinetuningFields, Source, as_path, fields_of_data
 from kerastricks.runs.finetune import make_config, run_finetuning, start
 from kerastricks.runs.record import RunRecord

@@ -1,6 +1,5 @@
 """From a trained model to a finished run folder."""
 
-import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -10,11 +9,11 @@ import numpy as np
 
 import kerastricks
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress, silent
-from kerastricks.files import whole, write_text
+from kerastricks.files import read_json_lines, whole, write_text
 from kerastricks.keras_graph import with_probabilities
 from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.metrics.classification import scores
+from kerastricks.progress import Progress, silent
 from kerastricks.runs.card import card, draw_curves
 from kerastricks.runs.evaluate import predict
 from kerastricks.runs.folder import RunFolder
@@ -67,7 +66,7 @@ def finish(
         data.fitting,
     )
     probabilities = predict(model, test, "evaluating test", progress)
-    lines = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    lines = read_json_lines(run.metrics)
     summary = {
         **scores(data.labels("test"), probabilities, data.class_names),
         "class_names": list(data.class_names),

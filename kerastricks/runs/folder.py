@@ -1,7 +1,6 @@
 """A run folder: its name, its files, and that nothing in it is overwritten or half-written."""
 
 import itertools
-import json
 import re
 import shutil
 import unicodedata
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kerastricks.errors import DataError, RunFolderError
-from kerastricks.files import begun_folder, take_name, write_json
+from kerastricks.files import begun_folder, read_json, take_name, write_json
+from kerastricks.progress import megabytes
 
 # With the longest suffix of a series and the numbers of a default name, below the 255 bytes of a file system.
 _LONGEST_NAME = 200
@@ -134,7 +134,7 @@ class RunFolder:
         """
         needed = {self.config: "config", self.summary: "accuracy"}.get(path)
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
             if not isinstance(record, dict) or (needed is not None and needed not in record):
                 raise ValueError(f"no {needed!r} in it")
             return record
@@ -235,6 +235,6 @@ def check_room(folder: Path, weights: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RunFolderError(
-            f"{folder}: the disk has {free / 1e6:,.0f} MB left, and the run needs about {needed / 1e6:,.0f} MB: make "
+            f"{folder}: the disk has {megabytes(free)} left, and the run needs about {megabytes(needed)}: make "
             "room, or choose another --out"
         )

@@ -9,7 +9,6 @@ import numpy as np
 
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.progress import Progress
 from kerastricks.ensemble.choosing import Candidate, choose
 from kerastricks.ensemble.combination import Combination, tempered
 from kerastricks.ensemble.combination_fitting import SCALINGS, fit_combination
@@ -24,6 +23,7 @@ from kerastricks.errors import EnsembleError
 from kerastricks.keras_graph import producer, split_head, with_probabilities
 from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.metrics.calibration import log_losses
+from kerastricks.progress import Progress
 from kerastricks.runs.ensemble_data import TrainingImages
 from kerastricks.runs.evaluate import predict
 

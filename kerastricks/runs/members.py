@@ -1,14 +1,14 @@
 """The members of an ensemble, opened: runs, the models that a run kept, `.keras` files."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerastricks.classifier_file import load_model_file
 from kerastricks.ensemble.member import Member
 from kerastricks.errors import ConfigError, EnsembleError, RunFolderError
-from kerastricks.runs.classifier_file import load_classifier
+from kerastricks.files import read_json
 from kerastricks.runs.folder import RunFolder
 from kerastricks.training.config import FIELDS, Config
 
@@ -81,7 +81,7 @@ class _Source:
     share: int = 1
 
     def load(self, name: str) -> RunMember:
-        model = load_classifier(self.path)
+        model = load_model_file(self.path)
         if self.run is None:
             return RunMember(Member(model, name), self.path)
         record, summary = self.run.read(self.run.config), self.run.read(self.run.summary)
@@ -122,7 +122,7 @@ def kept_models(run: RunFolder) -> list[Path]:
     if not (folder / KEPT).is_file():
         return []
     try:
-        return [folder / entry["file"] for entry in json.loads((folder / KEPT).read_text(encoding="utf-8"))["members"]]
+        return [folder / entry["file"] for entry in read_json(folder / KEPT)["members"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"{folder / KEPT}: cannot be read ({error})") from None
 

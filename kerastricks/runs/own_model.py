@@ -1,7 +1,6 @@
 """A model that a recipe or a file brings: made fit for training, and saved, exported and verified before it."""
 
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ import keras
 import numpy as np
 
 from kerastricks import recipes
+from kerastricks.classifier_file import load_classifier
 from kerastricks.data.image_data import ImageData
-from kerastricks.errors import ConfigError, KerasTricksError, UsageError, WriteError
-from kerastricks.files import write_error
+from kerastricks.errors import ConfigError, KerasTricksError, ModelFileError, UsageError, WriteError
+from kerastricks.files import begun_folder, write_error, written
 from kerastricks.keras_graph import all_layers, with_probabilities
 from kerastricks.layers.without_augmentation import CropThenFit, with_layers, without_augmentation
 from kerastricks.serving.export import export_saved_model
@@ -125,33 +125,32 @@ def check_export(
             f"{where}: {model.name} gives other outputs for the same images each time: a layer draws in inference, too "
             "(called with training=True?)"
         )
-    trial = folder / ".tmp-untrained"
-    shutil.rmtree(trial, ignore_errors=True)
-    try:
-        trial.mkdir()
-        copy_recipes(own, trial)
-        file = trial / "model.keras"
-        served.save(file)
-        recipes.load_model(file)
-        export_saved_model(
-            file,
-            data.class_names,
-            trial,
-            lambda target: verify_export(file, target, images, expected, data.fitting),
-            data.fitting,
-        )
-    except WriteError:
-        raise
-    except Exception as error:
-        refused = write_error(trial, error)
-        if refused is not None:
-            raise refused from None
-        said = str(error).replace(f"{trial}/", "") if isinstance(error, KerasTricksError) else _said(error)
-        raise ConfigError(
-            f"{where}: {model.name} cannot be saved and loaded again: {_hint(model, str(error)) or said}"
-        ) from None
-    finally:
-        shutil.rmtree(trial, ignore_errors=True)
+    with written(folder), begun_folder(folder) as trial:
+        try:
+            copy_recipes(own, trial)
+            file = trial / "model.keras"
+            served.save(file)
+            load_classifier(file)
+            export_saved_model(
+                file,
+                data.class_names,
+                trial,
+                lambda target: verify_export(file, target, images, expected, data.fitting),
+                data.fitting,
+            )
+        except WriteError:
+            raise
+        except Exception as failure:
+            # What Keras said of the file says more of the model than that the file is damaged.
+            cause = failure.__cause__ if isinstance(failure, ModelFileError) else None
+            reason = cause if isinstance(cause, Exception) else failure
+            refused = write_error(trial, reason)
+            if refused is not None:
+                raise refused from None
+            said = str(reason).replace(f"{trial}/", "") if isinstance(reason, KerasTricksError) else _said(reason)
+            raise ConfigError(
+                f"{where}: {model.name} cannot be saved and loaded again: {_hint(model, str(reason)) or said}"
+            ) from None
 
 
 def copy_recipes(own: Sequence[Path], folder: Path) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerastricks.data.progress import Progress, silent
 from kerastricks.data.sources.folder import FolderWalk
 from kerastricks.errors import DataError, RunFolderError
+from kerastricks.progress import Progress, silent
 from kerastricks.runs.configuration import as_path
 from kerastricks.runs.record import RunRecord
 

@@ -189,7 +189,7 @@ class RunRecord:
         Raises:
             RunFolderError: where the file cannot be read.
         """
-        from kerastricks.runs.classifier_file import load_classifier
+        from kerastricks.classifier_file import load_classifier
 
         return load_classifier(self.folder.model)
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import silent
 from kerastricks.data.sources.reading import find_source, read_source
 from kerastricks.data.splits import make_splits
 from kerastricks.errors import DataError, EnsembleError
+from kerastricks.progress import silent
 from kerastricks.runs.members import RunMember
 from kerastricks.training.config import Config
 

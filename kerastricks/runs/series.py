@@ -9,8 +9,8 @@ import keras
 
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress, in_lines
 from kerastricks.errors import ConfigError, RunFolderError, UsageError
+from kerastricks.progress import Progress, in_lines
 from kerastricks.runs.configuration import ConfigFields, Source, as_path, check_early, configure
 from kerastricks.runs.folder import RunFolder, check_name, is_taken
 from kerastricks.runs.record import RunRecord, SeriesRecord

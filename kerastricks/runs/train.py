@@ -13,11 +13,11 @@ import keras
 
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress, silent
 from kerastricks.errors import ConfigError, RunFolderError
 from kerastricks.files import write_text
 from kerastricks.initializers.data_driven import start_from_data
 from kerastricks.models.creation import create
+from kerastricks.progress import Progress, silent
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes, check_room
 from kerastricks.runs.own_model import check_export, own_model

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
-from kerastricks.data.progress import Progress, in_lines
 from kerastricks.errors import ConfigError, UsageError
+from kerastricks.progress import Progress, in_lines
 from kerastricks.runs.configuration import ConfigFields, Source, as_path, check_early, configure
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.record import RunRecord

@@ -1,15 +1,15 @@
 """The best trials of a search as run folders, as `kerastricks train` leaves them."""
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from kerastricks.errors import RunFailedError, UsageError
+from kerastricks.files import begun_folder, take_name, try_read_json
 from kerastricks.runs.folder import RunFolder
-from kerastricks.search.folder import SearchFolder, read_json, write_json
+from kerastricks.search.folder import SearchFolder, write_json
 from kerastricks.search.oracle.oracles import REPORT
 from kerastricks.search.plan import SearchPlan
 from kerastricks.search.space.space import Space
@@ -43,7 +43,7 @@ def keep_best(
             job = {"job": "finish", "folder": str(run.path)}
             _carry_out(job, folder.trial(record.trial) / "finish.log", processes)
         report = folder.trial(record.trial) / REPORT
-        write_json(report, {**(read_json(report) or {}), "run": str(run.path.relative_to(folder.path))})
+        write_json(report, {**(try_read_json(report) or {}), "run": str(run.path.relative_to(folder.path))})
     return paths
 
 
@@ -83,18 +83,17 @@ def _begin(plan: SearchPlan, folder: SearchFolder, record: TrialRecord, run: Run
     """With what the trial left, so that it is not trained twice."""
     if run.config.exists():
         return
-    temporary = run.path.with_name(f".tmp-{run.path.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
     trained = RunFolder(folder.trial(record.trial) / "run")
-    if not plan.folds and trained.checkpoint.exists():
-        shutil.copytree(trained.path, temporary)
-    else:
-        temporary.mkdir(parents=True)
-        config = config_of(plan, record.values).as_dict()
-        (temporary / "config.json").write_text(json.dumps({"config": config, "resolved": False}, indent=2))
-        if folder.recipe.exists():
-            shutil.copyfile(folder.recipe, temporary / "recipe.py")
-    temporary.replace(run.path)
+    run.path.parent.mkdir(parents=True, exist_ok=True)
+    with begun_folder(run.path.parent) as begun:
+        if not plan.folds and trained.checkpoint.exists():
+            shutil.copytree(trained.path, begun, dirs_exist_ok=True)
+        else:
+            config = config_of(plan, record.values).as_dict()
+            write_json(begun / "config.json", {"config": config, "resolved": False})
+            if folder.recipe.exists():
+                shutil.copyfile(folder.recipe, begun / "recipe.py")
+        take_name(begun, run.path)
 
 
 def _carry_out(job: dict[str, Any], log: Path, processes: Processes) -> None:

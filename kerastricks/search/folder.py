@@ -1,7 +1,6 @@
 """The folder of a search: its files, and that one process at a time works in it."""
 
 import itertools
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,8 +60,8 @@ class SearchFolder:
             if any(path.iterdir()) and not cls(path).is_left_over():
                 hint = "go on with it by --resume, or choose" if cls(path).plan.exists() else "choose"
                 raise SearchError(f"{path}: is not empty, and is never reused silently: {hint} another --out")
-            (path / ".tmp").write_bytes(b"")
-            (path / ".tmp").unlink()
+            with files.begun_folder(path):
+                pass
         except OSError as error:
             raise SearchError(f"{path}: cannot be written to ({error.strerror}): choose another --out") from None
         return cls(path.resolve())
@@ -142,7 +141,7 @@ class SearchFolder:
             SearchError: where it is damaged.
         """
         try:
-            return SearchPlan(**json.loads(self.plan.read_text(encoding="utf-8")))
+            return SearchPlan(**files.read_json(self.plan))
         except (OSError, ValueError, TypeError) as error:
             raise SearchError(f"{self.plan}: cannot be read ({error}): start a new search") from None
 
@@ -151,12 +150,8 @@ class SearchFolder:
         write_json(self.plan, plan.as_dict())
 
     def remove_pixels(self) -> None:
-        """The decoded pixels: what is killed meanwhile leaves all of them or none."""
-        doomed = self.path / ".tmp-pixels"
-        shutil.rmtree(doomed, ignore_errors=True)
-        if self.pixels.exists():
-            self.pixels.replace(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+        """Removes the decoded pixels: a process that is killed meanwhile leaves all of them or none."""
+        files.discard(self.pixels)
 
     @contextmanager
     def removed_unless_begun(self) -> Iterator[None]:
@@ -182,13 +177,5 @@ def _held(path: Path, otherwise: str) -> Iterator[None]:
 
 
 def write_json(path: Path, record: Any) -> None:
-    """Writes a JSON record whole, so that it survives what kills the process or the machine."""
+    """Writes a JSON record atomically, so that it survives what kills the process or the machine."""
     files.write_json(path, record, indent=None, durable=True)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A record that another process may be about to write; None where it is not there."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None

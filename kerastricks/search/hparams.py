@@ -1,7 +1,6 @@
 """The trials for TensorBoard's HParams tab."""
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from kerastricks.charts.axes import short_value
+from kerastricks.files import whole
 from kerastricks.search.trial_record import TrialRecord
 
 # One name, so that writing again replaces; TensorBoard takes files with "tfevents" in their name.
@@ -95,10 +95,8 @@ def _kind(values: Sequence[Any]) -> int:
 
 def _write(folder: Path, events: Sequence[Event]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    # A dot in front would still hold "tfevents": TensorBoard must not read the file before it is whole.
-    temporary = folder / ".tmp-search"
-    with open(temporary, "wb") as file:
+    # The name of the file holds "tfevents", also behind a dot: TensorBoard must not read it before it is whole.
+    with whole(folder / _FILE, label="search") as temporary, open(temporary, "wb") as file:
         writer = RecordWriter(file)
         for event in [Event(wall_time=events[0].wall_time, file_version="brain.Event:2"), *events]:
             writer.write(event.SerializeToString())
-    os.replace(temporary, folder / _FILE)

@@ -8,11 +8,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kerastricks.callbacks.clock import clock
 from kerastricks.charts.axes import short_score, short_value
 from kerastricks.charts.page import inline_svg, page_style
 from kerastricks.charts.parallel_coordinates import draw_parallel_coordinates
 from kerastricks.files import write_text
+from kerastricks.progress import clock
 from kerastricks.search.importance import Importance, importance_of
 from kerastricks.search.page_charts import draw_against, draw_importance, draw_learning_curves
 from kerastricks.search.trial_record import TrialRecord, counts
@@ -29,7 +29,7 @@ def write_html(
     facts: Mapping[str, Any],
     log_names: Collection[str] | None = None,
 ) -> None:
-    """Writes the page, whole or not at all.
+    """Writes the page atomically.
 
     Args:
         path: the file.

@@ -8,8 +8,8 @@ import keras
 
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import Progress
 from kerastricks.errors import SearchError
+from kerastricks.progress import Progress
 from kerastricks.range_test.budget import plan_range_test
 from kerastricks.range_test.for_trainings import for_training
 from kerastricks.runs.folder import RunFolder

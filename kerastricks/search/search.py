@@ -11,8 +11,8 @@ from typing import Any
 import keras
 
 import kerastricks
-from kerastricks.data.progress import Progress
 from kerastricks.errors import RunFailedError, SearchError
+from kerastricks.progress import Progress
 from kerastricks.search.best_runs import keep_best, refit_best
 from kerastricks.search.folder import SearchFolder
 from kerastricks.search.oracle.engine import open_oracle, quiet

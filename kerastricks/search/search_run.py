@@ -12,7 +12,7 @@ from typing import IO, cast
 
 from rich.console import Console
 
-from kerastricks.data.progress import Progress
+from kerastricks.progress import Progress
 from kerastricks.search import search as work
 from kerastricks.search.folder import SearchFolder
 from kerastricks.search.hparams import write_hparams

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from kerastricks.data.progress import Progress, in_lines
 from kerastricks.data.service.listening import Listening
 from kerastricks.errors import ConfigError, Interrupted, UsageError
+from kerastricks.progress import Progress, in_lines
 from kerastricks.recipes import Recipe
 from kerastricks.runs.configuration import SearchFields, Source, as_path, changed, check_early, recipe_of
 from kerastricks.runs.resumable import Resumption, Say, interrupted, sigterm_interrupts

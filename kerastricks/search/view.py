@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from kerastricks.callbacks.clock import clock
 from kerastricks.charts.axes import short_score, short_value
+from kerastricks.progress import clock
 from kerastricks.search.trial_record import TrialRecord, counts, ranked
 
 _MARKS = {"completed": "green", "stopped": "yellow", "failed": "red"}

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,11 +13,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerastricks import recipes
+from kerastricks.classifier_file import load_classifier
 from kerastricks.data.decoding.decode import decode_image, fit_image, refuse_large
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.errors import ExportError
-from kerastricks.files import written
+from kerastricks.files import begun_folder, take_name, written
 from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.serving.batch_norm_folding import fold_batch_norm
 
@@ -89,25 +88,24 @@ def export_saved_model(
         ExportError: when TensorFlow cannot write it.
         WriteError: where the disk does not take it.
     """
-    temporary = base / f".tmp-export-{os.getpid()}"
-    try:
+    with written(base):
+        base.mkdir(parents=True, exist_ok=True)
+    with written(base), begun_folder(base) as begun:
         if keras.backend.backend() == "tensorflow":
             with written(base / "saved_model.pb"):
-                write(model_path, class_names, temporary, fitting)
+                write(model_path, class_names, begun, fitting)
         else:
-            _write_with_tensorflow(model_path, class_names, temporary, fitting)
+            _write_with_tensorflow(model_path, class_names, begun, fitting)
         if verify is not None:
-            verify(temporary)
+            verify(begun)
         target = base / str(next_number(base))
-        temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        take_name(begun, target)
     return target
 
 
 def write(model_path: Path, class_names: Sequence[str], target: Path, fitting: Fitting) -> None:
     """Writes the SavedModel; the backend must be TensorFlow."""
-    model = fold_batch_norm(without_augmentation(recipes.load_model(model_path)))
+    model = fold_batch_norm(without_augmentation(load_classifier(model_path)))
     module = _Classifier(model, class_names, fitting)
     signatures = {"serving_default": module.serve_bytes, "tensor": module.serve_tensor}
     tf.saved_model.save(module, str(target), signatures=signatures)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from kerastricks.data.decoding.decode import MAX_PIXELS, with_alpha_flag
 from kerastricks.data.decoding.pixels import why_refused
 from kerastricks.data.sources.headers import read_header
-from kerastricks.errors import RunFolderError
+from kerastricks.errors import RunFolderError, first_line
 
 _BATCH = 64
 
@@ -57,8 +57,7 @@ class ServedModel:
             self._signature = self._model.signatures["serving_default"]
             names = self._model.class_names.numpy()
         except (OSError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
-            reason = str(error).splitlines()[0]
-            raise RunFolderError(f"{folder}: damaged, or no SavedModel of kerastricks ({reason})") from None
+            raise RunFolderError(f"{folder}: damaged, or no SavedModel of kerastricks ({first_line(error)})") from None
         self.class_names: tuple[str, ...] = tuple(name.decode() for name in names)
 
     def predict(self, files: Sequence[Path], max_pixels: int = MAX_PIXELS) -> Iterator[Prediction]:

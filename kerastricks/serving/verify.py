@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kerastricks.data.fitting import WHOLE, Fitting
-from kerastricks.files import written
+from kerastricks.files import begun_folder, written
 
 TOLERANCE = 1e-4
 
@@ -31,14 +31,12 @@ def verify_export(
     """
     from kerastricks.serving.export import run_with_tensorflow
 
-    reference = model_path.with_name(".tmp-reference.npz")
-    try:
+    with written(model_path.parent), begun_folder(model_path.parent) as folder:
+        reference = folder / "reference.npz"
         with written(reference):
             np.savez(reference, images=images, probabilities=probabilities)
         geometry = json.dumps(asdict(fitting))
         run_with_tensorflow("kerastricks.serving.verify", [model_path, saved_model, reference, geometry])
-    finally:
-        reference.unlink(missing_ok=True)
 
 
 def largest_differences(
@@ -47,7 +45,7 @@ def largest_differences(
     """The largest difference of each way to the reference; called in the fresh process."""
     import tensorflow as tf
 
-    from kerastricks import recipes
+    from kerastricks.classifier_file import load_classifier
     from kerastricks.data.decoding.decode import decode_image, fit_image
 
     with np.load(reference) as file:
@@ -55,7 +53,7 @@ def largest_differences(
     signatures = tf.saved_model.load(str(saved_model)).signatures
     encoded = tf.constant([tf.io.encode_png(image).numpy() for image in images])
     pixels = tf.constant(images, tf.float32)
-    model = recipes.load_model(model_path)
+    model = load_classifier(model_path)
     expected_of_bytes = expected
     if fitting.crop_fraction < 1:
         height, width, channels = images.shape[1:]

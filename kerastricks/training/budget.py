@@ -12,12 +12,12 @@ import keras
 import numpy as np
 
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.progress import silent
 from kerastricks.data.sources.headers import read_headers
 from kerastricks.data.sources.reading import find_source
 from kerastricks.data.sources.source import Files
 from kerastricks.errors import ConfigError
 from kerastricks.keras_graph import precision, split_head
+from kerastricks.progress import duration, silent
 from kerastricks.training.config import Config
 from kerastricks.training.fitting import check_fits, resolve, training_loss
 from kerastricks.training.fused_batch_norm import fused_batch_norm
@@ -126,9 +126,9 @@ def plan_budget(
     count = epochs if epochs is not None else max(1, min(math.floor(fits), most_epochs))
     epoch_seconds = _epoch_seconds(chosen, steps_per_epoch)
     left = max(seconds - chosen.once_seconds, 0.0)
-    parts = [f"{count} epochs of about {_show(epoch_seconds)} at {_side(chosen)}"]
+    parts = [f"{count} epochs of about {duration(epoch_seconds)} at {_side(chosen)}"]
     if fits < count:
-        parts.append(f"that is more than the {_show(left)} left, so that the learning rate runs out before the last")
+        parts.append(f"that is more than the {duration(left)} left, so that the learning rate runs out before the last")
     elif epochs is None and count == most_epochs:
         parts.append("more are not worth their time")
     if place + 1 < len(ordered):
@@ -282,12 +282,6 @@ def _epochs_that_fit(timing: SizeTiming, seconds: float, steps_per_epoch: int) -
 
 def _epoch_seconds(timing: SizeTiming, steps_per_epoch: int) -> float:
     return steps_per_epoch * timing.step_seconds + timing.evaluation_seconds
-
-
-def _show(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
 
 
 def _side(timing: SizeTiming) -> str:

@@ -1,12 +1,10 @@
-"""The whole state of a training in one file, written whole or not at all.
+"""The whole state of a training in one file, written atomically.
 
 A `.keras` file has no place for dropout's seed generators, callbacks or the position in the data, and Keras's
 `BackupAndRestore` saves weights and epoch only.
 """
 
-import errno
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -18,7 +16,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastricks.errors import CheckpointError
+from kerastricks.errors import CheckpointError, first_line
+from kerastricks.files import replacing, says_full
 from kerastricks.keras_graph import all_layers
 from kerastricks.training.device import DevicePixels
 from kerastricks.training.distillation import Teacher
@@ -59,17 +58,12 @@ def save(path: Path, model: keras.Model, callbacks: Iterable[keras.callbacks.Cal
 
 
 def write_whole(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes to a temporary name, forces it to disk and renames it."""
-    temporary = path.with_name(f".tmp-{path.name}")
+    """Writes arrays atomically, and forces them to disk."""
     try:
-        with open(temporary, "wb") as file:
+        with replacing(path, durable=True) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        reason = says_full(error) or error.strerror or first_line(error)
         kept = "the last good checkpoint is still there" if path.exists() else "there is no earlier one"
         raise CheckpointError(f"{path}: checkpoint not written, {reason}; {kept}: make room and use --resume") from None
 

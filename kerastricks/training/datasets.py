@@ -4,7 +4,7 @@ from typing import Any
 
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.loading import load
-from kerastricks.data.progress import Progress, silent
+from kerastricks.progress import Progress, silent
 from kerastricks.training.config import Config
 
 

@@ -1,6 +1,5 @@
 """The callbacks that `keep` and `average` of a configuration ask for."""
 
-import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from kerastricks.callbacks.keep import KeepLast, KeepSnapshots, KeepTop, read_re
 from kerastricks.callbacks.weights import WeightAverage
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError
-from kerastricks.files import write_json
+from kerastricks.files import read_json, write_json
 from kerastricks.layers.batch_norm_statistics import recompute_batch_norm
 from kerastricks.schedules.decay import cycle_ends
 from kerastricks.training.averaging import Average, Keep
@@ -179,7 +178,7 @@ def reports(run_folder: Path, config: Config) -> dict[str, Any]:
     """What a summary says of it: `members` where some were kept, `average` where there was one."""
     found: dict[str, Any] = {"members": read_record(run_folder / FOLDER)} if config.keep else {}
     if Average.of(config.average, config.optimizer) is not None and (run_folder / REPORT).exists():
-        found["average"] = json.loads((run_folder / REPORT).read_text(encoding="utf-8"))
+        found["average"] = read_json(run_folder / REPORT)
     return found
 
 

@@ -1,15 +1,24 @@
-"""Where trained weights are: in a package of pip's, a file or a folder."""
+"""Where trained weights are: in a package of pip, a file or a folder; converted ones in the cache."""
 
+import contextlib
 import hashlib
 import importlib.util
 import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kerastricks.cache import DiskCache, cache_home
 from kerastricks.errors import WeightsError
 from kerastricks.weights.catalog import PRETRAINED, Pretrained
 
 SUFFIXES = {".pth": "torch", ".pt": "torch", ".bin": "torch", ".weights.h5": "weights", ".keras": "model"}
+# Part of the name of converted weights in the cache: another one where the conversion changes.
+_FORMAT = 1
+CONVERTED = "model.weights.h5"
+_SUM = f"{CONVERTED}.sha256"
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,54 @@ def sha256_of(path: Path) -> str:
     """The checksum of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def cached_weights(key: str, write: Callable[[Path], None]) -> Iterator[Path]:
+    """A Keras weights file from the cache, compared with its checksum; written there where it is missing.
+
+    Several processes may do so at once: the first wins and the others use its file. Where the cache cannot be written,
+    the file is a temporary one, and a warning says so.
+
+    Args:
+        key: name of the weights and of the file they come from.
+        write: writes the file at a path that ends in `.weights.h5`.
+
+    Yields:
+        Its path.
+    """
+    place = cache_home() / "weights"
+    key = f"{key}-{_FORMAT}"
+    home = place / key
+    if _is_whole(home):
+        yield home / CONVERTED
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            cache = DiskCache(place)
+            if home.exists():
+                warnings.warn(f"{home}: converted weights that are damaged: they are converted again", stacklevel=4)
+                cache.remove(key)
+            folder = stack.enter_context(cache.writing(key))
+        except OSError as error:
+            warnings.warn(
+                f"{place}: converted weights are not kept ({error.strerror or error}) and converted at each use: set "
+                "KERASTRICKS_CACHE to a folder that can be written",
+                stacklevel=4,
+            )
+            home = folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        write(folder / CONVERTED)
+        if folder != home:
+            (folder / _SUM).write_text(f"{sha256_of(folder / CONVERTED)}  {CONVERTED}\n", encoding="ascii")
+            stack.close()  # it gets its name
+        yield home / CONVERTED
+
+
+def _is_whole(home: Path) -> bool:
+    try:
+        return (home / _SUM).read_text(encoding="ascii").split()[:1] == [sha256_of(home / CONVERTED)]
+    except (OSError, ValueError):
+        return False
 
 
 def _in_package(known: Pretrained) -> Found:

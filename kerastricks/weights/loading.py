@@ -13,12 +13,11 @@ import h5py
 import keras
 import numpy as np
 
-from kerastricks import recipes
-from kerastricks.errors import WeightsError
-from kerastricks.weights.cache import cached_weights
+from kerastricks.classifier_file import load_model_file
+from kerastricks.errors import WeightsError, first_line
 from kerastricks.weights.catalog import PRETRAINED, Pretrained
 from kerastricks.weights.convert import convert_efficientnet_lite
-from kerastricks.weights.files import Found, find
+from kerastricks.weights.files import Found, cached_weights, find
 from kerastricks.weights.torch_file import read_torch_file
 
 # Names of the layers behind the features.
@@ -67,16 +66,8 @@ def load_weights(
     return _load_file(model, found.path)
 
 
-def read_model(path: Path) -> keras.Model:
-    """A `.keras` file as a model; WeightsError, in one line, for what is none."""
-    try:
-        return recipes.load_model(path)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsError(f"{path}: is no model that Keras loads ({_first_line(error)})") from None
-
-
 def _from_model(path: Path) -> dict[str, list[np.ndarray]]:
-    return {layer.name: layer.get_weights() for layer in read_model(path).layers if layer.weights}
+    return {layer.name: layer.get_weights() for layer in load_model_file(path).layers if layer.weights}
 
 
 def _from_torch(path: Path, model: keras.Model) -> dict[str, list[np.ndarray]]:
@@ -137,7 +128,7 @@ def _load_file(model: keras.Model, path: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, WeightsError):
             raise
-        raise WeightsError(f"{path}: is no Keras weights file of {model.name} ({_first_line(error)})") from None
+        raise WeightsError(f"{path}: is no Keras weights file of {model.name} ({first_line(error)})") from None
     finally:
         for weight, values in zip(weights, before, strict=True):
             if keep or (missing and _is_of_head(weight)):
@@ -155,10 +146,6 @@ def _count_arrays(path: Path) -> int:
 
 def _is_of_head(weight: keras.Variable) -> bool:
     return _HEAD.fullmatch(weight.path.split("/")[0]) is not None
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 # Scales pixels to [-1, 1].
@@ -199,7 +186,8 @@ def statistics_for(found: Found | None, model: str, channels: int, mean: Any, st
 
 def _of(found: Found, model: str) -> tuple[Any, Any] | None:
     if found.kind == "model":
-        layers = [layer for layer in read_model(found.path).layers if isinstance(layer, keras.layers.Normalization)]
+        trained = load_model_file(found.path)
+        layers = [layer for layer in trained.layers if isinstance(layer, keras.layers.Normalization)]
         if len(layers) != 1:
             raise WeightsError(
                 f"{found.path}: has {len(layers)} Normalization layers and must have one, as the zoo's models"

@@ -137,8 +137,8 @@ def test_mistakes_with_files(capsys, saved, tmp_path, monkeypatch):
         model.save(tmp_path / f"{type(layer).__name__}.keras")
     monkeypatch.setattr("os.access", lambda path, mode: False)
     cases = [
-        ([str(tmp_path / "bad.keras")], "bad.keras: is damaged, or not a .keras file"),
-        ([str(tmp_path / "other.keras")], "cannot be loaded"),
+        ([str(tmp_path / "bad.keras")], "bad.keras: is not a Keras model (not a zip archive)"),
+        ([str(tmp_path / "other.keras")], "other.keras: is not a Keras model (no config.json inside)"),
         ([str(tmp_path / "Unknown.keras")], "holds 'Unknown', which is no class or function of Keras or kerastricks"),
         (
             [str(tmp_path / "BatchedMembers.keras")],

@@ -123,7 +123,7 @@ def test_a_teacher_that_cannot_teach_this_is_one_line(teacher, tmp_path, capsys)
     cases = [
         ([tmp_path / "nowhere"], "no such run folder or .keras file"),
         ([], "TEACHER is missing"),
-        ([damaged, "digits"], "damaged.keras: damaged, or no Keras model"),
+        ([damaged, "digits"], "damaged.keras: is damaged (the zip archive is cut off)"),
         ([logits], "DATA is missing"),
         ([tmp_path], "no run folder"),
         ([large, "digits"], "arrays are used at their own size"),

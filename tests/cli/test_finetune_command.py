@@ -78,7 +78,7 @@ def test_a_damaged_backbone_is_one_line_and_leaves_no_folder(tmp_path, split_fol
     assert (
         command(["finetune", str(split_folder), "--from", str(tmp_path / "broken.keras"), "--out", str(tmp_path)]) == 2
     )
-    assert "cannot be loaded" in capsys.readouterr().err
+    assert "broken.keras: is not a Keras model" in capsys.readouterr().err
     assert not list(tmp_path.glob("broken-finetuned*"))
 
 

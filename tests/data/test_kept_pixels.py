@@ -79,10 +79,10 @@ def test_splits_of_one_store_stay_of_one_store(tmp_path, image_folder, split_fol
 def test_a_kill_while_it_is_written_leaves_what_was_there(tmp_path, data, monkeypatch):
     keep_pixels(data, tmp_path / "pixels")
 
-    def killed(*arguments):
+    def killed(*arguments, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kerastricks.data.kept_pixels.json.dumps", killed)
+    monkeypatch.setattr("kerastricks.data.kept_pixels.write_json", killed)
     with pytest.raises(KeyboardInterrupt):
         keep_pixels(data.limited(40), tmp_path / "pixels")
     monkeypatch.undo()

@@ -11,6 +11,7 @@ import pytest
 import kerastricks
 from kerastricks.errors import DataError, UnknownNameError, UsageError
 from kerastricks.features import Features, compute
+from kerastricks.progress import silent
 
 SPLITS = ("train", "validation", "test")
 
@@ -136,7 +137,7 @@ def test_what_was_stopped_leaves_nothing_behind(error, data, tmp_path):
     def stopping(description, total):
         if description.endswith("validation"):
             raise error
-        return kerastricks.data.progress.silent(description, total)
+        return silent(description, total)
 
     with pytest.raises(type(error)):
         compute(small_network(), ["pool"], data, tmp_path / "f", progress=stopping)

@@ -70,7 +70,7 @@ def test_what_is_no_backbone_is_named(tmp_path):
     with pytest.raises(RunFolderError, match=r"no model\.keras inside"):
         open_backbone(tmp_path / "empty")
     (tmp_path / "broken.keras").write_bytes(b"PK nothing")
-    with pytest.raises(RunFolderError, match="cannot be loaded"):
+    with pytest.raises(RunFolderError, match=r"broken\.keras: is damaged"):
         open_backbone(tmp_path / "broken.keras")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerastricks.data.progress import silent
 from kerastricks.errors import UsageError
+from kerastricks.progress import silent
 from kerastricks.range_test import LRRangeTest
 
 TORCH = keras.backend.backend() == "torch"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from made_runs import classifier, nearest_mean, write_run
 
-from kerastricks.data.progress import silent
 from kerastricks.ensemble import Member, convex_weights, greedy_selection
 from kerastricks.errors import EnsembleError, RunFolderError
+from kerastricks.progress import silent
 from kerastricks.runs.ensemble import make_ensemble
 from kerastricks.runs.evaluate import evaluate
 from kerastricks.runs.made import Members, Settings, make

@@ -49,7 +49,7 @@ def test_a_damaged_file_is_named_and_the_others_are_used(tmp_path):
     members, left_out = opened([run.path for run in runs])
     assert [one.member.name for one in members] == ["r0", "r2"]
     assert len(left_out) == 1
-    assert left_out[0].startswith(f"{runs[1].model}: damaged")
+    assert left_out[0].startswith(f"{runs[1].model}: is damaged")
 
 
 @pytest.mark.parametrize("record", ["summary", "config"])
@@ -69,7 +69,7 @@ def test_one_member_is_no_ensemble(tmp_path):
     ):
         opened([runs[0].path])
     runs[1].model.write_bytes(b"")
-    with pytest.raises(EnsembleError, match=r"only .*r0/model.keras is left \(.*r1/model.keras: damaged"):
+    with pytest.raises(EnsembleError, match=r"only .*r0/model.keras is left \(.*r1/model.keras: is damaged"):
         opened([run.path for run in runs])
 
 

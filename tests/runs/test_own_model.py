@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 from kerastricks import recipes
+from kerastricks.classifier_file import load_classifier
 from kerastricks.data import load
 from kerastricks.errors import ConfigError, ExportError, WriteError
 from kerastricks.recipes import Recipe
@@ -249,7 +250,7 @@ def test_a_model_with_layers_of_its_recipe_is_loaded_from_its_run_folder(data, t
     expected = model.predict_on_batch(data.sample(4))
     for file in (run / "model.keras", run / "members" / "01.keras"):
         keras.saving.get_custom_objects().pop("mine>Twice")  # as in a fresh process
-        np.testing.assert_allclose(recipes.load_model(file).predict_on_batch(data.sample(4)), expected, rtol=1e-5)
+        np.testing.assert_allclose(load_classifier(file).predict_on_batch(data.sample(4)), expected, rtol=1e-5)
     keras.saving.get_custom_objects().pop("mine>Twice")
     with pytest.raises(ValueError, match=r"holds 'Twice'.*beside the recipe\.py"):
-        recipes.load_model(lone / "model.keras")
+        load_classifier(lone / "model.keras")

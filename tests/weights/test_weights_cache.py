@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
-from kerastricks.weights.cache import FILE, cache_folder, cached_weights
+from kerastricks.cache import cache_home
+from kerastricks.weights.files import CONVERTED as FILE
+from kerastricks.weights.files import cached_weights
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -48,7 +49,7 @@ def test_it_is_written_once_and_nothing_else_is_left(folder):
 def test_the_folder_is_the_users_own_by_default(monkeypatch, tmp_path):
     monkeypatch.delenv("KERASTRICKS_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "kerastricks" / "weights"
+    assert cache_home() == tmp_path / ".cache" / "kerastricks"
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "no sum", "no file", "sum of nothing", "binary sum"])
@@ -103,25 +104,15 @@ def test_a_folder_that_cannot_be_written_costs_a_conversion_each_time(folder, ho
 
 def test_a_read_only_folder_with_the_weights_serves(folder, monkeypatch):
     use(Writer())
-    monkeypatch.setattr("tempfile.mkdtemp", None)
+    monkeypatch.setattr("kerastricks.cache.DiskCache.writing", None)
     assert use(None) == b"weights"
-
-
-def test_what_a_killed_process_left_goes_after_a_day(folder):
-    folder.mkdir(parents=True)
-    for name, age in ((".a-1.unfinished", 2 * 24 * 3600), (".b-2.unfinished", 60)):
-        (folder / name).mkdir()
-        os.utime(folder / name, (time.time() - age,) * 2)
-    use(Writer())
-    left = sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
-    assert left == [".b-2.unfinished"]
 
 
 def test_two_processes_at_once_both_get_whole_ones(folder):
     """Each writes bytes of its own and takes its time; all read one whole file, and one remains."""
     code = """
 import sys, time
-from kerastricks.weights.cache import cached_weights
+from kerastricks.weights.files import cached_weights
 def write(path):
     with open(path, "wb") as file:
         for _ in range(20):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from kerastricks.data.cache_folder import CacheFolder
+from kerastricks.cache import DiskCache
 from kerastricks.data.decoding.decode import DECODER
 from kerastricks.data.decoding.decode_crop import WindowOf, resize_window
 from kerastricks.data.decoding.decoded_file import (
@@ -25,10 +25,10 @@ from kerastricks.data.decoding.decoded_file import (
     write_decoded,
 )
 from kerastricks.data.decoding.pixels import decode_originals
-from kerastricks.data.progress import Progress
 from kerastricks.data.sources.headers import read_headers
 from kerastricks.data.sources.source import Files
 from kerastricks.errors import DataError
+from kerastricks.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +113,7 @@ class Decoded:
         return resize_window(self.window(index, *window), height, width, rounded)
 
 
+_SUFFIX = ".decoded"
 _ALIGNMENT = 64  # bytes, what TensorFlow wants of memory that is not its own
 
 
@@ -161,7 +162,7 @@ def open_decoded(
         sizes, checksums = _look(files, name, progress)
     folder = Path(os.path.expanduser(cache_dir))
     try:
-        return _on_disk(files, sizes, checksums, channels, CacheFolder(folder, cache_bytes), name, progress)
+        return _on_disk(files, sizes, checksums, channels, DiskCache(folder, cache_bytes, _SUFFIX), name, progress)
     except OSError as error:
         reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
         _without_cache(folder, reason)
@@ -173,12 +174,12 @@ def _on_disk(
     sizes: np.ndarray,
     checksums: np.ndarray,
     channels: int,
-    folder: CacheFolder,
+    folder: DiskCache,
     name: str,
     progress: Progress,
 ) -> Decoded | None:
     key = _key(files, checksums, channels)
-    path = folder.file(key.hex())
+    path = folder.entry(key.hex())
     if path.exists():
         try:
             check_decoded(path, key, sizes, channels, files.names, f"checking decoded {name}", progress)
@@ -186,19 +187,19 @@ def _on_disk(
         except (OSError, ValueError) as error:
             reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
             warnings.warn(f"{path}: damaged cache of decoded images ({reason}): it is made again", stacklevel=4)
-            path.unlink(missing_ok=True)
+            folder.remove(key.hex())
     refused = folder.make_room(file_bytes(sizes, channels))
     if refused:
         _without_cache(folder.path, refused)
         return None
-    with folder.writing(key.hex()) as file:
+    with folder.writing(key.hex()) as unfinished, unfinished.open("wb") as file:
         images = decode_originals(files, sizes, checksums, channels, f"decoding {name} into {folder.path}", progress)
         write_decoded(file, key, sizes, channels, images)
     return _mapped(folder, key, sizes, channels)
 
 
-def _mapped(folder: CacheFolder, key: bytes, sizes: np.ndarray, channels: int) -> Decoded:
-    pixels = map_pixels(folder.file(key.hex()), int(image_bytes(sizes, channels).sum()))
+def _mapped(folder: DiskCache, key: bytes, sizes: np.ndarray, channels: int) -> Decoded:
+    pixels = map_pixels(folder.entry(key.hex()), int(image_bytes(sizes, channels).sum()))
     decoded = Decoded.of(pixels, sizes, channels, in_memory=False)
     folder.hold(key.hex(), decoded.pixels)  # which a part of the images keeps too
     return decoded

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from kerastricks.data.progress import Progress
+from kerastricks.progress import Progress
 
 VERSION = 1
 _MAGIC = b"kerastricks-px\r\n"

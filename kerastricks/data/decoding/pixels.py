@@ -16,10 +16,10 @@ from PIL import Image
 from kerastricks.data.decoding.decode import decode_image, fit_image, to_luma
 from kerastricks.data.decoding.pixel_store import PixelStore
 from kerastricks.data.fitting import WHOLE, Fitting
-from kerastricks.data.progress import Progress
 from kerastricks.data.sources.headers import UNREADABLE
 from kerastricks.data.sources.source import Arrays, Examples, Files
-from kerastricks.errors import DataError
+from kerastricks.errors import DataError, first_line
+from kerastricks.progress import Progress
 
 _READ_AHEAD = 64  # files per call into Python
 
@@ -144,7 +144,7 @@ def why_undecodable(
     try:
         contents = files.reader.read(files.names[index])
     except UNREADABLE as error:
-        return f"can no longer be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        return f"can no longer be read ({first_line(error)})"
     try:
         image = decode_image(tf.constant(contents))
         if image_shape is not None:
@@ -236,7 +236,7 @@ def decode_originals(
                 done += 1
                 advance(1)
         except tf.errors.OpError as error:
-            stopped = error.message.splitlines()[0][:120]
+            stopped = first_line(error.message)[:120]
     if done < len(files):
         _find_changed(files, sizes, checksums, done, stopped)
 

@@ -10,6 +10,7 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 from kerastricks.errors import UsageError
+from kerastricks.files import whole
 
 _CELL_PX = 96  # smaller images are enlarged to about this, by a whole number
 _LARGEST_CELL_PX = 256  # larger ones are reduced to this
@@ -72,12 +73,8 @@ def draw_picture(title: str, augment: str, labels: list[str], cells: np.ndarray,
             # The frame shows where a white or padded image ends.
             pen.rectangle((x - 1, y - 1, x + width, y + height), outline=_FRAME)
             picture.paste(_scaled(cell, width, height), (x, y))
-    temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
-    try:
+    with whole(target) as temporary:
         picture.save(temporary, format="PNG", optimize=True)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_target(path: Path) -> None:

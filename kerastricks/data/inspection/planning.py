@@ -16,9 +16,9 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.inspection.plan_report import PlanReport, PlanRow
 from kerastricks.data.inspection.timing import Chain, Throughput, TimedBatch, measure_in_turn, timed_batches, undone
 from kerastricks.data.pipeline.stages import COMPILE_FROM
-from kerastricks.data.progress import Progress, silent
 from kerastricks.data.sources.source import Arrays
 from kerastricks.errors import UsageError
+from kerastricks.progress import Progress, silent
 
 
 def step_rows(stages: Mapping[str, Plan], sizes: Sequence[int], times: np.ndarray | None) -> tuple[PlanRow, ...]:

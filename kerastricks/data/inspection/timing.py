@@ -21,8 +21,8 @@ from kerastricks.augment.spatial_step import Store
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline import tensorflow_arrays
 from kerastricks.data.pipeline.stages import Augmentation
-from kerastricks.data.progress import Progress
 from kerastricks.data.sources.source import Arrays
+from kerastricks.progress import Progress
 
 ROUNDS = 5
 

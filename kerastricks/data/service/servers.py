@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kerastricks.data.service.address import Address
 from kerastricks.data.service.listening import Listening
-from kerastricks.errors import ServiceError
+from kerastricks.errors import ServiceError, first_line
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def dispatcher(listening: Listening, work_dir: Path) -> Iterator[Address]:
             try:
                 server.start()
             except (tf.errors.OpError, RuntimeError) as error:
-                reason = str(error).strip().partition("\n")[0]
+                reason = first_line(error)
                 raise ServiceError(
                     f"{work_dir}: the dispatcher cannot start from it ({reason}): name another --work-dir, or delete it"
                 ) from None
@@ -95,7 +95,7 @@ def worker(dispatcher: Address, listening: Listening) -> Iterator[Address]:
         try:
             server.start()
         except (tf.errors.OpError, RuntimeError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise ServiceError(f"{dispatcher}: the dispatcher does not take the worker ({reason})") from None
     try:
         yield address

@@ -19,6 +19,7 @@ from kerastricks.data.sources.graph_reading import read_in_graph
 from kerastricks.data.sources.shards import ShardReader
 from kerastricks.data.sources.source import Arrays, Examples, Source
 from kerastricks.errors import DataError, Interrupted, ServiceError, ServiceLostError
+from kerastricks.progress import megabytes
 
 _FILES = 16
 
@@ -99,8 +100,8 @@ class Service:
                 size = examples.images.nbytes
                 if size > MAX_ARRAY_BYTES:
                     raise DataError(
-                        f"{source.name}: {size / 1e6:,.0f} MB of arrays are more than the {MAX_ARRAY_BYTES / 1e6:.0f} "
-                        f"MB that are sent to a data service: let kerastricks.data.pack write them where workers read"
+                        f"{source.name}: {megabytes(size)} of arrays are more than the {megabytes(MAX_ARRAY_BYTES)} "
+                        f"that are sent to a data service: let kerastricks.data.pack write them where workers read"
                     )
             elif not isinstance(examples.reader, FolderReader | ShardReader):
                 raise DataError(

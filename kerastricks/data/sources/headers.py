@@ -17,8 +17,8 @@ from PIL import Image
 
 from kerastricks.data.decoding.decode import BMP_HEADERS, BMP_MASKS, PALETTE_BITS
 from kerastricks.data.decoding.exif import is_upright_jpeg, orientation_of
-from kerastricks.data.progress import Progress
 from kerastricks.data.sources.source import Files
+from kerastricks.progress import Progress
 
 UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width

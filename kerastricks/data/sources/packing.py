@@ -13,12 +13,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from kerastricks.data.progress import Progress, silent
 from kerastricks.data.sources.reading import read_source
 from kerastricks.data.sources.shards import FORMAT, INDEX, VERSION
 from kerastricks.data.sources.source import Arrays, Examples
 from kerastricks.errors import DataError
 from kerastricks.files import begun_folder, take_name, written
+from kerastricks.progress import Progress, silent
 
 _FRAME_BYTES = 12  # before a record: its length and the length's checksum; 4 more follow it
 

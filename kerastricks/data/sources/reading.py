@@ -13,7 +13,6 @@ from kerastricks import recipes
 from kerastricks.data.decoding.pixel_store import PixelStore
 from kerastricks.data.decoding.pixels import decode_all, why_undecodable
 from kerastricks.data.fitting import WHOLE, Fitting
-from kerastricks.data.progress import Progress
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
 from kerastricks.data.sources.folder import folder_source
@@ -26,6 +25,7 @@ from kerastricks.data.sources.table import SUFFIXES as TABLE_SUFFIXES
 from kerastricks.data.sources.table import table_source
 from kerastricks.data.sources.tfds import tfds_source
 from kerastricks.errors import DataError, UnknownNameError
+from kerastricks.progress import Progress
 
 PHOTO_SIDE_PX = 64  # photographs of different sizes, where nothing is asked for
 SMALL_SIDE_PX = 128  # images of one size up to this are used as they are

@@ -1,6 +1,5 @@
 """A folder of TFRecord shards with an index, as `pack` writes it: an image is read with one seek."""
 
-import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from kerastricks.data.sources.names import is_ignored
 from kerastricks.data.sources.source import SPLITS, Files, Source
 from kerastricks.errors import DataError
+from kerastricks.files import read_json
 
 INDEX = "index.json"
 FORMAT = "kerastricks-shards"
@@ -71,7 +71,7 @@ def shards_source(path: Path) -> Source:
         DataError: for TFRecord files of others, a damaged index, or a shard that is missing.
     """
     try:
-        index = json.loads((path / INDEX).read_text(encoding="utf-8"))
+        index = read_json(path / INDEX)
     except FileNotFoundError:
         raise DataError(
             f"{path}: TFRecord files without {INDEX}: only what `kerastricks pack DATA OUT` wrote can be read; pack "

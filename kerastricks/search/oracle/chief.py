@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kerastricks.search.folder import SearchFolder, read_json, write_json
+from kerastricks.files import try_read_json
+from kerastricks.search.folder import SearchFolder, write_json
 from kerastricks.search.oracle.engine import quiet, serve
 from kerastricks.search.publish import Publisher
 from kerastricks.search.trials.processes import end_with_parent
@@ -45,7 +46,7 @@ class Leases:
         silent = []
         self._heard = {name: heard for name, heard in self._heard.items() if name in workers}
         for name in workers:
-            beat = (read_json(self._folder.workers / f"{name}.json") or {}).get("beat", -1)
+            beat = (try_read_json(self._folder.workers / f"{name}.json") or {}).get("beat", -1)
             known = self._heard.get(name)
             if known is None or known[0] != beat:
                 self._heard[name] = (beat, now)

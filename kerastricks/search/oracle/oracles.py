@@ -5,7 +5,6 @@ Which trials cannot be expected to win any more.
 
 import contextlib
 import dataclasses
-import json
 import math
 import random
 import statistics
@@ -16,8 +15,9 @@ from typing import Any
 
 import keras_tuner
 
+from kerastricks.files import read_json, try_read_json
 from kerastricks.search import tuner_internals
-from kerastricks.search.folder import read_json, write_json
+from kerastricks.search.folder import write_json
 from kerastricks.search.plan import SearchPlan
 from kerastricks.search.space.space import Space
 from kerastricks.search.trial_record import TrialRecord
@@ -190,7 +190,7 @@ class Durable(tuner_internals.StartsFromDefaults):
 
     def reload(self) -> None:
         """Goes on from the last state; trials that were running still belong to their workers, until `release`."""
-        state = json.loads(tuner_internals.state_file(self).read_text(encoding="utf-8"))
+        state = read_json(tuner_internals.state_file(self))
         self.trials = {name: keras_tuner.engine.trial.Trial.from_state(one) for name, one in state["trials"].items()}
         self.set_state(state)
         self.is_over = state["over_at"] == self.limit
@@ -200,7 +200,7 @@ class Durable(tuner_internals.StartsFromDefaults):
         return [self._record(self.trials[name]) for name in sorted(set(self.end_order))]
 
     def _record(self, trial: Any) -> TrialRecord:
-        report = read_json(tuner_internals.trial_folder(self, trial.trial_id) / REPORT) or {}
+        report = try_read_json(tuner_internals.trial_folder(self, trial.trial_id) / REPORT) or {}
         failed = trial.status != "COMPLETED"
         return TrialRecord(
             trial=trial.trial_id,

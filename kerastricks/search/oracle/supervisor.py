@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kerastricks.errors import SearchError
-from kerastricks.search.folder import SearchFolder, read_json
+from kerastricks.files import try_read_json
+from kerastricks.search.folder import SearchFolder
 from kerastricks.search.trial_record import read_records
 from kerastricks.search.view import SearchView
 
@@ -159,9 +160,9 @@ class _Shown:
         self._epochs: dict[str, int] = {}
 
     def refresh(self) -> None:
-        for path in sorted(self._folder.workers.glob("*.json")):
+        for path in sorted(self._folder.workers.glob("[!.]*.json")):
             with contextlib.suppress(OSError):
-                self._running(read_json(path) or {})
+                self._running(try_read_json(path) or {})
         for record in read_records(self._folder.trials):
             if record.trial not in self._ended:
                 self._ended.add(record.trial)

@@ -4,7 +4,6 @@ A worker: takes trials from a chief and runs them.
 """
 
 import contextlib
-import json
 import os
 import signal
 import threading
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kerastricks.files import write_json
 from kerastricks.search.folder import SearchFolder
 from kerastricks.search.oracle.engine import Client
 from kerastricks.search.trials.processes import Processes
@@ -51,10 +51,8 @@ class Heartbeat:
             time.sleep(BEAT_SECONDS)
 
     def _write(self) -> None:
-        temporary = self._path.with_name(f".tmp-{self._path.name}")
         with contextlib.suppress(OSError):  # a full disk: the trial itself will say so
-            temporary.write_text(json.dumps(self._record), encoding="utf-8")
-            temporary.replace(self._path)
+            write_json(self._path, self._record, indent=None)
 
 
 def work(folder: SearchFolder, name: str, host: str, port: int, processes: Processes) -> None:

@@ -23,6 +23,7 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.kept_pixels import are_kept, can_keep, keep_pixels, open_kept_pixels
 from kerastricks.data.loading import load
 from kerastricks.errors import ConfigError, Interrupted
+from kerastricks.files import read_json_lines, whole
 from kerastricks.models.creation import create
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.train import check_own_model, new_model, write_resolved, write_skipped
@@ -213,12 +214,11 @@ def _train_one(
         except Interrupted:
             if not reporter.paused:
                 raise
-    curve = [_floats(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    curve = [_floats(record) for record in read_json_lines(run.metrics)]
     return curve, len(curve) < (config.epochs or 0)
 
 
-def _floats(line: str) -> dict[str, float]:
-    record = json.loads(line)
+def _floats(record: dict[str, float]) -> dict[str, float]:
     return {name: record[name] for name in ("epoch", *METRICS, "learning_rate", "seconds")}
 
 
@@ -230,10 +230,9 @@ def _run_folder(job: dict[str, Any], path: Path) -> RunFolder:
     source = None if job["source"] is None else Path(job["source"]) / path.name
     # Where its checkpoint is gone, as after a search that is made longer, it is trained from the start.
     if source is not None and (source / checkpoint.FILE_NAME).exists() and not run.checkpoint.exists():
-        for name in _CONTINUED:
-            shutil.copyfile(source / name, path / f".tmp-{name}")
         for name in reversed(_CONTINUED):  # the checkpoint last: it is what says that there is something
-            (path / f".tmp-{name}").replace(path / name)
+            with whole(path / name) as temporary:
+                shutil.copyfile(source / name, temporary)
     if Path(job["recipe"]).exists():
         shutil.copyfile(job["recipe"], run.recipe)
     return run

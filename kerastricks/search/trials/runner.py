@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kerastricks.search.folder import SearchFolder, read_json, write_json
+from kerastricks.files import try_read_json
+from kerastricks.search.folder import SearchFolder, write_json
 from kerastricks.search.oracle.oracles import REPORT, shown_values
 from kerastricks.search.plan import SearchPlan
 from kerastricks.search.space.space import Space
@@ -84,7 +85,7 @@ class TrialRunner:
             last = event
         if last["event"] == "interrupted":
             raise KeyboardInterrupt
-        before = read_json(path / REPORT) or {}
+        before = try_read_json(path / REPORT) or {}
         report = {
             "status": "stopped" if stopped and last.get("status") == "paused" else "completed",
             "reason": None,

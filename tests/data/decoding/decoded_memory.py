@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from kerastricks.data.decoding import pixels as originals
 from kerastricks.data.decoding.decoded_cache import open_decoded
-from kerastricks.data.progress import silent
 from kerastricks.data.sources.folder import FolderReader
 from kerastricks.data.sources.headers import read_headers
 from kerastricks.data.sources.source import Files
+from kerastricks.progress import silent
 
 PLENTY = 1 << 40
 

@@ -198,9 +198,9 @@ def look(contents):
     import tensorflow as tf
 
     from kerastricks.data.decoding.decode import decode_image, fit_image
-    from kerastricks.data.progress import silent
     from kerastricks.data.sources.headers import read_headers
     from kerastricks.data.sources.source import Files
+    from kerastricks.progress import silent
 
     files = Files([str(n) for n in range(len(contents))], np.zeros(len(contents), np.int32), Held(contents))
     headers = read_headers(files, MAX_PIXELS, "", silent)

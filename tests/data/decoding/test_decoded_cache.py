@@ -4,9 +4,6 @@ import errno
 import gc
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections import namedtuple
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,18 +13,18 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from kerastricks.cache import DiskCache
 from kerastricks.data import decode_image
-from kerastricks.data.cache_folder import CacheFolder
 from kerastricks.data.decoding import decoded_cache
 from kerastricks.data.decoding.decode import to_luma
 from kerastricks.data.decoding.decode_crop import decode_crop
 from kerastricks.data.decoding.decoded_cache import Decoded, open_decoded
 from kerastricks.data.decoding.decoded_file import map_pixels
-from kerastricks.data.progress import silent
 from kerastricks.data.sources.folder import FolderReader
 from kerastricks.data.sources.headers import read_headers
 from kerastricks.data.sources.source import Files
 from kerastricks.errors import DataError
+from kerastricks.progress import silent
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -349,7 +346,7 @@ def test_the_longest_unused_make_room_but_none_that_is_in_use(images, folder, ca
         shutil.copy(cached, folder / f"{name}.decoded")
         os.utime(folder / f"{name}.decoded", (1e9 - age, 1e9 - age))
     os.utime(cached, (0, 0))  # as if it had not been used for longest
-    cache = CacheFolder(folder, 5 * size)
+    cache = DiskCache(folder, 5 * size, ".decoded")
     user = FolderReader(folder)  # anything
     cache.hold("held", user)
     os.utime(folder / "held.decoded", (1, 1))
@@ -430,53 +427,3 @@ def test_ctrl_c_leaves_nothing(images, folder):
         opened(images, folder, progress=progress)
     assert [len(names) for names in seen] == [1, 1, 1]
     assert everything(folder) == []
-
-
-WRITER = """
-import sys, time
-from pathlib import Path
-from kerastricks.data.cache_folder import CacheFolder
-with CacheFolder(Path(sys.argv[1]), 10**9).writing("key") as file:
-    file.write(bytes(1000))
-    file.flush()
-    print("ready", flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_what_a_killed_process_leaves_is_removed_but_not_before(images, folder):
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout.readline() == "ready\n"
-            (unfinished,) = folder.iterdir()
-            CacheFolder(folder, PLENTY)
-            assert unfinished.stat().st_size == 1000
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    assert unfinished.exists()
-    opened(images, folder)
-    assert everything(folder) == [path.name for path in caches(folder)] != []
-
-
-def test_two_that_write_the_same_at_once_both_end_well(tmp_path):
-    first, second = CacheFolder(tmp_path, 100), CacheFolder(tmp_path, 100)
-    with first.writing("key") as one:
-        one.write(b"pixels")
-        with second.writing("key") as two:
-            two.write(b"pixels")
-            assert len(everything(tmp_path)) == 2
-        assert first.file("key").read_bytes() == b"pixels"
-        CacheFolder(tmp_path, 100)
-        assert len(everything(tmp_path)) == 2
-    assert everything(tmp_path) == ["key.decoded"]
-    assert first.file("key").read_bytes() == b"pixels"
-
-
-def test_what_others_are_writing_counts(tmp_path):
-    ours, others = CacheFolder(tmp_path, 100), CacheFolder(tmp_path, 100)
-    with others.writing("key") as file:
-        file.truncate(60)
-        assert ours.make_room(40) is None
-        assert "the limit leaves" in ours.make_room(41)

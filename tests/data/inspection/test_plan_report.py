@@ -14,6 +14,7 @@ from kerastricks.data.inspection.plan_report import joined
 from kerastricks.data.inspection.timing import ROUNDS, Chain, TimedBatch, measure_in_turn, timed_batches, undone
 from kerastricks.data.pipeline import tensorflow_arrays
 from kerastricks.errors import UsageError
+from kerastricks.progress import silent
 
 USUAL = "flip | pad_crop(2) | fancy_pca(0.1) | normalize"
 
@@ -197,7 +198,7 @@ def test_each_function_gets_its_own_time_and_chains_take_turns(monkeypatch):
         return made
 
     batch = TimedBatch(tf.zeros([10, 2, 2, 1]), tf.zeros([10], tf.int32), Draws(tf.zeros([10, 1])))
-    two, one = measure_in_turn([chain(("a", 0.3), ("b", 0.05)), chain(("c", 0.2))], [batch], 5.0, data.progress.silent)
+    two, one = measure_in_turn([chain(("a", 0.3), ("b", 0.05)), chain(("c", 0.2))], [batch], 5.0, silent)
     assert two.shape == (ROUNDS, 2)
     assert one.shape == (ROUNDS, 1)
     np.testing.assert_allclose(two, np.broadcast_to([30_000, 5_000], two.shape))

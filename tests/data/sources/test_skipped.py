@@ -15,9 +15,9 @@ from PIL import Image
 
 from kerastricks import data, models
 from kerastricks.data.decoding.pixels import decode_all, decode_into_memory, why_refused, why_undecodable
-from kerastricks.data.progress import silent
 from kerastricks.data.sources.source import Files
 from kerastricks.errors import DataError
+from kerastricks.progress import silent
 from kerastricks.training import Config, fit
 
 pytestmark = pytest.mark.tensorflow_only

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kerastricks.search.folder import read_json
+from kerastricks.files import try_read_json
 from kerastricks.search.oracle import worker as heartbeat
 from kerastricks.search.oracle.worker import Heartbeat
 
@@ -30,9 +30,9 @@ def test_it_beats_without_being_asked_to(tmp_path, quick):
     Heartbeat(tmp_path / "workers", "far")
     path = tmp_path / "workers" / "far.json"
     wait_for(path.exists)
-    first = read_json(path)
+    first = try_read_json(path)
     assert first["pid"] == os.getpid()
-    wait_for(lambda: read_json(path)["beat"] >= first["beat"] + 3)
+    wait_for(lambda: try_read_json(path)["beat"] >= first["beat"] + 3)
 
 
 def test_what_is_said_stays_until_it_is_said_anew(tmp_path, quick):
@@ -40,13 +40,13 @@ def test_what_is_said_stays_until_it_is_said_anew(tmp_path, quick):
     path = tmp_path / "far.json"
     heart.say(trial="0003", epoch=0, metrics={})
     heart.say(epoch=2)
-    record = read_json(path)
+    record = try_read_json(path)
     assert (record["trial"], record["epoch"], record["metrics"]) == ("0003", 2, {})
     beat = record["beat"]
-    wait_for(lambda: read_json(path)["beat"] > beat)
-    assert read_json(path)["trial"] == "0003"
+    wait_for(lambda: try_read_json(path)["beat"] > beat)
+    assert try_read_json(path)["trial"] == "0003"
     heart.say(trial=None)
-    assert read_json(path)["trial"] is None
+    assert try_read_json(path)["trial"] is None
 
 
 def test_a_reader_never_sees_half_a_record(tmp_path, quick):
@@ -74,4 +74,4 @@ def test_a_disk_that_takes_nothing_ends_no_worker(tmp_path, quick):
     heart.say(trial="0001")
     (tmp_path / "workers").mkdir()
     wait_for((tmp_path / "workers" / "far.json").exists)
-    assert read_json(tmp_path / "workers" / "far.json")["trial"] == "0001"
+    assert try_read_json(tmp_path / "workers" / "far.json")["trial"] == "0001"

@@ -1,4 +1,4 @@
-"""How long work tells where it is, without knowing who shows it."""
+"""Progress reporting, and how times and sizes are printed."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +13,35 @@ _SECONDS_BETWEEN_LINES = 10.0
 def silent(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Shows nothing."""
     yield lambda done: None
+
+
+def clock(seconds: float) -> str:
+    """Time on a clock: "3:07", "2:03:07"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def duration(seconds: float) -> str:
+    """A duration to two or three digits: "2.5 s", "34 s", "2.5 min", "25 min"."""
+    if seconds < 90:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
+
+
+def minutes(seconds: float) -> str:
+    """A duration as a user gave it: "2 minutes", "0.5 minutes"."""
+    return f"{seconds / 60:g} minutes"
+
+
+def megabytes(size: float) -> str:
+    """Bytes as "1,234 MB"."""
+    return f"{size / 1e6:,.0f} MB"
+
+
+def gigabytes(size: float) -> str:
+    """Bytes as "1.25 GB"."""
+    return f"{size / 1e9:.2f} GB"
 
 
 def in_lines(say: Callable[[str], None]) -> Progress:
@@ -34,8 +63,8 @@ def in_lines(say: Callable[[str], None]) -> Progress:
             if now - said < _SECONDS_BETWEEN_LINES or so_far >= total:
                 return
             said = now
-            minutes, seconds = divmod(round((now - began) / max(so_far, 1) * (total - so_far)), 60)
-            say(f"{description}: {so_far:,} of {total:,}, {minutes}:{seconds:02} left")
+            left = (now - began) / max(so_far, 1) * (total - so_far)
+            say(f"{description}: {so_far:,} of {total:,}, {clock(left)} left")
 
         yield advance
 
