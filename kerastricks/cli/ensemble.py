@@ -9,7 +9,7 @@ import click
 from kerastricks.cli import job_options, options
 from kerastricks.data.sources.names import check_source
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
-from kerastricks.runs.ensemble_methods import CLASSIFIERS, METHODS
+from kerastricks.runs.configuration import CLASSIFIERS, METHODS
 
 
 @click.command()

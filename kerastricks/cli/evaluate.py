@@ -29,7 +29,7 @@ def evaluate(run: Path, data: str, as_json: bool) -> None:
 
     from kerastricks.cli import screen
     from kerastricks.metrics.classification import images_by_class
-    from kerastricks.runs.evaluate import evaluate as score
+    from kerastricks.runs.evaluation import evaluate as score
 
     found = score(folder, data, screen.bar)
     if as_json:

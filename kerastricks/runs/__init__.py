@@ -23,7 +23,7 @@ __all__ = [
 if TYPE_CHECKING:
     from kerastricks.runs.distillation_run import distill
     from kerastricks.runs.ensemble_run import ensemble
-    from kerastricks.runs.evaluate import evaluate
+    from kerastricks.runs.evaluation import evaluate
     from kerastricks.runs.finetuning_run import finetune
     from kerastricks.runs.finishing import finish
     from kerastricks.runs.folder import RunFolder
@@ -42,7 +42,7 @@ else:
             "Summary": "record",
             "distill": "distillation_run",
             "ensemble": "ensemble_run",
-            "evaluate": "evaluate",
+            "evaluate": "evaluation",
             "finetune": "finetuning_run",
             "finish": "finishing",
             "predict": "prediction",

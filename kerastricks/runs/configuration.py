@@ -12,6 +12,8 @@ from kerastricks.errors import ConfigError, UsageError
 from kerastricks.training.config import Config
 
 _OF_THE_DATA = ("data", "validation", "test", "max_pixels", "max_skipped", "classes")
+METHODS = ("auto", "mean", "geometric", "vote", "weighted", "greedy", "stack", "soup", "greedy_soup", "fuse")
+CLASSIFIERS = ("logistic", "linear", "mlp")  # of "fuse"
 Source = str | os.PathLike[str] | recipes.Recipe
 
 

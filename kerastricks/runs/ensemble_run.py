@@ -2,15 +2,34 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
+import keras
+import numpy as np
+
+from kerastricks import recipes
+from kerastricks.data.image_data import ImageData
+from kerastricks.data.relabeling import relabelled
+from kerastricks.ensemble.inputs import align_classes, shared_pixels
+from kerastricks.ensemble.outputs import stacked_outputs
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
-from kerastricks.progress import Progress, in_lines
-from kerastricks.runs.configuration import as_path
-from kerastricks.runs.ensemble import make_ensemble
-from kerastricks.runs.ensemble_methods import CLASSIFIERS, METHODS
-from kerastricks.runs.made import Settings
+from kerastricks.progress import Progress, in_lines, silent
+from kerastricks.runs.beginning import describe_data, write_skipped
+from kerastricks.runs.configuration import CLASSIFIERS, METHODS, as_path
+from kerastricks.runs.ensemble_data import load_for_members, shared_config
+from kerastricks.runs.ensemble_report import draw_ensemble, measured
+from kerastricks.runs.finishing import finish
+from kerastricks.runs.folder import RunFolder, check_classes
+from kerastricks.runs.made import Made, Members, Settings, make, over_split
+from kerastricks.runs.members import RunMember, open_members
+from kerastricks.runs.own_model import copy_recipes
 from kerastricks.runs.record import RunRecord
 from kerastricks.runs.resumable import Say, sigterm_interrupts
+from kerastricks.runs.seen_images import refuse_seen_images
+from kerastricks.training import device
+from kerastricks.training.config import Config
 
 
 def ensemble(
@@ -72,3 +91,145 @@ def ensemble(
             progress=progress or in_lines(say),
         )
     return RunRecord.of(run, summary)
+
+
+PLOT = "ensemble.png"
+
+
+def make_ensemble(
+    paths: Sequence[Path],
+    settings: Settings,
+    *,
+    data: str | None = None,
+    out: Path = Path("saved_models"),
+    name: str | None = None,
+    say: Say = print,
+    progress: Progress = silent,
+) -> tuple[RunFolder, dict[str, Any]]:
+    """Makes one model of several and leaves it in a run folder, which is there only when it is finished.
+
+    It is made under a temporary name: an error and Ctrl-C remove it, and what a killed process leaves is removed by
+    the next run that begins in `out`. The same command makes it again.
+
+    Args:
+        paths: of runs, or `.keras` files.
+        settings: how.
+        data: whose validation images decide and whose test images measure; None for what the first run was trained on.
+        out: where the folder is made.
+        name: of the folder; None for one that is free.
+        say: gets a line about each thing decided.
+        progress: where long work shows how far it is.
+
+    Returns:
+        The folder and its summary, whose `ensemble` is the report: docs/ensembles.md has its fields.
+
+    Raises:
+        EnsembleError: for members that cannot be one model, or were trained on the images that would choose.
+        DataError: for images that cannot be used.
+        RunFolderError: for a run that is not there or not finished, or a name that is taken.
+    """
+    if name is not None:  # before anything slow
+        RunFolder.free(out, name, "", "")
+    opened, left_out = open_members(paths, say)
+    shared = shared_pixels([one.member for one in opened])
+    config = shared_config(opened, data, shared.image_shape, shared.fitting, settings.by_features)
+    images = load_for_members(config, shared.image_shape, progress)
+    if not settings.by_features:
+        opened = [_with_classes(one, images) for one in opened]
+    knowing = [one for one in opened if not settings.by_features or _knows(one, images)]
+    if knowing:
+        images = relabelled(images, align_classes([one.member for one in knowing]).class_names or images.class_names)
+    check_classes(images.class_names)
+    for line in describe_data(images):
+        say(line)
+    unknown = refuse_seen_images(opened, images, config)
+    for line in unknown:
+        say(line)
+    validation = _outputs(knowing, images, "validation", progress)
+    _refuse_no_numbers(knowing, validation)
+    labels = images.labels("validation")
+    names = [one.member.name for one in knowing]
+    made = make(Members([one.member for one in opened], images, names, validation, labels, progress), settings)
+    test = _outputs(knowing, images, "test", progress)
+    method = made.method.partition(",")[0]
+    with RunFolder.begin(out, name, f"ensemble-{method}", Path(str(config.data)).stem) as run:
+        say(f"run folder: {out / run.name}")
+        copy_recipes([recipe for one in opened for recipe in recipes.beside(one.path)], run.path)
+        report = {
+            "asked": settings.method,
+            "method": made.method,
+            "reason": made.reason,
+            "chosen_on": {"data": images.name, "fingerprint": images.fingerprint, "images": len(labels)},
+            "temperatures": settings.may_scale,
+            **measured(opened, names, made, images, validation, labels, test, settings.may_scale, progress),
+            "candidates": list(made.candidates),
+            "left_out": left_out,
+            "unknown": unknown,
+        }
+        summary = _leave(run, made, opened, images, config, report, settings, say, progress)
+    return run, summary
+
+
+def _with_classes(one: RunMember, images: ImageData) -> RunMember:
+    """A file says nothing of its classes: with as many as the data, they are the data's."""
+    if one.member.class_names is not None:
+        return one
+    if one.member.classes != len(images.class_names):
+        raise EnsembleError(
+            f"{one.path}: tells {one.member.classes} classes apart and does not name them, and {images.name} has "
+            f"{len(images.class_names)}: give its run folder"
+        )
+    return replace(one, member=replace(one.member, class_names=images.class_names))
+
+
+def _knows(one: RunMember, images: ImageData) -> bool:
+    """Whether a member tells the classes of the images apart; a file that names none does with as many."""
+    if one.member.class_names is None:
+        return one.member.classes == len(images.class_names)
+    return set(one.member.class_names) == set(images.class_names)
+
+
+def _outputs(members: Sequence[RunMember], images: ImageData, split: str, progress: Progress) -> np.ndarray:
+    """(M, N, K) log-probabilities."""
+    if not members:
+        return np.empty((0, len(images.labels(split)), len(images.class_names)))
+    model = keras.Model(*stacked_outputs([one.member for one in members]), name="members")
+    return np.moveaxis(over_split(model, images, split, progress), 1, 0)
+
+
+def _refuse_no_numbers(opened: Sequence[RunMember], log_probabilities: np.ndarray) -> None:
+    for one, rows in zip(opened, log_probabilities, strict=True):
+        if not np.isfinite(rows).all():
+            raise EnsembleError(f"{one.path}: gives outputs that are no numbers (NaN or infinite): leave it out")
+
+
+def _leave(
+    run: RunFolder,
+    made: Made,
+    opened: Sequence[RunMember],
+    images: ImageData,
+    config: Config,
+    report: dict[str, Any],
+    settings: Settings,
+    say: Say,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Writes all that a run folder holds."""
+    write_skipped(run, images)
+    record = {**asdict(settings), "members": [str(one.path.resolve()) for one in opened]}
+    run.write(
+        run.config,
+        {
+            "config": config.as_dict(),
+            "ensemble": record,
+            "resolved": True,
+            "data": images.describe(),
+            "backend": keras.backend.backend(),
+            "device": device.describe(),
+        },
+    )
+    run.metrics.touch()  # its members have theirs
+    draw_ensemble(report, run.path / PLOT, run.name)
+    say("saving, exporting, checking the export in a fresh process")
+    seconds = round(sum(one.training_seconds for one in opened), 1)
+    return finish(run, made.model, images, config, progress, ensemble=report, training_seconds=seconds)

@@ -11,11 +11,12 @@ from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError, RunFolderError, UsageError
 from kerastricks.progress import Progress, in_lines
+from kerastricks.runs.beginning import name_parts, start, with_whole_path
 from kerastricks.runs.configuration import ConfigFields, Source, as_path, check_early, configure
 from kerastricks.runs.folder import RunFolder, check_name, is_taken
 from kerastricks.runs.record import RunRecord, SeriesRecord
 from kerastricks.runs.resumable import Resumption, Say, carry_out, sigterm_interrupts
-from kerastricks.runs.train import name_parts, run_training, start, with_whole_path
+from kerastricks.runs.training_run import run_training
 from kerastricks.training.config import Config
 from kerastricks.training.datasets import load_splits
 

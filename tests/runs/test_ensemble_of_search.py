@@ -13,7 +13,7 @@ from kerastricks.training import Config
 from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
-module = importlib.import_module("kerastricks.runs.ensemble")  # the package has a function of that name
+module = importlib.import_module("kerastricks.runs.ensemble_run")
 SCORES = {"0000": 0.6, "0001": 0.9, "0002": None, "0003": 0.7, "0004": 0.8}
 
 

@@ -14,9 +14,9 @@ from kerastricks.finetuning import open_backbone
 from kerastricks.finetuning.rungs import Result
 from kerastricks.finetuning.settings import Settings
 from kerastricks.finetuning.trainer import Trainer
-from kerastricks.runs.finetune import make_config, run_finetuning, start
+from kerastricks.runs.finetuning_run import make_config, run_finetuning, start
 from kerastricks.runs.folder import RunFolder
-from kerastricks.runs.train import run_training
+from kerastricks.runs.training_run import run_training
 from kerastricks.training import resumable
 
 

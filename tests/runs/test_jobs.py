@@ -19,7 +19,7 @@ from kerastricks.runs.resumable import sigterm_interrupts
 from kerastricks.training import Config
 
 pytestmark = pytest.mark.tensorflow_only
-TRAIN, FINISH = (importlib.import_module(f"kerastricks.runs.{name}") for name in ("train", "finish"))
+TRAIN, FINISH = (importlib.import_module(f"kerastricks.runs.{name}") for name in ("training_run", "finishing"))
 FIELDS = {"model": "plain_cnn(widths=(4,))", "epochs": 2, "precision": "float32", "jit": False, "average": "swa"}
 OPTIONS = [word for name, value in FIELDS.items() for word in ("--set", f"{name}={value}")]
 CHANGING = ("seconds", "training_seconds", "versions", "images_per_second")
