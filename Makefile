@@ -6,7 +6,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 # Packages beyond the dev extra: CI gives "torch==2.13.0 jax".
 BACKENDS ?=
 
-.PHONY: demo test check lint format types wheel clean
+.PHONY: demo test check lint format types docs wheel clean
 
 demo: $(BIN)/.installed
 	$(BIN)/kerastricks train digits
@@ -27,6 +27,9 @@ format: $(BIN)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(BIN)/.docs
+	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mkdocs build --strict
+
 wheel: $(BIN)/.dev
 	$(BIN)/python -m build --wheel
 
@@ -44,3 +47,7 @@ $(BIN)/.installed: pyproject.toml | $(BIN)/python
 $(BIN)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' $(BACKENDS)
 	touch $@ $(BIN)/.installed
+
+$(BIN)/.docs: pyproject.toml | $(BIN)/.dev
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@

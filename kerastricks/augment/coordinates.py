@@ -8,6 +8,13 @@ from kerastricks.augment.op import Erasure, GeometricMap, IndexMap, Parameters, 
 class Coordinates:
     """Source rows `y` and columns `x` of the pixels of a result.
 
+    Args:
+        height: of the images, in pixels; an int32 scalar where only the running graph knows it and nothing resamples.
+        width: likewise.
+        resamples: whether an op does.
+        xp: the namespace.
+        size: (height, width) of the result, where whole rows and columns are cut out; None: the images'.
+
     As long as whole rows and columns move, `y` is (batch or 1, height) and `x` (batch or 1, width), int32. Where an op
     resamples, both are float32 and broadcast to (batch, height, width).
 
@@ -18,12 +25,13 @@ class Coordinates:
         erased: for each erasure, last one first: where its box is seen, the op, its parameters.
     """
 
-    def __init__(self, height: int, width: int, resamples: bool, xp: Any) -> None:
+    def __init__(self, height: Any, width: Any, resamples: bool, xp: Any, size: tuple[int, int] | None = None) -> None:
         self.height, self.width = height, width
         self.xp = xp
         self.resamples = resamples
-        self.y: Any = xp.arange(height, dtype="int32")[None]
-        self.x: Any = xp.arange(width, dtype="int32")[None]
+        rows, columns = size or (height, width)
+        self.y: Any = xp.arange(rows, dtype="int32")[None]
+        self.x: Any = xp.arange(columns, dtype="int32")[None]
         if resamples:
             self.y = xp.cast(self.y, "float32")[:, :, None]
             self.x = xp.cast(self.x, "float32")[:, None, :]
@@ -94,11 +102,9 @@ class Coordinates:
         return self.xp.logical_and(rows, columns)
 
 
-def _mirrored(place: Any, size: int, xp: Any) -> Any:
+def _mirrored(place: Any, size: Any, xp: Any) -> Any:
     """Mirrored at the middle of the edge pixels, as often as it takes."""
-    if size == 1:
-        return place * 0
-    period = 2 * (size - 1)
+    period = max(2 * (size - 1), 1) if isinstance(size, int) else xp.maximum(2 * (size - 1), 1)
     place = xp.abs(place)
     place = place - period * (place // period)
     return xp.clip((size - 1) - xp.abs((size - 1) - place), 0, size - 1)  # rounding may leave it by a hair

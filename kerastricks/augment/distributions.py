@@ -1,6 +1,6 @@
 """From uniform draws to the distributions that ops need.
 
-Boxes of random area, aspect and place inside an image, as random resized crops cut them.
+Boxes inside an image, as random resized crops draw and resize them.
 x^power, fast where it is compiled.
 The symmetric beta distribution, from uniform draws.
 """
@@ -20,11 +20,11 @@ def between(uniforms: Any, low: float, high: float) -> Any:
     return low + (high - low) * uniforms
 
 
-def integer(uniforms: Any, low: int, high: int, xp: Any) -> Any:
-    """An integer from `low` to `high`, both possible, int32."""
+def integer(uniforms: Any, low: Any, high: Any, xp: Any) -> Any:
+    """An integer from `low` to `high` (int or int32 scalar), both possible, int32."""
     count = high - low + 1
     # A product with a float below 1 may round up to `count`.
-    return low + xp.minimum(xp.cast(xp.floor(uniforms * count), "int32"), count - 1)
+    return low + xp.minimum(xp.cast(xp.floor(uniforms * xp.cast(count, "float32")), "int32"), count - 1)
 
 
 def log_between(uniforms: Any, low: float, high: float, xp: Any) -> Any:
@@ -101,6 +101,51 @@ def largest_box(height: Any, width: Any, aspect: Any, xp: Any) -> tuple[Any, Any
     box_height = xp.minimum(xp.maximum(xp.round(width / aspect), 1.0), height)
     box_width = xp.minimum(xp.maximum(xp.round(height * aspect), 1.0), width)
     return box_height, box_width
+
+
+def centred_box(height: Any, width: Any, aspect: float, xp: Any) -> tuple[Any, Any, Any, Any]:
+    """top, left, height, width of the largest box of an aspect, in the middle, as float32 scalars of whole pixels."""
+    height, width = xp.cast(height, "float32"), xp.cast(width, "float32")
+    box_height, box_width = largest_box(height, width, aspect, xp)
+    return xp.floor((height - box_height) / 2), xp.floor((width - box_width) / 2), box_height, box_width
+
+
+def resize_boxes(images: Any, boxes: Any, size: tuple[int, int], xp: Any) -> Any:
+    """Boxes of images, resized bilinearly; where that shrinks it averages (antialiasing, as Pillow does).
+
+    Args:
+        images: (batch, height, width, channels), any dtype.
+        boxes: float32 (batch, 4): top, left, height, width in whole pixels.
+        size: (height, width) of the result.
+        xp: `keras.ops`, or a namespace with the same functions.
+
+    Returns:
+        float32 (batch, *size, channels).
+    """
+    # Two small matrices per image. With the channels before the rows the products are plain and batched, which
+    # every backend does fast; the gathers that bilinear sampling would take cannot average where it shrinks.
+    # A GPU that rounds factors to TF32 (TensorFlow's and JAX's default) is off by at most 0.4 of 255.
+    rows, columns = xp.shape(images)[1:3]
+    top, left, heights, widths = (boxes[:, i : i + 1] for i in range(4))
+    planes = xp.transpose(xp.cast(images, "float32"), (0, 3, 1, 2))
+    from_rows = _shares(top, heights, rows, size[0], xp)[:, None]
+    from_columns = _shares(left, widths, columns, size[1], xp)[:, None]
+    resized = xp.matmul(xp.matmul(from_rows, planes), xp.transpose(from_columns, (0, 1, 3, 2)))
+    return xp.transpose(resized, (0, 2, 3, 1))
+
+
+def _shares(start: Any, length: Any, side: Any, out: int, xp: Any) -> Any:
+    """(batch, out, side): the share of each old pixel of a line in each new one; a row sums to 1.
+
+    A triangle about the new pixel's centre, one old pixel wide on each side, or one new pixel where that is more.
+    Pixels outside the box have no share.
+    """
+    pixels = xp.arange(side, dtype="float32") + 0.5
+    centres = start + (xp.arange(out, dtype="float32") + 0.5) * (length / out)
+    triangle = 1.0 - xp.abs(pixels - centres[:, :, None]) / xp.maximum(length / out, 1.0)[:, :, None]
+    inside = xp.logical_and(pixels > start, pixels < start + length)[:, None, :]
+    shares = xp.where(inside, xp.maximum(0.0, triangle), 0.0)
+    return shares / xp.sum(shares, axis=2, keepdims=True)
 
 
 def power(x: Any, exponent: Any, xp: Any) -> Any:

@@ -26,12 +26,22 @@ class SpatialStep:
 
     Args:
         ops: in the order of the spec.
-        image_shape: (height, width, channels).
+        image_shape: (height, width, channels); int32 scalars where only the running graph knows them.
+        size: (height, width) of the result, where the ops are index maps that cut it out; None: the images'.
+        fill: what "black" is, in the dtype of the images.
     """
 
-    def __init__(self, ops: Sequence[SpatialOp], image_shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        ops: Sequence[SpatialOp],
+        image_shape: tuple[Any, Any, int],
+        size: tuple[int, int] | None = None,
+        fill: float = 0.0,
+    ) -> None:
         self.ops = tuple(ops)
         self.image_shape = image_shape
+        self.size = size
+        self.fill = fill
         self.resamples = any(isinstance(op, GeometricMap) for op in ops)
         self.moves = not all(isinstance(op, Erasure) for op in ops)
 
@@ -46,9 +56,10 @@ class SpatialStep:
             if not self.resamples and any(
                 isinstance(op, IndexMap) and op.leaves and op.outside == "black" for op in self.ops
             ):
-                pixels = xp.concatenate([pixels, xp.zeros_like(pixels[:1])], axis=0)
+                black = xp.cast(xp.full((1, channels), self.fill), pixels.dtype)
+                pixels = xp.concatenate([pixels, black], axis=0)
             first = xp.arange(xp.shape(images)[0], dtype="int32") * (height * width)
-        source = Coordinates(height, width, self.resamples, xp)
+        source = Coordinates(height, width, self.resamples, xp, self.size)
         for op, chosen in zip(reversed(self.ops), reversed(list(parameters)), strict=True):
             source.through(op, chosen)
         if self.moves or isinstance(images, Store):
@@ -58,7 +69,7 @@ class SpatialStep:
         for mask, op, chosen in reversed(source.erased):
             painted = xp.reshape(op.colour(chosen, xp), (-1, 1, 1, channels))
             result = _painted(result, mask[..., None], xp.cast(painted, result.dtype), xp)
-        return xp.reshape(result, (-1, height, width, channels))
+        return xp.reshape(result, (-1, *(self.size or (height, width)), channels))
 
 
 def is_fusible(before: Sequence[SpatialOp], op: SpatialOp) -> bool:

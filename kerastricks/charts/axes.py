@@ -4,11 +4,9 @@ Numbers and names short enough for a line or a table.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from kerastricks.search.trial_record import TrialRecord
 
 
 def short_value(value: Any, limit: int = 32) -> str:
@@ -106,20 +104,20 @@ class ValueAxis:
         return [step * index for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def value_axes(records: Sequence[TrialRecord], log_names: Collection[str] | None = None) -> list[ValueAxis]:
-    """An axis for each name that a trial has, in the order of their first appearance.
+def value_axes(rows: Sequence[Mapping[str, Any]], log_names: Collection[str] | None = None) -> list[ValueAxis]:
+    """An axis for each name in the rows, in the order of their first appearance.
 
     Args:
-        records: of trials, failed ones included.
+        rows: name to value, one mapping for each point.
         log_names: those whose scale is logarithmic; by default those that look so.
     """
-    names = list(dict.fromkeys(name for record in records for name in record.values))
-    return [_axis(name, records, log_names) for name in names]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return [_axis(name, rows, log_names) for name in names]
 
 
-def _axis(name: str, records: Sequence[TrialRecord], log_names: Collection[str] | None) -> ValueAxis:
-    found = [record.values[name] for record in records if name in record.values]
-    sometimes = len(found) < len(records)
+def _axis(name: str, rows: Sequence[Mapping[str, Any]], log_names: Collection[str] | None) -> ValueAxis:
+    found = [row[name] for row in rows if name in row]
+    sometimes = len(found) < len(rows)
     if not all(_is_number(value) for value in found):
         kinds = {_key(value) for value in found}
         numbers = sorted(value for value in kinds if _is_number(value))

@@ -10,14 +10,10 @@ from keras import ops
 
 from kerastricks.augment.colour_statistics import image_batches
 from kerastricks.augment.colours import eigenpairs, principal_colours
+from kerastricks.augment.ops.colour import FancyPCA as FancyPCAOp
+from kerastricks.layers.op_layer import ColourLayer
 from kerastricks.layers.streaming_covariance import StreamingCovariance
-from kerastricks.layers.value_range import (
-    check_channels,
-    check_colour_images,
-    check_colour_shape,
-    check_dtype,
-    check_value_range,
-)
+from kerastricks.layers.value_range import check_dtype
 
 # Eigenvalues and eigenvectors (rows R, G, B; columns p1, p2, p3) of ImageNet's pixels in [0, 1].
 IMAGENET_EIGENVALUES = (0.2175, 0.0188, 0.0045)
@@ -29,7 +25,7 @@ IMAGENET_EIGENVECTORS = (
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
-class FancyPCA(keras.layers.Layer):
+class FancyPCA(ColourLayer):
     """Adds one random colour to each image, along the principal components of the data set's colours.
 
     Every pixel of an image gets the same vector `[p1 p2 p3] [a1 l1, a2 l2, a3 l3]^T`, with `p` the eigenvectors
@@ -76,6 +72,8 @@ class FancyPCA(keras.layers.Layer):
         NeurIPS 2012, section 4.1. Deviation: the result is clipped, which the paper does not say.
     """
 
+    arguments = ("stddev", "eigenvalues", "eigenvectors", "value_range", "scale", "clip", "channels")
+
     def __init__(
         self,
         stddev: float = 0.1,
@@ -88,7 +86,7 @@ class FancyPCA(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(value_range, channels, seed, **kwargs)
         if not 0 <= stddev < math.inf:
             raise ValueError(f"stddev must be 0 or more, and finite. Received: stddev={stddev}")
         if scale not in ("variance", "stddev"):
@@ -107,12 +105,8 @@ class FancyPCA(keras.layers.Layer):
         self.stddev = stddev
         self.eigenvalues = np.asarray(eigenvalues, "float64").tolist()
         self.eigenvectors = np.asarray(eigenvectors, "float64").tolist()
-        self.value_range = check_value_range(value_range)
         self.scale = scale
         self.clip = clip
-        self.channels = check_channels(channels)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
 
     @property
     def components(self) -> np.ndarray:
@@ -165,33 +159,17 @@ class FancyPCA(keras.layers.Layer):
 
     def shift(self, images: Any, alphas: Any) -> Any:
         """Adds the colour of given draws: `alphas` of shape (batch, 3), in the unit of `stddev`."""
-        images = ops.cast(images, self.compute_dtype)
-        colours = ops.matmul(ops.cast(alphas, "float32"), ops.convert_to_tensor(self.components, "float32"))
-        shifted = images + ops.cast(colours, images.dtype)[:, None, None, :]
-        return ops.clip(shifted, *self.value_range) if self.clip else shifted
+        return self._add(images, self._op.colours(ops.cast(alphas, "float32"), ops))
 
-    def call(self, images: Any, training: bool = False) -> Any:
-        check_colour_images(images, self.value_range, "FancyPCA")
-        if not training or self.stddev == 0:
+    def change(self, images: Any) -> Any:
+        if self.stddev == 0:
             return ops.cast(images, self.compute_dtype)
-        draws = keras.random.normal(
-            (ops.shape(images)[0], 3), stddev=self.stddev, dtype="float32", seed=self.seed_generator
-        )
-        return self.shift(images, draws)
+        return self._add(images, self.draw_parameters(self._op, ops.shape(images)[0])["shift"])
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        check_colour_shape(input_shape, "FancyPCA")
-        return input_shape
+    @property
+    def _op(self) -> FancyPCAOp:
+        return FancyPCAOp(self.stddev, self.scale).knowing(components=tuple(map(tuple, self.components.tolist())))
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "stddev": self.stddev,
-            "eigenvalues": self.eigenvalues,
-            "eigenvectors": self.eigenvectors,
-            "value_range": self.value_range,
-            "scale": self.scale,
-            "clip": self.clip,
-            "channels": self.channels,
-            "seed": self.seed,
-        }
+    def _add(self, images: Any, colours: Any) -> Any:
+        shifted = ops.cast(images, self.compute_dtype) + ops.cast(colours, self.compute_dtype)[:, None, None, :]
+        return ops.clip(shifted, *self.value_range) if self.clip else shifted

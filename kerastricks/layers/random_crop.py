@@ -6,13 +6,16 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from kerastricks.layers.gather_pixels import gather_pixels
+from kerastricks.augment.op import Parameters
+from kerastricks.augment.ops.crops import PadCrop
+from kerastricks.augment.spatial_step import SpatialStep
+from kerastricks.layers.op_layer import OpLayer, check_batch
 
-PADDING_MODES = ("constant", "reflect", "edge")
+MODES = {"constant": "zero", "reflect": "reflect", "edge": "edge"}  # as the layer and as the op names them
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
-class RandomCrop(keras.layers.Layer):
+class RandomCrop(OpLayer):
     """Cuts a window of `height` x `width` pixels out of each padded image, at a place drawn per image.
 
     The network sees objects at shifted places: with `RandomCrop(32, 32, padding=4)` the standard augmentation of
@@ -54,6 +57,8 @@ class RandomCrop(keras.layers.Layer):
         pixels of padding on CIFAR). Deviation: one centre window at inference, where Krizhevsky averages ten.
     """
 
+    arguments = ("height", "width", "padding", "padding_mode", "fill_value")
+
     def __init__(
         self,
         height: int,
@@ -64,19 +69,17 @@ class RandomCrop(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(seed, **kwargs)
         for name, pixels, least in (("height", height, 1), ("width", width, 1), ("padding", padding, 0)):
             if isinstance(pixels, bool) or not isinstance(pixels, Integral) or pixels < least:
                 raise ValueError(f"{name} must be an integer, {least} or more. Received: {name}={pixels!r}")
-        if padding_mode not in PADDING_MODES:
-            raise ValueError(f"padding_mode must be one of {PADDING_MODES}. Received: padding_mode={padding_mode!r}")
+        if padding_mode not in MODES:
+            raise ValueError(f"padding_mode must be one of {tuple(MODES)}. Received: padding_mode={padding_mode!r}")
         self.height = int(height)
         self.width = int(width)
         self.padding = int(padding)
         self.padding_mode = padding_mode
         self.fill_value = float(fill_value)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def crop(self, images: Any, offsets: Any) -> Any:
         """Cuts the windows at given places.
@@ -85,47 +88,38 @@ class RandomCrop(keras.layers.Layer):
             images: as the layer takes them.
             offsets: integers (batch, 2): first row and column in the padded image.
         """
-        self._check(images.shape)
-        sides = ops.shape(images)[1:3]
         offsets = ops.cast(offsets, "int32") - self.padding
-        places, inside = [], []
-        for axis, length in enumerate((self.height, self.width)):
-            place = offsets[:, axis : axis + 1] + ops.arange(length, dtype="int32")
-            last = sides[axis] - 1
-            inside.append(ops.logical_and(place >= 0, place <= last))
-            if self.padding_mode == "reflect":
-                place = last - ops.abs(last - ops.abs(place))
-            places.append(ops.clip(place, 0, last))
-        cropped = ops.cast(gather_pixels(images, *places), self.compute_dtype)
-        if self.padding and self.padding_mode == "constant":
-            image = ops.logical_and(inside[0][:, :, None, None], inside[1][:, None, :, None])
-            cropped = ops.where(image, cropped, ops.cast(self.fill_value, cropped.dtype))
-        if None in tuple(images.shape)[1:3]:
-            cropped = ops.where(self._fits(sides), cropped, ops.cast(float("nan"), cropped.dtype))
-        return cropped
+        return self._cut(images, {"down": offsets[:, 0], "right": offsets[:, 1]})
 
     def call(self, images: Any, training: bool = False) -> Any:
         self._check(images.shape)
         batch, height, width = ops.shape(images)[:3]
         if tuple(images.shape)[1:3] == (self.height, self.width) and not (training and self.padding):
             return ops.cast(images, self.compute_dtype)
-        last_row, last_column = height + 2 * self.padding - self.height, width + 2 * self.padding - self.width
+        slack = height - self.height, width - self.width
         if training:
-            # One more than the last: the integer part of [0, 1) times that is uniform over 0 to the last.
-            places = ops.stack([ops.cast(last + 1, "float32") for last in (last_row, last_column)])
-            draws = keras.random.uniform((batch, 2), dtype="float32", seed=self.seed_generator)
-            offsets = ops.minimum(ops.floor(draws * places), places - 1)
-        else:
-            centre = ops.stack([ops.cast(last // 2, "int32") for last in (last_row, last_column)])
-            offsets = ops.tile(centre[None], (batch, 1))
-        return self.crop(images, offsets)
+            return self._cut(images, self.draw_parameters(self._op.knowing(slack=slack), batch))
+        down, right = (ops.tile(ops.reshape(ops.cast(room // 2, "int32"), (1,)), (batch,)) for room in slack)
+        return self._cut(images, {"down": down, "right": right})
+
+    @property
+    def _op(self) -> PadCrop:
+        return PadCrop(self.padding, MODES[self.padding_mode])
+
+    def _cut(self, images: Any, parameters: Parameters) -> Any:
+        self._check(images.shape)
+        if self.padding and self.padding_mode == "constant" and self.fill_value:
+            images = ops.cast(images, self.compute_dtype)  # integers may have no room for the value
+        _, *sides, channels = ops.shape(images)
+        step = SpatialStep([self._op], (*sides, channels), (self.height, self.width), self.fill_value)
+        cropped = ops.cast(step(images, [parameters], ops), self.compute_dtype)
+        if None in tuple(images.shape)[1:3]:
+            cropped = ops.where(self._fits(sides), cropped, ops.cast(float("nan"), cropped.dtype))
+        return cropped
 
     def _check(self, shape: Any) -> None:
         shape = tuple(shape)
-        if len(shape) != 4:
-            raise ValueError(
-                f"RandomCrop needs images (batch, height, width, channels). Received: shape {shape}; make batches"
-            )
+        check_batch(shape, "RandomCrop")
         for side, length, name in ((shape[1], self.height, "height"), (shape[2], self.width, "width")):
             if side is not None and side + 2 * self.padding < length:
                 raise ValueError(
@@ -139,7 +133,7 @@ class RandomCrop(keras.layers.Layer):
                 )
 
     def _fits(self, sides: Any) -> Any:
-        """The same as a tensor, for sides that only the running graph knows."""
+        """The rules of `_check` as a tensor, for sides that only the running graph knows."""
         height, width = sides
         fits = ops.logical_and(height + 2 * self.padding >= self.height, width + 2 * self.padding >= self.width)
         if self.padding_mode == "reflect":
@@ -149,7 +143,3 @@ class RandomCrop(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         self._check(input_shape)
         return (input_shape[0], self.height, self.width, input_shape[3])
-
-    def get_config(self) -> dict[str, Any]:
-        names = ("height", "width", "padding", "padding_mode", "fill_value", "seed")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -5,12 +5,13 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from kerastricks.augment.colours import Changes, Ranges, jitter
-from kerastricks.layers.value_range import check_channels, check_colour_images, check_colour_shape, check_value_range
+from kerastricks.augment.colours import Changes, Ranges
+from kerastricks.augment.ops.hue import Hsv
+from kerastricks.layers.op_layer import ColourLayer
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
-class RandomHSV(keras.layers.Layer):
+class RandomHSV(ColourLayer):
     """Changes each image's saturation and value to `clip(x^power * factor + shift, 0, 1)` and turns its hue.
 
     The seven numbers are drawn once per image and use: power, factor and shift of S and of V, each on its own, and
@@ -55,6 +56,8 @@ class RandomHSV(keras.layers.Layer):
         draws of their own, where it leaves that open; the result is clipped, which it does not say.
     """
 
+    arguments = ("power_range", "factor_range", "shift_range", "hue_range", "value_range", "channels", "power_draw")
+
     def __init__(
         self,
         power_range: tuple[float, float] = (0.25, 4.0),
@@ -67,23 +70,21 @@ class RandomHSV(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(value_range, channels, seed, **kwargs)
         ranges = Ranges(power_range, factor_range, shift_range, hue_range, power_draw).checked()
         self.power_range = ranges.power_range
         self.factor_range = ranges.factor_range
         self.shift_range = ranges.shift_range
         self.hue_range = ranges.hue_range
         self.power_draw = power_draw
-        self.value_range = check_value_range(value_range)
-        self.channels = check_channels(channels)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def _op(self) -> Hsv:
+        return Hsv(self.power_range, self.factor_range, self.shift_range, self.hue_range, self.power_draw)
 
     def draw(self, batch: Any) -> Any:
         """Draws for `batch` images: (batch, 7), see `transform`."""
-        ranges = Ranges(self.power_range, self.factor_range, self.shift_range, self.hue_range, self.power_draw)
-        uniforms = keras.random.uniform((batch, 7), dtype="float32", seed=self.seed_generator)
-        return ops.stack(list(ranges.draw(uniforms, ops)), axis=1)
+        return ops.stack(list(self.draw_parameters(self._op, batch).values()), axis=1)
 
     def transform(self, images: Any, draws: Any) -> Any:
         """The images under given draws.
@@ -93,24 +94,11 @@ class RandomHSV(keras.layers.Layer):
             draws: (batch, 7): power of S, power of V, factor of S, factor of V, shift of S, shift of V, shift of H.
         """
         low, high = self.value_range
-        pixels = ops.clip((ops.cast(images, "float32") - low) / (high - low), 0.0, 1.0)
         draws = ops.cast(draws, "float32")
-        order = (0, 1, 2) if self.channels == "rgb" else (2, 1, 0)  # its own inverse
-        red, green, blue = (pixels[..., channel] for channel in order)
-        colours = jitter(red, green, blue, Changes(*(draws[:, place] for place in range(7))), ops)
-        pixels = ops.stack([colours[channel] for channel in order], axis=-1)
+        changes = Changes(*(draws[:, column] for column in range(7)))
+        pixels = (ops.cast(images, "float32") - low) / (high - low)
+        pixels = self._op.changed(pixels, changes, ops, (0, 1, 2) if self.channels == "rgb" else (2, 1, 0))
         return ops.cast(pixels * (high - low) + low, self.compute_dtype)
 
-    def call(self, images: Any, training: bool = False) -> Any:
-        check_colour_images(images, self.value_range, "RandomHSV")
-        if not training:
-            return ops.cast(images, self.compute_dtype)
+    def change(self, images: Any) -> Any:
         return self.transform(images, self.draw(ops.shape(images)[0]))
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        check_colour_shape(input_shape, "RandomHSV")
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        names = ("power_range", "factor_range", "shift_range", "hue_range", "value_range", "channels", "power_draw")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}, "seed": self.seed}

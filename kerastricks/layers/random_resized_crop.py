@@ -8,12 +8,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerastricks.augment.distributions import ATTEMPTS, drawn_box, largest_box
-from kerastricks.layers.gather_pixels import gather_pixels
+from kerastricks.augment.distributions import centred_box, resize_boxes
+from kerastricks.augment.ops.crops import BOX, NearestBox
+from kerastricks.augment.ops.crops import RandomResizedCrop as RandomResizedCropOp
+from kerastricks.augment.spatial_step import SpatialStep
+from kerastricks.layers.op_layer import OpLayer, check_batch
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
-class RandomResizedCrop(keras.layers.Layer):
+class RandomResizedCrop(OpLayer):
     """Cuts a box of random area, aspect and place out of each image and resizes it to `height` x `width`.
 
     The augmentation of ImageNet training: objects are seen at many scales, places and stretchings. Too small an
@@ -56,6 +59,8 @@ class RandomResizedCrop(keras.layers.Layer):
         averages 144 windows; one interpolation, where the paper draws it too.
     """
 
+    arguments = ("height", "width", "area_range", "aspect_range", "interpolation")
+
     def __init__(
         self,
         height: int,
@@ -66,7 +71,7 @@ class RandomResizedCrop(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(seed, **kwargs)
         for name, pixels in (("height", height), ("width", width)):
             if isinstance(pixels, bool) or not isinstance(pixels, Integral) or pixels < 1:
                 raise ValueError(f"{name} must be an integer, 1 or more. Received: {name}={pixels!r}")
@@ -81,20 +86,17 @@ class RandomResizedCrop(keras.layers.Layer):
         self.area_range = (float(area_range[0]), float(area_range[1]))
         self.aspect_range = (float(aspect_range[0]), float(aspect_range[1]))
         self.interpolation = interpolation
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def draw(self, batch: Any, height: Any, width: Any) -> Any:
         """Draws boxes for `batch` images of `height` x `width`: see `boxes`."""
-        attempts = keras.random.uniform((batch, ATTEMPTS, 2), dtype="float32", seed=self.seed_generator)
-        places = keras.random.uniform((batch, 2), dtype="float32", seed=self.seed_generator)
-        return self.boxes(attempts, places, height, width)
+        parameters = self.draw_parameters(self._op.knowing(height=height, width=width), batch)
+        return ops.stack([parameters[name] for name in BOX], axis=1)
 
     def boxes(self, attempts: Any, places: Any, height: Any, width: Any) -> Any:
         """The boxes of given draws, all uniform in [0, 1).
 
         Args:
-            attempts: (batch, n, 2): of area and aspect, for each attempt.
+            attempts: (batch, 10, 2): of area and aspect, for each attempt.
             places: (batch, 2): of the box's row and column.
             height: of the images.
             width: of the images.
@@ -102,69 +104,31 @@ class RandomResizedCrop(keras.layers.Layer):
         Returns:
             float32 of whole numbers, (batch, 4): top, left, height, width in pixels.
         """
-        box = drawn_box(attempts, places, height, width, self.area_range, self.aspect_range, ops)
-        return ops.stack(box, axis=1)
+        return ops.stack(self._op.window({"attempts": attempts, "places": places}, height, width, ops), axis=1)
 
     def crop(self, images: Any, boxes: Any) -> Any:
         """Cuts given boxes (batch, 4), as `boxes` returns them, and resizes each to `height` x `width`."""
-        rows, columns = ops.shape(images)[1:3]
-        boxes = ops.cast(boxes, "float32")
-        top, left, heights, widths = (boxes[:, i : i + 1] for i in range(4))
+        boxes, size = ops.cast(boxes, "float32"), (self.height, self.width)
         if self.interpolation == "nearest":
-            y, x = _centres(top, heights, self.height), _centres(left, widths, self.width)
-            pixels = gather_pixels(images, ops.cast(ops.floor(y), "int32"), ops.cast(ops.floor(x), "int32"))
-            return ops.cast(pixels, self.compute_dtype)
-        # Two small matrices per image. With the channels before the rows the products are plain and batched, which
-        # every backend does fast; the gathers that bilinear sampling would take cannot average where it shrinks.
-        # A GPU that rounds factors to TF32 (TensorFlow's and JAX's default) is off by at most 0.4 of 255.
-        planes = ops.transpose(ops.cast(images, "float32"), (0, 3, 1, 2))
-        from_rows = _weights(top, heights, rows, self.height)[:, None]
-        from_columns = _weights(left, widths, columns, self.width)[:, None]
-        resized = ops.matmul(ops.matmul(from_rows, planes), ops.transpose(from_columns, (0, 1, 3, 2)))
-        return ops.cast(ops.transpose(resized, (0, 2, 3, 1)), self.compute_dtype)
+            step = SpatialStep([NearestBox(*size)], ops.shape(images)[1:], size)
+            parameters = {name: boxes[:, column] for column, name in enumerate(BOX)}
+            return ops.cast(step(images, [parameters], ops), self.compute_dtype)
+        return ops.cast(resize_boxes(images, boxes, size, ops), self.compute_dtype)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        self._check(images.shape)
+        check_batch(images.shape, "RandomResizedCrop")
         batch, height, width = ops.shape(images)[:3]
         if training:
             return self.crop(images, self.draw(batch, height, width))
         if tuple(images.shape)[1:3] == (self.height, self.width):
             return ops.cast(images, self.compute_dtype)
-        rows, columns = ops.cast(height, "float32"), ops.cast(width, "float32")
-        box_height, box_width = largest_box(rows, columns, self.width / self.height, ops)
-        box = [ops.floor((rows - box_height) / 2), ops.floor((columns - box_width) / 2), box_height, box_width]
-        return self.crop(images, ops.tile(ops.stack(box)[None], (batch, 1)))
+        box = ops.stack(centred_box(height, width, self.width / self.height, ops))
+        return self.crop(images, ops.tile(box[None], (batch, 1)))
 
-    def _check(self, shape: Any) -> None:
-        if len(shape) != 4:
-            raise ValueError(
-                "RandomResizedCrop needs images (batch, height, width, channels). "
-                f"Received: shape {tuple(shape)}; make batches"
-            )
+    @property
+    def _op(self) -> RandomResizedCropOp:
+        return RandomResizedCropOp(*self.area_range).knowing(aspect_range=self.aspect_range)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        self._check(input_shape)
+        check_batch(input_shape, "RandomResizedCrop")
         return (input_shape[0], self.height, self.width, input_shape[3])
-
-    def get_config(self) -> dict[str, Any]:
-        names = ("height", "width", "area_range", "aspect_range", "interpolation", "seed")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def _centres(start: Any, size: Any, out: int) -> Any:
-    """(batch, out): where the centres of `out` new pixels lie, in old pixels from the image's edge."""
-    return start + (ops.arange(out, dtype="float32") + 0.5) * (size / out)
-
-
-def _weights(start: Any, size: Any, side: Any, out: int) -> Any:
-    """(batch, out, side): the share of each old pixel of a line in each new one; a row sums to 1.
-
-    A triangle about the new pixel's centre, one old pixel wide on each side, or one new pixel where that is more.
-    Pixels outside the box have no share.
-    """
-    pixels = ops.arange(side, dtype="float32") + 0.5
-    distance = ops.abs(pixels - _centres(start, size, out)[:, :, None])
-    triangle = ops.maximum(0.0, 1.0 - distance / ops.maximum(size / out, 1.0)[:, :, None])
-    inside = ops.logical_and(pixels > start, pixels < start + size)[:, None, :]
-    shares = ops.where(inside, triangle, 0.0)
-    return shares / ops.sum(shares, axis=2, keepdims=True)

@@ -91,10 +91,9 @@ def paired_difference(baseline: Sequence[float], arm: Sequence[float]) -> Paired
     std = float(differences.std(ddof=1))
     if std <= 1e-12 * max(np.abs(baseline).max(), np.abs(arm).max()):  # rounding alone
         return PairedDifference(count, mean, 0.0, mean, mean)
-    error = std / math.sqrt(count)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error
-    p_value = float(2 * stats.t.sf(abs(mean) / error, count - 1))
-    return PairedDifference(count, mean, std, mean - half, mean + half, p_value)
+    found = stats.ttest_rel(arm, baseline)
+    interval = found.confidence_interval(CONFIDENCE)
+    return PairedDifference(count, mean, std, float(interval.low), float(interval.high), float(found.pvalue))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -10,28 +10,6 @@ import keras
 from keras import ops
 
 
-def triangular(step: Any, peak: float, half_cycle_steps: float, start_rate: float = 0.25) -> Any:
-    """The triangular learning rate at `step`: straight up to the peak and straight down, again and again.
-
-    rate(t) = low + (peak - low) max(0, 1 - |t / s - 2 c + 1|),   c = floor(1 + t / 2 s),   low = peak start
-
-    Args:
-        step: integers or floats, a scalar or an array.
-        peak: the highest learning rate.
-        half_cycle_steps: s, from the lowest rate to the highest.
-        start_rate: the lowest learning rate as a fraction of the peak.
-
-    Returns:
-        float32 of the shape of `step`.
-
-    Example:
-        >>> import kerastricks
-        >>> [round(float(rate), 3) for rate in kerastricks.schedules.triangular([0, 5, 10, 15, 20], 0.4, 10)]
-        [0.1, 0.25, 0.4, 0.25, 0.1]
-    """
-    return peak * (start_rate + (1.0 - start_rate) * triangle(step, half_cycle_steps))
-
-
 def triangle(step: Any, half_cycle_steps: float) -> Any:
     """0 at the start of a cycle, 1 in its middle.
 
@@ -68,17 +46,19 @@ def check_cycle(half_cycle_steps: float, start_rate: float, scale_mode: str = "c
 class Triangular(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate goes in straight lines between `peak * start_rate` and `peak`, for ever.
 
-    `triangular` has the formula. Large rates now and then help out of saddle points, and no decay has to be timed. It
-    hurts at the end: with equal triangles the training ends well only where one of them ends; `Triangular2` settles.
+    rate(t) = low + (peak - low) max(0, 1 - |t / s - 2 c + 1|),   c = floor(1 + t / 2 s),   low = peak start
+
+    Large rates now and then help out of saddle points, and no decay has to be timed. It hurts at the end: with equal
+    triangles the training ends well only where one of them ends; `Triangular2` settles.
 
     Args:
         peak: the highest learning rate; the paper's max_lr, the largest at which accuracy still rises.
-        half_cycle_steps: from the lowest rate to the highest; the paper's stepsize, that of 2 to 10 epochs.
+        half_cycle_steps: s, from the lowest rate to the highest; the paper's stepsize, that of 2 to 10 epochs.
         start_rate: the lowest learning rate as a fraction of the peak; the paper takes a third or a quarter.
         name: of the schedule.
 
     Call arguments:
-        step: integers, a scalar or an array.
+        step: integers or floats, a scalar or an array.
 
     Returns:
         float32 of the shape of `step`.
@@ -107,7 +87,7 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
         self.name = name
 
     def __call__(self, step: Any) -> Any:
-        return triangular(step, self.peak, self.half_cycle_steps, self.start_rate)
+        return self.peak * (self.start_rate + (1.0 - self.start_rate) * triangle(step, self.half_cycle_steps))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -118,49 +98,24 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def triangular2(
-    step: Any, peak: float, half_cycle_steps: float, start_rate: float = 0.25, scale_mode: str = "cycle"
-) -> Any:
-    """The "triangular2" learning rate at `step`: triangles whose height halves after each cycle.
-
-    rate(t) = low + (peak - low) max(0, 1 - |t / s - 2 c + 1|) / 2^(c - 1),   c = floor(1 + t / 2 s),   low = peak start
-
-    Args:
-        step: integers or floats, a scalar or an array.
-        peak: the highest learning rate.
-        half_cycle_steps: s, from the lowest rate to the highest.
-        start_rate: the lowest learning rate as a fraction of the peak.
-        scale_mode: "cycle", or "iterations" for tensorflow-addons' 1 / 2^(t - 1).
-
-    Returns:
-        float32 of the shape of `step`.
-
-    Example:
-        >>> import kerastricks
-        >>> [round(float(rate), 3) for rate in kerastricks.schedules.triangular2([0, 10, 20, 30, 50], 0.4, 10)]
-        [0.1, 0.4, 0.1, 0.25, 0.175]
-    """
-    count = cycle(step, half_cycle_steps) if scale_mode == "cycle" else ops.cast(step, "float32")
-    height = ops.power(2.0, 1.0 - count)
-    return peak * (start_rate + (1.0 - start_rate) * triangle(step, half_cycle_steps) * height)
-
-
 @keras.saving.register_keras_serializable(package="kerastricks")
 class Triangular2(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate goes in triangles over `peak * start_rate`, the next one half as high as the last.
 
-    `triangular2` has the formula. As `Triangular`, and it settles; it hurts where the first cycles are too short to get
-    anywhere, since all later ones are lower.
+    rate(t) = low + (peak - low) max(0, 1 - |t / s - 2 c + 1|) / 2^(c - 1),   c = floor(1 + t / 2 s),   low = peak start
+
+    As `Triangular`, and it settles; it hurts where the first cycles are too short to get anywhere, since all later ones
+    are lower.
 
     Args:
         peak: the highest learning rate.
-        half_cycle_steps: from the lowest rate to the highest.
+        half_cycle_steps: s, from the lowest rate to the highest.
         start_rate: the lowest learning rate as a fraction of the peak.
         scale_mode: "cycle" halves after each cycle; "iterations", which tensorflow-addons also takes, after each step.
         name: of the schedule.
 
     Call arguments:
-        step: integers, a scalar or an array.
+        step: integers or floats, a scalar or an array.
 
     Returns:
         float32 of the shape of `step`.
@@ -195,7 +150,9 @@ class Triangular2(keras.optimizers.schedules.LearningRateSchedule):
         self.name = name
 
     def __call__(self, step: Any) -> Any:
-        return triangular2(step, self.peak, self.half_cycle_steps, self.start_rate, self.scale_mode)
+        count = cycle(step, self.half_cycle_steps) if self.scale_mode == "cycle" else ops.cast(step, "float32")
+        height = ops.power(2.0, 1.0 - count)
+        return self.peak * (self.start_rate + (1.0 - self.start_rate) * triangle(step, self.half_cycle_steps) * height)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -207,58 +164,25 @@ class Triangular2(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def exponential_cyclical(
-    step: Any,
-    peak: float,
-    half_cycle_steps: float,
-    start_rate: float = 0.25,
-    gamma: float = 1.0,
-    scale_mode: str = "iterations",
-) -> Any:
-    """The "exp_range" learning rate at `step`: triangles whose height is multiplied by `gamma` at each step.
-
-    rate(t) = low + (peak - low) max(0, 1 - |t / s - 2 c + 1|) gamma^t,   c = floor(1 + t / 2 s),   low = peak start
-
-    Args:
-        step: integers or floats, a scalar or an array.
-        peak: what the highest learning rate is without `gamma`.
-        half_cycle_steps: s, from the lowest rate to the highest.
-        start_rate: the lowest learning rate as a fraction of the peak.
-        gamma: of the height, per step.
-        scale_mode: "iterations", or "cycle" for tensorflow-addons' gamma^c.
-
-    Returns:
-        float32 of the shape of `step`.
-
-    Example:
-        >>> import kerastricks
-        >>> rates = kerastricks.schedules.exponential_cyclical([0, 10, 20, 30], 0.4, 10, gamma=0.95)
-        >>> [round(float(rate), 3) for rate in rates]
-        [0.1, 0.28, 0.1, 0.164]
-    """
-    count = cycle(step, half_cycle_steps) if scale_mode == "cycle" else ops.cast(step, "float32")
-    height = ops.power(float(gamma), count)
-    return peak * (start_rate + (1.0 - start_rate) * triangle(step, half_cycle_steps) * height)
-
-
 @keras.saving.register_keras_serializable(package="kerastricks")
 class ExponentialCyclical(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate goes in triangles over `peak * start_rate` whose height falls exponentially with the steps.
 
-    `exponential_cyclical` has the formula. As `Triangular2`, with a decay of one's own choice: gamma^t is what is left
-    of the height. It hurts when gamma is not fitted to the length: 0.999 leaves 37 % after 1,000 steps and nothing
-    after 10,000.
+    rate(t) = low + (peak - low) max(0, 1 - |t / s - 2 c + 1|) gamma^t,   c = floor(1 + t / 2 s),   low = peak start
+
+    As `Triangular2`, with a decay of one's own choice: gamma^t is what is left of the height. It hurts when gamma is
+    not fitted to the length: 0.999 leaves 37 % after 1,000 steps and nothing after 10,000.
 
     Args:
         peak: what the highest learning rate is without `gamma`.
-        half_cycle_steps: from the lowest rate to the highest.
+        half_cycle_steps: s, from the lowest rate to the highest.
         start_rate: the lowest learning rate as a fraction of the peak.
         gamma: of the height, per step, in (0, 1]; 1 is `Triangular`.
         scale_mode: "iterations" counts steps; "cycle", which tensorflow-addons also takes, cycles.
         name: of the schedule.
 
     Call arguments:
-        step: integers, a scalar or an array.
+        step: integers or floats, a scalar or an array.
 
     Returns:
         float32 of the shape of `step`.
@@ -300,9 +224,9 @@ class ExponentialCyclical(keras.optimizers.schedules.LearningRateSchedule):
         self.name = name
 
     def __call__(self, step: Any) -> Any:
-        return exponential_cyclical(
-            step, self.peak, self.half_cycle_steps, self.start_rate, self.gamma, self.scale_mode
-        )
+        count = cycle(step, self.half_cycle_steps) if self.scale_mode == "cycle" else ops.cast(step, "float32")
+        height = ops.power(float(self.gamma), count)
+        return self.peak * (self.start_rate + (1.0 - self.start_rate) * triangle(step, self.half_cycle_steps) * height)
 
     def get_config(self) -> dict[str, Any]:
         return {

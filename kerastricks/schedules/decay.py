@@ -14,40 +14,6 @@ import keras
 from keras import ops
 
 
-def cosine_restarts(
-    step: Any, peak: float, total_steps: int, cycles: int = 5, t_mul: float = 1.0, final_rate: float = 0.0
-) -> Any:
-    """The learning rate at `step` that falls along half a cosine in each of `cycles` cycles, and jumps back between.
-
-    rate(t) = peak (final + (1 - final) (1 + cos(pi (t - b) / (e - b))) / 2),   b <= t < e the cycle that t is in
-
-    Args:
-        step: integers or floats, a scalar or an array.
-        peak: the learning rate at the start of each cycle.
-        total_steps: optimizer steps of all cycles.
-        cycles: how many, at most `total_steps`.
-        t_mul: how many times as long as the one before a cycle is.
-        final_rate: where a cycle ends, as a fraction of the peak.
-
-    Returns:
-        float32 of the shape of `step`.
-
-    Example:
-        >>> import kerastricks
-        >>> rates = kerastricks.schedules.cosine_restarts([0, 10, 19, 20, 100], 0.1, 100, cycles=5)
-        >>> [round(float(rate), 4) for rate in rates]
-        [0.1, 0.05, 0.0006, 0.1, 0.0]
-    """
-    ends = cycle_ends(total_steps, cycles, t_mul)
-    step = ops.cast(step, "float32")
-    begin, end = ops.zeros_like(step), ops.full_like(step, ends[0])
-    for low, high in pairwise(ends):
-        begin = ops.where(step >= low, float(low), begin)
-        end = ops.where(step >= low, float(high), end)
-    progress = ops.clip((step - begin) / (end - begin), 0.0, 1.0)
-    return peak * (final_rate + (1.0 - final_rate) * (0.5 + 0.5 * ops.cos(math.pi * progress)))
-
-
 def cycle_ends(total_steps: int, cycles: int, t_mul: float = 1.0) -> list[int]:
     """The numbers of steps after which the cycles are over: where snapshots are taken; the last is `total_steps`.
 
@@ -65,9 +31,11 @@ def cycle_ends(total_steps: int, cycles: int, t_mul: float = 1.0) -> list[int]:
 class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate falls from `peak` along half a cosine, and starts again, `cycles` times in `total_steps`.
 
-    `cosine_restarts` has the formula, `cycle_ends` the steps at which a cycle is over. Each cycle ends in a model of
-    its own, which together make a snapshot ensemble for the price of one training. It hurts where only the last model
-    counts: the last cycle has a fraction of the steps, and one long cosine ends lower.
+    rate(t) = peak (final + (1 - final) (1 + cos(pi (t - b) / (e - b))) / 2),   b <= t < e the cycle that t is in
+
+    `cycle_ends` has the steps at which a cycle is over. Each cycle ends in a model of its own, which together make a
+    snapshot ensemble for the price of one training. It hurts where only the last model counts: the last cycle has a
+    fraction of the steps, and one long cosine ends lower.
 
     Args:
         peak: the learning rate at the start of each cycle.
@@ -78,7 +46,7 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
         name: of the schedule.
 
     Call arguments:
-        step: integers, a scalar or an array.
+        step: integers or floats, a scalar or an array.
 
     Returns:
         float32 of the shape of `step`.
@@ -125,7 +93,14 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
         self.name = name
 
     def __call__(self, step: Any) -> Any:
-        return cosine_restarts(step, self.peak, self.total_steps, self.cycles, self.t_mul, self.final_rate)
+        ends = cycle_ends(self.total_steps, self.cycles, self.t_mul)
+        step = ops.cast(step, "float32")
+        begin, end = ops.zeros_like(step), ops.full_like(step, ends[0])
+        for low, high in pairwise(ends):
+            begin = ops.where(step >= low, float(low), begin)
+            end = ops.where(step >= low, float(high), end)
+        progress = ops.clip((step - begin) / (end - begin), 0.0, 1.0)
+        return self.peak * (self.final_rate + (1.0 - self.final_rate) * (0.5 + 0.5 * ops.cos(math.pi * progress)))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -138,48 +113,14 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def step_decay(
-    step: Any,
-    peak: float,
-    boundaries: Sequence[int] = (),
-    every_steps: int | None = None,
-    factor: float = 2.0,
-) -> Any:
-    """The learning rate at `step` that is divided by `factor` at each boundary, or after every so many steps.
-
-    rate(t) = peak / factor^k,   k = the number of boundaries <= t,   or k = floor(t / every_steps)
-
-    Args:
-        step: integers or floats, a scalar or an array.
-        peak: the first learning rate.
-        boundaries: the first steps of the lower rates; without `every_steps`.
-        every_steps: steps of each rate; without `boundaries`.
-        factor: that the rate is divided by.
-
-    Returns:
-        float32 of the shape of `step`.
-
-    Example:
-        >>> import kerastricks
-        >>> [float(rate) for rate in kerastricks.schedules.step_decay([0, 49, 50, 80], 1.0, (50, 75))]
-        [1.0, 1.0, 0.5, 0.25]
-    """
-    step = ops.cast(step, "float32")
-    if every_steps is not None:
-        count = ops.floor(step / every_steps)
-    else:
-        count = ops.zeros_like(step)
-        for boundary in boundaries:
-            count = count + ops.cast(step >= boundary, "float32")
-    return peak * ops.power(1.0 / factor, count)
-
-
 @keras.saving.register_keras_serializable(package="kerastricks")
 class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate stays, and is divided by `factor` at fixed steps.
 
-    `step_decay` has the formula. The oldest schedule, easy to read in a curve: the loss falls in stairs. It hurts where
-    the steps are not those of your data: cosine and linear need no such choice.
+    rate(t) = peak / factor^k,   k = the number of boundaries <= t,   or k = floor(t / every_steps)
+
+    The oldest schedule, easy to read in a curve: the loss falls in stairs. It hurts where the steps are not those of
+    your data: cosine and linear need no such choice.
 
     Args:
         peak: the first learning rate.
@@ -189,7 +130,7 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
         name: of the schedule.
 
     Call arguments:
-        step: integers, a scalar or an array.
+        step: integers or floats, a scalar or an array.
 
     Returns:
         float32 of the shape of `step`.
@@ -236,7 +177,14 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.name = name
 
     def __call__(self, step: Any) -> Any:
-        return step_decay(step, self.peak, self.boundaries, self.every_steps, self.factor)
+        step = ops.cast(step, "float32")
+        if self.every_steps is not None:
+            count = ops.floor(step / self.every_steps)
+        else:
+            count = ops.zeros_like(step)
+            for boundary in self.boundaries:
+                count = count + ops.cast(step >= boundary, "float32")
+        return self.peak * ops.power(1.0 / self.factor, count)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -248,35 +196,14 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def inverse_sqrt(step: Any, peak: float, warmup_steps: int) -> Any:
-    """The learning rate at `step` that rises in a straight line and then falls with one over the root of the steps.
-
-    rate(t) = peak min(n / warmup, sqrt(warmup / n)),   n = t + 1
-
-    Args:
-        step: integers or floats, a scalar or an array.
-        peak: the highest learning rate, that of step warmup - 1.
-        warmup_steps: steps of the rise, 1 or more.
-
-    Returns:
-        float32 of the shape of `step`.
-
-    Example:
-        >>> import kerastricks
-        >>> [round(float(rate), 3) for rate in kerastricks.schedules.inverse_sqrt([0, 9, 39, 999], 0.1, 10)]
-        [0.01, 0.1, 0.05, 0.01]
-    """
-    count = ops.cast(step, "float32") + 1.0
-    return peak * ops.minimum(count / warmup_steps, ops.sqrt(warmup_steps / count))
-
-
 @keras.saving.register_keras_serializable(package="kerastricks")
 class InverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate rises linearly to `peak`, then falls as 1 / sqrt(steps), without an end.
 
-    `inverse_sqrt` has the formula. Nothing has to be known of the length of the training: transformers with Adam are
-    the home of it. It hurts at the end of a training of fixed length, where the rate is still high: linear or cosine
-    end lower.
+    rate(t) = peak min(n / warmup, sqrt(warmup / n)),   n = t + 1
+
+    Nothing has to be known of the length of the training: transformers with Adam are the home of it. It hurts at the
+    end of a training of fixed length, where the rate is still high: linear or cosine end lower.
 
     Args:
         peak: the highest learning rate.
@@ -284,7 +211,7 @@ class InverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
         name: of the schedule.
 
     Call arguments:
-        step: integers, a scalar or an array.
+        step: integers or floats, a scalar or an array.
 
     Returns:
         float32 of the shape of `step`.
@@ -311,7 +238,8 @@ class InverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
         self.name = name
 
     def __call__(self, step: Any) -> Any:
-        return inverse_sqrt(step, self.peak, self.warmup_steps)
+        count = ops.cast(step, "float32") + 1.0
+        return self.peak * ops.minimum(count / self.warmup_steps, ops.sqrt(self.warmup_steps / count))
 
     def get_config(self) -> dict[str, Any]:
         return {"peak": self.peak, "warmup_steps": self.warmup_steps, "name": self.name}

@@ -6,40 +6,15 @@ import keras
 from keras import ops
 
 
-def warmup_linear(step: Any, peak: float, total_steps: int, warmup_steps: int = 0, final_rate: float = 0.0) -> Any:
-    """The learning rate at `step` that rises in a straight line to the peak, and falls in one.
-
-    rate(t) = peak (1/25 + (1 - 1/25) t / warmup)                              for t < warmup
-    rate(t) = peak (1 - (1 - final) (t - warmup) / (total - warmup))           up to total, then constant
-
-    Args:
-        step: integers or floats, a scalar or an array.
-        peak: the highest learning rate.
-        total_steps: optimizer steps of the whole training.
-        warmup_steps: steps until the peak; 0 starts there.
-        final_rate: the last learning rate as a fraction of the peak.
-
-    Returns:
-        float32 of the shape of `step`.
-
-    Example:
-        >>> import kerastricks
-        >>> [round(float(rate), 3) for rate in kerastricks.schedules.warmup_linear([0, 20, 60, 100], 0.1, 100, 20)]
-        [0.004, 0.1, 0.05, 0.0]
-    """
-    step = ops.cast(step, "float32")
-    rising = 1 / 25 + (1 - 1 / 25) * step / max(warmup_steps, 1)
-    progress = (step - warmup_steps) / (total_steps - warmup_steps)
-    falling = 1.0 - (1.0 - final_rate) * ops.clip(progress, 0.0, 1.0)
-    return peak * ops.where(step < warmup_steps, rising, falling)
-
-
 @keras.saving.register_keras_serializable(package="kerastricks")
 class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate rises linearly from `peak / 25` to `peak`, then falls linearly to `peak * final_rate`.
 
-    `warmup_linear` has the formula. The default of this package: nothing but the length and the peak has to be chosen.
-    It hurts where the training may be stopped early, while the rate is still high.
+    rate(t) = peak (1/25 + (1 - 1/25) t / warmup)                              for t < warmup
+    rate(t) = peak (1 - (1 - final) (t - warmup) / (total - warmup))           up to total, then constant
+
+    The default of this package: nothing but the length and the peak has to be chosen. It hurts where the training may
+    be stopped early, while the rate is still high.
 
     Args:
         peak: the highest learning rate.
@@ -49,7 +24,7 @@ class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
         name: of the schedule.
 
     Call arguments:
-        step: integers, a scalar or an array.
+        step: integers or floats, a scalar or an array.
 
     Returns:
         float32 of the shape of `step`.
@@ -88,7 +63,11 @@ class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
         self.name = name
 
     def __call__(self, step: Any) -> Any:
-        return warmup_linear(step, self.peak, self.total_steps, self.warmup_steps, self.final_rate)
+        step = ops.cast(step, "float32")
+        rising = 1 / 25 + (1 - 1 / 25) * step / max(self.warmup_steps, 1)
+        progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        falling = 1.0 - (1.0 - self.final_rate) * ops.clip(progress, 0.0, 1.0)
+        return self.peak * ops.where(step < self.warmup_steps, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -7,50 +7,16 @@ import keras
 from keras import ops
 
 
-def one_cycle(
-    step: Any,
-    peak: float,
-    total_steps: int,
-    warmup_steps: int,
-    start_rate: float = 1 / 25,
-    final_rate: float = 1e-4,
-) -> Any:
-    """The learning rate of one cycle at `step`: half a cosine up to the peak, half a cosine down to almost nothing.
-
-    rate(t) = peak (start + (1 - start) (1 - cos(pi t / warmup)) / 2)                    for t < warmup
-    rate(t) = peak (final + (1 - final) (1 + cos(pi (t - warmup) / (total - warmup))) / 2)   up to total, then stays
-
-    Args:
-        step: integers or floats, a scalar or an array.
-        peak: the highest learning rate.
-        total_steps: optimizer steps of the whole training.
-        warmup_steps: steps until the peak; 0 starts there.
-        start_rate: the first learning rate as a fraction of the peak.
-        final_rate: the last learning rate as a fraction of the peak.
-
-    Returns:
-        float32 of the shape of `step`.
-
-    Example:
-        >>> import kerastricks
-        >>> [round(float(rate), 4) for rate in kerastricks.schedules.one_cycle([0, 30, 65, 100], 0.1, 100, 30)]
-        [0.004, 0.1, 0.05, 0.0]
-    """
-    step = ops.cast(step, "float32")
-    up = 0.5 - 0.5 * ops.cos(math.pi * ops.clip(step / max(warmup_steps, 1), 0.0, 1.0))
-    down = 0.5 + 0.5 * ops.cos(math.pi * ops.clip((step - warmup_steps) / (total_steps - warmup_steps), 0.0, 1.0))
-    rising = start_rate + (1.0 - start_rate) * up
-    falling = final_rate + (1.0 - final_rate) * down
-    return peak * ops.where(step < warmup_steps, rising, falling)
-
-
 @keras.saving.register_keras_serializable(package="kerastricks")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate rises from a 25th of `peak` to `peak`, and falls to a 10,000th of it, along half cosines.
 
-    `one_cycle` has the formula. The long time at high rates regularises and the end at almost none settles: short
-    trainings gain most. It hurts where training may go on afterwards, since the rate is spent, and a peak that is too
-    high for a network without normalisation diverges in the middle: find it by a range test.
+    rate(t) = peak (start + (1 - start) (1 - cos(pi t / warmup)) / 2)                    for t < warmup
+    rate(t) = peak (final + (1 - final) (1 + cos(pi (t - warmup) / (total - warmup))) / 2)   up to total, then stays
+
+    The long time at high rates regularises and the end at almost none settles: short trainings gain most. It hurts
+    where training may go on afterwards, since the rate is spent, and a peak that is too high for a network without
+    normalisation diverges in the middle: find it by a range test.
 
     Args:
         peak: the highest learning rate.
@@ -61,7 +27,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         name: of the schedule.
 
     Call arguments:
-        step: integers, a scalar or an array.
+        step: integers or floats, a scalar or an array.
 
     Returns:
         float32 of the shape of `step`.
@@ -106,7 +72,14 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         self.name = name
 
     def __call__(self, step: Any) -> Any:
-        return one_cycle(step, self.peak, self.total_steps, self.warmup_steps, self.start_rate, self.final_rate)
+        step = ops.cast(step, "float32")
+        up = 0.5 - 0.5 * ops.cos(math.pi * ops.clip(step / max(self.warmup_steps, 1), 0.0, 1.0))
+        down = 0.5 + 0.5 * ops.cos(
+            math.pi * ops.clip((step - self.warmup_steps) / (self.total_steps - self.warmup_steps), 0.0, 1.0)
+        )
+        rising = self.start_rate + (1.0 - self.start_rate) * up
+        falling = self.final_rate + (1.0 - self.final_rate) * down
+        return self.peak * ops.where(step < self.warmup_steps, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -6,35 +6,14 @@ import keras
 from keras import ops
 
 
-def linear_warmup(step: Any, rate: Any, warmup_steps: int, start_rate: float = 1 / 25) -> Any:
-    """The learning rate at `step` of a schedule that is multiplied by a line from `start_rate` to 1 at first.
-
-    rate(t) = (start + (1 - start) min(t / warmup, 1)) schedule(t)
-
-    Args:
-        step: integers or floats, a scalar or an array.
-        rate: of the schedule at `step`.
-        warmup_steps: steps until the line is at 1.
-        start_rate: where the line begins.
-
-    Returns:
-        float32 of the shape of `step`.
-
-    Example:
-        >>> import kerastricks
-        >>> [round(float(rate), 3) for rate in kerastricks.schedules.linear_warmup([0, 5, 10, 50], 0.5, 10, 0.0)]
-        [0.0, 0.25, 0.5, 0.5]
-    """
-    progress = ops.clip(ops.cast(step, "float32") / max(warmup_steps, 1), 0.0, 1.0)
-    return (start_rate + (1.0 - start_rate) * progress) * rate
-
-
 @keras.saving.register_keras_serializable(package="kerastricks")
 class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate of another schedule, multiplied by a line from `start_rate` to 1 in the first steps.
 
-    `linear_warmup` has the formula. The first gradients are large and disagree: a low rate keeps them from throwing the
-    weights far away, which large batches need most. It hurts little: a few steps at a low rate.
+    rate(t) = (start + (1 - start) min(t / warmup, 1)) schedule(t)
+
+    The first gradients are large and disagree: a low rate keeps them from throwing the weights far away, which large
+    batches need most. It hurts little: a few steps at a low rate.
 
     Args:
         schedule: a Keras schedule, or a rate that stays.
@@ -43,7 +22,7 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
         name: of the schedule.
 
     Call arguments:
-        step: integers, a scalar or an array.
+        step: integers or floats, a scalar or an array.
 
     Returns:
         float32 of the shape of `step`.
@@ -81,7 +60,8 @@ class LinearWarmup(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         rate = self.schedule(step) if callable(self.schedule) else self.schedule
-        return linear_warmup(step, rate, self.warmup_steps, self.start_rate)
+        progress = ops.clip(ops.cast(step, "float32") / max(self.warmup_steps, 1), 0.0, 1.0)
+        return (self.start_rate + (1.0 - self.start_rate) * progress) * rate
 
     def get_config(self) -> dict[str, Any]:
         schedule = self.schedule

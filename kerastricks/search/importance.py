@@ -71,7 +71,7 @@ def importance_of(records: Sequence[TrialRecord], log_names: Collection[str] | N
         range that was tried, not over the whole space; an inactive value is a level of its own.
     """
     used = [record for record in records if has_score(record)]
-    axes = [axis for axis in value_axes(used, log_names) if not axis.constant]
+    axes = [axis for axis in value_axes([record.values for record in used], log_names) if not axis.constant]
     scores = [record.score for record in used]
     if len(used) < LEAST_TRIALS:
         return _none(len(used), f"Needs {LEAST_TRIALS} trials with a score; so far: {len(used)}.")

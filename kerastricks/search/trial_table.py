@@ -41,7 +41,9 @@ class Sheet:
     @cached_property
     def axes(self) -> list[ValueAxis]:
         """Of the values that are not the same everywhere."""
-        return [axis for axis in value_axes(self.records, self.log_names) if not axis.constant]
+        return [
+            axis for axis in value_axes([record.values for record in self.records], self.log_names) if not axis.constant
+        ]
 
     @cached_property
     def best(self) -> int | None:

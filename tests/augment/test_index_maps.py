@@ -96,7 +96,7 @@ def test_translate_moves_the_image_down_and_right(outside):
                 np.testing.assert_array_equal(result[i, y, x], expected)
 
 
-@pytest.mark.parametrize(("mode", "padding"), [("zero", "constant"), ("reflect", "reflect")])
+@pytest.mark.parametrize(("mode", "padding"), [("zero", "constant"), ("reflect", "reflect"), ("edge", "edge")])
 def test_pad_crop_cuts_a_window_out_of_the_padded_image(mode, padding):
     images = noise(40)
     height, width = images.shape[1:3]
@@ -182,7 +182,11 @@ def test_alternating_flip_mirrors_the_images_of_its_index():
         ("pad_crop", (-1,), r"pad_crop: pixels must be an integer, 0 or more\. Received: pixels=-1"),
         ("pad_crop", (1.5,), r"pad_crop: pixels must be an integer"),
         ("pad_crop", (True,), r"pad_crop: pixels must be an integer"),
-        ("pad_crop", (1, "same"), r"pad_crop: mode must be one of \['reflect', 'zero'\]\. Received: mode='same'"),
+        (
+            "pad_crop",
+            (1, "same"),
+            r"pad_crop: mode must be one of \['edge', 'reflect', 'zero'\]\. Received: mode='same",
+        ),
         ("translate", (1.1,), r"translate: fraction must be in \[0, 1\]\. Received: fraction=1\.1"),
         ("translate", (0.1, "white"), r"translate: outside must be one of .* Received: outside='white'"),
         ("alternating_flip", (-1,), r"alternating_flip: seed must be an integer, 0 or more\. Received: seed=-1"),

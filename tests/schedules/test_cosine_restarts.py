@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
 
-from kerastricks.schedules import CosineRestarts, cosine_restarts, cycle_ends
+from kerastricks.schedules import CosineRestarts, cycle_ends
 
 
 def test_equal_cycles_are_those_of_snapshot_ensembles():
@@ -15,7 +15,7 @@ def test_equal_cycles_are_those_of_snapshot_ensembles():
     expected = [0.2 / 2 * (math.cos(math.pi * ((t - 1) % length) / length) + 1) for t in range(1, total + 1)]
     schedule = CosineRestarts(0.2, total, cycles)
     np.testing.assert_allclose([float(schedule(step)) for step in range(total)], expected, rtol=1e-5, atol=1e-7)
-    values = convert_to_numpy(cosine_restarts(np.arange(total), 0.2, total, cycles))
+    values = convert_to_numpy(CosineRestarts(0.2, total, cycles)(np.arange(total)))
     np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-7)
 
 

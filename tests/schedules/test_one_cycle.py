@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
 
-from kerastricks.schedules import OneCycle, one_cycle
+from kerastricks.schedules import OneCycle
 
 STEPS = [0, 1, 10, 29, 30, 31, 65, 99, 100, 500]
 
@@ -24,9 +24,7 @@ def test_equals_the_formula(warmup, start, final):
     expected = [reference(step, 0.4, 100, warmup, start, final) for step in STEPS]
     schedule = OneCycle(0.4, 100, warmup, start, final)
     np.testing.assert_allclose([float(schedule(step)) for step in STEPS], expected, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(
-        convert_to_numpy(one_cycle(np.array(STEPS), 0.4, 100, warmup, start, final)), expected, rtol=1e-5, atol=1e-7
-    )
+    np.testing.assert_allclose(convert_to_numpy(schedule(np.array(STEPS))), expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="imports torch")
@@ -36,9 +34,9 @@ def test_has_the_shape_of_torch():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.4, total_steps=101, pct_start=31 / 101)
     # The 101 steps are 0 to 100, and the peak is at step 30; the end is peak / 25 / 10,000.
+    schedule = OneCycle(0.4, 100, 30, final_rate=1 / 250_000)
     for step in range(101):
-        ours = float(one_cycle(step, 0.4, 100, 30, final_rate=1 / 250_000))
-        assert ours == pytest.approx(theirs.get_last_lr()[0], abs=1e-6), step
+        assert float(schedule(step)) == pytest.approx(theirs.get_last_lr()[0], abs=1e-6), step
         if step < 100:
             optimizer.step()
             theirs.step()
@@ -58,7 +56,7 @@ def test_equals_fastai_step_by_step():
         return cosine(peak, peak / div_final, (position - start) / (1 - start))
 
     peak, steps = 0.4, 200
-    ours = convert_to_numpy(one_cycle(np.arange(steps), peak, steps, 50, final_rate=1e-5))
+    ours = convert_to_numpy(OneCycle(peak, steps, 50, final_rate=1e-5)(np.arange(steps)))
     theirs = np.array([fastai(step, steps, peak) for step in range(steps)])
     assert np.abs(ours - theirs).max() < 2e-7 * peak
     assert np.abs(ours[1:] - theirs[:-1]).max() > 1e-3 * peak  # a step apart it is not

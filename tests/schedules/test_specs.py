@@ -1,5 +1,6 @@
 """Schedules by name: the catalog, its arguments, and their mistakes."""
 
+import importlib
 import math
 import subprocess
 import sys
@@ -159,3 +160,14 @@ def test_plans_know_which_schedules_rise_by_themselves():
     assert not plan("cosine(warmup=0)", 100, 0.1).rises
     assert plan("step(warmup=0.1)", 100, 0.1).rises
     assert isinstance(kerastricks.schedules.get("constant", 5, 0.1), float)
+
+
+@pytest.mark.tensorflow_only
+def test_the_functions_of_before_name_the_class():
+    with pytest.raises(AttributeError, match=r"^schedules\.one_cycle is now schedules\.OneCycle$"):
+        kerastricks.schedules.one_cycle  # noqa: B018
+    importlib.import_module("kerastricks.schedules.decay")  # the module does not come in its place
+
+    with pytest.raises(AttributeError, match=r"schedules\.step_decay is now schedules\.StepDecay"):
+        kerastricks.schedules.step_decay  # noqa: B018
+    assert "one_cycle" not in dir(kerastricks.schedules)

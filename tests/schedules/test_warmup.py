@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
 
-from kerastricks.schedules import LinearWarmup, StepDecay, linear_warmup
+from kerastricks.schedules import LinearWarmup, StepDecay
 
 STEPS = [0, 1, 5, 19, 20, 21, 60, 200]
 BEHIND = {
@@ -31,7 +31,7 @@ def test_equals_line_times_schedule(name, start):
 
 
 def test_takes_an_array():
-    values = convert_to_numpy(linear_warmup(np.arange(4), 0.6, 2, 0.5))
+    values = convert_to_numpy(LinearWarmup(0.6, 2, 0.5)(np.arange(4)))
     np.testing.assert_allclose(values, [0.3, 0.45, 0.6, 0.6], rtol=1e-6)
 
 

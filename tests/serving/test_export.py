@@ -141,6 +141,16 @@ def test_the_export_holds_no_random_op(exported):
         assert not any("Random" in kind for kind in kinds)
 
 
+def test_augmentation_in_the_model_is_left_out_of_the_export(tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    x = kerastricks.layers.FancyPCA(0.1)(keras.layers.RandomRotation(0.1)(inputs))
+    x = keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(x))
+    keras.Model(inputs, x).save(tmp_path / "model.keras")
+    path = export_saved_model(tmp_path / "model.keras", NAMES, tmp_path)
+    variables = [shape for _, shape in tf.train.list_variables(str(path / "variables" / "variables"))]
+    assert sorted(shape for shape in variables if shape) == [[3], [3], [192, 3]]  # classes, bias, kernel; no seeds
+
+
 def test_verification_compares_in_a_fresh_process(exported):
     model, folder, path = exported
     images = np.random.default_rng(1).integers(0, 256, (2, *SHAPE)).astype("uint8")

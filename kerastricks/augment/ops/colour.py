@@ -59,8 +59,11 @@ class FancyPCA(ColourMap):
         return self.knowing(components=tuple(map(tuple, components.tolist())))
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
-        alphas = normal(draws.uniforms, self.stddev, xp)
-        return {"shift": xp.matmul(alphas, xp.convert_to_tensor(self.components, "float32"))}
+        return {"shift": self.colours(normal(draws.uniforms, self.stddev, xp), xp)}
+
+    def colours(self, alphas: Any, xp: Any) -> Any:
+        """What draws (batch, 3) along the components add to each pixel: (batch, 3)."""
+        return xp.matmul(alphas, xp.convert_to_tensor(self.components, "float32"))
 
     def matrix(self, parameters: Parameters, mean: Any, xp: Any) -> tuple[Any, Any]:
         return xp.ones((1, 3)), parameters["shift"]

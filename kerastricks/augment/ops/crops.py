@@ -13,6 +13,27 @@ from kerastricks.augment.distributions import ATTEMPTS, drawn_box, integer
 from kerastricks.augment.op import Draws, Facts, GeometricMap, IndexMap, Parameters
 from kerastricks.errors import SpecError
 
+BOX = ("top", "left", "box_height", "box_width")  # parameters, each (batch,), in whole pixels
+
+
+@dataclass(frozen=True)
+class NearestBox(IndexMap):
+    """Takes the pixels of a box that lie under the centres of the result's: a resized crop without interpolation.
+
+    Args:
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+    """
+
+    height: int
+    width: int
+
+    def rows(self, y: Any, parameters: Parameters, height: int, xp: Any) -> Any:
+        return _under_centres(y, parameters["top"], parameters["box_height"] / self.height, xp)
+
+    def columns(self, x: Any, parameters: Parameters, width: int, xp: Any) -> Any:
+        return _under_centres(x, parameters["left"], parameters["box_width"] / self.width, xp)
+
 
 @dataclass(frozen=True)
 class RandomResizedCrop(GeometricMap):
@@ -43,6 +64,7 @@ class RandomResizedCrop(GeometricMap):
     max_ratio: float = 4 / 3
     height: int = field(default=0, init=False)
     width: int = field(default=0, init=False)
+    aspect_range: tuple[float, float] = field(default=(1.0, 1.0), init=False)
 
     uniforms = 2 * ATTEMPTS + 2
     outside = "nearest"
@@ -54,6 +76,7 @@ class RandomResizedCrop(GeometricMap):
             )
         if not 1 <= self.max_ratio < math.inf:
             raise SpecError(f"random_resized_crop: max_ratio must be 1 or more. Received: max_ratio={self.max_ratio}")
+        object.__setattr__(self, "aspect_range", (1 / self.max_ratio, self.max_ratio))
 
     def bind(self, facts: Facts) -> "RandomResizedCrop":
         height, width, _ = facts.image_shape
@@ -61,8 +84,7 @@ class RandomResizedCrop(GeometricMap):
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         shapes = {"attempts": draws.uniforms[:, : 2 * ATTEMPTS], "places": draws.uniforms[:, 2 * ATTEMPTS :]}
-        names = ("top", "left", "box_height", "box_width")
-        return shapes | dict(zip(names, self.window(shapes, self.height, self.width, xp), strict=True))
+        return shapes | dict(zip(BOX, self.window(shapes, self.height, self.width, xp), strict=True))
 
     def window(self, parameters: Parameters, height: Any, width: Any, xp: Any) -> tuple[Any, Any, Any, Any]:
         """The box in images of another size, by the same draws.
@@ -77,16 +99,19 @@ class RandomResizedCrop(GeometricMap):
             top, left, height, width, each (batch,) float32 of whole pixels, inside the image.
         """
         attempts = xp.reshape(parameters["attempts"], (-1, ATTEMPTS, 2))
-        aspects = (1 / self.max_ratio, self.max_ratio)
-        return drawn_box(attempts, parameters["places"], height, width, (self.low, self.high), aspects, xp)
+        return drawn_box(attempts, parameters["places"], height, width, (self.low, self.high), self.aspect_range, xp)
 
     def matrix(self, parameters: Parameters, height: int, width: int, xp: Any) -> tuple[Any, ...]:
-        top, left, tall, wide = (parameters[name] for name in ("top", "left", "box_height", "box_width"))
+        top, left, tall, wide = (parameters[name] for name in BOX)
         # The box's edges, not the middles of its outer pixels, meet the image's edges.
         return wide / width, 0.0, left + (wide - width) / 2, 0.0, tall / height, top + (tall - height) / 2
 
 
-_OUTSIDE = {"zero": "black", "reflect": "reflect"}
+def _under_centres(place: Any, start: Any, scale: Any, xp: Any) -> Any:
+    return xp.cast(xp.floor(start + (xp.cast(place, "float32") + 0.5) * scale), "int32")
+
+
+_OUTSIDE = {"edge": "nearest", "reflect": "reflect", "zero": "black"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +120,7 @@ class PadCrop(IndexMap):
 
     Args:
         pixels: of padding on each side; 0 or more, and below the image's side.
-        mode: "zero" (black) or "reflect" (mirrored without the edge).
+        mode: "zero" (black), "reflect" (mirrored without the edge) or "edge" (the edge repeated).
 
     Reference:
         Lee et al.: Deeply-Supervised Nets, AISTATS 2015; He et al., CVPR 2016, section 4.2.
@@ -103,6 +128,8 @@ class PadCrop(IndexMap):
 
     pixels: int = 4
     mode: str = "zero"
+    # Rows and columns that the image has more than the result: `kerastricks.layers.RandomCrop` cuts another size.
+    slack: tuple[Any, Any] = field(default=(0, 0), init=False)
 
     uniforms = 2
     neutral: ClassVar[dict[str, float]] = {"down": 0.0, "right": 0.0}
@@ -128,7 +155,10 @@ class PadCrop(IndexMap):
         return self
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
-        down, right = (integer(draws.uniforms[:, i], -self.pixels, self.pixels, xp) for i in range(2))
+        down, right = (
+            integer(draws.uniforms[:, axis], -self.pixels, self.pixels + slack, xp)
+            for axis, slack in enumerate(self.slack)
+        )
         return {"down": down, "right": right}
 
     def rows(self, y: Any, parameters: Parameters, height: int, xp: Any) -> Any:

@@ -111,14 +111,18 @@ class Hsv(PixelOp):
         return self._ranges.draw(draws.uniforms, xp)._asdict()
 
     def apply(self, images: Any, parameters: Parameters, xp: Any) -> Any:
-        changes = Changes(**parameters)
-        red, green, blue = (xp.clip(images[..., channel] / 255.0, 0.0, 1.0) for channel in range(3))
-        changed = 255.0 * xp.stack(jitter(red, green, blue, changes, xp), axis=-1)
+        changed = 255.0 * self.changed(images / 255.0, Changes(**parameters), xp)
         # There and back again is not exactly the same.
-        same = changes.saturation_power == NEUTRAL.saturation_power
-        for number, neutral in zip(changes[1:], NEUTRAL[1:], strict=True):
-            same = xp.logical_and(same, number == neutral)
+        same = parameters["saturation_power"] == NEUTRAL.saturation_power
+        for name, neutral in self.neutral.items():
+            same = xp.logical_and(same, parameters[name] == neutral)
         return xp.where(same[:, None, None, None], images, changed)
+
+    def changed(self, pixels: Any, changes: Changes, xp: Any, order: tuple[int, ...] = (0, 1, 2)) -> Any:
+        """The changed pixels; in [0, 1], and clipped to that first. `order`: where red, green and blue are."""
+        red, green, blue = (xp.clip(pixels[..., channel], 0.0, 1.0) for channel in order)
+        colours = jitter(red, green, blue, changes, xp)
+        return xp.stack([colours[channel] for channel in order], axis=-1)  # the two orders are their own inverses
 
 
 # Rows Y, I, Q of the NTSC's colours: Y is the luma, (I, Q) the tint, in which the hue is an angle.
