@@ -9,8 +9,8 @@ from keras import ops
 
 from kerastricks.augment import sequence
 from kerastricks.augment.colour_statistics import ColourStatistics
-from kerastricks.augment.op import Draws, Facts, MixOp, Statistics
-from kerastricks.augment.plan import Plan, op_name
+from kerastricks.augment.op import Draws, Facts, MixOp, Statistics, op_name
+from kerastricks.augment.plan import Plan
 from kerastricks.augment.spatial_step import Store
 from kerastricks.errors import SpecError
 

@@ -8,6 +8,7 @@ Images are (batch, height, width, channels), values 0 to 255. `Parameters` are t
 """
 
 import copy
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
@@ -96,6 +97,11 @@ class Op:
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         """What the draws mean: `draws.uniforms` is (batch, self.uniforms)."""
         return {}
+
+
+def op_name(op: Op) -> str:
+    """The op's name in a spec, its class's in snake case: "random_resized_crop"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(op).__name__).lower()
 
 
 class SpatialOp(Op):

@@ -18,6 +18,7 @@ from kerastricks.augment.op import (
     PixelOp,
     Policy,
     SpatialOp,
+    op_name,
 )
 from kerastricks.augment.spatial_step import SpatialStep, Store
 
@@ -144,11 +145,6 @@ def _entries(ops: Sequence[Op]) -> Iterator[Entry]:
                 yield Entry(member, _of_member(op, number, columns), f"{name}.{op_name(member)}")
         else:
             yield Entry(op, _of_op(op, columns), name)
-
-
-def op_name(op: Op) -> str:
-    """The op's name in a spec: its file's."""
-    return type(op).__module__.rpartition(".")[2]
 
 
 def _of_op(op: Op, columns: slice) -> Reader:

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerastricks.augment.colour_step import Clip
-from kerastricks.augment.op import Policy
-from kerastricks.augment.plan import Plan, op_name
+from kerastricks.augment.op import Policy, op_name
+from kerastricks.augment.plan import Plan
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.inspection.plan_report import PlanReport, PlanRow
 from kerastricks.data.inspection.timing import Chain, Throughput, TimedBatch, measure_in_turn, timed_batches, undone
