@@ -38,7 +38,7 @@ class Statistics(Protocol):
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageSpec:
     """What an op may want to know of the images before it sees one.
 
     Args:
@@ -83,7 +83,7 @@ class Op:
     ends_raw: ClassVar[bool] = False
     needs_place: ClassVar[bool] = False
 
-    def bind(self, facts: Facts) -> Self:
+    def bind(self, image_spec: ImageSpec) -> Self:
         """The op for such images; raises SpecError where it is none for them."""
         return self
 

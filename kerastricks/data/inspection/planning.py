@@ -120,7 +120,7 @@ def plan(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) 
     steps: tuple[PlanRow, ...] = ()
     fused = one_by_one = None
     if plans:
-        unfused = [Plan(part.ops, part.facts, fuse=False) for part in plans]
+        unfused = [Plan(part.ops, part.image_spec, fuse=False) for part in plans]
         chains = [Chain.of_steps(plans), Chain.of_passes(plans), Chain.of_steps(unfused)]
         with data.one_error(), tf.device("CPU:0"):
             batches = timed_batches(data, plans, _BATCHES if seconds else 1)
