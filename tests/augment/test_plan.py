@@ -262,7 +262,7 @@ def test_a_policy_stands_for_its_members(fuse):
     image_spec = image_spec_of(images)
     plan = Plan([*sequence.read("pad_crop(0)", image_spec), OneOfTwo(image_spec)], image_spec, fuse)
     names = [entry.name for step in plan.steps for entry in step.entries]
-    assert names == ["pad_crop", "test_plan.flip", "test_plan.vertical_flip"]
+    assert names == ["pad_crop", "one_of_two.flip", "one_of_two.vertical_flip"]
     assert len(plan.steps) == (1 if fuse else 3)
     draws = uniforms(plan, 8)
     result = on_device(plan, images, draws)[0]
