@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.data.decoding.decoded_cache import Decoded, open_decoded
 from kerastricks.data.decoding.pixel_store import PixelStore
 from kerastricks.data.decoding.pixels import decode_all, decode_into_memory
@@ -61,7 +61,7 @@ def divided(
 ) -> ImageData:
     """`data` with other training and validation images, and what was fitted to them."""
     old = data.augmentation
-    facts = Facts(data.image_shape, len(data.class_names), statistics)
+    image_spec = ImageSpec(data.image_shape, len(data.class_names), statistics)
     batch_size = min(data.batch_size, len(train))
     service = data.splits["train"].service
     common = (data.image_shape, batch_size, data.seed)
@@ -73,7 +73,7 @@ def divided(
             "validation": Batches(validation, *common, fitting=data.fitting),
             "test": Batches(data.splits["test"].examples, *common, fitting=data.fitting),
         },
-        augmentation=Augmentation(old.text, facts, old.seed, old.stages, old.crops_originals),
+        augmentation=Augmentation(old.text, image_spec, old.seed, old.stages, old.crops_originals),
         statistics=statistics,
         fingerprint=hashlib.blake2b(f"{data.fingerprint} {mark}".encode(), digest_size=16).hexdigest(),
         batch_size=batch_size,

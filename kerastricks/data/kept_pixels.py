@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.data.decoding.decode import DECODER
 from kerastricks.data.decoding.pixel_store import PixelStore
 from kerastricks.data.fitting import Fitting
@@ -113,13 +113,13 @@ def open_kept_pixels(folder: Path, augment: str, batch_size: int, seed: int) -> 
         rows = np.load(folder / f"{name}-rows.npy") if split["rows"] else None
         examples = Arrays(stores[number], np.load(folder / f"{name}-labels.npy"), rows, split["names"])
         splits[name] = Batches(examples, shape, batch_size, seed, fitting=fitting)
-    facts = Facts(shape, len(record["class_names"]), statistics)
+    image_spec = ImageSpec(shape, len(record["class_names"]), statistics)
     return ImageData(
         name=record["name"],
         class_names=tuple(record["class_names"]),
         image_shape=shape,
         splits=splits,
-        augmentation=Augmentation(augment, facts, seed),
+        augmentation=Augmentation(augment, image_spec, seed),
         statistics=statistics,
         skipped=record["skipped"],
         fingerprint=record["fingerprint"],

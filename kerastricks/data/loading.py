@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerastricks.augment import sequence
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.data.decoding.decode import MAX_PIXELS
 from kerastricks.data.decoding.decoded_cache import open_decoded
 from kerastricks.data.decoding.pixels import decode_all, decode_into_memory
@@ -122,7 +122,7 @@ def load(
     crops_originals = wants_originals and isinstance(train, Files)
     class_count = len(readable.source.class_names)
     # What does not fit the images is refused before all of them are measured.
-    Augmentation(augment, Facts(shape, class_count, PixelStatistics(shape[-1])), seed, stages, crops_originals)
+    Augmentation(augment, ImageSpec(shape, class_count, PixelStatistics(shape[-1])), seed, stages, crops_originals)
     decoded = None
     if service is not None:
         service.check(train)
@@ -140,7 +140,7 @@ def load(
             name: Batches(splits[name], shape, batch_size, seed, fitting=fitting) for name in ("validation", "test")
         }
         | {"train": Batches(train, shape, batch_size, seed, decoded, service, fitting)},
-        augmentation=Augmentation(augment, Facts(shape, class_count, statistics), seed, stages, crops_originals),
+        augmentation=Augmentation(augment, ImageSpec(shape, class_count, statistics), seed, stages, crops_originals),
         statistics=statistics,
         skipped=readable.skipped,
         fingerprint=readable.fingerprint,

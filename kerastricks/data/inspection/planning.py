@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerastricks.augment.colour_step import Clip
-from kerastricks.augment.op import Policy
-from kerastricks.augment.plan import Plan, op_name
+from kerastricks.augment.op import Policy, op_name
+from kerastricks.augment.plan import Plan
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.inspection.plan_report import PlanReport, PlanRow
 from kerastricks.data.inspection.timing import Chain, Throughput, TimedBatch, measure_in_turn, timed_batches, undone
@@ -120,7 +120,7 @@ def plan(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) 
     steps: tuple[PlanRow, ...] = ()
     fused = one_by_one = None
     if plans:
-        unfused = [Plan(part.ops, part.facts, fuse=False) for part in plans]
+        unfused = [Plan(part.ops, part.image_spec, fuse=False) for part in plans]
         chains = [Chain.of_steps(plans), Chain.of_passes(plans), Chain.of_steps(unfused)]
         with data.one_error(), tf.device("CPU:0"):
             batches = timed_batches(data, plans, _BATCHES if seconds else 1)

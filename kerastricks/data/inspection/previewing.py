@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastricks.augment.plan import op_name
+from kerastricks.augment.op import op_name
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.inspection.picture import check_size, check_target, draw_picture, label_of
 from kerastricks.data.inspection.timing import Throughput

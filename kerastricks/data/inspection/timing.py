@@ -166,7 +166,7 @@ def undone(data: ImageData) -> ImageData:
     crops = [
         str(op) for op in spec.parse_sequence(old.text) if old.crop is not None and op.name == "random_resized_crop"
     ]
-    bare = Augmentation("".join(crops[:1]), old.facts, old.seed, "host", old.crops_originals)
+    bare = Augmentation("".join(crops[:1]), old.image_spec, old.seed, "host", old.crops_originals)
     return replace(data, augmentation=bare)
 
 

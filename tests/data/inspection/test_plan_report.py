@@ -165,7 +165,7 @@ def test_what_is_measured_is_what_the_plan_does(spec):
     plan = source.augmentation.plan
     (batch,) = timed_batches(source, [plan], 1)
     expected, expected_labels = plan(batch.images, batch.labels, batch.draws, tensorflow_arrays)
-    unfused = Plan(plan.ops, plan.facts, fuse=False)
+    unfused = Plan(plan.ops, plan.image_spec, fuse=False)
     for chain in (Chain.of_steps([plan]), Chain.of_passes([plan]), Chain.of_steps([unfused])):
         images, labels = batch.images, batch.labels
         for function in chain.functions:
