@@ -9,16 +9,16 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kerastricks.charts.axes import short_score, short_value
-from kerastricks.charts.page import inline_svg, page_style
+from kerastricks.charts.parallel_coordinates import draw_parallel_coordinates
+from kerastricks.charts.svg import inline_svg, page_style
 from kerastricks.files import write_text
 from kerastricks.progress import clock
 from kerastricks.search.importance import Importance, importance_of
 from kerastricks.search.page_charts import draw_against, draw_importance, draw_learning_curves
-from kerastricks.search.parallel_coordinates import draw_parallel_coordinates
 from kerastricks.search.trial_record import TrialRecord, counts
 from kerastricks.search.trial_table import Sheet, trial_table
 
-_PAGE = Path(__file__).with_name("page")
+_PAGE = Path(__file__).parent.parent / "charts" / "page_files"
 _MOST_SCATTERS = 6
 
 
