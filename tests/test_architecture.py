@@ -116,7 +116,6 @@ MAY_IMPORT_MATPLOTLIB_AT_LOAD = {
     "charts",
     "data/inspection/picture.py",
     "search/page",
-    "search/parallel_",
     "search/trial_table.py",
 }
 # The two files that use private names of Keras and keras-tuner; which: tests/test_private_names.py.

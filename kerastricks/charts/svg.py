@@ -1,4 +1,4 @@
-"""Charts by matplotlib as SVG that is part of a page."""
+"""Figures by matplotlib as SVG inside a page."""
 
 import io
 import re
@@ -10,6 +10,8 @@ from html import escape
 import matplotlib
 from matplotlib.figure import Figure
 
+# Of the best point and of failed ones, as in page.css.
+BEST, FAILED = "#d6336c", "#c92a2a"
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "kerastricks",
@@ -32,23 +34,28 @@ _STYLE = {
 
 @contextmanager
 def page_style() -> Iterator[None]:
-    """matplotlib's settings for figures of a page: made and drawn within."""
+    """Sets matplotlib's style for the figures of a page, which are made and written inside."""
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # A glyph that matplotlib's font lacks is the browser's to draw.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph")
         yield
 
 
-def inline_svg(figure: Figure, prefix: str, label: str, titles: Mapping[int, str]) -> str:
-    """A figure as an `svg` element.
+def mark(index: int) -> str:
+    """The `gid` of an artist that belongs to the point of that index."""
+    return f"trial:{index}"
 
-    An artist with the gid "trial:3" becomes a group of the classes t and t3, with a tooltip.
+
+def inline_svg(figure: Figure, prefix: str, label: str, titles: Mapping[int, str]) -> str:
+    """Converts a figure into an `svg` element.
+
+    An artist with the gid `mark(3)` becomes a group of the classes t and t3, with a tooltip.
 
     Args:
-        figure: drawn under `page_style`.
+        figure: made under `page_style`.
         prefix: makes the ids of this chart different from those of the others.
         label: what it shows, for those who cannot see it.
-        titles: for each index of a trial the tooltip, of any characters.
+        titles: for each index the tooltip, of any characters.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

@@ -5,8 +5,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from kerastricks.charts.axes import ValueAxis, short_value
+from kerastricks.charts.svg import FAILED, mark
 from kerastricks.search.importance import Importance
-from kerastricks.search.trial_table import BEST, FAILED, Sheet
+from kerastricks.search.trial_table import Sheet
 
 _SIZE = (5.6, 3.7)
 
@@ -15,7 +16,7 @@ def draw_against(sheet: Sheet, axis: ValueAxis) -> Figure:
     """The objective against one value; what lies beyond the limits is a triangle at the edge, a failure a cross."""
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()
-    limits = sheet.limits([sheet.score(index) for index in sheet.scored]) if sheet.scored else (0.0, 1.0)
+    limits = sheet.score_limits
     worse_is_up = sheet.direction == "min"
     strip = limits[0] - 0.09 * (limits[1] - limits[0])
     for index in [*sheet.unscored, *sheet.scored]:
@@ -23,7 +24,7 @@ def draw_against(sheet: Sheet, axis: ValueAxis) -> Figure:
         if axis.name not in record.values:
             continue
         place = axis.place(record.values[axis.name])
-        look = {"gid": f"trial:{index}", "ls": "none", "clip_on": False}
+        look = {"gid": mark(index), "ls": "none", "clip_on": False}
         if index in sheet.unscored:
             axes.plot(place, strip, marker="x", color=FAILED, ms=5, **look)
             continue
@@ -35,7 +36,7 @@ def draw_against(sheet: Sheet, axis: ValueAxis) -> Figure:
             place,
             inside,
             marker=marker,
-            color=BEST if best else sheet.colours[index],
+            color=sheet.colours[index],
             ms=8 if best else 5.5,
             mec="white",
             mew=0.6,
@@ -73,14 +74,14 @@ def draw_learning_curves(sheet: Sheet) -> Figure:
         axes.plot(
             epochs,
             objective,
-            color=BEST if best else sheet.colours[index],
+            color=sheet.colours[index],
             lw=2.4 if best else 1.1,
             ls=(0, (4, 2)) if status == "failed" else "-",
             alpha=1.0 if best else 0.75,
             marker={"stopped": "|", "failed": "x"}.get(status, "o" if len(epochs) == 1 else None),
             markevery=[-1],
             ms=5,
-            gid=f"trial:{index}",
+            gid=mark(index),
             zorder=3 if best else 2,
         )
     axes.set_xlabel("epoch")

@@ -16,9 +16,9 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from kerastricks.charts.axes import ValueAxis, short_score, short_value, value_axes
+from kerastricks.charts.svg import BEST, FAILED
 from kerastricks.search.trial_record import TrialRecord, has_score, ranked
 
-BEST, FAILED = "#d6336c", "#c92a2a"
 _MAP = colormaps["viridis"]
 
 
@@ -64,9 +64,13 @@ class Sheet:
 
     @cached_property
     def colours(self) -> list[str]:
-        """By rank: dark is good."""
-        place = {index: position / max(len(self.scored) - 1, 1) for position, index in enumerate(self.scored)}
-        return [to_hex(_MAP(0.92 * (1 - place[i]))) if i in place else FAILED for i in range(len(self.records))]
+        """By rank, dark is good; the best and those without a score have colours of their own."""
+        colours = [FAILED] * len(self.records)
+        for position, index in enumerate(self.scored):
+            colours[index] = to_hex(_MAP(0.92 * (1 - position / max(len(self.scored) - 1, 1))))
+        if self.best is not None:
+            colours[self.best] = BEST
+        return colours
 
     @cached_property
     def titles(self) -> dict[int, str]:
@@ -91,6 +95,11 @@ class Sheet:
             if row.get("epoch") is not None and _is_finite(row.get(self.objective))
         ]
         return [epoch for epoch, _ in points], [value for _, value in points]
+
+    @property
+    def score_limits(self) -> tuple[float, float]:
+        """The `limits` of the scores; 0 to 1 where there are none."""
+        return self.limits([self.score(index) for index in self.scored]) if self.scored else (0.0, 1.0)
 
     def limits(self, values: Sequence[float]) -> tuple[float, float]:
         """From the best value to the worst, but outliers on the worse side (Tukey's fence) are left outside."""
