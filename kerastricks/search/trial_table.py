@@ -23,7 +23,7 @@ _MAP = colormaps["viridis"]
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TrialTable:
     """The trials as charts need them.
 
     Args:
@@ -123,18 +123,18 @@ def _title(record: TrialRecord) -> str:
     return "\n".join([head, *(f"{name}: {short_value(value)}" for name, value in record.values.items())])
 
 
-def trial_table(sheet: Sheet) -> str:
+def html_table(table: TrialTable) -> str:
     """One row a trial, with what a script sorts by in `data-v`."""
-    names = list(dict.fromkeys(name for record in sheet.records for name in record.values))
-    heads = ["trial", "status", sheet.objective, "epochs", "seconds", *names, "attempts", "worker", "run", "reason"]
-    rows = [_row(sheet, index, record, names) for index, record in enumerate(sheet.records)]
+    names = list(dict.fromkeys(name for record in table.records for name in record.values))
+    heads = ["trial", "status", table.objective, "epochs", "seconds", *names, "attempts", "worker", "run", "reason"]
+    rows = [_row(table, index, record, names) for index, record in enumerate(table.records)]
     head = "".join(f'<th scope="col">{escape(short_value(name, 40))}</th>' for name in heads)
     return (
         f'<table class="trials">\n<thead><tr>{head}</tr></thead>\n<tbody>\n' + "\n".join(rows) + "\n</tbody>\n</table>"
     )
 
 
-def _row(sheet: Sheet, index: int, record: TrialRecord, names: list[str]) -> str:
+def _row(table: TrialTable, index: int, record: TrialRecord, names: list[str]) -> str:
     cells = [
         _cell(record.trial, record.trial),
         _cell(record.status, record.status, record.status),
@@ -153,7 +153,7 @@ def _row(sheet: Sheet, index: int, record: TrialRecord, names: list[str]) -> str
         _cell(record.run or "", record.run or ""),
         _cell(record.reason or "", record.reason or "", "reason"),
     ]
-    best = " best" if index == sheet.best else ""
+    best = " best" if index == table.best else ""
     return f'<tr class="t t{index}{best}">' + "".join(cells) + "</tr>"
 
 
