@@ -13,7 +13,7 @@ import numpy as np
 from kerastricks.checks.activation_kinds import ActivationKind
 from kerastricks.checks.images import batches, functional, positive, random_state_kept
 from kerastricks.checks.instrument import Instrument, Place, Probe, look
-from kerastricks.checks.plots import draw_units, finite, number, table
+from kerastricks.checks.reporting import draw_units, finite, number, table
 from kerastricks.errors import UsageError
 
 _NAMED = 5  # layers named in a verdict

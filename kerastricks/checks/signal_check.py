@@ -17,7 +17,7 @@ from keras import ops
 from kerastricks.activations.gains import gain
 from kerastricks.checks.images import as_images, as_labels, functional, positive, random_state_kept
 from kerastricks.checks.instrument import Instrument, Place, values
-from kerastricks.checks.plots import draw_signal, finite, number, table
+from kerastricks.checks.reporting import draw_signal, finite, number, table
 from kerastricks.errors import UsageError
 from kerastricks.keras_graph import variable_index
 

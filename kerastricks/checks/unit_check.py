@@ -13,7 +13,7 @@ import numpy as np
 
 from kerastricks.checks.images import as_images, as_labels, functional, positive, random_state_kept
 from kerastricks.checks.instrument import Instrument, Place, Probe, look, values
-from kerastricks.checks.plots import draw_units, table
+from kerastricks.checks.reporting import draw_units, table
 from kerastricks.errors import UsageError
 
 _NAMED = 5  # layers named in a verdict
