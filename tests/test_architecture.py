@@ -111,6 +111,13 @@ MAY_IMPORT = {
 }
 # TensorFlow's own file formats and data sets, and two files of training (devices; the fused kernel).
 MAY_IMPORT_TENSORFLOW = {"data", "serving", "cli/quiet.py", "training/device.py", "training/fused_batch_norm.py"}
+# Pictures are their only purpose; all others import it when the first figure is made.
+MAY_IMPORT_MATPLOTLIB_AT_LOAD = {
+    "charts",
+    "data/inspection/picture.py",
+    "search/page",
+    "search/trial_table.py",
+}
 # The two files that use private names of Keras and keras-tuner; which: tests/test_private_names.py.
 PRIVATE = {"keras_graph.py", "search/tuner_internals.py"}
 # Underscores that are no secret: of named tuples, and of `os`.
@@ -274,6 +281,14 @@ def test_tensorflow_is_imported_where_it_belongs():
         inside = path.relative_to(PACKAGE).as_posix()
         if not any(inside.startswith(place) for place in MAY_IMPORT_TENSORFLOW):
             assert not any(name.split(".")[0] == "tensorflow" for name in imports(path)), path
+
+
+def test_reports_can_be_imported_without_matplotlib():
+    for path in FILES:
+        inside = path.relative_to(PACKAGE).as_posix()
+        if not any(inside.startswith(place) for place in MAY_IMPORT_MATPLOTLIB_AT_LOAD):
+            for node in imports_at_load(ast.parse(path.read_text())):
+                assert "matplotlib" not in ast.unparse(node), path
 
 
 def test_nobody_imports_private_keras_or_the_recipes():

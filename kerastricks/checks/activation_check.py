@@ -1,4 +1,4 @@
-"""What `checks.activation` found.
+"""What `checks.check_activations` found.
 
 Units that have stopped working, on given data.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from kerastricks.checks.activation_kinds import ActivationKind
 from kerastricks.checks.images import batches, functional, positive, random_state_kept
 from kerastricks.checks.instrument import Instrument, Place, Probe, look
-from kerastricks.checks.plots import draw_units, finite, number, table
+from kerastricks.checks.reporting import draw_units, finite, number, table
 from kerastricks.errors import UsageError
 
 _NAMED = 5  # layers named in a verdict
@@ -164,7 +164,7 @@ def _where(counts: list[tuple[str, int, int]]) -> str:
     return f"{named} and {sum(count for _, count, _ in rest)} in {len(rest)} more" if rest else named
 
 
-def activation(
+def check_activations(
     model: keras.Model,
     images: Any,
     *,
@@ -199,7 +199,7 @@ def activation(
         >>> images = numpy.random.default_rng(0).uniform(0, 1, (32, 4, 4, 1))
         >>> model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(8, 3, activation="relu")])
         >>> bias = model.layers[0].bias.assign([-100.0] * 3 + [100.0] * 5)
-        >>> kerastricks.checks.activation(model, images).rows[0].dead
+        >>> kerastricks.checks.check_activations(model, images).rows[0].dead
         3
     """
     positive("batch_size", batch_size, 1)

@@ -1,6 +1,6 @@
 """How the signal and its gradient fare from layer to layer.
 
-What `checks.init` found.
+What `checks.check_signal` found.
 """
 
 import math
@@ -17,7 +17,7 @@ from keras import ops
 from kerastricks.activations.gains import gain
 from kerastricks.checks.images import as_images, as_labels, functional, positive, random_state_kept
 from kerastricks.checks.instrument import Instrument, Place, values
-from kerastricks.checks.plots import draw_signal, finite, number, table
+from kerastricks.checks.reporting import draw_signal, finite, number, table
 from kerastricks.errors import UsageError
 from kerastricks.keras_graph import variable_index
 
@@ -184,7 +184,9 @@ def _hint(rows: tuple[SignalRow, ...]) -> str:
         return f"an initializer with the gain of {name} keeps it; or normalise each layer"
 
 
-def init(model: keras.Model, images: Any, labels: Any = None, *, batch_size: int = 64, seed: int = 0) -> SignalReport:
+def check_signal(
+    model: keras.Model, images: Any, labels: Any = None, *, batch_size: int = 64, seed: int = 0
+) -> SignalReport:
     """Measures the variance of every kernel's and activation's output, and of the gradient that comes back to it.
 
     Shows at once what an initializer and an activation do to each other: a signal that halves in every layer is
@@ -212,7 +214,7 @@ def init(model: keras.Model, images: Any, labels: Any = None, *, batch_size: int
         >>> for _ in range(10):
         ...     model.add(keras.layers.Dense(64, "relu", kernel_initializer="he_normal"))
         >>> model.add(keras.layers.Dense(3, "softmax"))
-        >>> 0.01 < kerastricks.checks.init(model, images).forward_ratio < 100
+        >>> 0.01 < kerastricks.checks.check_signal(model, images).forward_ratio < 100
         True
 
     Reference:

@@ -1,6 +1,6 @@
 """Units of a layer that compute the same, and go on doing so.
 
-What `checks.units` found.
+What `checks.check_units` found.
 Which units of a layer are equal.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from kerastricks.checks.images import as_images, as_labels, functional, positive, random_state_kept
 from kerastricks.checks.instrument import Instrument, Place, Probe, look, values
-from kerastricks.checks.plots import draw_units, table
+from kerastricks.checks.reporting import draw_units, table
 from kerastricks.errors import UsageError
 
 _NAMED = 5  # layers named in a verdict
@@ -206,7 +206,7 @@ def same(rows: np.ndarray, tolerance: float) -> list[list[int]]:
     return [sorted(group) for group in groups]
 
 
-def units(
+def check_units(
     model: keras.Model,
     images: Any = None,
     labels: Any = None,
@@ -247,7 +247,7 @@ def units(
         >>> images = numpy.random.default_rng(0).normal(size=(32, 8))
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16, "relu", kernel_initializer="zeros")])
         >>> model.add(keras.layers.Dense(3, "softmax", kernel_initializer="zeros"))
-        >>> row = kerastricks.checks.units(model, images).rows[0]
+        >>> row = kerastricks.checks.check_units(model, images).rows[0]
         >>> row.units, row.distinct_outputs_after
         (16, 1)
     """

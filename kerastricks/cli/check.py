@@ -72,7 +72,7 @@ def init(model: str, data: str | None, plot: Path | None, as_json: bool, **choic
     from kerastricks import checks
 
     built, images, labels = subject.load()
-    _show(checks.init(built, images, labels, seed=subject.seed), plot, as_json)
+    _show(checks.check_signal(built, images, labels, seed=subject.seed), plot, as_json)
 
 
 @check.command()
@@ -90,7 +90,7 @@ def activation(model: str, data: str | None, plot: Path | None, as_json: bool, *
     from kerastricks import checks
 
     built, images, _ = subject.load()
-    _show(checks.activation(built, images), plot, as_json)
+    _show(checks.check_activations(built, images), plot, as_json)
 
 
 @check.command()
@@ -110,7 +110,7 @@ def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: 
     from kerastricks import checks
 
     built, images, labels = subject.load()
-    _show(checks.units(built, images, labels, steps=steps, seed=subject.seed), plot, as_json)
+    _show(checks.check_units(built, images, labels, steps=steps, seed=subject.seed), plot, as_json)
 
 
 @check.command()

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from kerastricks.errors import UsageError
-from kerastricks.plotting import save_figure
+from kerastricks.plotting import new_figure, save_figure, style_axes
 
 if TYPE_CHECKING:
     from kerastricks.checks.signal_check import SignalReport
@@ -26,7 +24,7 @@ def draw_signal(report: "SignalReport", target: Path) -> None:
     rows = report.rows
     places = np.arange(len(rows))
     kernels = np.array([row.kind == "kernel" for row in rows])
-    figure = _figure(np.clip(2.5 + 0.17 * len(rows), 7, 26), 7.5)
+    figure = new_figure(float(np.clip(2.5 + 0.17 * len(rows), 7, 26)), 7.5)
     upper, lower = figure.subplots(2, 1, sharex=True)
     variance = np.array([row.variance for row in rows])
     gradient = np.array([row.gradient for row in rows])
@@ -44,8 +42,7 @@ def draw_signal(report: "SignalReport", target: Path) -> None:
     for axes, label in ((upper, "variance of the signal"), (lower, "mean square of the gradient")):
         _log_scale(axes)
         axes.set_ylabel(label)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        style_axes(axes)
         if axes.get_legend_handles_labels()[1]:
             axes.legend(frameon=False)
     # Of a long model the layers with a kernel are named, or every second or third of them.
@@ -59,7 +56,7 @@ def draw_signal(report: "SignalReport", target: Path) -> None:
 
 def draw_units(title: str, names: list[str], bars: dict[str, list[float]], label: str, target: Path) -> None:
     """Draws shares as bars, a row per layer from top to bottom."""
-    figure = _figure(8, float(np.clip(1.6 + 0.26 * len(names), 2.6, 60)))
+    figure = new_figure(8, float(np.clip(1.6 + 0.26 * len(names), 2.6, 60)))
     axes = figure.subplots()
     places = np.arange(len(names))
     height = 0.8 / len(bars)
@@ -71,18 +68,11 @@ def draw_units(title: str, names: list[str], bars: dict[str, list[float]], label
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_xlabel(label)
-    axes.grid(alpha=0.25, axis="x")
+    style_axes(axes, grid="x")
     axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3)
     figure.suptitle(title)
     _save(figure, target)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _line(axes: Any, places: np.ndarray, values: np.ndarray, mask: np.ndarray, **style: Any) -> None:
@@ -104,7 +94,7 @@ def _log_scale(axes: Any) -> None:
     axes.set_ylim(min(shown.min() / 2, middle / 10), max(shown.max() * 2, middle * 10))
 
 
-def _save(figure: Figure, target: Path) -> None:
+def _save(figure: Any, target: Path) -> None:
     if target.suffix.lower() != ".png":
         raise UsageError(f"path must end in .png. Received: {target}")
     save_figure(figure, target, dpi=110)
