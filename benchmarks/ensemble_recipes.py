@@ -119,7 +119,7 @@ def train(source: str, out: Path) -> None:
                 print(f"{kind}-{number}", flush=True)
     if not (out / "costs.json").exists():
         own = members(groups()[0], out)
-        measured = costs({"1": own[0], "5": kerastricks.ensemble.average(own)})
+        measured = costs({"1": own[0], "5": kerastricks.ensemble.combine(own)})
         (out / "costs.json").write_text(json.dumps({name: asdict(cost) for name, cost in measured.items()}))
 
 
@@ -170,7 +170,7 @@ def distil(kind: str, number: int, group: Sequence[int], data: Any, name: str, o
     teacher whose members were trained without label smoothing, which hides what they know of the wrong classes.
     """
     long = kind == "distilled5"
-    teacher = kerastricks.ensemble.average(members(range(GROUP), out, "hard") if long else members(group, out))
+    teacher = kerastricks.ensemble.combine(members(range(GROUP), out, "hard") if long else members(group, out))
     fields = {"seed": 100 + number, "label_smoothing": 0.0}
     training = Training(f"{kind}-{number}", fields, 5.0 if long else 1.0)
     train_one(training, data, name, out, distillation=Distillation(teacher))

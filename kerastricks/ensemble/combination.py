@@ -97,7 +97,10 @@ class Combination:
         if self.method == "logits":
             object.__setattr__(self, "method", "geometric")
         if self.method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, logits. Received: method={self.method!r}")
+            way_out = "; ensemble.fit_combination fits it to labels" if self.method in ("weighted", "greedy") else ""
+            raise ValueError(
+                f"method must be one of {', '.join(METHODS)}, logits. Received: method={self.method!r}{way_out}"
+            )
         for name in ("weights", "temperatures", "kernel", "bias"):
             self._set_array(name)
         object.__setattr__(self, "temperature", float(self.temperature))
