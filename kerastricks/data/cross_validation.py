@@ -15,7 +15,7 @@ from kerastricks.data.decoding.pixel_store import PixelStore
 from kerastricks.data.decoding.pixels import decode_all, decode_into_memory
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.pipeline.stages import StagedOps
 from kerastricks.data.sources.headers import read_headers
 from kerastricks.data.sources.source import Arrays, Examples, Files
 from kerastricks.data.statistics import PixelStatistics
@@ -73,7 +73,7 @@ def divided(
             "validation": Batches(validation, *common, fitting=data.fitting),
             "test": Batches(data.splits["test"].examples, *common, fitting=data.fitting),
         },
-        augmentation=Augmentation(old.text, facts, old.seed, old.stages, old.crops_originals),
+        augmentation=StagedOps(old.text, facts, old.seed, old.stages, old.crops_originals),
         statistics=statistics,
         fingerprint=hashlib.blake2b(f"{data.fingerprint} {mark}".encode(), digest_size=16).hexdigest(),
         batch_size=batch_size,

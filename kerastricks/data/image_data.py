@@ -13,7 +13,7 @@ import tensorflow as tf
 from kerastricks.augment.augment_layer import Augment
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.pipeline.stages import StagedOps
 from kerastricks.data.sources.names import is_no_image, kind_of
 from kerastricks.data.sources.source import Arrays
 from kerastricks.data.statistics import PixelStatistics
@@ -52,7 +52,7 @@ class ImageData:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     splits: dict[str, Batches]
-    augmentation: Augmentation
+    augmentation: StagedOps
     statistics: PixelStatistics
     skipped: list[dict[str, str]] = field(repr=False)
     fingerprint: str

@@ -12,7 +12,7 @@ from kerastricks.data.decoding.pixels import decode_all, decode_into_memory
 from kerastricks.data.fitting import Fitting
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation, Stages, leads_with_crop
+from kerastricks.data.pipeline.stages import StagedOps, Stages, leads_with_crop
 from kerastricks.data.service.service import Service
 from kerastricks.data.sources.reading import PHOTO_SIDE_PX, read_source
 from kerastricks.data.sources.source import Arrays, Examples, Files
@@ -122,7 +122,7 @@ def load(
     crops_originals = wants_originals and isinstance(train, Files)
     class_count = len(readable.source.class_names)
     # What does not fit the images is refused before all of them are measured.
-    Augmentation(augment, Facts(shape, class_count, PixelStatistics(shape[-1])), seed, stages, crops_originals)
+    StagedOps(augment, Facts(shape, class_count, PixelStatistics(shape[-1])), seed, stages, crops_originals)
     decoded = None
     if service is not None:
         service.check(train)
@@ -140,7 +140,7 @@ def load(
             name: Batches(splits[name], shape, batch_size, seed, fitting=fitting) for name in ("validation", "test")
         }
         | {"train": Batches(train, shape, batch_size, seed, decoded, service, fitting)},
-        augmentation=Augmentation(augment, Facts(shape, class_count, statistics), seed, stages, crops_originals),
+        augmentation=StagedOps(augment, Facts(shape, class_count, statistics), seed, stages, crops_originals),
         statistics=statistics,
         skipped=readable.skipped,
         fingerprint=readable.fingerprint,

@@ -17,7 +17,7 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.inspection.picture import check_size, check_target, draw_picture, label_of
 from kerastricks.data.inspection.timing import Throughput
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.pipeline.stages import StagedOps
 from kerastricks.errors import UsageError
 
 
@@ -164,7 +164,7 @@ def _choose(data: ImageData, count: int) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def _augment(augmentation: Augmentation, images: np.ndarray, labels: np.ndarray, draw: int) -> np.ndarray:
+def _augment(augmentation: StagedOps, images: np.ndarray, labels: np.ndarray, draw: int) -> np.ndarray:
     """One augmented version of each: host stage, then device stage, as uint8."""
     with tf.device("CPU:0"):
         found, mixed = augmentation.on_host(tf.constant(images), tf.constant(labels), (0, draw))
