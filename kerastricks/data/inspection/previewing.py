@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from kerastricks.augment.plan import op_name
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.inspection.picture import check_size, check_target, draw_picture, label_of
+from kerastricks.data.inspection.picture import check_size, check_target, label_of, plot_preview
 from kerastricks.data.inspection.timing import Throughput
 from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.pipeline.stages import StagedOps
@@ -131,7 +131,7 @@ def preview(
     names = [label_of(name, label) for name, label in zip(classes, labels, strict=True)]
     cells = np.stack([originals, *(_augment(augmentation, originals, labels, draw) for draw in range(draws))], 1)
     title = f"{data.name}: {len(classes)} of {data.splits['train'].size:,} training images, seed {data.seed}"
-    draw_picture(title, f"augment: {augmentation.text or 'none'}", names, cells, target)
+    plot_preview(title, f"augment: {augmentation.text or 'none'}", names, cells, target)
     return PreviewReport(
         path=target,
         data=data.name,
