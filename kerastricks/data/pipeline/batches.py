@@ -24,7 +24,7 @@ from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.pipeline.stages import COMPILE_FROM, StagedOps, draw_uniforms
 from kerastricks.data.service.service import Service
 from kerastricks.data.sources.folder import FolderReader
-from kerastricks.data.sources.graph_reading import read_in_graph
+from kerastricks.data.sources.contents import read_in_graph
 from kerastricks.data.sources.source import Arrays, Examples, Files
 from kerastricks.errors import DataError, ServiceLostError
 
