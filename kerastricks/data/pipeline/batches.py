@@ -19,12 +19,11 @@ from kerastricks.augment.spatial_step import Store
 from kerastricks.data.decoding.decode import decode_image, fit_image
 from kerastricks.data.decoding.decode_crop import decode_crop
 from kerastricks.data.decoding.decoded_cache import Decoded
-from kerastricks.data.decoding.pixels import read_contents
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.pipeline.stages import COMPILE_FROM, StagedOps, draw_uniforms
 from kerastricks.data.service.service import Service
+from kerastricks.data.sources.contents import read_contents, read_in_graph
 from kerastricks.data.sources.folder import FolderReader
-from kerastricks.data.sources.contents import read_in_graph
 from kerastricks.data.sources.source import Arrays, Examples, Files
 from kerastricks.errors import DataError, ServiceLostError
 
