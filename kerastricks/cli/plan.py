@@ -57,13 +57,13 @@ def plan(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.inspection.planning import plan as measure
+    from kerastricks.data.inspection.profiling import profile_pipeline
     from kerastricks.training.datasets import load_data
 
     loaded = load_data(config.data, config, screen.bar)
     for line in loaded.left_out():
         screen.say(line)
-    report = measure(loaded, seconds=seconds, progress=screen.bar)
+    report = profile_pipeline(loaded, seconds=seconds, progress=screen.bar)
     if as_json:
         found: dict[str, Any] = {**report.to_json(), "augment_given": spec, "skipped": len(loaded.skipped)}
         click.echo(json.dumps(found, indent=2))

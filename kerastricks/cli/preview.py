@@ -61,7 +61,7 @@ def preview(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.inspection.previewing import preview as draw
+    from kerastricks.data.inspection.previewing import preview as write_preview
     from kerastricks.training.datasets import load_data
 
     if config.augment != "auto":
@@ -69,7 +69,7 @@ def preview(
     loaded = load_data(config.data, config, screen.bar)
     for line in loaded.left_out():
         screen.say(line)
-    report = draw(loaded, out or options.free_name("preview.png"), images=images, draws=draws, seconds=seconds)
+    report = write_preview(loaded, out or options.free_name("preview.png"), images=images, draws=draws, seconds=seconds)
     if as_json:
         found: dict[str, Any] = {**report.to_json(), "augment_given": config.augment, "skipped": len(loaded.skipped)}
         click.echo(json.dumps(found, indent=2))

@@ -11,7 +11,6 @@ import numpy as np
 
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.relabeling import relabelled
 from kerastricks.ensemble.inputs import align_classes, shared_pixels
 from kerastricks.ensemble.outputs import stacked_outputs
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
@@ -138,7 +137,7 @@ def make_ensemble(
         opened = [_with_classes(one, images) for one in opened]
     knowing = [one for one in opened if not settings.by_features or _knows(one, images)]
     if knowing:
-        images = relabelled(images, align_classes([one.member for one in knowing]).class_names or images.class_names)
+        images = images.relabelled(align_classes([one.member for one in knowing]).class_names or images.class_names)
     check_classes(images.class_names)
     for line in describe_data(images):
         say(line)

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 
 from kerastricks.classifier_file import load_classifier
+from kerastricks.data.loading import make_splits
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.relabeling import relabel
+from kerastricks.data.sources.classes import relabel
 from kerastricks.data.sources.names import canonical
 from kerastricks.data.sources.reading import Readable, find_source, read_source
 from kerastricks.data.sources.source import Arrays, Examples, Source
-from kerastricks.data.splits import make_splits
 from kerastricks.errors import DataError
 from kerastricks.metrics.classification import scores
 from kerastricks.progress import Progress, silent

@@ -13,7 +13,7 @@ from kerastricks.search.trial_record import TrialRecord, counts, ranked, read_re
 
 if TYPE_CHECKING:
     from kerastricks.runs.record import RunRecord
-    from kerastricks.search.trial_table import Sheet
+    from kerastricks.search.trial_table import TrialTable
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class SearchRecord:
         return SearchFolder(self.path)
 
     @property
-    def table(self) -> "Sheet":
+    def table(self) -> "TrialTable":
         """The trials as search.html shows them."""
-        from kerastricks.search.trial_table import Sheet
+        from kerastricks.search.trial_table import TrialTable
 
-        return Sheet(self.trials, self.plan.objective, self.plan.direction)
+        return TrialTable(self.trials, self.plan.objective, self.plan.direction)
 
     @property
     def runs(self) -> "list[RunRecord]":

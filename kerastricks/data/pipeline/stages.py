@@ -71,7 +71,7 @@ def leads_with_crop(text: str) -> bool:
     return False
 
 
-class Augmentation:
+class StagedOps:
     """The ops of a spec, planned and divided between decoder, host and device.
 
     Args:
@@ -139,9 +139,9 @@ class Augmentation:
             seed=self.seed,
         )
 
-    def reseeded(self, seed: int) -> "Augmentation":
+    def reseeded(self, seed: int) -> "StagedOps":
         """The same ops with other draws."""
-        return Augmentation(self.text, self.image_spec, seed, self.stages, self.crops_originals)
+        return StagedOps(self.text, self.image_spec, seed, self.stages, self.crops_originals)
 
     def windows(self, uniforms: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
         """What `crop` cuts from originals: (batch, 4) int32, top, left, height and width in pixels.

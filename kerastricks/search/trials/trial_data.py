@@ -12,7 +12,7 @@ import keras
 from kerastricks.augment.op import ImageSpec
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation, leads_with_crop
+from kerastricks.data.pipeline.stages import StagedOps, leads_with_crop
 from kerastricks.data.sources.source import Arrays
 from kerastricks.errors import ConfigError
 from kerastricks.initializers.data_driven import start_from_data
@@ -72,7 +72,7 @@ def adapted(data: ImageData, augment: str, batch_size: int) -> ImageData:
         for name, batches in data.splits.items()
     }
     augmentation = (
-        old if augment == old.text else Augmentation(augment, image_spec, data.seed, old.stages, crops_originals)
+        old if augment == old.text else StagedOps(augment, image_spec, data.seed, old.stages, crops_originals)
     )
     return replace(data, splits=splits, batch_size=batch_size, augmentation=augmentation)
 

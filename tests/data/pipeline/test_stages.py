@@ -11,7 +11,7 @@ from kerastricks.augment.plan import Plan
 from kerastricks.data import PixelStatistics
 from kerastricks.data.pipeline import batches as batches_module
 from kerastricks.data.pipeline import tensorflow_arrays
-from kerastricks.data.pipeline.stages import Augmentation, draw_uniforms
+from kerastricks.data.pipeline.stages import StagedOps, draw_uniforms
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.errors import SpecError, UnknownNameError
 
@@ -63,7 +63,7 @@ def test_batches_are_what_the_ops_give_one_by_one(spec, compiled, monkeypatch):
 
 @pytest.mark.tensorflow_only
 def test_no_spec_changes_nothing():
-    augmentation = Augmentation("", image_spec(), 0)
+    augmentation = StagedOps("", image_spec(), 0)
     images, _ = augmentation.on_host(tf.constant(photographs()), tf.zeros(40, tf.int32))
     np.testing.assert_array_equal(images, photographs())
     assert augmentation.device_stage is None
@@ -102,7 +102,7 @@ def test_stages_device_leaves_uint8_for_the_layer():
 
 @pytest.mark.tensorflow_only
 def test_an_op_that_counts_epochs_stays_on_the_host_with_all_before_it():
-    augmentation = Augmentation("pad_crop(1) | alternating_flip | brightness(0.1)", image_spec(), 0, "device")
+    augmentation = StagedOps("pad_crop(1) | alternating_flip | brightness(0.1)", image_spec(), 0, "device")
     assert len(augmentation.host_plan.ops) == 2
     assert augmentation.device_plan.uniforms == 1
 
