@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 from keras import ops
 
 from kerastricks.errors import UsageError
@@ -236,8 +237,9 @@ def quadratic(curvature, optimizer):
     return model, np.full((256, 1), np.sqrt(curvature / 2), "float32")
 
 
-@pytest.mark.parametrize("curvature", [0.5, 8.0])
-@pytest.mark.parametrize("scheduled", [False, True])
+@pytest.mark.parametrize(
+    ("curvature", "scheduled"), [(0.5, True), tensorflow_case(0.5, False), tensorflow_case(8.0, True), (8.0, False)]
+)
 def test_a_quadratic_diverges_where_theory_says(curvature, scheduled):
     # Gradient descent on it is stable below 2 / curvature; the noise of y keeps it from resting where it is flat.
     edge = 2 / curvature
@@ -296,6 +298,7 @@ def test_mixed_precision_is_tested_and_left_alone():
     assert_same(before, values(model))
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

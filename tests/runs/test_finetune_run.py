@@ -77,6 +77,7 @@ def test_a_head_alone_has_no_curves(split_folder, backbone, tmp_path):
     assert "curves.png" not in run.card.read_text()
 
 
+@pytest.mark.tensorflow_only  # tests/finetuning/test_finetune.py interrupts one on every backend
 def test_an_interrupted_run_goes_on_to_the_same_weights(split_folder, backbone, tmp_path, monkeypatch):
     whole = begin(split_folder, backbone, tmp_path / "a", plan="all")
     run_finetuning(whole, say=lambda line: None)
@@ -160,6 +161,7 @@ def test_where_the_small_network_wins_the_run_is_that_network(photographs, backb
     assert open_backbone(run.path).image_shape == (32, 32, 3)
 
 
+@pytest.mark.tensorflow_only
 def test_train_and_finetune_refuse_each_others_runs(split_folder, backbone, tmp_path):
     run = begin(split_folder, backbone, tmp_path / "out")
     with pytest.raises(RunFolderError, match="kerastricks finetune --resume"):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import tensorflow_case
 from PIL import Image, ImageOps
 
 import kerastricks
@@ -61,9 +62,16 @@ def exported(tmp_path_factory):
     return model, folder, export_saved_model(folder / "model.keras", NAMES, folder)
 
 
-def test_both_signatures_give_probabilities_label_and_classes(exported):
-    model, _, path = exported
-    signatures = tf.saved_model.load(str(path)).signatures
+@pytest.fixture(scope="module")
+def signatures(exported):
+    """Loaded once: loading is most of a call."""
+    loaded = tf.saved_model.load(str(exported[2]))
+    yield loaded.signatures
+    del loaded  # its variables live as long as it does
+
+
+def test_both_signatures_give_probabilities_label_and_classes(exported, signatures):
+    model, _, _ = exported
     images = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype("uint8")
     expected = model.predict_on_batch(images)
     as_bytes = tf.constant([encoded(Image.fromarray(image)) for image in images])
@@ -77,9 +85,9 @@ def test_both_signatures_give_probabilities_label_and_classes(exported):
         assert found["classes"].numpy().tolist() == [[name.encode() for name in NAMES]] * 3
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_bytes_are_seen_as_training_sees_them(kind, exported, tmp_path):
-    model, _, path = exported
+@pytest.mark.parametrize("kind", ["jpeg", *(tensorflow_case(kind) for kind in FILES if kind != "jpeg")])
+def test_bytes_are_seen_as_training_sees_them(kind, exported, signatures, tmp_path):
+    model, _, _ = exported
     for name in ("cat", "dog"):
         for index in range(3):
             target = tmp_path / "images" / name / f"{index}.img"
@@ -92,10 +100,11 @@ def test_bytes_are_seen_as_training_sees_them(kind, exported, tmp_path):
     again = kerastricks.data.fit_image(kerastricks.data.decode_image(FILES[kind]), 12, 12, 3).numpy()
     if readable.image_shape[-1] == 3:
         np.testing.assert_array_equal(square, again)
-    found = tf.saved_model.load(str(path)).signatures["serving_default"](bytes=tf.constant([FILES[kind]]))
+    found = signatures["serving_default"](bytes=tf.constant([FILES[kind]]))
     np.testing.assert_allclose(found["probabilities"], model.predict_on_batch(own[None]), atol=1e-4)
 
 
+@pytest.mark.tensorflow_only
 def test_bytes_are_cut_and_resized_as_the_run_did(exported, tmp_path):
     model, folder, _ = exported
     fitting = kerastricks.data.Fitting(crop_fraction=0.6, interpolation="bicubic")
@@ -115,10 +124,10 @@ def test_bytes_are_cut_and_resized_as_the_run_did(exported, tmp_path):
         verify_export(folder / "model.keras", path, images, probabilities)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_rotated_photographs_are_served_upright(orientation, exported):
-    _, _, path = exported
-    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+def test_rotated_photographs_are_served_upright(orientation, signatures):
+    signature = signatures["serving_default"]
     contents = turned(orientation)
     upright = kerastricks.data.decode_image(contents).numpy()
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))), int)
@@ -127,6 +136,7 @@ def test_rotated_photographs_are_served_upright(orientation, exported):
     np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_exports_are_numbered_and_nothing_is_overwritten(exported):
     _, folder, first = exported
     second = export_saved_model(folder / "model.keras", NAMES, folder)
@@ -134,9 +144,8 @@ def test_exports_are_numbered_and_nothing_is_overwritten(exported):
     assert not list(folder.glob(".tmp-*"))
 
 
-def test_the_export_holds_no_random_op(exported):
-    _, _, path = exported
-    for signature in tf.saved_model.load(str(path)).signatures.values():
+def test_the_export_holds_no_random_op(signatures):
+    for signature in signatures.values():
         kinds = {node.op for node in signature.graph.as_graph_def().node}
         assert not any("Random" in kind for kind in kinds)
 
@@ -151,6 +160,7 @@ def test_augmentation_in_the_model_is_left_out_of_the_export(tmp_path):
     assert sorted(shape for shape in variables if shape) == [[3], [3], [192, 3]]  # classes, bias, kernel; no seeds
 
 
+@pytest.mark.fresh_processes
 def test_verification_compares_in_a_fresh_process(exported):
     model, folder, path = exported
     images = np.random.default_rng(1).integers(0, 256, (2, *SHAPE)).astype("uint8")
@@ -161,6 +171,7 @@ def test_verification_compares_in_a_fresh_process(exported):
     assert not list(folder.glob(".tmp-*"))
 
 
+@pytest.mark.tensorflow_only
 def test_served_model_names_what_it_cannot_use(exported, tmp_path):
     _, folder, path = exported
     good, text, cut = tmp_path / "good.jpg", tmp_path / "text.jpg", tmp_path / "cut.jpg"
@@ -176,10 +187,10 @@ def test_served_model_names_what_it_cannot_use(exported, tmp_path):
     assert ServedModel(path).class_names == tuple(NAMES)
 
 
-def test_no_file_stops_a_serving_process(exported):
+@pytest.mark.tensorflow_only
+def test_no_file_stops_a_serving_process(signatures):
     """Without anything of kerastricks around it: the graph looks at the bytes by itself."""
-    _, _, path = exported
-    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    signature = signatures["serving_default"]
     animation = FILES["animated webp"]
     large = encoded(Image.new("L", (12_000, 9_000)))  # more than 100,000,000 pixels of 0, in 100 kB
     still = animation[:20] + bytes([animation[20] & ~2]) + animation[21:]
@@ -190,6 +201,7 @@ def test_no_file_stops_a_serving_process(exported):
     np.testing.assert_allclose(first, alone, atol=1e-5)  # the animation's first frame is that picture
 
 
+@pytest.mark.tensorflow_only
 def test_a_folder_without_a_savedmodel_is_refused(tmp_path):
     with pytest.raises(RunFolderError, match="no SavedModel inside"):
         ServedModel(tmp_path)

@@ -24,6 +24,7 @@ def loaded(spec, channels=3, count=60, **options):
     return data.load((pixels, np.arange(count) % 3), augment=spec, batch_size=16, **{"stages": "host", **options})
 
 
+@pytest.mark.tensorflow_only
 def test_the_steps_with_their_ops_bytes_and_draws():
     report = data.plan(loaded(USUAL), seconds=0)
     first, second = report.steps
@@ -43,6 +44,7 @@ def test_the_steps_with_their_ops_bytes_and_draws():
     assert report.reading is None, "the first step reads images where they lie"
 
 
+@pytest.mark.tensorflow_only
 def test_nothing_is_measured_in_no_time():
     report = data.plan(loaded(USUAL), seconds=0)
     rows = (*report.steps, report.fused, report.one_by_one)
@@ -79,6 +81,7 @@ def test_everything_is_measured():
     }  # fmt: skip
 
 
+@pytest.mark.tensorflow_only
 def test_a_policy_is_named_once_a_step_and_its_draws_are_counted_once():
     report = data.plan(loaded("flip | randaugment(2) | fancy_pca"), seconds=0)
     draws = [step.draws for step in report.steps]
@@ -89,18 +92,21 @@ def test_a_policy_is_named_once_a_step_and_its_draws_are_counted_once():
     assert "randaugment(equalize)" in report.to_text()
 
 
+@pytest.mark.tensorflow_only
 def test_a_plan_that_mixes_labels():
     report = data.plan(loaded("flip | brightness | mixup"), seconds=0)
     assert [step.kind for step in report.steps] == ["index", "colour", "mix"]
     assert len(report.one_by_one.passes) == 4
 
 
+@pytest.mark.tensorflow_only
 def test_images_that_the_first_step_cannot_read_where_they_lie_are_gathered():
     report = data.plan(loaded("brightness | flip"), seconds=0)
     assert (report.reading.kind, report.reading.bytes_read, report.reading.bytes_written) == ("gather", 240, 240)
     assert [step.kind for step in report.steps] == ["colour", "index"]
 
 
+@pytest.mark.tensorflow_only
 def test_without_ops_there_are_no_steps():
     report = data.plan(loaded(""), seconds=0)
     assert (report.steps, report.fused, report.one_by_one, report.reading) == ((), None, None, None)
@@ -152,6 +158,7 @@ def test_the_crop_alone_leaves_bytes(image_folder):
         assert (report.steps, report.reading.kind, report.reading.bytes_written) == ((), kind, 16 * 16 * 3)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("spec", [USUAL, "brightness | rotate(20) | mixup", "trivialaugment"])
 def test_what_is_measured_is_what_the_plan_does(spec):
     source = loaded(spec)
@@ -167,6 +174,7 @@ def test_what_is_measured_is_what_the_plan_does(spec):
         np.testing.assert_allclose(labels, expected_labels, atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_the_batches_are_images_of_the_training_split():
     source = loaded("brightness")
     (batch,) = timed_batches(source, [source.augmentation.plan], 1)
@@ -208,6 +216,7 @@ def test_each_function_gets_its_own_time_and_chains_take_turns(monkeypatch):
     assert turns == ("abab" + "cccc") * ROUNDS
 
 
+@pytest.mark.tensorflow_only
 def test_looking_does_not_change_the_training_that_follows():
     looked, untouched = (loaded(USUAL) for _ in range(2))
     data.plan(looked, seconds=0)

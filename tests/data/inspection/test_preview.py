@@ -53,6 +53,7 @@ def test_every_stage_is_in_the_picture(tmp_path):
     assert sum(borders) > 10, "shifts: 1 in 49 draws has none"
 
 
+@pytest.mark.tensorflow_only
 def test_the_seed_decides(tmp_path):
     loaded = data.load(arrays(), augment=COLOURFUL)
     for name, source in {"a": loaded, "b": loaded, "c": loaded.reseeded(1)}.items():
@@ -61,6 +62,7 @@ def test_the_seed_decides(tmp_path):
     assert first == again != other
 
 
+@pytest.mark.tensorflow_only
 def test_looking_does_not_change_the_training_that_follows(tmp_path):
     looked, untouched = (data.load(arrays(), augment=COLOURFUL, batch_size=16) for _ in range(2))
     data.preview(looked, tmp_path / "look.png", seconds=0.1)

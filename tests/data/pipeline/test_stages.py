@@ -46,6 +46,7 @@ def unfused(loaded, images, labels, epoch, step, index):
 
 
 @pytest.mark.parametrize("spec", [SPEC, "pad_crop(3)", "rotate(20) | brightness(0.3)", "flip | normalize | mixup(0.4)"])
+@pytest.mark.tensorflow_only  # what the host does is TensorFlow on every backend
 @pytest.mark.parametrize("compiled", [False, True])
 def test_batches_are_what_the_ops_give_one_by_one(spec, compiled, monkeypatch):
     monkeypatch.setattr(batches_module, "COMPILE_FROM", 0 if compiled else 1 << 60)
@@ -60,6 +61,7 @@ def test_batches_are_what_the_ops_give_one_by_one(spec, compiled, monkeypatch):
         np.testing.assert_allclose(labels, targets, atol=1e-6)
 
 
+@pytest.mark.tensorflow_only
 def test_no_spec_changes_nothing():
     augmentation = Augmentation("", facts(), 0)
     images, _ = augmentation.on_host(tf.constant(photographs()), tf.zeros(40, tf.int32))
@@ -67,6 +69,7 @@ def test_no_spec_changes_nothing():
     assert augmentation.device_stage is None
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("spec", ["flip | pad_crop(2)", "rotate(10)"])
 def test_pixels_that_are_only_moved_stay_uint8(spec):
     images, _ = next(iter(data.load(arrays(), augment=spec, batch_size=8, stages="host").train))
@@ -97,6 +100,7 @@ def test_stages_device_leaves_uint8_for_the_layer():
     np.testing.assert_array_equal(ops.convert_to_numpy(untouched), images.numpy())
 
 
+@pytest.mark.tensorflow_only
 def test_an_op_that_counts_epochs_stays_on_the_host_with_all_before_it():
     augmentation = Augmentation("pad_crop(1) | alternating_flip | brightness(0.1)", facts(), 0, "device")
     assert len(augmentation.host_plan.ops) == 2
@@ -115,6 +119,7 @@ def test_the_store_of_the_device_holds_the_images_and_a_black_pixel():
         np.testing.assert_array_equal(labels, expected)
 
 
+@pytest.mark.tensorflow_only
 def test_fancy_pca_is_fitted_on_the_training_split():
     loaded = data.load(arrays(), augment="fancy_pca(0.3, 'stddev')", batch_size=8)
     train = np.concatenate([images.numpy() for images, _ in loaded.splits["train"].evaluation()])
@@ -127,6 +132,7 @@ def test_fancy_pca_is_fitted_on_the_training_split():
     )
 
 
+@pytest.mark.tensorflow_only
 def test_normalize_is_applied_to_evaluation_too():
     loaded = data.load(arrays(), augment="flip | normalize", batch_size=8)
     raw = np.concatenate([images.numpy() for images, _ in loaded.splits["validation"].evaluation()])
