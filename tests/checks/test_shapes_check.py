@@ -37,7 +37,7 @@ def test_what_follows_the_advice_is_fine():
             30,
             "size",
             False,
-            "15 pixels are divided by 2",
+            "15 pixels are not divisible by 2 (remainder 1)",
         ),
         ([conv(kernel_size=5, name="a")], 32, "filter", False, "25 weights for each pair of channels, 2 layers of 3x3"),
         ([conv(kernel_size=7, name="a")], 32, "filter", False, "49 weights for each pair of channels, 3 layers of 3x3"),
