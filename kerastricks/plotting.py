@@ -1,4 +1,4 @@
-"""Figures, written whole, with names as they are."""
+"""Figures: written atomically, their names shown as they are."""
 
 import warnings
 from pathlib import Path
@@ -11,7 +11,7 @@ from kerastricks.files import whole
 
 
 def save_figure(figure: Figure, target: Path, dpi: int = 120) -> None:
-    """Writes a figure as PNG.
+    """Write a figure as PNG.
 
     Args:
         figure: drawn.
@@ -28,7 +28,7 @@ def save_figure(figure: Figure, target: Path, dpi: int = 120) -> None:
 
 
 def show_names(figure: Figure) -> None:
-    """Takes all text but the numbers of axes as it is: matplotlib reads what is between two $ as a formula."""
+    """Show all text but the numbers of axes verbatim: matplotlib reads what is between two $ as a formula."""
     numbers: set[int] = set()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):

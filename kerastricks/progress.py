@@ -9,7 +9,7 @@ Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 @contextmanager
 def silent(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Shows nothing."""
+    """Show no progress."""
     yield lambda done: None
 
 
