@@ -130,10 +130,11 @@ class Interrupted(KeyboardInterrupt):
 
     Args:
         signal_number: which signal it was.
+        resume: how the job is resumed, as words.
     """
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"interrupted by signal {signal_number}")
+    def __init__(self, signal_number: int, resume: str = "") -> None:
+        super().__init__(f"interrupted by signal {signal_number}{'; ' if resume else ''}{resume}")
         self.signal_number = signal_number
 
 

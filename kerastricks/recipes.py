@@ -6,6 +6,7 @@ A recipe is a Python file whose docstring opens with the command, the score and 
 """
 
 import ast
+import os
 import re
 import runpy
 import shutil
@@ -118,6 +119,17 @@ def load(name: str | Path) -> Recipe:
     if create_model is not None and not callable(create_model):
         raise UsageError(f"{path}: create_model must be a function. Received: {shown(create_model)}")
     return Recipe(path.stem, path, summary(path), config, create_model)
+
+
+def of_source(source: str | Path) -> Recipe | None:
+    """The recipe that a source of images stands for; None for data. A file or folder wins over a recipe's name.
+
+    Raises:
+        UsageError: for a recipe file that fails or has no CONFIG.
+    """
+    if Path(source).suffix == ".py" or (not os.path.exists(source) and str(source) in names()):
+        return load(source)
+    return None
 
 
 @contextmanager
