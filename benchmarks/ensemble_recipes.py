@@ -26,10 +26,10 @@ import numpy as np
 
 import kerastricks
 from kerastricks.ensemble import Member, greedy_soup, uniform_soup
+from kerastricks.ensemble.build import Members, Settings, make
 from kerastricks.ensemble.cost import costs
 from kerastricks.progress import silent
 from kerastricks.runs.ensemble_data import TrainingImages
-from kerastricks.runs.made import Members, Settings, make
 from kerastricks.training import Config, Distillation
 from kerastricks.training.resolved_config import resolve
 

@@ -11,7 +11,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def silent(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Shows nothing."""
+    """Show no progress."""
     yield lambda done: None
 
 

@@ -1,4 +1,4 @@
-"""Several classifiers as one: members, how they are combined, soups of weights, and the model that comes out."""
+"""Ensembles of classifiers: members, combinations of their predictions, early fusion, and soups of their weights."""
 
 from typing import TYPE_CHECKING
 

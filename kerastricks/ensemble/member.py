@@ -18,7 +18,7 @@ _LOWEST_PROBABILITY = 1.8e-35
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A trained classifier with what the others must know of it: its classes and how its images are cut.
+    """A trained classifier with the names of its classes and how its images are cut and resized.
 
     Args:
         model: functional or Sequential, built, with one input and one output (batch, classes): logits (a linear last
@@ -69,12 +69,12 @@ class Member:
 
     @property
     def classes(self) -> int:
-        """How many it tells apart."""
+        """Number of classes."""
         return int(self.model.outputs[0].shape[-1])
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """Of one image."""
+        """Shape of one image."""
         return tuple(self.model.inputs[0].shape[1:])
 
     def log_probabilities(self, name: str) -> keras.Model:

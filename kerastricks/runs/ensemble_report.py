@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerastricks.data.image_data import ImageData
+from kerastricks.ensemble.build import Made, over_split
 from kerastricks.ensemble.combination import tempered
 from kerastricks.ensemble.cost import costs
 from kerastricks.ensemble.stacking import fit_temperature
@@ -19,7 +20,6 @@ from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.metrics.calibration import disagreement, log_losses, mean_disagreement, quality
 from kerastricks.plotting import new_figure, save_figure, style_axes
 from kerastricks.progress import Progress
-from kerastricks.runs.made import Made, over_split
 from kerastricks.runs.members import RunMember
 
 _SCORES = ("validation", "test", "test_at_own_temperature")

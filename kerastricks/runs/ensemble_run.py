@@ -11,6 +11,7 @@ import numpy as np
 
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
+from kerastricks.ensemble.build import Made, Members, Settings, make, over_split
 from kerastricks.ensemble.inputs import align_classes, shared_pixels
 from kerastricks.ensemble.outputs import stacked_outputs
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
@@ -21,7 +22,6 @@ from kerastricks.runs.ensemble_data import load_for_members, shared_config
 from kerastricks.runs.ensemble_report import draw_ensemble, measured
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes
-from kerastricks.runs.made import Made, Members, Settings, make, over_split
 from kerastricks.runs.members import RunMember, open_members
 from kerastricks.runs.own_model import copy_recipes
 from kerastricks.runs.record import RunRecord

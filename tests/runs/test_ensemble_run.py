@@ -7,11 +7,11 @@ import pytest
 from made_runs import classifier, nearest_mean, write_run
 
 from kerastricks.ensemble import Member, convex_weights, greedy_selection
+from kerastricks.ensemble.build import Members, Settings, make
 from kerastricks.errors import EnsembleError, RunFolderError
 from kerastricks.progress import silent
 from kerastricks.runs.ensemble_run import make_ensemble
 from kerastricks.runs.evaluation import evaluate
-from kerastricks.runs.made import Members, Settings, make
 from kerastricks.serving.served_model import ServedModel
 from kerastricks.training import Config
 from kerastricks.training.datasets import load_data
