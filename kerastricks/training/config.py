@@ -13,7 +13,7 @@ from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.data.fitting import INTERPOLATIONS, Fitting
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.schedules.linear_scaling import RULES, batch_size_rule
-from kerastricks.schedules.specs import plan
+from kerastricks.schedules.specs import read_schedule
 from kerastricks.training.averaging import Average, Keep
 
 OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
@@ -129,7 +129,7 @@ class Config:
         name = spec.parse(self.optimizer).name
         if name not in OPTIMIZERS:
             raise UnknownNameError("optimizer", name, OPTIMIZERS)
-        plateau = plan(self.schedule, _MANY_STEPS, self.learning_rate).plateau
+        plateau = read_schedule(self.schedule, _MANY_STEPS, self.learning_rate).plateau
         if plateau is not None and plateau["monitor"] not in METRICS:
             raise UnknownNameError("metric", plateau["monitor"], METRICS)
         if self.augment != "auto":

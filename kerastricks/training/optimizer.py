@@ -12,7 +12,7 @@ from kerastricks import spec
 from kerastricks.callbacks.plateau_decay import PlateauDecay
 from kerastricks.keras_graph import all_layers
 from kerastricks.regularizers.weight_decay import undecayed
-from kerastricks.schedules.specs import plan
+from kerastricks.schedules.specs import read_schedule
 from kerastricks.training.averaging import Average
 from kerastricks.training.config import Config
 from kerastricks.training.pace import Pace
@@ -127,10 +127,10 @@ def build_schedule(
     config: Config, total_steps: int, factor: float = 1.0
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """The schedule of `config` for `total_steps` steps, all of it times `factor`; a float where the rate stays."""
-    if plan(config.schedule, total_steps, config.peak_rate).plateau is not None:
+    if read_schedule(config.schedule, total_steps, config.peak_rate).plateau is not None:
         return config.peak_rate * factor  # its callback does the rest, and knows the group of the highest rate
     steps, start_rate = gradual_warmup(config, total_steps)
-    return plan(config.schedule, total_steps, config.peak_rate * factor).warmed_up(steps, start_rate).build()
+    return read_schedule(config.schedule, total_steps, config.peak_rate * factor).warmed_up(steps, start_rate).build()
 
 
 def gradual_warmup(config: Config, total_steps: int) -> tuple[int, float]:
@@ -140,7 +140,7 @@ def gradual_warmup(config: Config, total_steps: int) -> tuple[int, float]:
     section 2.2: from the rate before scaling, over 5 epochs; of short trainings at most a fifth is taken.
     """
     raised = config.peak_rate / config.learning_rate
-    if raised <= 1 or plan(config.schedule, total_steps, config.peak_rate).rises:
+    if raised <= 1 or read_schedule(config.schedule, total_steps, config.peak_rate).rises:
         return 0, 1.0
     limit = total_steps / 5
     epochs = total_steps if config.epochs is None else _WARMUP_EPOCHS * total_steps / config.epochs
@@ -149,7 +149,7 @@ def gradual_warmup(config: Config, total_steps: int) -> tuple[int, float]:
 
 def plateau_decay(config: Config, total_steps: int) -> PlateauDecay | None:
     """The callback that is the other half of schedule="plateau"."""
-    arguments = plan(config.schedule, total_steps, config.peak_rate).plateau
+    arguments = read_schedule(config.schedule, total_steps, config.peak_rate).plateau
     if arguments is None:
         return None
     steps, start_rate = gradual_warmup(config, total_steps)
