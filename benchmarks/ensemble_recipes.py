@@ -31,7 +31,7 @@ from kerastricks.ensemble.cost import costs
 from kerastricks.progress import silent
 from kerastricks.runs.ensemble_data import TrainingImages, member_predictions
 from kerastricks.training import Config, Distillation
-from kerastricks.training.fitting import resolve
+from kerastricks.training.resolved_config import resolve
 
 SEEDS, GROUP, POOL = 5, 5, 10
 CASES = {

@@ -5,6 +5,7 @@
     |   +-- UnknownNameError           a name that no registry, recipe or field has
     |   +-- SpecError                  "name(a, k=v) | ..." that does not parse
     |   +-- ConfigError                a field of the configuration
+    |   +-- FormerNameError            an argument by a name that it no longer has (also TypeError)
     |   +-- DataError                  a folder, zip, file or array of images
     |   +-- ServiceError               a data service that is not there, or cannot serve these images
     |   +-- WeightsError               trained weights that are missing, damaged, refused, or of another model
@@ -44,6 +45,13 @@ class SpecError(UsageError):
 
 class ConfigError(UsageError):
     """A field of the configuration has an illegal value."""
+
+
+class FormerNameError(UsageError, TypeError):
+    """An argument is given by a name that it no longer has."""
+
+    def __init__(self, function: str, former: str, name: str) -> None:
+        super().__init__(f"{function}({former}=...) is now {function}({name}=...)")
 
 
 class DataError(UsageError):

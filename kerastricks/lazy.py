@@ -1,11 +1,15 @@
-"""Public names of a package that load on first use (PEP 562)."""
+"""Public names: those of a package load on first use (PEP 562), and former ones are refused with the new one named."""
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
+from kerastricks.errors import FormerNameError
 from kerastricks.keras_hook import PACKAGES_WITH_CUSTOM_OBJECTS
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def attach(
@@ -52,3 +56,23 @@ def _error_for_caller() -> type[Exception]:
         frame = frame and frame.f_back
     importing = frame is not None and frame.f_globals.get("__name__") == "importlib._bootstrap"
     return ImportError if importing else AttributeError
+
+
+def renamed_arguments(**names: str) -> Callable[[_Function], _Function]:
+    """Decorates a function some of whose arguments were renamed: a former name raises `FormerNameError`.
+
+    Args:
+        **names: former name to the name of today.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for former, name in names.items():
+                if former in kwargs:
+                    raise FormerNameError(function.__name__, former, name)
+            return function(*args, **kwargs)
+
+        return cast(_Function, call)
+
+    return decorate

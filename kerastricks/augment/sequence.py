@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from kerastricks import spec
 from kerastricks.augment.op import ImageSpec, MixOp, Op
@@ -15,11 +16,16 @@ def parse(text: str) -> list[spec.Spec]:
     Raises:
         UnknownNameError: for an op that is not there; the message names its place and the spec.
     """
-    parsed = spec.parse_sequence(text)
+    parsed = list(_parsed(text))
     for place, one in enumerate(parsed, start=1):
         with _naming(one, place, text):
             OPS.check(one.name)
     return parsed
+
+
+@lru_cache(maxsize=256)  # a configuration, its images and the layer on the device read one text
+def _parsed(text: str) -> tuple[spec.Spec, ...]:
+    return tuple(spec.parse_sequence(text))
 
 
 def read(text: str, image_spec: ImageSpec | None) -> list[Op]:

@@ -92,8 +92,8 @@ def lr(
     from kerastricks.range_test.budget import STEPS, SWEEPS, plan_range_test
     from kerastricks.range_test.for_trainings import for_training
     from kerastricks.runs.own_model import own_model
-    from kerastricks.training.budget import image_sizes, own_size, size_timer
     from kerastricks.training.datasets import load_data
+    from kerastricks.training.size_timing import image_sizes, own_size, size_timer
 
     began = time.monotonic()
     loaded = load_data(config.data, config, screen.bar)

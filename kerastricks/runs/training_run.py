@@ -1,6 +1,5 @@
 """Training as a job: a new run folder, or an interrupted one resumed."""
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -31,10 +30,12 @@ from kerastricks.runs.own_model import check_export, own_model
 from kerastricks.runs.record import RunRecord
 from kerastricks.runs.resumable import Resumption, Say, carry_out, move_data
 from kerastricks.training import device
-from kerastricks.training.budget import image_sizes, plan_training
+from kerastricks.training.budget import plan_training
 from kerastricks.training.config import Config, check_field
 from kerastricks.training.datasets import load_data, seeded
-from kerastricks.training.fitting import fit, resolve
+from kerastricks.training.fitting import fit
+from kerastricks.training.resolved_config import ResolvedConfig, resolve
+from kerastricks.training.size_timing import image_sizes
 from kerastricks.training.weight_callbacks import reports
 
 # What config.json has beside the configuration, and which command wrote it.
@@ -168,7 +169,9 @@ def run_training(
     return finish(run, model, data, config, progress, **reports(run.path, config))
 
 
-def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tuple[Config, ImageData, keras.Model]:
+def prepare(
+    run: RunFolder, say: Say, read: Callable[[Config], ImageData]
+) -> tuple[ResolvedConfig, ImageData, keras.Model]:
     """What a run trains: its configuration with all decided, the images, and the model as it begins.
 
     Args:
@@ -177,19 +180,19 @@ def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tu
         read: gives the images of a configuration.
     """
     record = run.read(run.config)
-    config = Config.from_layers(record["config"])
+    wanted = Config.from_layers(record["config"])
     if record["resolved"] and record["backend"] != keras.backend.backend():
         raise RunFolderError(
             f"{run.path}: began with the {record['backend']} backend: resume it with KERAS_BACKEND={record['backend']}"
         )
     began = time.monotonic()
-    data = read(config)
+    data = read(wanted)
     if record["resolved"]:
         refuse_other_data(run, record["data"], data.describe())
-    elif config.minutes is not None:
-        config, data = _fit_minutes(run, config, data, say, read, began)
+    elif wanted.minutes is not None:
+        wanted, data = _fit_minutes(run, wanted, data, wanted.minutes, say, read, began)
     check_classes(data.class_names)
-    config = resolve(config, data)
+    config = resolve(wanted, data)
     write_skipped(run, data)
     write_resolved(run, config, data)
     say(f"run folder: {run.path}")
@@ -207,7 +210,6 @@ def prepare(run: RunFolder, say: Say, read: Callable[[Config], ImageData]) -> tu
         f"of {data.batch_size} on {device.describe()}, {config.precision}, {jit}"
     )
     if config.peak_rate != config.learning_rate:
-        assert config.epochs is not None
         say(describe_rate(config, config.epochs * data.steps_per_epoch))
     return config, data, model
 
@@ -216,6 +218,7 @@ def _fit_minutes(
     run: RunFolder,
     config: Config,
     data: ImageData,
+    minutes: float,
     say: Say,
     read: Callable[[Config], ImageData],
     began: float,
@@ -224,35 +227,35 @@ def _fit_minutes(
 
     Args:
         run: whose recipe makes the model, where it has one.
-        config: with `minutes`.
+        config: of the run.
         data: its images, as they were just read.
+        minutes: that the run may take.
         say: gets a line about what was chosen, before it begins.
         read: gives the images of a configuration.
         began: when reading them began, by `time.monotonic`.
     """
-    assert config.minutes is not None
     reading = time.monotonic() - began
     given_model = run.recipe.exists() and recipes.load(run.recipe).create_model is not None
     plan = plan_training(
         lambda shape: _create_model(run, config, data, shape),
         data,
         config,
-        60.0 * config.minutes - reading,
+        60.0 * minutes - reading,
         sizes=None if given_model else image_sizes(config.data, config, data),
         reading_seconds=reading,
     )
     keras.backend.clear_session()
     if plan.training_seconds < min(plan.epoch_seconds, LEAST_TRAINING_SECONDS):
         raise ConfigError(
-            f"minutes={config.minutes:g}: reading, compiling, saving and checking take about "
-            f"{60 * config.minutes - plan.training_seconds:.0f} s, and leave no time to train: allow more"
+            f"minutes={minutes:g}: reading, compiling, saving and checking take about "
+            f"{60 * minutes - plan.training_seconds:.0f} s, and leave no time to train: allow more"
         )
-    say(f"{config.minutes:g} minutes: {plan.why}")
+    say(f"{minutes:g} minutes: {plan.why}")
     if plan.image_size is not None and plan.image_size != data.image_shape[0]:
-        data = read(dataclasses.replace(config, image_size=plan.image_size))
+        data = read(config.replace(image_size=plan.image_size))
     run.write(run.config, {**run.read(run.config), "budget": {"seconds": plan.training_seconds, "why": plan.why}})
     early = resolve(config, data).early_stopping_epochs  # the epochs are nobody's choice
-    config = dataclasses.replace(config, image_size=plan.image_size, epochs=plan.epochs, early_stopping_epochs=early)
+    config = config.replace(image_size=plan.image_size, epochs=plan.epochs, early_stopping_epochs=early)
     return config, data
 
 

@@ -17,9 +17,9 @@ from kerastricks.runs.training_run import new_model
 from kerastricks.search.space.defaults import DataFacts, default_space
 from kerastricks.search.space.space import Space
 from kerastricks.search.space.space_file import load_space
-from kerastricks.training.budget import SizeTiming, own_size, size_timer
 from kerastricks.training.config import Config
-from kerastricks.training.fitting import resolve
+from kerastricks.training.resolved_config import resolve
+from kerastricks.training.size_timing import SizeTiming, own_size, size_timer
 
 _SHOWN = ("suggestion", "interval", "spread", "confidence", "reason")
 

@@ -16,8 +16,8 @@ from kerastricks.runs.series import Series
 from kerastricks.training import Config, SizeTiming, budget, checkpoint, fit, plan_budget, resumable
 from kerastricks.training import pace as pace_module
 from kerastricks.training.datasets import load_data
-from kerastricks.training.fitting import resolve
 from kerastricks.training.pace import Pace, PacedSchedule
+from kerastricks.training.resolved_config import resolve
 
 pytestmark = pytest.mark.tensorflow_only
 

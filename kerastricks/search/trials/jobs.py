@@ -32,7 +32,8 @@ from kerastricks.search.trials.processes import Channel
 from kerastricks.training import checkpoint
 from kerastricks.training.config import Config
 from kerastricks.training.datasets import load_data
-from kerastricks.training.fitting import fit, resolve
+from kerastricks.training.fitting import fit
+from kerastricks.training.resolved_config import resolve
 
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 # Called with the epoch, from 1, and its metrics; False pauses.
