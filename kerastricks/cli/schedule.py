@@ -42,11 +42,11 @@ def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> N
     kerastricks schedule "one_cycle(0.1)" --steps 1000 --out one_cycle.png
     kerastricks schedule "step(factor=5, at=(0.5, 0.75))" --json
     """
-    from kerastricks.schedules.specs import CATALOG, plan
+    from kerastricks.schedules.specs import CATALOG, read_schedule
     from kerastricks.spec import parse
 
     specs = list(CATALOG) if spec is None else [spec]
-    planned = {text: plan(text, steps, None if parse(text).args else 1.0) for text in specs}
+    planned = {text: read_schedule(text, steps, None if parse(text).args else 1.0) for text in specs}
     if spec is None and out is None:
         _list(as_json)
         return
@@ -54,9 +54,9 @@ def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> N
     import_keras()
     curves = {text: _curve(each, steps) for text, each in planned.items()}
     if out is not None:
-        from kerastricks.schedules.curves import draw_schedules
+        from kerastricks.schedules.curves import plot_schedules
 
-        draw_schedules({text: ([*curve], [*curve.values()]) for text, curve in curves.items()}, out)
+        plot_schedules({text: ([*curve], [*curve.values()]) for text, curve in curves.items()}, out)
     if spec is None:
         from kerastricks.cli import screen
 

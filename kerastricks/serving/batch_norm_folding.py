@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from kerastricks.keras_graph import Node, has_graph, nodes, producer
-from kerastricks.layers.adapted_state import finish_adapting
+from kerastricks.layers.adapting import finish_adapting
 
 _FOLDABLE = (
     keras.layers.Conv1D,
