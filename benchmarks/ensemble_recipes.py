@@ -26,12 +26,12 @@ import numpy as np
 
 import kerastricks
 from kerastricks.ensemble import Member, greedy_soup, uniform_soup
+from kerastricks.ensemble.build import Members, Settings, make
 from kerastricks.ensemble.cost import costs
 from kerastricks.progress import silent
 from kerastricks.runs.ensemble_data import TrainingImages
-from kerastricks.runs.made import Members, Settings, make
 from kerastricks.training import Config, Distillation
-from kerastricks.training.fitting import resolve
+from kerastricks.training.resolved_config import resolve
 
 SEEDS, GROUP, POOL = 5, 5, 10
 CASES = {
@@ -119,7 +119,7 @@ def train(source: str, out: Path) -> None:
                 print(f"{kind}-{number}", flush=True)
     if not (out / "costs.json").exists():
         own = members(groups()[0], out)
-        measured = costs({"1": own[0], "5": kerastricks.ensemble.average(own)})
+        measured = costs({"1": own[0], "5": kerastricks.ensemble.combine(own)})
         (out / "costs.json").write_text(json.dumps({name: asdict(cost) for name, cost in measured.items()}))
 
 
@@ -170,7 +170,7 @@ def distil(kind: str, number: int, group: Sequence[int], data: Any, name: str, o
     teacher whose members were trained without label smoothing, which hides what they know of the wrong classes.
     """
     long = kind == "distilled5"
-    teacher = kerastricks.ensemble.average(members(range(GROUP), out, "hard") if long else members(group, out))
+    teacher = kerastricks.ensemble.combine(members(range(GROUP), out, "hard") if long else members(group, out))
     fields = {"seed": 100 + number, "label_smoothing": 0.0}
     training = Training(f"{kind}-{number}", fields, 5.0 if long else 1.0)
     train_one(training, data, name, out, distillation=Distillation(teacher))

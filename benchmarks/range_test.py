@@ -32,7 +32,7 @@ from kerastricks.range_test.for_trainings import first_batches, training_model
 from kerastricks.range_test.kept_state import KeptState, model_variables
 from kerastricks.schedules import WarmupLinear
 from kerastricks.training import Config
-from kerastricks.training.fitting import resolve
+from kerastricks.training.resolved_config import resolve
 
 OPTIMIZERS = {
     "sgd": ("sgd(momentum=0.9, nesterov=True)", np.geomspace(3e-3, 3.0, 7)),

@@ -15,7 +15,7 @@ REMOVED_CLASSES = {"BatchedMembers": "make the ensemble again from its members w
 
 
 def load_classifier(path: Path) -> Any:
-    """Loads a classifier without its optimizer; see `load_model_file` for its layers.
+    """Load a classifier without its optimizer; see `load_model_file` for its layers.
 
     Args:
         path: of a `.keras` file.
@@ -39,7 +39,7 @@ def load_classifier(path: Path) -> Any:
 
 
 def load_model_file(path: Path) -> Any:
-    """Loads a model without its optimizer.
+    """Load a model without its optimizer.
 
     A model with layers that no package registers is loaded again after the recipes in its run folder were run, which
     register them. As any recipe, they are Python: loading such a run from a stranger runs their code.
@@ -63,7 +63,7 @@ def load_model_file(path: Path) -> Any:
 
 
 def check_model_file(path: Path) -> None:
-    """Raises ModelFileError for what can be seen to be no model without importing Keras.
+    """Raise ModelFileError for a file that is visibly no model, without importing Keras.
 
     Args:
         path: of a `.keras` file.
@@ -129,7 +129,7 @@ def _load(path: Path) -> Any:
 
 
 def _said(error: Exception) -> str:
-    """What is wrong: Keras puts the configuration of the whole model before it, and that of the layer after it."""
+    """The reason in Keras's message, without the configurations of model and layer before and after it."""
     text = str(error)
     if "safe_mode" in text and "ambda" in text:
         return "holds a Lambda, which is Python code that is not run: write a keras.layers.Layer in its place"

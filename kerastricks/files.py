@@ -35,7 +35,7 @@ _DAY = 24 * 3600
 
 @contextmanager
 def written(path: Path) -> Iterator[None]:
-    """Names `path` in the error of a write inside that the system refuses.
+    """Name `path` in the error of a write inside that the system refuses.
 
     Raises:
         WriteError: for an OSError, and for errors of TensorFlow and HDF5 that say that a disk is full.
@@ -50,7 +50,7 @@ def written(path: Path) -> Iterator[None]:
 
 
 def write_error(path: Path, error: Exception) -> WriteError | None:
-    """What to raise for an error while `path` was written; None where the system did not refuse it."""
+    """The `WriteError` for an error while `path` was written; None where the system did not refuse it."""
     if isinstance(error, KerasTricksError):
         return None
     full = says_full(error)
@@ -62,7 +62,7 @@ def write_error(path: Path, error: Exception) -> WriteError | None:
 
 
 def says_full(error: Exception) -> str | None:
-    """Why the disk took no more, where that is what an error of the system, of TensorFlow or of HDF5 says."""
+    """The reason why the disk took no more, in an error of the system, TensorFlow or HDF5; None for other errors."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
         number = next((number for words, number in _WORDS.items() if words.search(str(error))), None)
@@ -107,7 +107,7 @@ def _link(temporary: Path, path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Forces a file's contents to disk."""
+    """Force a file's contents to disk."""
     with open(path, "r+b") as file:
         os.fsync(file.fileno())
 
@@ -124,7 +124,7 @@ def whole(path: Path, durable: bool = False, label: str | None = None) -> Iterat
 
 
 def write_text(path: Path, text: str, durable: bool = False) -> None:
-    """Writes a text file atomically.
+    """Write a text file atomically.
 
     Args:
         path: of the file.
@@ -139,7 +139,7 @@ def write_text(path: Path, text: str, durable: bool = False) -> None:
 
 
 def write_json(path: Path, record: Any, indent: int | None = 2, durable: bool = False) -> None:
-    """Writes a JSON record atomically; see `write_text`."""
+    """Write a JSON record atomically; see `write_text`."""
     write_text(path, json.dumps(record, indent=indent) + "\n", durable)
 
 
@@ -167,7 +167,7 @@ def read_json_lines(path: Path) -> list[Any]:
 
 
 def append_line(path: Path, line: str, durable: bool = False) -> None:
-    """Adds a line to a file.
+    """Append a line to a file.
 
     Raises:
         WriteError: where it cannot be written; a part of the line may be there.
@@ -211,7 +211,7 @@ def draft(parent: Path, prefix: str, suffix: str = "", folder: bool = True) -> I
 
 
 def take_name(begun: Path, target: Path) -> None:
-    """Gives a begun folder its name; an empty folder of that name is replaced.
+    """Give a begun folder its name; an empty folder of that name is replaced.
 
     Raises:
         FileExistsError: where something is there.
@@ -225,7 +225,7 @@ def take_name(begun: Path, target: Path) -> None:
 
 
 def discard(path: Path, away: Path | None = None) -> None:
-    """Removes a file or folder, all at once for those who look for it; one that is not there is no error.
+    """Remove a file or folder atomically; a missing one is no error.
 
     Args:
         path: to remove.
@@ -240,7 +240,7 @@ def discard(path: Path, away: Path | None = None) -> None:
 
 
 def _delete(path: Path) -> None:
-    """Removes a file or folder as far as that is possible."""
+    """Remove a file or folder as far as possible."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -249,7 +249,7 @@ def _delete(path: Path) -> None:
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
-    """Removes the drafts of processes that were killed: nobody holds their locks.
+    """Remove the drafts of killed processes: nobody holds their locks.
 
     Where there are no locks, those that were not changed for a day.
     """

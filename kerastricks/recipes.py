@@ -1,4 +1,4 @@
-"""Finds and loads recipes: files in pipelines/ that a user reads, copies and runs.
+"""Find and load recipes: files in pipelines/ that a user reads, copies and runs.
 
 A recipe is a Python file whose docstring opens with the command, the score and the wall time, with a dictionary
 `CONFIG` of fields of `kerastricks.training.Config`, and, if it wants its own network, a function
@@ -6,6 +6,7 @@ A recipe is a Python file whose docstring opens with the command, the score and 
 """
 
 import ast
+import os
 import re
 import runpy
 import shutil
@@ -76,7 +77,7 @@ def text_of(name: str | Path) -> str:
 
     Raises:
         UnknownNameError: for a name that is neither a recipe nor a file.
-        UsageError: for a file that is no UTF-8.
+        UsageError: for a file that is not valid UTF-8.
     """
     path = find(name)
     try:
@@ -92,7 +93,7 @@ def summary(name: str | Path) -> str:
 
 
 def load(name: str | Path) -> Recipe:
-    """Runs a recipe file and takes its `CONFIG` and `create_model`.
+    """Run a recipe file and takes its `CONFIG` and `create_model`.
 
     Raises:
         UnknownNameError: for a name that is neither a recipe nor a file.
@@ -120,9 +121,20 @@ def load(name: str | Path) -> Recipe:
     return Recipe(path.stem, path, summary(path), config, create_model)
 
 
+def of_source(source: str | Path) -> Recipe | None:
+    """The recipe that a source of images stands for; None for data. A file or folder wins over a recipe's name.
+
+    Raises:
+        UsageError: for a recipe file that fails or has no CONFIG.
+    """
+    if Path(source).suffix == ".py" or (not os.path.exists(source) and str(source) in names()):
+        return load(source)
+    return None
+
+
 @contextmanager
 def contained() -> Iterator[None]:
-    """Runs a user's code: what it prints goes to standard error, and Keras's global settings stay as they were.
+    """Run a user's code: what it prints goes to standard error, and Keras's global settings stay as they were.
 
     The precision of a training is the configuration's `precision`.
     """
@@ -161,7 +173,7 @@ def beside(model: Path) -> list[Path]:
 
 
 def copy(name: str, folder: Path) -> Path:
-    """Puts an editable copy of a recipe into a folder; an existing file is not overwritten.
+    """Copy a recipe into a folder, to be edited; an existing file is not overwritten.
 
     Raises:
         UnknownNameError: for a name that is no recipe.

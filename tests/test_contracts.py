@@ -201,7 +201,7 @@ def test_model_takes_a_training_step(name):
         "rrelu",
     ],
 )
-def test_model_takes_the_knobs(name, activation):
+def test_model_takes_the_options(name, activation):
     spec, shape = MODELS[name]
     if not is_first_of_its_family(name):
         pytest.skip("the same function as one before")

@@ -88,8 +88,9 @@ def run(request):
 
 def main():
     import keras  # noqa: F401
-    import kerastricks.data.decoding.decode  # noqa: F401
     import tensorflow as tf
+
+    import kerastricks.data.decoding.decode  # noqa: F401
 
     assert tf.executing_eagerly()
     for line in sys.stdin:

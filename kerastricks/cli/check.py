@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from kerastricks.classifier_file import check_model_file, load_classifier
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
 from kerastricks.cli.models import zoo_model
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
 
 
@@ -72,7 +72,7 @@ def init(model: str, data: str | None, plot: Path | None, as_json: bool, **choic
     from kerastricks import checks
 
     built, images, labels = subject.load()
-    _show(checks.init(built, images, labels, seed=subject.seed), plot, as_json)
+    _show(checks.check_signal(built, images, labels, seed=subject.seed), plot, as_json)
 
 
 @check.command()
@@ -90,7 +90,7 @@ def activation(model: str, data: str | None, plot: Path | None, as_json: bool, *
     from kerastricks import checks
 
     built, images, _ = subject.load()
-    _show(checks.activation(built, images), plot, as_json)
+    _show(checks.check_activations(built, images), plot, as_json)
 
 
 @check.command()
@@ -110,13 +110,13 @@ def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: 
     from kerastricks import checks
 
     built, images, labels = subject.load()
-    _show(checks.units(built, images, labels, steps=steps, seed=subject.seed), plot, as_json)
+    _show(checks.check_units(built, images, labels, steps=steps, seed=subject.seed), plot, as_json)
 
 
 @check.command()
 @click.argument("model", type=options.MODEL)
 @click.option("--image-size", type=options.field("image_size"), metavar="N", help="Of a zoo model: side in pixels.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def shapes(model: str, image_size: int | None, as_json: bool) -> None:
     """Image size, filters, strides, padding and pooling beside the advice.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
 from kerastricks.cli.quiet import import_keras
 
 _FIELDS = ("parameters", "flops", "input_size", "classes", "weights", "summary", "paper")
@@ -34,7 +34,7 @@ def models() -> None:
 
 @models.command("list")
 @click.argument("filter", required=False, type=options.TEXT, default="")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def list_models(filter: str, as_json: bool) -> None:
     """List the models whose name contains FILTER; what is done without a command."""
     from kerastricks.errors import UnknownNameError
@@ -92,7 +92,7 @@ def list_models(filter: str, as_json: bool) -> None:
 @click.option(
     "--classes", type=options.number(2, 100_000), metavar="N", help="By default those that its weights count for."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def show(name: str, image_size: int | None, classes: int | None, as_json: bool) -> None:
     """Show the layers of the model NAME, size by size of its maps, and what the advice on shapes says.
 

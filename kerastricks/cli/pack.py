@@ -1,16 +1,15 @@
 """kerastricks pack"""
 
 import json
-import signal
 from pathlib import Path
 
 import click
 
-from kerastricks.cli import options
-from kerastricks.cli.carry_out import terminate
+from kerastricks.cli import job_options, options
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
+from kerastricks.runs.resumable import sigterm_interrupts
 
 
 @click.command()
@@ -30,7 +29,7 @@ from kerastricks.errors import UsageError
     show_default=True,
     help="Fraction that may be left out.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: bool) -> None:
     """Write the images of DATA into the new folder OUT, as a few large TFRecord files with an index.
 
@@ -45,8 +44,8 @@ def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: boo
     from kerastricks.cli import screen
     from kerastricks.data.sources.packing import pack as write
 
-    signal.signal(signal.SIGTERM, terminate)
-    found = write(data, out, shard_mb=shard_mb, max_skipped=max_skipped, progress=screen.bar)
+    with sigterm_interrupts():
+        found = write(data, out, shard_mb=shard_mb, max_skipped=max_skipped, progress=screen.bar)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

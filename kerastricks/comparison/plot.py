@@ -2,15 +2,15 @@
 
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from kerastricks.comparison.report import Comparison, count_epochs, count_seeds
-from kerastricks.plotting import save_figure
+from kerastricks.plotting import new_figure, save_figure, style_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SEED, _BASELINE = "0.72", "0.25"
 _COLOURS = {"better": "#1a7f37", "worse": "#c0392b", "cannot tell": "#1f77b4", "same": "#1f77b4"}
@@ -32,9 +32,7 @@ def draw_plot(comparison: Comparison, target: Path) -> None:
     rows, plan = comparison.rows, comparison.plan
     names = [textwrap.fill(row["arm"], 32) for row in rows]
     lines = max(name.count("\n") + 1 for name in names)
-    figure = Figure(
-        figsize=(10, 2.1 + max(0.42, 0.18 * lines) * len(rows)), layout=ConstrainedLayoutEngine(wspace=0.06)
-    )
+    figure = new_figure(10, 2.1 + max(0.42, 0.18 * lines) * len(rows), wspace=0.06)
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_panel(left, comparison, "log_loss", 1.0)
     _draw_panel(right, comparison, "accuracy", 100.0)
@@ -60,7 +58,7 @@ def draw_plot(comparison: Comparison, target: Path) -> None:
     save_figure(figure, target)
 
 
-def _draw_panel(axes: Axes, comparison: Comparison, measure: str, factor: float) -> None:
+def _draw_panel(axes: "Axes", comparison: Comparison, measure: str, factor: float) -> None:
     rows = comparison.rows
     seeds = [np.array(comparison.values(row["arm"], measure)) * factor for row in rows]
     means = np.array([values.mean() for values in seeds])
@@ -97,10 +95,8 @@ def _draw_panel(axes: Axes, comparison: Comparison, measure: str, factor: float)
     axes.set_xlim(low, high)
     axes.locator_params(axis="x", nbins=5)
     axes.ticklabel_format(axis="x", useOffset=False)
-    axes.grid(axis="x", alpha=0.25)
     axes.tick_params(axis="y", length=0)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    style_axes(axes, grid="x", hidden=["top", "right", "left"])
 
 
 def _interval(row: dict[str, Any], measure: str, origin: float, factor: float) -> tuple[float, float] | None:
@@ -132,7 +128,7 @@ def _colour(row: dict[str, Any], measure: str) -> str:
     return _BASELINE if row["difference"] is None else _COLOURS[row["difference"][measure]["verdict"]]
 
 
-def _legend(axes: Axes, rows: list[dict[str, Any]]) -> list[Any]:
+def _legend(axes: "Axes", rows: list[dict[str, Any]]) -> list[Any]:
     (seed,) = axes.plot([], [], "o", color=_SEED, ms=4, label="a seed")
     (baseline,) = axes.plot([], [], "D", color=_BASELINE, ms=6, label="mean of the baseline")
     found = {row["difference"][measure]["verdict"] for row in rows[1:] for measure in ("log_loss", "accuracy")}

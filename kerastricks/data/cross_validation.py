@@ -9,16 +9,15 @@ from functools import cached_property
 
 import numpy as np
 
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.data.decoding.decoded_cache import Decoded, open_decoded
-from kerastricks.data.decoding.pixel_store import PixelStore
-from kerastricks.data.decoding.pixels import decode_all, decode_into_memory
+from kerastricks.data.decoding.pixels import decode_into_memory
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.pipeline.stages import StagedOps
 from kerastricks.data.sources.headers import read_headers
-from kerastricks.data.sources.source import Arrays, Examples, Files
-from kerastricks.data.statistics import PixelStatistics
+from kerastricks.data.sources.source import Arrays, Examples, Files, PixelStore
+from kerastricks.data.statistics import PixelStatistics, measure_pixels
 from kerastricks.errors import DataError
 from kerastricks.progress import silent
 
@@ -47,7 +46,15 @@ def pooled(data: ImageData) -> ImageData:
     train = pool(data)
     validation = data.splits["validation"].examples
     which = "training and validation"
-    return divided(data, train, validation, originals(data, train), measure(train, data), which, which)
+    return divided(
+        data,
+        train,
+        validation,
+        originals(data, train),
+        measure_pixels(train, data.image_shape, "measuring train", silent, data.fitting),
+        which,
+        which,
+    )
 
 
 def divided(
@@ -61,7 +68,7 @@ def divided(
 ) -> ImageData:
     """`data` with other training and validation images, and what was fitted to them."""
     old = data.augmentation
-    facts = Facts(data.image_shape, len(data.class_names), statistics)
+    image_spec = ImageSpec(data.image_shape, len(data.class_names), statistics)
     batch_size = min(data.batch_size, len(train))
     service = data.splits["train"].service
     common = (data.image_shape, batch_size, data.seed)
@@ -73,7 +80,7 @@ def divided(
             "validation": Batches(validation, *common, fitting=data.fitting),
             "test": Batches(data.splits["test"].examples, *common, fitting=data.fitting),
         },
-        augmentation=Augmentation(old.text, facts, old.seed, old.stages, old.crops_originals),
+        augmentation=StagedOps(old.text, image_spec, old.seed, old.stages, old.crops_originals),
         statistics=statistics,
         fingerprint=hashlib.blake2b(f"{data.fingerprint} {mark}".encode(), digest_size=16).hexdigest(),
         batch_size=batch_size,
@@ -133,20 +140,6 @@ def _pooled_files(train: Files, validation: Examples) -> Files:
 def _with_headers(files: Files) -> Files:
     headers = read_headers(files, _MAX_PIXELS, "looking at the folds", silent)
     return replace(files, sizes=headers.sizes, checksums=headers.checksums, upright_jpeg=headers.upright_jpeg)
-
-
-def measure(examples: Examples, data: ImageData) -> PixelStatistics:
-    statistics = PixelStatistics(data.image_shape[-1])
-    if isinstance(examples, Arrays):
-        for start in range(0, len(examples), 256):
-            statistics.update(examples.part(start, start + 256))
-    else:
-        done = 0
-        for indices, images in decode_all(examples, data.image_shape, "measuring the folds", silent, data.fitting):
-            statistics.update(images)
-            done += len(indices)
-        examples.refuse_fewer(done)
-    return statistics
 
 
 def folds(data: ImageData, count: int, seed: int = 0) -> list[ImageData]:
@@ -236,7 +229,10 @@ class _Folds:
     def statistics(self, place: int) -> PixelStatistics:
         """Of the pixels of a part; those of a training split are sums of them."""
         if place not in self.measured:
-            self.measured[place] = measure(self.examples.take(self.parts[place]), self.data)
+            part = self.examples.take(self.parts[place])
+            self.measured[place] = measure_pixels(
+                part, self.data.image_shape, "measuring the folds", silent, self.data.fitting
+            )
         return self.measured[place]
 
     def fold(self, index: int) -> ImageData:

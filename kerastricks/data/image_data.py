@@ -1,7 +1,7 @@
 """What `load` returns: three data sets and what is known of them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,7 +13,8 @@ import tensorflow as tf
 from kerastricks.augment.augment_layer import Augment
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.pipeline.stages import StagedOps
+from kerastricks.data.sources.classes import relabel
 from kerastricks.data.sources.names import is_no_image, kind_of
 from kerastricks.data.sources.source import Arrays
 from kerastricks.data.statistics import PixelStatistics
@@ -52,7 +53,7 @@ class ImageData:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     splits: dict[str, Batches]
-    augmentation: Augmentation
+    augmentation: StagedOps
     statistics: PixelStatistics
     skipped: list[dict[str, str]] = field(repr=False)
     fingerprint: str
@@ -144,6 +145,28 @@ class ImageData:
             self.fitting,
         )
         return replace(self, splits={**self.splits, split: fewer}, batch_size=batch_size)
+
+    def relabelled(self, class_names: Sequence[str]) -> "ImageData":
+        """The data set with labels that are indices of `class_names`, such as a model's.
+
+        Raises:
+            DataError: for a class that is not in it.
+        """
+        if tuple(class_names) == self.class_names:
+            return self
+        splits = {}
+        for name, batches in self.splits.items():
+            examples = relabel(batches.examples, self.class_names, class_names, self.name)
+            splits[name] = Batches(
+                examples,
+                self.image_shape,
+                batches.batch_size,
+                self.seed,
+                batches.decoded,
+                batches.service,
+                self.fitting,
+            )
+        return replace(self, class_names=tuple(class_names), splits=splits)
 
     def train_from(self, step: int, indices: bool = False) -> tf.data.Dataset:
         """Endless augmented batches from global step `step` on, for resuming.

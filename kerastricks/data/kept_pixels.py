@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.data.decoding.decode import DECODER
-from kerastricks.data.decoding.pixel_store import PixelStore
 from kerastricks.data.fitting import Fitting
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation
-from kerastricks.data.sources.source import Arrays
+from kerastricks.data.pipeline.stages import StagedOps
+from kerastricks.data.sources.source import Arrays, PixelStore
 from kerastricks.data.statistics import PixelStatistics
 from kerastricks.files import begun_folder, discard, read_json, take_name, write_json, written
 
@@ -113,13 +112,13 @@ def open_kept_pixels(folder: Path, augment: str, batch_size: int, seed: int) -> 
         rows = np.load(folder / f"{name}-rows.npy") if split["rows"] else None
         examples = Arrays(stores[number], np.load(folder / f"{name}-labels.npy"), rows, split["names"])
         splits[name] = Batches(examples, shape, batch_size, seed, fitting=fitting)
-    facts = Facts(shape, len(record["class_names"]), statistics)
+    image_spec = ImageSpec(shape, len(record["class_names"]), statistics)
     return ImageData(
         name=record["name"],
         class_names=tuple(record["class_names"]),
         image_shape=shape,
         splits=splits,
-        augmentation=Augmentation(augment, facts, seed),
+        augmentation=StagedOps(augment, image_spec, seed),
         statistics=statistics,
         skipped=record["skipped"],
         fingerprint=record["fingerprint"],

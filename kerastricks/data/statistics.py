@@ -3,6 +3,12 @@
 import numpy as np
 
 from kerastricks.augment.colours import eigenpairs
+from kerastricks.data.decoding.pixels import decode_all
+from kerastricks.data.fitting import WHOLE, Fitting
+from kerastricks.data.sources.source import Arrays, Examples
+from kerastricks.progress import Progress
+
+_CHUNK = 256  # images, of those in memory
 
 
 class PixelStatistics:
@@ -61,3 +67,35 @@ class PixelStatistics:
     def eigen(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues, descending, and eigenvectors (a column each) of the covariance of pixels in [0, 1]."""
         return eigenpairs(self.covariance / 255.0**2)
+
+
+def measure_pixels(
+    examples: Examples,
+    image_shape: tuple[int, int, int],
+    description: str,
+    progress: Progress,
+    fitting: Fitting = WHOLE,
+) -> PixelStatistics:
+    """Measure the pixels of a split; files are decoded for it.
+
+    Args:
+        examples: the split.
+        image_shape: (height, width, channels) that files are brought to.
+        description: label of the progress.
+        progress: shows how many files are done.
+        fitting: how files are brought to the shape.
+
+    Raises:
+        DataError: for a file that is gone or has changed since it was looked at.
+    """
+    statistics = PixelStatistics(image_shape[-1])
+    if isinstance(examples, Arrays):
+        for start in range(0, len(examples), _CHUNK):
+            statistics.update(examples.part(start, start + _CHUNK))
+        return statistics
+    done = 0
+    for indices, images in decode_all(examples, image_shape, description, progress, fitting):
+        statistics.update(images)
+        done += len(indices)
+    examples.refuse_fewer(done)
+    return statistics

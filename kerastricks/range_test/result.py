@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from kerastricks.plotting import save_figure
+from kerastricks.plotting import new_figure, save_figure, style_axes
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARKS = 50
@@ -115,7 +114,7 @@ def draw_result(result: RangeTestResult, path: Path, title: str) -> Path:
         path: a .png, written under another name and renamed when it is whole.
         title: above it.
     """
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = new_figure(10, 4.4)
     axes = figure.subplots()
     rates, median = result.rates, result.median
     shown = _shown(result)
@@ -142,8 +141,7 @@ def draw_result(result: RangeTestResult, path: Path, title: str) -> Path:
     axes.set_xscale("log")
     axes.set_xlim(rates[0], rates[-1])
     axes.set(xlabel="learning rate", ylabel="loss of the batch")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes)
     figure.legend(frameon=False, fontsize="small", loc="outside right upper")
     heading = title if result.suggestion is not None else f"{title}: cannot tell, {result.reason.partition(':')[0]}"
     axes.set_title(heading)

@@ -26,10 +26,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from kerastricks.schedules.cosine_restarts import CosineRestarts, cycle_ends
     from kerastricks.schedules.curves import rates, text_plot
     from kerastricks.schedules.cyclical import ExponentialCyclical, Triangular, Triangular2
-    from kerastricks.schedules.decay import CosineRestarts, InverseSqrt, StepDecay, cycle_ends
-    from kerastricks.schedules.linear_decay import WarmupLinear
+    from kerastricks.schedules.decay import InverseSqrt, StepDecay, WarmupLinear
     from kerastricks.schedules.linear_scaling import batch_size_rule
     from kerastricks.schedules.one_cycle import OneCycle
     from kerastricks.schedules.specs import SCHEDULES, get
@@ -38,7 +38,7 @@ else:
     __getattr__, __dir__, load_all = attach(
         __name__,
         {
-            "CosineRestarts": "decay",
+            "CosineRestarts": "cosine_restarts",
             "ExponentialCyclical": "cyclical",
             "InverseSqrt": "decay",
             "LinearWarmup": "warmup",
@@ -47,9 +47,9 @@ else:
             "StepDecay": "decay",
             "Triangular": "cyclical",
             "Triangular2": "cyclical",
-            "WarmupLinear": "linear_decay",
+            "WarmupLinear": "decay",
             "batch_size_rule": "linear_scaling",
-            "cycle_ends": "decay",
+            "cycle_ends": "cosine_restarts",
             "get": "specs",
             "rates": "curves",
             "text_plot": "curves",

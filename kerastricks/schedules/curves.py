@@ -12,9 +12,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from matplotlib.figure import Figure
 
-from kerastricks.plotting import save_figure
+from kerastricks.plotting import new_figure, save_figure, style_axes
 
 _DOTS = ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08))  # of a braille character, by column, from the bottom
 
@@ -75,8 +74,7 @@ def draw_schedules(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], 
     """
     columns = min(len(curves), 3)
     rows = math.ceil(len(curves) / columns)
-    size = (7.0, 4.0) if len(curves) == 1 else (3.9 * columns, 2.3 * rows)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(7.0, 4.0) if len(curves) == 1 else new_figure(3.9 * columns, 2.3 * rows)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, (title, (steps, rates)) in zip(grid.flat, curves.items(), strict=False):
         axes.plot(steps, rates, color=_LINE, lw=1.6)
@@ -88,8 +86,7 @@ def draw_schedules(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], 
             loc="left",
             family="monospace",
         )
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        style_axes(axes)
         axes.tick_params(labelsize=9 if len(curves) == 1 else 7)
     for axes in grid[-1]:
         axes.set_xlabel("step", fontsize=9)

@@ -101,11 +101,11 @@ class Plan:
         return Plan(self.peak, target, arguments, rises=True)
 
 
-def plan(text: str, total_steps: int, peak: float | None = None) -> Plan:
+def plan(text: str | Spec, total_steps: int, peak: float | None = None) -> Plan:
     """Reads the spec of a schedule and checks all its arguments; imports neither Keras nor NumPy.
 
     Args:
-        text: the spec; without `peak` its first argument is the peak, all others are named.
+        text: the spec, also parsed already; without `peak` its first argument is the peak, all others are named.
         total_steps: optimizer steps of the whole training.
         peak: the highest learning rate, where the spec must not name it.
 
@@ -117,7 +117,7 @@ def plan(text: str, total_steps: int, peak: float | None = None) -> Plan:
         SpecError: for a text that does not parse, or arguments that the schedule does not have.
         ConfigError: for a value outside its range.
     """
-    parsed = parse(text)
+    parsed = parse(text) if isinstance(text, str) else text
     maker = SCHEDULES[parsed.name]
     _check_names(parsed, maker)
     if peak is not None and parsed.args:

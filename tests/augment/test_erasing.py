@@ -10,7 +10,7 @@ from plan_runs import (
     are_equally_frequent,
     are_independent,
     check_everywhere,
-    facts_of,
+    image_spec_of,
     is_uniform,
     noise,
     on_device,
@@ -21,7 +21,7 @@ from plan_runs import (
     with_parameters,
 )
 
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.augment.ops import OPS
 from kerastricks.errors import SpecError
 
@@ -54,7 +54,7 @@ def test_erase_paints_its_box(fill, channels, dtype):
     op = with_parameters(op_of(f"erase(fill={fill!r})", images), **box, colour=colours)
     result = applied(op, images)
     assert result.dtype == dtype
-    mean = facts_of(images).statistics.mean
+    mean = image_spec_of(images).statistics.mean
     for i in range(4):
         colour = {"black": 0, "mean": np.round(mean), "colour": colours[i]}[fill]
         expected = painted_by_loop(images[i], [edges[i] for edges in box.values()], colour)
@@ -64,7 +64,7 @@ def test_erase_paints_its_box(fill, channels, dtype):
 
 def drawn(text, height, width, count=10_000):
     """Rows, columns, heights and widths of erased boxes."""
-    parameters = parameters_of(OPS["erase"](*text).bind(Facts((height, width, 3))), count)
+    parameters = parameters_of(OPS["erase"](*text).bind(ImageSpec((height, width, 3))), count)
     top, bottom, left, right = (parameters[name].astype("float64") for name in ("top", "bottom", "left", "right"))
     assert top.min() >= 0
     assert left.min() >= 0
@@ -137,7 +137,7 @@ def test_cutout_paints_a_square_that_may_stick_out(size, fill):
     rows, columns = [0, 4, 8, 0, 5], [0, 6, 11, 11, 0]
     op = with_parameters(op_of(f"cutout({size}, {fill!r})", images), row=rows, column=columns)
     result = applied(op, images)
-    colour = np.round(facts_of(images).statistics.mean) if fill == "mean" else 0
+    colour = np.round(image_spec_of(images).statistics.mean) if fill == "mean" else 0
     for i in range(5):
         top, left = rows[i] - size // 2, columns[i] - size // 2
         expected = painted_by_loop(images[i], (top, top + size, left, left + size), colour)
@@ -197,4 +197,4 @@ def test_an_illegal_argument_names_the_op_and_the_argument(op, arguments, messag
 )
 def test_images_that_will_not_do_are_refused(op, arguments, message):
     with pytest.raises(SpecError, match=message):
-        OPS[op](*arguments).bind(Facts((9, 6, 3)))
+        OPS[op](*arguments).bind(ImageSpec((9, 6, 3)))

@@ -8,7 +8,7 @@ from op_runs import (
     check_neutral,
     check_rate,
     check_uniform,
-    facts_of,
+    image_spec_of,
     parameters_of,
     photographs,
     uniforms,
@@ -167,12 +167,12 @@ def test_host_and_device_agree(spec, atol):
 def test_illegal_arguments_are_named(spec, argument):
     name = spec.partition("(")[0]
     with pytest.raises(SpecError, match=rf"^{name}: {argument} must be .*Received: {argument}=.*op 1 of"):
-        sequence.read(spec, facts_of(photographs()))
+        sequence.read(spec, image_spec_of(photographs()))
 
 
 @pytest.mark.tensorflow_only
 def test_images_that_are_too_small_are_refused():
     with pytest.raises(SpecError, match=r"^blur: .*below the image's side, 9\. Received: sigma_px_range=\(1, 3\)"):
-        sequence.read("blur((1, 3))", facts_of(photographs()))
+        sequence.read("blur((1, 3))", image_spec_of(photographs()))
     with pytest.raises(SpecError, match=r"^sharpness needs images of 3x3 or more\. Received: 11x2"):
-        sequence.read("sharpness", facts_of(photographs(width=2)))
+        sequence.read("sharpness", image_spec_of(photographs(width=2)))

@@ -19,7 +19,7 @@ from plan_runs import (
     with_parameters,
 )
 
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.augment.ops import OPS
 from kerastricks.augment.ops.flips import AlternatingFlip
 from kerastricks.errors import SpecError
@@ -214,4 +214,4 @@ def test_an_illegal_argument_names_the_op_and_the_argument(op, arguments, messag
 )
 def test_images_too_small_are_refused(op, arguments, message):
     with pytest.raises(SpecError, match=message):
-        OPS[op](*arguments).bind(Facts((9, 6, 3)))
+        OPS[op](*arguments).bind(ImageSpec((9, 6, 3)))

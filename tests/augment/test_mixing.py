@@ -20,7 +20,7 @@ from plan_runs import (
 from scipy.special import betaincinv
 
 from kerastricks.augment.distributions import ALPHA_RANGE, symmetric_beta
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.augment.ops import OPS
 from kerastricks.errors import SpecError
 
@@ -113,7 +113,7 @@ def test_cutmix_pastes_a_box_and_mixes_labels_by_the_area_that_is_kept(channels)
 def test_cutmix_draws_area_and_centre():
     """Without the edge, sides and centres are what equation 2 says: seen in large images."""
     count, side = 10_000, 1000
-    op = OPS["cutmix"](1.0).bind(Facts((side, side, 3), CLASSES))
+    op = OPS["cutmix"](1.0).bind(ImageSpec((side, side, 3), CLASSES))
     parameters = parameters_of(op, count)
     edges = ("first_row", "end_row", "first_column", "end_column")
     top, bottom, left, right = (parameters[name].astype("float64") for name in edges)
@@ -199,4 +199,4 @@ def test_an_illegal_argument_names_the_op_and_the_argument(name, arguments, mess
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_a_number_of_classes_is_needed(name):
     with pytest.raises(SpecError, match=f"{name} needs the number of classes"):
-        OPS[name]().bind(Facts((9, 12, 3)))
+        OPS[name]().bind(ImageSpec((9, 12, 3)))

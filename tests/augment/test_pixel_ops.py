@@ -11,7 +11,7 @@ from op_runs import (
     check_neutral,
     check_rate,
     check_uniform,
-    facts_of,
+    image_spec_of,
     parameters_of,
     photographs,
     uniforms,
@@ -166,10 +166,10 @@ def test_host_and_device_agree(spec, atol):
 def test_illegal_arguments_are_named(spec, argument):
     name = spec.partition("(")[0]
     with pytest.raises(SpecError, match=rf"^{name}: {argument} must be .*Received: {argument}=.*op 1 of"):
-        sequence.read(spec, facts_of(photographs()))
+        sequence.read(spec, image_spec_of(photographs()))
 
 
 @pytest.mark.tensorflow_only
 def test_hsv_refuses_grey_images():
     with pytest.raises(SpecError, match=r"^hsv needs colour images"):
-        sequence.read("hsv", facts_of(photographs(channels=1)))
+        sequence.read("hsv", image_spec_of(photographs(channels=1)))

@@ -231,7 +231,7 @@ def test_a_resumed_training_divides_alike(crash, scale_lr, rates, tmp_path, monk
     whole.mkdir()
     broken.mkdir()
     undisturbed, model = Rates(), new_model()
-    fit(model, data, config, rates=rates, run_folder=whole, callbacks=[undisturbed], progress_line=False)
+    fit(model, data, config, lr_multipliers=rates, run_folder=whole, callbacks=[undisturbed], progress_line=False)
     highest = np.max(undisturbed.rates, axis=1)
     assert highest[-1] < highest[highest.argmax()], "it was divided"
     ratios = np.min(undisturbed.rates, axis=1) / highest
@@ -242,12 +242,14 @@ def test_a_resumed_training_divides_alike(crash, scale_lr, rates, tmp_path, monk
     first = Rates()
     callbacks = [first, crash_after(crash, first)]
     with pytest.raises(RuntimeError, match="crash"):
-        fit(new_model(), data, config, rates=rates, run_folder=broken, callbacks=callbacks, progress_line=False)
+        fit(
+            new_model(), data, config, lr_multipliers=rates, run_folder=broken, callbacks=callbacks, progress_line=False
+        )
     done = checkpoint.read_position(broken / checkpoint.FILE_NAME).step
     assert 0 < done <= crash
     rest, resumed = Rates(), new_model()
     callbacks = [rest, crash_after(None, rest)]
-    fit(resumed, data, config, rates=rates, run_folder=broken, callbacks=callbacks, progress_line=False)
+    fit(resumed, data, config, lr_multipliers=rates, run_folder=broken, callbacks=callbacks, progress_line=False)
     np.testing.assert_array_equal(rest.rates, undisturbed.rates)
     for ours, theirs in zip(resumed.weights, model.weights, strict=True):
         np.testing.assert_array_equal(convert_to_numpy(ours), convert_to_numpy(theirs))

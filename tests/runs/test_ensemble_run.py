@@ -1,3 +1,4 @@
+import importlib
 import json
 
 import keras
@@ -6,17 +7,17 @@ import pytest
 from made_runs import classifier, nearest_mean, write_run
 
 from kerastricks.ensemble import Member, convex_weights, greedy_selection
+from kerastricks.ensemble.build import Members, Settings, make
 from kerastricks.errors import EnsembleError, RunFolderError
 from kerastricks.progress import silent
-from kerastricks.runs import ensemble as module
-from kerastricks.runs.ensemble import make_ensemble
-from kerastricks.runs.evaluate import evaluate
-from kerastricks.runs.made import Members, Settings, make
+from kerastricks.runs.ensemble_run import make_ensemble
+from kerastricks.runs.evaluation import evaluate
 from kerastricks.serving.served_model import ServedModel
 from kerastricks.training import Config
 from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
+module = importlib.import_module("kerastricks.runs.ensemble_run")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     images = next(iter(data.test))[0].numpy()
     members = [keras.models.load_model(path / "model.keras").predict_on_batch(images) for path in runs]
     np.testing.assert_allclose(model.predict_on_batch(images), np.mean(members, axis=0), atol=1e-6)
-    assert evaluate(run, "digits")["accuracy"] == pytest.approx(summary["accuracy"])
+    assert evaluate(run, "digits").accuracy == pytest.approx(summary["accuracy"])
     assert ServedModel(run.path).class_names == data.class_names
 
 

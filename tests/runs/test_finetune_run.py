@@ -14,9 +14,9 @@ from kerastricks.finetuning import open_backbone
 from kerastricks.finetuning.rungs import Result
 from kerastricks.finetuning.settings import Settings
 from kerastricks.finetuning.trainer import Trainer
-from kerastricks.runs.finetune import make_config, run_finetuning, start
+from kerastricks.runs.finetuning_run import make_config, run_finetuning, start
 from kerastricks.runs.folder import RunFolder
-from kerastricks.runs.train import train
+from kerastricks.runs.training_run import run_training
 from kerastricks.training import resumable
 
 
@@ -65,7 +65,7 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     assert model.output_shape == (None, 3)
     assert "kerastricks finetune" in run.card.read_text()
     again = kerastricks.runs.evaluate(run, str(split_folder))
-    assert again["accuracy"] == summary["accuracy"]
+    assert again.accuracy == summary["accuracy"]
 
 
 @pytest.mark.slow  # tests/finetuning/test_procedure.py interrupts one on every backend
@@ -150,8 +150,8 @@ def test_where_the_small_network_wins_the_run_is_that_network(photographs, backb
     assert (run.path / "finetune.png").stat().st_size > 10_000
     assert [json.loads(line)["stage"] for line in run.metrics.read_text().splitlines()][:1] == ["small-rung1"]
     again = kerastricks.runs.evaluate(run, str(photographs))
-    assert again["accuracy"] == summary["accuracy"]
-    assert again["log_loss"] == pytest.approx(summary["log_loss"], rel=1e-5)
+    assert again.accuracy == summary["accuracy"]
+    assert again.log_loss == pytest.approx(summary["log_loss"], rel=1e-5)
     assert open_backbone(run.path).image_shape == (32, 32, 3)
 
 
@@ -159,7 +159,7 @@ def test_where_the_small_network_wins_the_run_is_that_network(photographs, backb
 def test_train_and_finetune_refuse_each_others_runs(split_folder, backbone, tmp_path):
     run = begin(split_folder, backbone, tmp_path / "out")
     with pytest.raises(RunFolderError, match="kerastricks finetune --resume"):
-        train(run, say=lambda line: None)
+        run_training(run, say=lambda line: None)
     record = run.read(run.config)
     del record["finetuning"]
     run.write(run.config, record)

@@ -1,5 +1,6 @@
 """fit: trains in place, is repeatable to the bit, and goes on where it was interrupted."""
 
+import collections
 import json
 
 import keras
@@ -8,6 +9,7 @@ import pytest
 from conftest import tensorflow_case
 
 import kerastricks
+from kerastricks import spec
 from kerastricks.errors import CheckpointError, ConfigError, Interrupted, TrainingDivergedError
 from kerastricks.models import create
 from kerastricks.training import Config, checkpoint, fit, resumable
@@ -55,6 +57,24 @@ def crash_after(batches, counter):
             raise RuntimeError("crash")
 
     return keras.callbacks.LambdaCallback(on_train_batch_begin=crash)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("stages", ["host", "device"])
+def test_each_spec_is_parsed_once(stages, monkeypatch):
+    images, labels = np.zeros((16, 8, 8, 3), "uint8"), np.arange(16) % 2
+    data = kerastricks.data.load((images, labels), augment="flip", batch_size=4, stages=stages)
+    model, counts, parse = create("mlp(depth=1)", (8, 8, 3), 2), collections.Counter(), spec.parse_sequence
+
+    def counted(text):
+        counts[text] += 1
+        return parse(text)
+
+    monkeypatch.setattr(spec, "parse_sequence", counted)
+    config = Config(epochs=1, augment="auto", schedule="cosine", scale_lr="linear", average="swa(0.5)", jit=False)
+    fit(model, data, config, progress_line=False)
+    # "flip" was parsed when the images were loaded.
+    assert counts == dict.fromkeys([config.model, config.optimizer, config.schedule, config.average], 1)
 
 
 def test_training_lowers_the_loss_and_leaves_a_float32_model():

@@ -10,8 +10,7 @@ from conftest import tensorflow_case
 import kerastricks
 from kerastricks.errors import ConfigError
 from kerastricks.models import create
-from kerastricks.training import Config, fit, resumable
-from kerastricks.training import weight_callbacks as weights_on_the_way
+from kerastricks.training import Config, fit, resumable, weight_callbacks
 from kerastricks.training.weight_callbacks import snapshot_steps
 
 STEPS = 6  # per epoch
@@ -168,7 +167,7 @@ def test_a_crash_after_the_last_epoch_still_ends_in_the_averages(tmp_path, monke
 @pytest.fixture
 def averages_win(monkeypatch):
     """Whatever validation says, which has 16 images here."""
-    monkeypatch.setattr(weights_on_the_way, "is_as_good", lambda averaged, last: True)
+    monkeypatch.setattr(weight_callbacks, "is_as_good", lambda averaged, last: True)
 
 
 @pytest.mark.usefixtures("averages_win")
@@ -185,7 +184,7 @@ def test_exponential_averages_are_those_of_all_steps_with_a_decay_that_warms_up(
     """decay(t) = min(decay, (1 + t) / (10 + t)), t = 0 for the first step, whose weights are the first average."""
     trace, model = Trace(), new_model()
     rates = {model.layers[-1].name: 0.5}
-    fit(model, load(), Config(**BASE, **way), callbacks=[trace], rates=rates, progress_line=False)
+    fit(model, load(), Config(**BASE, **way), callbacks=[trace], lr_multipliers=rates, progress_line=False)
     decay = 0.999 if way.get("average") == "ema" else 0.4
     for place, variable in enumerate(model.trainable_variables):
         expected = trace.after[0][place].astype("float64")
@@ -202,7 +201,7 @@ def test_an_average_that_validates_worse_is_not_used_and_that_is_said(average, t
             self.weights = weights(self.model.classifier)
 
     scores = [{"val_accuracy": 0.5, "val_loss": 1.0}, {"val_accuracy": 0.5, "val_loss": 1.1}]
-    monkeypatch.setattr(weights_on_the_way, "validation_scores", lambda *_: scores.pop(0))
+    monkeypatch.setattr(weight_callbacks, "validation_scores", lambda *_: scores.pop(0))
     last, model = Last(), new_model()
     config = Config(**BASE, average=average)
     fit(model, load(), config, callbacks=[last], run_folder=tmp_path)
@@ -216,7 +215,7 @@ def test_an_average_that_validates_worse_is_not_used_and_that_is_said(average, t
 def test_an_average_is_as_good_by_accuracy_and_then_by_loss():
     def is_as_good(accuracy, loss):
         last = {"val_accuracy": 0.5, "val_loss": 1.0}
-        return weights_on_the_way.is_as_good({"val_accuracy": accuracy, "val_loss": loss}, last)
+        return weight_callbacks.is_as_good({"val_accuracy": accuracy, "val_loss": loss}, last)
 
     assert is_as_good(0.5, 1.0)
     assert is_as_good(0.6, 2.0)
@@ -253,7 +252,7 @@ def test_statistics_are_those_of_the_averaged_weights(average, tmp_path):
 def test_statistics_are_measured_behind_the_device_stage(augment, monkeypatch):
     """With the model that augments, on one more epoch of what it is trained on."""
     seen = []
-    monkeypatch.setattr(weights_on_the_way, "recompute_batch_norm", lambda *given: seen.append(given))
+    monkeypatch.setattr(weight_callbacks, "recompute_batch_norm", lambda *given: seen.append(given))
     model, data = new_model(), load(augment, "device")
     fit(model, data, Config(**BASE, average="ema(decay=0.8)"), progress_line=False)
     [(trained, batches)] = seen

@@ -6,7 +6,7 @@ Decodes every image of a split once, at its own size.
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NoReturn
 
 import numpy as np
@@ -14,41 +14,13 @@ import tensorflow as tf
 from PIL import Image
 
 from kerastricks.data.decoding.decode import decode_image, fit_image, to_luma
-from kerastricks.data.decoding.pixel_store import PixelStore
 from kerastricks.data.fitting import WHOLE, Fitting
-from kerastricks.data.sources.headers import UNREADABLE
-from kerastricks.data.sources.source import Arrays, Examples, Files
+from kerastricks.data.sources.contents import UNREADABLE, read_contents
+from kerastricks.data.sources.source import Arrays, Examples, Files, PixelStore
 from kerastricks.errors import DataError, first_line
 from kerastricks.progress import Progress
 
 _READ_AHEAD = 64  # files per call into Python
-
-
-def read_contents(files: Files, or_empty: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A TensorFlow function from indices (n,) to the bytes of those files (n,).
-
-    Args:
-        files: to read.
-        or_empty: a file that cannot be read gives no bytes, instead of an error for all of them.
-    """
-
-    def read_one(name: str) -> bytes:
-        try:
-            return files.reader.read(name)
-        except UNREADABLE:
-            if or_empty:
-                return b""
-            raise
-
-    def read(indices: np.ndarray) -> np.ndarray:
-        return np.array([read_one(files.names[i]) for i in indices], dtype=object)
-
-    def from_indices(indices: tf.Tensor) -> tf.Tensor:
-        contents = tf.numpy_function(read, [indices], tf.string, stateful=False)
-        contents.set_shape(indices.shape)
-        return contents
-
-    return from_indices
 
 
 def decode_all(

@@ -23,7 +23,7 @@ _INK, _FAINT, _FRAME = "#222222", "#666666", "#c8c8c8"
 _Font = ImageFont.FreeTypeFont
 
 
-def draw_picture(title: str, augment: str, labels: list[str], cells: np.ndarray, target: Path) -> None:
+def plot_preview(title: str, augment: str, labels: list[str], cells: np.ndarray, target: Path) -> None:
     """Draws originals beside their augmented versions.
 
     Args:

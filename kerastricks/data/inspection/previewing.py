@@ -12,12 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerastricks.augment.plan import op_name
+from kerastricks.augment.op import op_name
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.inspection.picture import check_size, check_target, draw_picture, label_of
+from kerastricks.data.inspection.picture import check_size, check_target, label_of, plot_preview
 from kerastricks.data.inspection.timing import Throughput
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.pipeline.stages import StagedOps
 from kerastricks.errors import UsageError
 
 
@@ -131,7 +131,7 @@ def preview(
     names = [label_of(name, label) for name, label in zip(classes, labels, strict=True)]
     cells = np.stack([originals, *(_augment(augmentation, originals, labels, draw) for draw in range(draws))], 1)
     title = f"{data.name}: {len(classes)} of {data.splits['train'].size:,} training images, seed {data.seed}"
-    draw_picture(title, f"augment: {augmentation.text or 'none'}", names, cells, target)
+    plot_preview(title, f"augment: {augmentation.text or 'none'}", names, cells, target)
     return PreviewReport(
         path=target,
         data=data.name,
@@ -164,7 +164,7 @@ def _choose(data: ImageData, count: int) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def _augment(augmentation: Augmentation, images: np.ndarray, labels: np.ndarray, draw: int) -> np.ndarray:
+def _augment(augmentation: StagedOps, images: np.ndarray, labels: np.ndarray, draw: int) -> np.ndarray:
     """One augmented version of each: host stage, then device stage, as uint8."""
     with tf.device("CPU:0"):
         found, mixed = augmentation.on_host(tf.constant(images), tf.constant(labels), (0, draw))

@@ -20,7 +20,7 @@ from kerastricks.augment.plan import Plan, Step
 from kerastricks.augment.spatial_step import Store
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline import tensorflow_arrays
-from kerastricks.data.pipeline.stages import Augmentation
+from kerastricks.data.pipeline.stages import StagedOps
 from kerastricks.data.sources.source import Arrays
 from kerastricks.progress import Progress
 
@@ -166,7 +166,7 @@ def undone(data: ImageData) -> ImageData:
     crops = [
         str(op) for op in spec.parse_sequence(old.text) if old.crop is not None and op.name == "random_resized_crop"
     ]
-    bare = Augmentation("".join(crops[:1]), old.facts, old.seed, "host", old.crops_originals)
+    bare = StagedOps("".join(crops[:1]), old.image_spec, old.seed, "host", old.crops_originals)
     return replace(data, augmentation=bare)
 
 

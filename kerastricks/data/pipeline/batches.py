@@ -19,12 +19,11 @@ from kerastricks.augment.spatial_step import Store
 from kerastricks.data.decoding.decode import decode_image, fit_image
 from kerastricks.data.decoding.decode_crop import decode_crop
 from kerastricks.data.decoding.decoded_cache import Decoded
-from kerastricks.data.decoding.pixels import read_contents
 from kerastricks.data.fitting import WHOLE, Fitting
-from kerastricks.data.pipeline.stages import COMPILE_FROM, Augmentation, draw_uniforms
+from kerastricks.data.pipeline.stages import COMPILE_FROM, StagedOps, draw_uniforms
 from kerastricks.data.service.service import Service
+from kerastricks.data.sources.contents import read_contents, read_in_graph
 from kerastricks.data.sources.folder import FolderReader
-from kerastricks.data.sources.graph_reading import read_in_graph
 from kerastricks.data.sources.source import Arrays, Examples, Files
 from kerastricks.errors import DataError, ServiceLostError
 
@@ -133,7 +132,7 @@ class Batches:
         with self.one_error():
             yield from self.evaluation()
 
-    def training(self, augmentation: Augmentation) -> tf.data.Dataset:
+    def training(self, augmentation: StagedOps) -> tf.data.Dataset:
         """One epoch an iteration: iteration e gives the batches of epoch e."""
         if self.service is not None:
             dataset = self.service.epochs(lambda steps: self._at(steps, augmentation), self.steps_per_epoch)
@@ -149,7 +148,7 @@ class Batches:
         dataset = self._augmented(steps, augmentation)
         return dataset.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch))
 
-    def training_from(self, augmentation: Augmentation, first_step: int, indices: bool = False) -> tf.data.Dataset:
+    def training_from(self, augmentation: StagedOps, first_step: int, indices: bool = False) -> tf.data.Dataset:
         """Endless training batches from a global step on: epoch e begins at step e * steps_per_epoch.
 
         Args:
@@ -171,11 +170,11 @@ class Batches:
         """From global steps to (epoch, step)."""
         return counter.map(_plain(lambda step: (step // self.steps_per_epoch, step % self.steps_per_epoch)))
 
-    def _at(self, counter: tf.data.Dataset, augmentation: Augmentation) -> tf.data.Dataset:
+    def _at(self, counter: tf.data.Dataset, augmentation: StagedOps) -> tf.data.Dataset:
         """The training batches of global steps."""
         return self._augmented(self._positions(counter), augmentation)
 
-    def _augmented(self, steps: tf.data.Dataset, augmentation: Augmentation) -> tf.data.Dataset:
+    def _augmented(self, steps: tf.data.Dataset, augmentation: StagedOps) -> tf.data.Dataset:
         """From (epoch, step) to augmented batches."""
         if isinstance(self.examples, Arrays):
             dataset = steps.map(
@@ -186,7 +185,7 @@ class Batches:
             dataset = self._from_files(augmentation, steps)
         return dataset.prefetch(2).with_options(_options())
 
-    def _from_memory(self, augmentation: Augmentation, epoch: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _from_memory(self, augmentation: StagedOps, epoch: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
         chosen = self._shuffled(epoch, step)
         rows = self._row(chosen)
         if augmentation.host_plan.takes_store:
@@ -197,7 +196,7 @@ class Batches:
         draws = Draws(self._uniforms(augmentation, epoch, step), tf.cast(epoch, tf.int32), chosen)
         return augmentation.host_stage(images, tf.gather(self.labels, chosen), draws, self._compiled)
 
-    def _from_files(self, augmentation: Augmentation, steps: tf.data.Dataset) -> tf.data.Dataset:
+    def _from_files(self, augmentation: StagedOps, steps: tf.data.Dataset) -> tf.data.Dataset:
         """Each file is read and decoded by itself; whole batches are augmented."""
         height, width, channels = self.image_shape
         crops = augmentation.crop is not None
@@ -256,7 +255,7 @@ class Batches:
         seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
         return tf.cast(tf.random.experimental.index_shuffle(positions, seed, self.size - 1), tf.int32)
 
-    def _uniforms(self, augmentation: Augmentation, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    def _uniforms(self, augmentation: StagedOps, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         return draw_uniforms(self.seed, epoch, step, self.batch_size, augmentation.uniforms)
 
     def _row(self, chosen: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from kerastricks import spec
 from kerastricks.augment import sequence
 from kerastricks.augment.augment_layer import Augment
-from kerastricks.augment.op import Draws, Facts, Op
+from kerastricks.augment.op import Draws, ImageSpec, Op
 from kerastricks.augment.ops.crops import RandomResizedCrop
 from kerastricks.augment.plan import Plan, Step
 from kerastricks.augment.spatial_step import Store
@@ -71,19 +71,19 @@ def leads_with_crop(text: str) -> bool:
     return False
 
 
-class Augmentation:
+class StagedOps:
     """The ops of a spec, planned and divided between decoder, host and device.
 
     Args:
         text: the spec; "" is none.
-        facts: of the training images.
+        image_spec: of the training images.
         seed: of every draw.
         stages: "host" executes all in tf.data; "device" all that can be there in the training step; "auto" is
             "device" where the backend has a GPU, else "host".
         crops_originals: whether a leading random_resized_crop cuts from images of any size while they are decoded.
 
     Attributes:
-        plan: of the whole spec, for images of `facts.image_shape`.
+        plan: of the whole spec, for images of `image_spec.image_shape`.
         crop: what the decoder does, or None.
         host_plan: what is left for tf.data.
         device_plan: what is left for the training step.
@@ -94,18 +94,18 @@ class Augmentation:
     """
 
     def __init__(
-        self, text: str, facts: Facts, seed: int, stages: Stages = "auto", crops_originals: bool = False
+        self, text: str, image_spec: ImageSpec, seed: int, stages: Stages = "auto", crops_originals: bool = False
     ) -> None:
         if stages not in ("auto", "host", "device"):
             raise SpecError(f'stages must be "auto", "host" or "device". Received: stages={stages!r}')
         self.text = text
-        self.facts = facts
+        self.image_spec = image_spec
         self.seed = seed
         self.stages = stages
         self.crops_originals = crops_originals and leads_with_crop(text)
-        ops = sequence.read(text, facts)
+        ops = sequence.read(text, image_spec)
         parsed = sequence.parse(text)
-        self.plan = Plan(ops, facts)
+        self.plan = Plan(ops, image_spec)
         self.crop: RandomResizedCrop | None = None
         if self.crops_originals:
             # Flips before the crop do the same behind it.
@@ -114,8 +114,8 @@ class Augmentation:
             del ops[place], parsed[place]
         on_device = stages == "device" or (stages == "auto" and has_gpu())
         first = _first_on_device(ops) if on_device else len(ops)
-        self.host_plan = Plan(ops[:first], facts)
-        self.device_plan = Plan(ops[first:], facts)
+        self.host_plan = Plan(ops[:first], image_spec)
+        self.device_plan = Plan(ops[first:], image_spec)
         self._device_text = " | ".join(str(one) for one in parsed[first:])
         # Draws of the crop come first in a row of uniforms.
         self.crop_uniforms = self.crop.uniforms if self.crop is not None else 0
@@ -133,12 +133,15 @@ class Augmentation:
         if not self.device_plan.ops:
             return None
         return Augment(
-            self._device_text, classes=self.facts.class_count, statistics=self.facts.statistics, seed=self.seed
+            self._device_text,
+            classes=self.image_spec.class_count,
+            statistics=self.image_spec.statistics,
+            seed=self.seed,
         )
 
-    def reseeded(self, seed: int) -> "Augmentation":
+    def reseeded(self, seed: int) -> "StagedOps":
         """The same ops with other draws."""
-        return Augmentation(self.text, self.facts, seed, self.stages, self.crops_originals)
+        return StagedOps(self.text, self.image_spec, seed, self.stages, self.crops_originals)
 
     def windows(self, uniforms: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
         """What `crop` cuts from originals: (batch, 4) int32, top, left, height and width in pixels.
@@ -157,7 +160,7 @@ class Augmentation:
         fixed = [op for op in self.plan.ops if op.ends_raw]
         if not fixed:
             return dataset
-        plan, no_draws = Plan(fixed, self.facts), Draws(tf.zeros([1, 0]))
+        plan, no_draws = Plan(fixed, self.image_spec), Draws(tf.zeros([1, 0]))
         return dataset.map(lambda images, labels: plan(images, labels, no_draws, tensorflow_arrays))
 
     def on_host(
@@ -171,7 +174,7 @@ class Augmentation:
             position: (epoch, step); decides the draws together with the seed.
         """
         crop = [self.crop] if self.crop is not None else []
-        plan = Plan([*crop, *self.host_plan.ops], self.facts)
+        plan = Plan([*crop, *self.host_plan.ops], self.image_spec)
         epoch, step = (tf.constant(number, tf.int64) for number in position)
         uniforms = draw_uniforms(self.seed, epoch, step, len(images), plan.uniforms)
         draws = Draws(uniforms, epoch, np.arange(len(images), dtype="int32"))

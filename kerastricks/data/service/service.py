@@ -14,8 +14,8 @@ import tensorflow as tf
 from kerastricks.data.service.address import WAIT_SECONDS, Address, reach
 from kerastricks.data.service.ask import ask, describe
 from kerastricks.data.service.stream import PendingSignal, Stream
+from kerastricks.data.sources.contents import read_in_graph
 from kerastricks.data.sources.folder import FolderReader
-from kerastricks.data.sources.graph_reading import read_in_graph
 from kerastricks.data.sources.shards import ShardReader
 from kerastricks.data.sources.source import Arrays, Examples, Source
 from kerastricks.errors import DataError, Interrupted, ServiceError, ServiceLostError

@@ -20,7 +20,7 @@ CIFAR10_CLASSES = (
 )  # fmt: skip
 DIGIT_CLASSES = tuple("0123456789")
 
-BUILTIN = Registry("data set", {name: f"kerastricks.data.builtin:{name}" for name in BUILTIN_NAMES})
+BUILTIN = Registry("data set", {name: f"{__name__}:{name}" for name in BUILTIN_NAMES})
 
 
 def digits() -> Source:

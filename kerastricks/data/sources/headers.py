@@ -5,9 +5,7 @@ unpacks texts in a PNG, and has other rules for EXIF.
 """
 
 import io
-import lzma
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +15,10 @@ from PIL import Image
 
 from kerastricks.data.decoding.decode import BMP_HEADERS, BMP_MASKS, PALETTE_BITS
 from kerastricks.data.decoding.exif import is_upright_jpeg, orientation_of
+from kerastricks.data.sources.contents import UNREADABLE
 from kerastricks.data.sources.source import Files
 from kerastricks.progress import Progress
 
-UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 # Markers of JPEG (ITU-R T.81, table B.1).
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}

@@ -1,8 +1,13 @@
 """Names that mean something everywhere: of data sets, and of files and folders that hold no images."""
 
+import importlib.util
+import os
 import re
 import unicodedata
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+
+from kerastricks import recipes
+from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
 
 BUILTIN_NAMES = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist")
 
@@ -61,3 +66,25 @@ def kind_of(name: str) -> str:
 def canonical(name: str) -> str:
     """A name's composed form (NFC): equal for names that look equal, however a system spells their accents."""
     return unicodedata.normalize("NFC", name)
+
+
+def check_source(source: str) -> None:
+    """Refuses what is neither a file nor a name, before anything slow is imported.
+
+    Raises:
+        UnknownNameError: for a name that no data set and no recipe has.
+        DataError: for a path where nothing is.
+        MissingExtraError: for `tfds:NAME` without tensorflow_datasets.
+    """
+    path = Path(os.path.expanduser(source))
+    if os.path.exists(path) or source in BUILTIN_NAMES:
+        return
+    if source.startswith(TFDS_PREFIX):
+        if importlib.util.find_spec("tensorflow_datasets") is None:
+            raise MissingExtraError("tensorflow_datasets", "tfds")
+        return
+    if path.suffix or len(path.parts) > 1:
+        raise DataError(f"{source}: no such file or folder")
+    raise UnknownNameError(
+        "data set, recipe or file", source, {*BUILTIN_NAMES, *recipes.names()}, "kerastricks train --help"
+    )

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from kerastricks import recipes
-from kerastricks.data.decoding.pixel_store import PixelStore
 from kerastricks.data.decoding.pixels import decode_all, why_undecodable
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
+from kerastricks.data.sources.classes import only_classes
 from kerastricks.data.sources.folder import folder_source
 from kerastricks.data.sources.headers import Headers, read_headers
 from kerastricks.data.sources.names import TFDS_PREFIX, is_no_image
 from kerastricks.data.sources.shards import INDEX as SHARDS_INDEX
 from kerastricks.data.sources.shards import is_shards_folder, shards_source
-from kerastricks.data.sources.source import Arrays, Examples, Files, Source, arrays_source, only_classes
+from kerastricks.data.sources.source import Arrays, Examples, Files, PixelStore, Source, arrays_source
 from kerastricks.data.sources.table import SUFFIXES as TABLE_SUFFIXES
 from kerastricks.data.sources.table import table_source
 from kerastricks.data.sources.tfds import tfds_source

@@ -7,17 +7,16 @@ import math
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from kerastricks.data.decoding.pixel_store import PixelStore
-from kerastricks.data.sources.names import canonical
-from kerastricks.errors import DataError, UnknownNameError
+from kerastricks.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+_ALIGNMENT = 64  # bytes, what TensorFlow and XLA want of memory that is not their own
 
 
 class Reader(Protocol):
@@ -92,6 +91,53 @@ class Files:
         if count < len(self):
             self.refuse_changed()
             raise DataError(f"{self.reader.path}: a file could not be read for a while: run it again")
+
+
+class PixelStore:
+    """Holds images as a run of pixels with a black one at its end, which stands for all that lies outside an image.
+
+    Augmentation reads pixels from where they lie here, so that neither padding nor a batch of untouched images is
+    ever made.
+
+    Args:
+        count: number of images.
+        image_shape: (height, width, channels).
+
+    Attributes:
+        pixels: (count * height * width + 1, channels) uint8.
+        images: (count, height, width, channels) uint8, the same memory.
+    """
+
+    def __init__(self, count: int, image_shape: tuple[int, int, int]) -> None:
+        height, width, channels = image_shape
+        self.image_shape = image_shape
+        size = (count * height * width + 1) * channels
+        memory = np.zeros(size + _ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % _ALIGNMENT
+        self.pixels = memory[start : start + size].reshape(-1, channels)
+        self.images = self.pixels[:-1].reshape(count, *image_shape)
+
+    @classmethod
+    def holding(cls, images: np.ndarray) -> "PixelStore":
+        """A store with a copy of (N, height, width, channels) uint8."""
+        store = cls(len(images), images.shape[1:])
+        store.images[...] = images
+        return store
+
+    @classmethod
+    def mapped(cls, path: Path, image_shape: tuple[int, int, int]) -> "PixelStore":
+        """A store whose pixels `numpy.save` wrote; what is written into it stays in this process."""
+        store = cls.__new__(cls)
+        store.image_shape = image_shape
+        # Copy on write: TensorFlow takes no memory that it may not write to. NumPy's header ends at 64 bytes.
+        store.pixels = np.asarray(np.load(path, mmap_mode="c"))
+        store.images = store.pixels[:-1].reshape(-1, *image_shape)
+        return store
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the number of a pixel does not fit into 32 bits."""
+        return len(self.pixels) > 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -208,37 +254,3 @@ def arrays_source(pair: tuple[np.ndarray, np.ndarray]) -> Source:
     examples = arrays(*pair)
     classes = int(examples.labels.max()) + 1 if len(examples) else 0
     return Source("arrays", tuple(str(i) for i in range(classes)), {"train": examples})
-
-
-def only_classes(source: Source, classes: Sequence[str]) -> Source:
-    """The source with these classes alone, in its own order; nothing is read.
-
-    Args:
-        source: with all of its classes.
-        classes: names, in any order.
-
-    Raises:
-        UnknownNameError: for a class that the source does not have.
-        DataError: for fewer than two.
-    """
-    if isinstance(classes, str):
-        raise DataError(f"classes must be a list of names. Received: classes={classes!r}")
-    names = [str(name) for name in classes]
-    wanted = {canonical(name): name for name in names}
-    known = {canonical(name) for name in source.class_names}
-    for same, name in wanted.items():
-        if same not in known:
-            raise UnknownNameError(f"class of {source.name}", name, source.class_names)
-    if len(wanted) < 2:
-        raise DataError(f"classes must name two or more. Received: {', '.join(names) or 'none'}")
-    chosen = [label for label, name in enumerate(source.class_names) if canonical(name) in wanted]
-    return replace(
-        source,
-        class_names=tuple(source.class_names[label] for label in chosen),
-        splits={split: _only_labels(examples, np.array(chosen)) for split, examples in source.splits.items()},
-    )
-
-
-def _only_labels(examples: Examples, chosen: np.ndarray) -> Examples:
-    taken = examples.take(np.flatnonzero(np.isin(examples.labels, chosen)))
-    return replace(taken, labels=np.searchsorted(chosen, taken.labels).astype(np.int32))

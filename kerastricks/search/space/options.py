@@ -1,4 +1,4 @@
-"""The options a model of the zoo has: the knobs, and its family's own.
+"""The options a model of the zoo has: those of every model, and its family's own.
 
 Values of a search space, which are numbers and text alone, as a configuration and a model take them.
 """

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from kerastricks import data
-from kerastricks.data.inspection.picture import cell_size, draw_picture, label_of
+from kerastricks.data.inspection.picture import cell_size, label_of, plot_preview
 from kerastricks.data.inspection.timing import Throughput
 from kerastricks.errors import UsageError
 
@@ -158,7 +158,7 @@ def test_small_images_are_enlarged_by_whole_numbers_and_large_ones_reduced(image
 def test_long_and_strange_names_stay_beside_their_rows(tmp_path):
     names = ["word " * 40, "x" * 500, "n01_tabby_cat-Felis_catus", "Кошка", "a\nb", "\udce4", ""]
     cells = np.zeros((len(names), 3, 32, 32, 1), "uint8")
-    draw_picture("title " * 100, "flip | " * 200, names, cells, tmp_path / "a.png")
+    plot_preview("title " * 100, "flip | " * 200, names, cells, tmp_path / "a.png")
     picture = Image.open(tmp_path / "a.png")
     assert picture.width == 16 + 170 + 10 + 96 + 20 + 2 * 96 + 6 + 16
     found = cells_of(tmp_path / "a.png", len(names), 3)

@@ -6,12 +6,12 @@ import tensorflow as tf
 from keras import ops
 
 from kerastricks import data
-from kerastricks.augment.op import Draws, Facts
+from kerastricks.augment.op import Draws, ImageSpec
 from kerastricks.augment.plan import Plan
 from kerastricks.data import PixelStatistics
 from kerastricks.data.pipeline import batches as batches_module
 from kerastricks.data.pipeline import tensorflow_arrays
-from kerastricks.data.pipeline.stages import Augmentation, draw_uniforms
+from kerastricks.data.pipeline.stages import StagedOps, draw_uniforms
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.errors import SpecError, UnknownNameError
 
@@ -25,11 +25,11 @@ def photographs(count=40, channels=3):
     return np.clip(base + generator.normal(0, 20, (count, 8, 8, channels)), 0, 255).astype("uint8")
 
 
-def facts(images=None):
+def image_spec(images=None):
     images = photographs() if images is None else images
     statistics = PixelStatistics(images.shape[-1])
     statistics.update(images)
-    return Facts(images.shape[1:], 2, statistics)
+    return ImageSpec(images.shape[1:], 2, statistics)
 
 
 def arrays(channels=3):
@@ -39,7 +39,7 @@ def arrays(channels=3):
 def unfused(loaded, images, labels, epoch, step, index):
     """The definition, op by op, with the draws of that batch."""
     augmentation = loaded.augmentation
-    plan = Plan(augmentation.plan.ops, augmentation.facts, fuse=False)
+    plan = Plan(augmentation.plan.ops, augmentation.image_spec, fuse=False)
     epoch, step = tf.constant(epoch, tf.int64), tf.constant(step, tf.int64)
     draws = Draws(draw_uniforms(loaded.seed, epoch, step, len(images), plan.uniforms), epoch, tf.constant(index))
     return plan(tf.constant(images), tf.constant(labels), draws, tensorflow_arrays)
@@ -63,7 +63,7 @@ def test_batches_are_what_the_ops_give_one_by_one(spec, compiled, monkeypatch):
 
 @pytest.mark.tensorflow_only
 def test_no_spec_changes_nothing():
-    augmentation = Augmentation("", facts(), 0)
+    augmentation = StagedOps("", image_spec(), 0)
     images, _ = augmentation.on_host(tf.constant(photographs()), tf.zeros(40, tf.int32))
     np.testing.assert_array_equal(images, photographs())
     assert augmentation.device_stage is None
@@ -102,7 +102,7 @@ def test_stages_device_leaves_uint8_for_the_layer():
 
 @pytest.mark.tensorflow_only
 def test_an_op_that_counts_epochs_stays_on_the_host_with_all_before_it():
-    augmentation = Augmentation("pad_crop(1) | alternating_flip | brightness(0.1)", facts(), 0, "device")
+    augmentation = StagedOps("pad_crop(1) | alternating_flip | brightness(0.1)", image_spec(), 0, "device")
     assert len(augmentation.host_plan.ops) == 2
     assert augmentation.device_plan.uniforms == 1
 

@@ -17,7 +17,7 @@ from kerastricks.data.inspection.timing import ROUNDS, Throughput
 
 
 @dataclass(frozen=True)
-class PlanRow:
+class StepProfile:
     """A step of a plan, or several together.
 
     Args:
@@ -49,7 +49,7 @@ class PlanRow:
 
 
 @dataclass(frozen=True)
-class PlanReport:
+class PipelineProfile:
     """What is executed for a spec, and what it costs.
 
     Args:
@@ -73,16 +73,16 @@ class PlanReport:
     batch_size: int
     in_memory: bool
     compiled: bool
-    reading: PlanRow | None
-    steps: tuple[PlanRow, ...]
-    fused: PlanRow | None
-    one_by_one: PlanRow | None
+    reading: StepProfile | None
+    steps: tuple[StepProfile, ...]
+    fused: StepProfile | None
+    one_by_one: StepProfile | None
     throughput: Throughput | None
 
     def to_text(self) -> str:
         """A table and a few lines."""
 
-        return draw_table(self)
+        return format_profile(self)
 
     def to_json(self) -> dict[str, Any]:
         """For JSON."""
@@ -112,7 +112,7 @@ _KINDS = {
 }
 
 
-def draw_table(report: PlanReport) -> str:
+def format_profile(report: PipelineProfile) -> str:
     """Text of lines of at most 100 characters, but for long specs and names.
 
     Args:
@@ -129,7 +129,7 @@ def draw_table(report: PlanReport) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
-def _head(report: PlanReport) -> list[str]:
+def _head(report: PipelineProfile) -> list[str]:
     height, width, channels = report.image_shape
     source = "decoded images in memory" if report.in_memory else "each image decoded when it is used"
     return [
@@ -139,7 +139,7 @@ def _head(report: PlanReport) -> list[str]:
     ]
 
 
-def _table(report: PlanReport) -> Table:
+def _table(report: PipelineProfile) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("step", no_wrap=True)
@@ -158,7 +158,7 @@ def _table(report: PlanReport) -> Table:
     return table
 
 
-def _add(table: Table, number: str, row: PlanRow) -> None:
+def _add(table: Table, number: str, row: StepProfile) -> None:
     is_total = row.kind in ("plan", "definition")
     count = len(row.passes)
     passes = f"in {count} compiled pass{'es' * (count > 1)}"
@@ -190,7 +190,7 @@ def _three_digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _notes(report: PlanReport) -> list[str]:
+def _notes(report: PipelineProfile) -> list[str]:
     notes = []
     plan, definition = report.fused, report.one_by_one
     times = [None if row is None else row.cpu_us_per_image for row in (plan, definition)]

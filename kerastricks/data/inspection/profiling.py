@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerastricks.augment.colour_step import Clip
-from kerastricks.augment.op import Policy
-from kerastricks.augment.plan import Plan, op_name
+from kerastricks.augment.op import Policy, op_name
+from kerastricks.augment.plan import Plan
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.inspection.plan_report import PlanReport, PlanRow
+from kerastricks.data.inspection.profile_report import PipelineProfile, StepProfile
 from kerastricks.data.inspection.timing import Chain, Throughput, TimedBatch, measure_in_turn, timed_batches, undone
 from kerastricks.data.pipeline.stages import COMPILE_FROM
 from kerastricks.data.sources.source import Arrays
@@ -21,7 +21,7 @@ from kerastricks.errors import UsageError
 from kerastricks.progress import Progress, silent
 
 
-def step_rows(stages: Mapping[str, Plan], sizes: Sequence[int], times: np.ndarray | None) -> tuple[PlanRow, ...]:
+def step_rows(stages: Mapping[str, Plan], sizes: Sequence[int], times: np.ndarray | None) -> tuple[StepProfile, ...]:
     """A row for each step.
 
     Args:
@@ -29,7 +29,7 @@ def step_rows(stages: Mapping[str, Plan], sizes: Sequence[int], times: np.ndarra
         sizes: bytes of an image before the first step and behind each.
         times: CPU microseconds an image, (rounds, steps), or None.
     """
-    rows: list[PlanRow] = []
+    rows: list[StepProfile] = []
     passes = 0
     for stage, plan in stages.items():
         draws = _draws_of_steps(plan)
@@ -40,12 +40,12 @@ def step_rows(stages: Mapping[str, Plan], sizes: Sequence[int], times: np.ndarra
                 names = tuple(entry.name for entry in step.entries)
                 time = None if times is None else float(np.median(times[:, place]))
                 rows.append(
-                    PlanRow(step.kind, names, stage, (passes,), sizes[place], sizes[place + 1], next(draws), time)
+                    StepProfile(step.kind, names, stage, (passes,), sizes[place], sizes[place + 1], next(draws), time)
                 )
     return tuple(rows)
 
 
-def total_row(kind: str, stages: Mapping[str, Plan], sizes: Sequence[int], times: np.ndarray | None) -> PlanRow:
+def total_row(kind: str, stages: Mapping[str, Plan], sizes: Sequence[int], times: np.ndarray | None) -> StepProfile:
     """All of them, in as many compiled passes as there are sizes to write.
 
     Args:
@@ -54,7 +54,7 @@ def total_row(kind: str, stages: Mapping[str, Plan], sizes: Sequence[int], times
         sizes: bytes of an image before the first function and behind each.
         times: CPU microseconds an image, (rounds, passes), or None.
     """
-    return PlanRow(
+    return StepProfile(
         kind=kind,
         ops=tuple(op_name(op) for plan in stages.values() for op in plan.ops),
         stage=", ".join(stages),
@@ -84,7 +84,7 @@ _BATCHES = 8  # other images each time, as in training
 _FILES = 32  # whose mean size stands for that of all
 
 
-def plan(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) -> PlanReport:
+def profile_pipeline(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) -> PipelineProfile:
     """Says what is executed for the augmentation of `data`, and measures it.
 
     Each step of the plan is measured as a compiled function of its own, then the plan as it is executed, then its ops
@@ -97,7 +97,7 @@ def plan(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) 
         progress: where long work shows how far it is.
 
     Returns:
-        A `PlanReport`, with `to_text()` and `to_json()`.
+        A `PipelineProfile`, with `to_text()` and `to_json()`.
 
     Raises:
         UsageError: for seconds that are negative or not finite.
@@ -106,7 +106,7 @@ def plan(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) 
         >>> import kerastricks, numpy
         >>> x, y = numpy.zeros((40, 8, 8, 3), "uint8"), numpy.arange(40) % 2
         >>> data = kerastricks.data.load((x, y), augment="flip | pad_crop(1) | fancy_pca")
-        >>> report = kerastricks.data.plan(data, seconds=0)
+        >>> report = kerastricks.data.profile_pipeline(data, seconds=0)
         >>> [(step.kind, step.ops) for step in report.steps]
         [('index', ('flip', 'pad_crop')), ('colour', ('fancy_pca', 'clip'))]
     """
@@ -117,10 +117,10 @@ def plan(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) 
     stages = {stage: part for stage, part in stages.items() if part.steps}
     plans = list(stages.values())
     batches: list[TimedBatch] = []
-    steps: tuple[PlanRow, ...] = ()
+    steps: tuple[StepProfile, ...] = ()
     fused = one_by_one = None
     if plans:
-        unfused = [Plan(part.ops, part.facts, fuse=False) for part in plans]
+        unfused = [Plan(part.ops, part.image_spec, fuse=False) for part in plans]
         chains = [Chain.of_steps(plans), Chain.of_passes(plans), Chain.of_steps(unfused)]
         with data.one_error(), tf.device("CPU:0"):
             batches = timed_batches(data, plans, _BATCHES if seconds else 1)
@@ -129,7 +129,7 @@ def plan(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) 
         steps = step_rows(stages, sizes[0], times[0])
         fused = total_row("plan", stages, sizes[1], times[1])
         one_by_one = total_row("definition", stages, sizes[2], times[2])
-    return PlanReport(
+    return PipelineProfile(
         data=data.name,
         image_shape=data.image_shape,
         augment=augmentation.text,
@@ -144,7 +144,7 @@ def plan(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) 
     )
 
 
-def _reading(data: ImageData, plans: Sequence[Plan], seconds: float) -> PlanRow | None:
+def _reading(data: ImageData, plans: Sequence[Plan], seconds: float) -> StepProfile | None:
     """What happens before the first step."""
     examples = data.splits["train"].examples
     if isinstance(examples, Arrays) and (not plans or plans[0].takes_store):
@@ -158,7 +158,7 @@ def _reading(data: ImageData, plans: Sequence[Plan], seconds: float) -> PlanRow 
     else:
         count = min(_FILES, len(examples))
         kind, bytes_read = "decode", sum(len(examples.read_again(index)) for index in range(count)) // count
-    return PlanRow(
+    return StepProfile(
         kind=kind,
         ops=("random_resized_crop",) if crop is not None else (),
         stage="host",

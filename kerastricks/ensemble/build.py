@@ -25,7 +25,7 @@ from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.metrics.calibration import log_losses
 from kerastricks.progress import Progress
 from kerastricks.runs.ensemble_data import TrainingImages
-from kerastricks.runs.evaluate import predict
+from kerastricks.runs.evaluation import predict
 
 _LOWEST = 1e-30
 
