@@ -36,7 +36,7 @@ class KerasTricksError(Exception):
 
 
 class UsageError(KerasTricksError, ValueError):
-    """Something the user can mend."""
+    """Base of errors that the user can mend."""
 
 
 class SpecError(UsageError):
@@ -110,7 +110,7 @@ class UnknownNameError(UsageError):
 
 
 class RunFailedError(KerasTricksError, RuntimeError):
-    """The request was right and the work failed."""
+    """Base of errors of valid requests whose work failed."""
 
 
 class TrainingDivergedError(RunFailedError, ArithmeticError):
@@ -130,7 +130,7 @@ class ServiceLostError(RunFailedError, ConnectionError):
 
 
 class ExportError(RunFailedError):
-    """What was written does not agree with the model it was written from."""
+    """An export that does not agree with the model it was written from."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -138,10 +138,11 @@ class Interrupted(KeyboardInterrupt):
 
     Args:
         signal_number: which signal it was.
+        resume: how the job is resumed, as words.
     """
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"interrupted by signal {signal_number}")
+    def __init__(self, signal_number: int, resume: str = "") -> None:
+        super().__init__(f"interrupted by signal {signal_number}{'; ' if resume else ''}{resume}")
         self.signal_number = signal_number
 
 

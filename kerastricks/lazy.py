@@ -27,7 +27,7 @@ def attach(
 
     def get(name: str) -> Any:
         if former and name in former:
-            raise AttributeError(f"{package}.{name} {former[name]}")
+            raise _error_for_caller()(f"{package}.{name} {former[name]}")
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         if package in PACKAGES_WITH_CUSTOM_OBJECTS:
@@ -45,6 +45,17 @@ def attach(
             importlib.import_module(f"{package}.{module}")
 
     return get, names, load_all
+
+
+def _error_for_caller() -> type[Exception]:
+    """ImportError for `from package import name`, whose statement would hide the message of an AttributeError."""
+    import inspect  # here, since only an error needs it
+
+    frame = inspect.currentframe()
+    for _ in range(2):
+        frame = frame and frame.f_back
+    importing = frame is not None and frame.f_globals.get("__name__") == "importlib._bootstrap"
+    return ImportError if importing else AttributeError
 
 
 def renamed_arguments(**names: str) -> Callable[[_Function], _Function]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import keras_tuner
 import pytest
-from module_statistics import module_lines
+from module_statistics import module_lines, module_statistics
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -111,6 +111,13 @@ MAY_IMPORT = {
 }
 # TensorFlow's own file formats and data sets, and two files of training (devices; the fused kernel).
 MAY_IMPORT_TENSORFLOW = {"data", "serving", "cli/quiet.py", "training/device.py", "training/fused_batch_norm.py"}
+# Pictures are their only purpose; all others import it when the first figure is made.
+MAY_IMPORT_MATPLOTLIB_AT_LOAD = {
+    "charts",
+    "data/inspection/picture.py",
+    "search/page",
+    "search/trial_table.py",
+}
 # The two files that use private names of Keras and keras-tuner; which: tests/test_private_names.py.
 PRIVATE = {"keras_graph.py", "search/tuner_internals.py"}
 # Underscores that are no secret: of named tuples, and of `os`.
@@ -243,6 +250,14 @@ def test_no_module_is_too_long_to_read():
     assert {path: lines for path, lines in module_lines(PACKAGE).items() if lines > MOST_LINES} == {}
 
 
+def test_a_file_is_a_family():
+    """Neither slivers nor catch-alls: python tests/module_statistics.py."""
+    found = module_statistics(PACKAGE)
+    assert 110 <= found["median"] <= 150
+    assert found["percentile_90"] < 300
+    assert found["short_fraction"] <= 0.2
+
+
 def test_packages_import_only_what_they_may():
     for path in FILES:
         allowed = MAY_IMPORT.get(part(path))
@@ -266,6 +281,14 @@ def test_tensorflow_is_imported_where_it_belongs():
         inside = path.relative_to(PACKAGE).as_posix()
         if not any(inside.startswith(place) for place in MAY_IMPORT_TENSORFLOW):
             assert not any(name.split(".")[0] == "tensorflow" for name in imports(path)), path
+
+
+def test_reports_can_be_imported_without_matplotlib():
+    for path in FILES:
+        inside = path.relative_to(PACKAGE).as_posix()
+        if not any(inside.startswith(place) for place in MAY_IMPORT_MATPLOTLIB_AT_LOAD):
+            for node in imports_at_load(ast.parse(path.read_text())):
+                assert "matplotlib" not in ast.unparse(node), path
 
 
 def test_nobody_imports_private_keras_or_the_recipes():

@@ -2,7 +2,9 @@
 
 import ast
 import importlib
+import operator
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +82,11 @@ def test_no_module_is_named_like_what_its_package_exports():
         package = importlib.import_module(f"kerastricks.{name}")
         modules = {path.stem for path in Path(package.__file__).parent.iterdir()} - {"__init__"}
         assert not modules & set(getattr(package, "__all__", ())), name
+        # And none like a former export: once imported, the module would come in place of the message.
+        tree = ast.parse(Path(package.__file__).read_text())
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            for keyword in call.keywords:
+                assert keyword.arg != "former" or not modules & set(ast.literal_eval(keyword.value)), name
 
 
 @pytest.mark.parametrize("name", ["augment.Augment", "initializers.HeNormal", "layers.PCAWhitening"])
@@ -91,6 +98,21 @@ def test_a_custom_object_is_there_before_keras_is(name):
 def test_a_removed_public_name_says_what_serves_instead(package, name):
     with pytest.raises(AttributeError, match=rf"kerastricks\.{package}\.{name} was removed.*: use .*combine"):
         getattr(getattr(kerastricks, package), name)
+
+
+def test_a_former_public_name_is_refused_with_the_new_one():
+    for name in PACKAGES:
+        package = importlib.import_module(f"kerastricks.{name}")
+        calls = [node for node in ast.walk(ast.parse(Path(package.__file__).read_text())) if isinstance(node, ast.Call)]
+        tables = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "former"]
+        for former, said in (pair for table in tables for pair in ast.literal_eval(table).items()):
+            if Path(package.__file__).with_name(f"{former}.py").exists():
+                continue  # the name is the module's, once that is imported
+            with pytest.raises(AttributeError, match=re.escape(said)):
+                getattr(package, former)
+            if said.startswith("is now "):
+                new = said.split()[2].rstrip(",:;").removeprefix("kerastricks.")
+                assert operator.attrgetter(new)(kerastricks) is not None
 
 
 def test_an_unknown_public_name_is_an_attribute_error():

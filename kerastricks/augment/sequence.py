@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from kerastricks import spec
-from kerastricks.augment.op import Facts, MixOp, Op
+from kerastricks.augment.op import ImageSpec, MixOp, Op
 from kerastricks.augment.ops import OPS
 from kerastricks.errors import SpecError, UnknownNameError
 
@@ -28,12 +28,12 @@ def _parsed(text: str) -> tuple[spec.Spec, ...]:
     return tuple(spec.parse_sequence(text))
 
 
-def read(text: str, facts: Facts | None) -> list[Op]:
+def read(text: str, image_spec: ImageSpec | None) -> list[Op]:
     """The ops of a spec, bound to the images.
 
     Args:
         text: the spec.
-        facts: of the images; None binds nothing, and so checks names, arguments and order alone.
+        image_spec: of the images; None binds nothing, and so checks names, arguments and order alone.
 
     Raises:
         UnknownNameError: for an op that is not there.
@@ -46,7 +46,7 @@ def read(text: str, facts: Facts | None) -> list[Op]:
     for place, parsed in enumerate(parse(text), start=1):
         with _naming(parsed, place, text):
             op = parsed.call(OPS[parsed.name])
-            op = op if facts is None else op.bind(facts)
+            op = op if image_spec is None else op.bind(image_spec)
             if ended is not None and op.wants_raw:
                 raise SpecError(f"stands behind {ended}, but expects values 0 to 255: put it before")
             if mixed is not None and not isinstance(op, MixOp):

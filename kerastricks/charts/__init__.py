@@ -1,1 +1,1 @@
-"""What pages are drawn with: axes, parallel coordinates, the frame and the style of a page."""
+"""Charts for self-contained HTML pages: axes, parallel coordinates, inline SVG, the page's frame and style."""

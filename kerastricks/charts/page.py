@@ -1,75 +1,66 @@
-"""Charts by matplotlib as SVG that is part of a page."""
+"""The frame and style of a page, its tiles, facts and figures: one HTML file that loads nothing else.
 
-import io
-import re
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+A page is written with `write_page`; its figures are made under `kerastricks.charts.svg.page_style`. The style knows the
+classes `tiles`, `columns`, `wide`, `half`, `note`, and the table class `trials`, whose columns sort by `data-v`.
+Elements of the classes `t` and `t3` belong to the point of index 3: pointing at one lights up all of them.
+"""
+
+from collections.abc import Mapping
 from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 
-_STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "kerastricks",
-    # Names hold dollars and underscores.
-    "text.parse_math": False,
-    "text.usetex": False,
-    "font.family": ["sans-serif"],
-    "font.size": 9.0,
-    "path.simplify": False,
-    "axes.unicode_minus": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "0.6",
-    "axes.labelcolor": "0.25",
-    "text.color": "0.25",
-    "xtick.color": "0.4",
-    "ytick.color": "0.4",
-}
+from kerastricks.charts.axes import short_value
+from kerastricks.charts.svg import inline_svg
+from kerastricks.files import write_text
+
+_FILES = Path(__file__).with_name("page_files")
 
 
-@contextmanager
-def page_style() -> Iterator[None]:
-    """matplotlib's settings for figures of a page: made and drawn within."""
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # A glyph that matplotlib's font lacks is the browser's to draw.
-        warnings.filterwarnings("ignore", message=".*[Gg]lyph")
-        yield
-
-
-def inline_svg(figure: Figure, prefix: str, label: str, titles: Mapping[int, str]) -> str:
-    """A figure as an `svg` element.
-
-    An artist with the gid "trial:3" becomes a group of the classes t and t3, with a tooltip.
+def write_page(path: Path, title: str, body: str) -> None:
+    """Writes a page atomically.
 
     Args:
-        figure: drawn under `page_style`.
-        prefix: makes the ids of this chart different from those of the others.
-        label: what it shows, for those who cannot see it.
-        titles: for each index of a trial the tooltip, of any characters.
+        path: the file.
+        title: of the page; any text.
+        body: HTML, with all text escaped.
+
+    Raises:
+        WriteError: where it cannot be written.
     """
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<\?.*?\?>", "", svg, flags=re.DOTALL)
-    view_box = re.search(r'viewBox="([^"]*)"', svg)
-    assert view_box is not None
-    head = f'<svg viewBox="{view_box.group(1)}" role="img" aria-label="{escape(label)}">'
-    svg = head + svg[svg.index(">") + 1 :]
-
-    def group(found: re.Match[str]) -> str:
-        index = int(found.group(1))
-        return f'<g class="t t{index}"><title>{escape(titles[index])}</title>'
-
-    svg = re.sub(r'<g id="trial:(\d+)">', group, svg)
-    svg = re.sub(r' id="(?:text|patch|line2d|xtick|ytick|matplotlib.axis|PathCollection|LineCollection)_\d+"', "", svg)
-    svg = re.sub(r'( id="|(?:xlink:)?href="#|url\(#)', rf"\g<1>{prefix}-", svg).replace("xlink:href", "href")
-    svg = re.sub(r' (d|x|y)="([^"]*)"', lambda found: f' {found[1]}="{_rounded(found[2])}"', svg)
-    return re.sub(r"\s*\n\s*", "\n", svg)
+    page = Template((_FILES / "page.html").read_text(encoding="utf-8")).substitute(
+        title=escape(plain_text(title)),
+        style=(_FILES / "page.css").read_text(encoding="utf-8").strip(),
+        script=(_FILES / "page.js").read_text(encoding="utf-8").strip(),
+        body=body,
+    )
+    write_text(path, page.encode(errors="replace").decode())
 
 
-def _rounded(numbers: str) -> str:
-    return re.sub(r"(\d+\.\d\d)\d+", r"\1", numbers).replace(" \n", " ").strip()
+def tile(value: str, label: str, kind: str = "") -> str:
+    """A figure in large type over what it is; `kind` is its class: "best", "failed"."""
+    return f'<div class="tile {kind}"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
+
+
+def fact_list(facts: Mapping[str, str]) -> str:
+    """Names beside their values."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
+    return f"<dl>{rows}</dl>"
+
+
+def note(text: str) -> str:
+    """A paragraph that stands out."""
+    return f'<p class="note">{escape(text)}</p>'
+
+
+def half_figure(figure: Figure, prefix: str, label: str, titles: Mapping[int, str]) -> str:
+    """A figure half as wide as the page; arguments as `inline_svg` takes them."""
+    return f'<figure class="half">{inline_svg(figure, prefix, label, titles)}</figure>'
+
+
+def plain_text(value: Any) -> str:
+    """Text without control characters, uncut."""
+    return short_value(value, limit=2000)

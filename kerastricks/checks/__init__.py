@@ -1,4 +1,4 @@
-"""Checks that show the why: signal per layer, dead and saturated units, units that are all the same, shapes."""
+"""Checks that show why a network learns or not: signal per layer, dead and saturated units, equal units, shapes."""
 
 from typing import TYPE_CHECKING
 
@@ -10,17 +10,17 @@ __all__ = [
     "ShapeReport",
     "SignalReport",
     "UnitsReport",
-    "activation",
+    "check_activations",
     "check_shapes",
-    "init",
-    "units",
+    "check_signal",
+    "check_units",
 ]
 
 if TYPE_CHECKING:
-    from kerastricks.checks.activation_check import ActivationReport, activation
+    from kerastricks.checks.activation_check import ActivationReport, check_activations
     from kerastricks.checks.shape_check import ShapeFinding, ShapeReport, check_shapes
-    from kerastricks.checks.signal_check import SignalReport, init
-    from kerastricks.checks.unit_check import UnitsReport, units
+    from kerastricks.checks.signal_check import SignalReport, check_signal
+    from kerastricks.checks.unit_check import UnitsReport, check_units
 else:
     __getattr__, __dir__, load_all = attach(
         __name__,
@@ -30,9 +30,14 @@ else:
             "ShapeReport": "shape_check",
             "SignalReport": "signal_check",
             "UnitsReport": "unit_check",
-            "activation": "activation_check",
+            "check_activations": "activation_check",
             "check_shapes": "shape_check",
-            "init": "signal_check",
-            "units": "unit_check",
+            "check_signal": "signal_check",
+            "check_units": "unit_check",
+        },
+        former={
+            "activation": "is now kerastricks.checks.check_activations",
+            "init": "is now kerastricks.checks.check_signal",
+            "units": "is now kerastricks.checks.check_units",
         },
     )

@@ -1,7 +1,4 @@
-"""What `checks.activation` found.
-
-Units that have stopped working, on given data.
-"""
+"""Dead and saturated units of every activation, on given images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +10,7 @@ import numpy as np
 from kerastricks.checks.activation_kinds import ActivationKind
 from kerastricks.checks.images import batches, functional, positive, random_state_kept
 from kerastricks.checks.instrument import Instrument, Place, Probe, look
-from kerastricks.checks.plots import draw_units, finite, number, table
+from kerastricks.checks.reporting import finite_or_none, format_number, format_table, plot_units
 from kerastricks.errors import UsageError
 
 _NAMED = 5  # layers named in a verdict
@@ -29,8 +26,8 @@ class ActivationRow:
         units: channels.
         dead: how many are never above 0; None for an activation that knows no dead units.
         saturated: how many lie at a bound for nearly all images; None for one that has no bound.
-        bound_share: of all outputs, those at a bound; None for one that has none.
-        zero_share: of all outputs, those that are exactly 0.
+        bound_share: share of all outputs that are at a bound; None for an activation without one.
+        zero_share: share of all outputs that are exactly 0.
         mean: of the outputs.
         variance: of the outputs.
         finite: whether all outputs are numbers.
@@ -49,12 +46,12 @@ class ActivationRow:
 
     @property
     def dead_share(self) -> float:
-        """Of the units; 0 where there are no dead units."""
+        """Share of the units that are dead; 0 where the activation knows none."""
         return (self.dead or 0) / self.units
 
     @property
     def saturated_share(self) -> float:
-        """Of the units; 0 where there is no bound."""
+        """Share of the units that are saturated; 0 where the activation has no bound."""
         return (self.saturated or 0) / self.units
 
 
@@ -74,7 +71,7 @@ class ActivationReport:
 
     @property
     def _hidden(self) -> tuple[ActivationRow, ...]:
-        """Without the softmax: a classifier that is sure of itself is no finding."""
+        """All rows but the softmax: a confident classifier is no finding."""
         return tuple(row for row in self.rows if row.activation != "softmax")
 
     @property
@@ -83,7 +80,7 @@ class ActivationReport:
         hidden, found = self._hidden, []
         for row in hidden:
             if not row.finite:
-                found.append(f"not finite: {row.layer} gives NaN or infinity: nothing behind it can be judged")
+                found.append(f"not finite: {row.layer} gives NaN or infinity: nothing after it can be judged")
                 break
         if any(row.dead for row in hidden):
             where = _where([(row.layer, row.dead or 0, row.units) for row in hidden])
@@ -105,7 +102,7 @@ class ActivationReport:
         return tuple(found) or ("no dead and no saturated units",)
 
     def to_text(self) -> str:
-        """A table and the verdicts."""
+        """Formats a table and the verdicts."""
         header = ("layer", "activation", "units", "dead", "saturated", "at bound", "zero", "mean", "variance")
         rows = [
             (
@@ -116,16 +113,16 @@ class ActivationReport:
                 "-" if row.saturated is None else f"{row.saturated} ({row.saturated_share:.0%})",
                 "-" if row.bound_share is None else f"{row.bound_share:.1%}",
                 f"{row.zero_share:.1%}",
-                number(row.mean),
-                number(row.variance),
+                format_number(row.mean),
+                format_number(row.variance),
             )
             for row in self.rows
         ]
         title = f"{self.model}: units on {self.images:,} images"
-        return "\n".join([title, "", table(header, rows, left=2), "", *self.verdicts])
+        return "\n".join([title, "", format_table(header, rows, left=2), "", *self.verdicts])
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values; NaN and infinity are None."""
+        """Plain values for JSON; NaN and infinity are None."""
         return {
             "model": self.model,
             "images": self.images,
@@ -139,21 +136,21 @@ class ActivationReport:
                     "saturated": row.saturated,
                     "bound_share": row.bound_share,
                     "zero_share": row.zero_share,
-                    "mean": finite(row.mean),
-                    "variance": finite(row.variance),
+                    "mean": finite_or_none(row.mean),
+                    "variance": finite_or_none(row.variance),
                 }
                 for row in self.rows
             ],
         }
 
     def plot(self, path: Path | str) -> None:
-        """Draws the shares of dead and saturated units by layer, as a PNG."""
+        """Plots the shares of dead and saturated units by layer, as a PNG."""
         rows = self._hidden or self.rows
         bars = {"dead": [row.dead_share for row in rows], "saturated": [row.saturated_share for row in rows]}
         if any(row.bound_share is not None for row in rows):
             bars["outputs at a bound"] = [row.bound_share or 0.0 for row in rows]
         names = [row.layer for row in rows]
-        draw_units(f"{self.model}: units on {self.images:,} images", names, bars, "share", Path(path))
+        plot_units(f"{self.model}: units on {self.images:,} images", names, bars, "share", Path(path))
 
 
 def _where(counts: list[tuple[str, int, int]]) -> str:
@@ -164,7 +161,7 @@ def _where(counts: list[tuple[str, int, int]]) -> str:
     return f"{named} and {sum(count for _, count, _ in rest)} in {len(rest)} more" if rest else named
 
 
-def activation(
+def check_activations(
     model: keras.Model,
     images: Any,
     *,
@@ -199,7 +196,7 @@ def activation(
         >>> images = numpy.random.default_rng(0).uniform(0, 1, (32, 4, 4, 1))
         >>> model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(8, 3, activation="relu")])
         >>> bias = model.layers[0].bias.assign([-100.0] * 3 + [100.0] * 5)
-        >>> kerastricks.checks.activation(model, images).rows[0].dead
+        >>> kerastricks.checks.check_activations(model, images).rows[0].dead
         3
     """
     positive("batch_size", batch_size, 1)
@@ -230,7 +227,7 @@ def activation(
 
 
 class _Counter:
-    """What is known of an activation's outputs so far, per unit."""
+    """Running statistics of an activation's outputs, per unit."""
 
     def __init__(self, kind: ActivationKind, tolerance: float) -> None:
         self.kind = kind
@@ -243,7 +240,7 @@ class _Counter:
         self.squares = 0.0
 
     def add(self, outputs: np.ndarray) -> None:
-        """Takes in a batch (..., units)."""
+        """Adds a batch (..., units)."""
         rows = outputs.reshape(-1, outputs.shape[-1])
         highest = rows.max(axis=0)
         self.highest = highest if self.highest is None else np.maximum(self.highest, highest)
@@ -258,7 +255,7 @@ class _Counter:
         self.count = total
 
     def row(self, name: str, saturated_rate: float) -> ActivationRow:
-        """The sums as shares."""
+        """Converts the sums into shares."""
         return ActivationRow(
             layer=name,
             activation=self.kind.name,

@@ -1,4 +1,4 @@
-"""Which layers and operations are activations, and where each stops passing a gradient."""
+"""Recognition of activations among layers and operations, and where each stops passing a gradient."""
 
 import re
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import keras
 
 @dataclass(frozen=True)
 class ActivationKind:
-    """An activation as it was found.
+    """An activation and its settings.
 
     Args:
-        name: as in `keras.activations`, "leaky_relu"; a function's own name where it is none of those.
+        name: as in `keras.activations`, "leaky_relu"; else the function's own name.
         rectifies: whether a unit that is never above 0 is dead: it passes no gradient, or only the slope's.
         bounds: the values near which the slope is all but zero.
         span: from the lowest to the highest value.
-        slope: below zero, of the leaky ones.
+        slope: below zero, of leaky activations.
     """
 
     name: str
@@ -36,7 +36,7 @@ KINDS |= {name: ActivationKind(name, bounds=(-1.0, 1.0), span=2.0) for name in (
 KINDS["relu6"] = ActivationKind("relu6", rectifies=True, bounds=(6.0,), span=6.0)
 KINDS |= {name: ActivationKind(name) for name in ("softplus", "exponential", "maxout", "log_softmax", "squareplus")}
 
-# Layers whose class is the activation. Found by name, so that nothing is imported for them.
+# Layers whose class is the activation; matched by name, so that nothing is imported for them.
 _CLASSES = {
     "ReLU": "relu", "LeakyReLU": "leaky_relu", "PReLU": "prelu", "RReLU": "rrelu", "ELU": "elu", "Softmax": "softmax",
     "Maxout": "maxout",

@@ -1,7 +1,4 @@
-"""What a check is given to look at: a model, images and labels that fit each other.
-
-The random state of the process, left as it was.
-"""
+"""The arguments of a check: a model, images and labels that fit each other; the random state is kept."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -15,7 +12,7 @@ from kerastricks.errors import UsageError
 
 
 def functional(model: Any) -> keras.Model:
-    """A plain functional model over the layers of `model`.
+    """Converts to a plain functional model over the layers of `model`.
 
     Raises:
         UsageError: for a subclassed or unbuilt model, and for several inputs or outputs.
@@ -34,7 +31,7 @@ def functional(model: Any) -> keras.Model:
 
 
 def as_images(images: Any, model: keras.Model, least: int = 2) -> np.ndarray:
-    """(N, ...) float32, as the input of `model` takes them.
+    """Converts to (N, ...) float32, as the input of `model` takes them.
 
     Raises:
         UsageError: for another shape, NaN or infinity, or fewer than `least` images.
@@ -64,10 +61,10 @@ def as_images(images: Any, model: keras.Model, least: int = 2) -> np.ndarray:
 
 
 def batches(images: Any, model: keras.Model, batch_size: int) -> Iterator[np.ndarray]:
-    """Batches of an array, or those of an iterable of batches or of (batch, labels).
+    """Yields batches of an array, or those of an iterable of batches or of (batch, labels).
 
     Raises:
-        UsageError: as `as_images`; fewer than two images are found out at the end.
+        UsageError: as `as_images`; fewer than two images are refused at the end.
     """
     if hasattr(images, "shape") or isinstance(images, list | tuple) or not isinstance(images, Iterable):
         found = as_images(images, model)
@@ -85,10 +82,10 @@ def batches(images: Any, model: keras.Model, batch_size: int) -> Iterator[np.nda
 
 
 def as_labels(labels: Any, count: int, classes: int, seed: int) -> np.ndarray:
-    """(N,) int32 class numbers; drawn from `seed` for None.
+    """Converts to (N,) int32 class indices; drawn from `seed` for None.
 
     Raises:
-        UsageError: for another number of labels, or numbers that are no classes of the model.
+        UsageError: for another number of labels, or indices that are no classes of the model.
     """
     if labels is None:
         return np.random.default_rng(seed).integers(0, classes, count).astype("int32")
@@ -110,7 +107,7 @@ def positive(name: str, value: float, least: float) -> None:
 
 @contextmanager
 def random_state_kept(seed: int) -> Iterator[None]:
-    """Draws from `seed` inside, and puts the global generators back afterwards.
+    """Seeds the global generators inside, and restores them afterwards.
 
     Keras seeds a new layer from Python's generator; under torch, dropout draws from torch's.
     """

@@ -1,7 +1,4 @@
-"""A copy of a model that shows what passes through it.
-
-A layer that shows what passes through it.
-"""
+"""A copy of a model whose kernels' and activations' outputs pass through taps, and a probe to put there."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +12,7 @@ from kerastricks.checks.images import functional
 from kerastricks.errors import UsageError
 from kerastricks.keras_graph import all_layers, producer
 
-# Layers whose own activation is the last thing they do, so that it can be taken out and put behind them.
+# Layers whose own activation is the last thing they do, so that it can be taken out and applied after them.
 _SEPARABLE = (
     keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D,
     keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose,
@@ -26,15 +23,15 @@ _SEPARABLE = (
 
 @dataclass
 class Place:
-    """Where in a model a tensor is looked at.
+    """The place of a tap in a model.
 
     Args:
         name: of the layer, "block/conv" inside another model, "conv:relu" for a layer's own activation, "conv#2"
             where a layer is called again.
         layer: the copy of the layer or operation.
         kernels: the weights of the copy called kernel; empty for an activation.
-        activation: what is computed last; None for a kernel's plain output.
-        is_head: whether the loss comes right behind.
+        activation: the last operation; None for a kernel's plain output.
+        is_head: whether the loss comes right after.
     """
 
     name: str
@@ -48,15 +45,15 @@ Tap = Callable[[Place, Any], Any]
 
 
 class Instrument:
-    """Copies a model layer by layer and leads each kernel's and each activation's output through a tap.
+    """Copies a model layer by layer and passes each kernel's and each activation's output through a tap.
 
-    A layer's own activation is taken out and put behind it, so that the pre-activation is seen too.
+    A layer's own activation is taken out and applied after it, so that the pre-activation is seen too.
 
     Args:
         model: functional or Sequential; left as it is.
         image_shape: of the images, where the model leaves it open.
-        tap: gets a place and a symbolic tensor, and returns the tensor that goes on.
-        to_logits: leaves a softmax at the end out: the loss is exact on logits.
+        tap: gets a place and a symbolic tensor, and returns the tensor to continue with.
+        to_logits: whether a softmax at the end is left out: the loss is exact on logits.
     """
 
     def __init__(self, model: keras.Model, image_shape: tuple[int, ...], tap: Tap, to_logits: bool) -> None:
@@ -73,7 +70,7 @@ class Instrument:
         self.reset()
 
     def reset(self) -> None:
-        """Gives the copy the weights, statistics and random state of the model."""
+        """Sets the copy's weights, statistics and random state to the model's."""
         for original, copy in self._copies.values():
             if not isinstance(original, keras.layers.Layer):
                 continue
@@ -173,7 +170,7 @@ def _takes_out(layer: Any) -> bool:
 
 
 def _is_functional(layer: Any) -> bool:
-    """Whether it is a model whose layers can be looked at; one that is subclassed is copied as a layer."""
+    """Whether it is a model whose layers are known; a subclassed one is copied as a layer."""
     try:
         return isinstance(layer, keras.Model) and bool(layer.inputs)
     except (AttributeError, ValueError):
@@ -198,19 +195,19 @@ def _check_head(operation: Any, shape: tuple[int | None, ...]) -> None:
 
 
 def values(tensor: Any) -> np.ndarray:
-    """A tensor as float32, whatever it was computed in."""
+    """Converts a tensor of any dtype to float32 NumPy."""
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")))
 
 
 class Probe(keras.layers.Layer):
-    """The identity; hands what passes to a function while it is open.
+    """The identity; passes its input to a function while it is open.
 
-    It may be open only while the model is called directly: in a compiled function there is nothing to show.
+    It may be open only while the model is called directly: in a compiled function there are no values.
 
     Args:
-        see: gets each output as float32.
-        number: for the name.
-        place: where it is.
+        see: receives each output as float32.
+        number: for the layer's name.
+        place: where the probe is.
     """
 
     def __init__(self, see: Callable[[np.ndarray], None], number: int, place: Place) -> None:
@@ -228,7 +225,7 @@ class Probe(keras.layers.Layer):
 
 
 def look(model: keras.Model, images: np.ndarray) -> None:
-    """Calls a model with its probes open, as it predicts."""
+    """Calls a model in inference mode with its probes open."""
     probes = [layer for layer in all_layers(model) if isinstance(layer, Probe)]
     for probe in probes:
         probe.is_open = True

@@ -1,7 +1,4 @@
-"""The article's advice on shapes, held against a model.
-
-What `checks.check_shapes` found.
-"""
+"""Sizes, filters, strides, padding and pooling of a model, compared with the article's advice."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -42,13 +39,13 @@ class ShapeFinding:
 
 @dataclass(frozen=True)
 class ShapeReport:
-    """The shapes of a model beside the advice.
+    """The shapes of a model compared with the advice.
 
     Args:
         model: its name.
         input: "224x224x3".
-        findings: what deviates, the weightier first.
-        fine: what does not.
+        findings: deviations, the weightier first.
+        fine: what follows the advice.
     """
 
     model: str
@@ -62,11 +59,11 @@ class ShapeReport:
         return (*map(str, self.findings), *([f"fine: {'; '.join(self.fine)}"] if self.fine else []))
 
     def to_text(self) -> str:
-        """A title and the verdicts."""
+        """Formats a title and the verdicts."""
         return "\n".join([f"{self.model}: shapes for {self.input}", "", *self.verdicts])
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values."""
+        """Plain values for JSON."""
         return {
             "model": self.model,
             "input": self.input,
@@ -153,7 +150,7 @@ def _size(shape: tuple[int | None, ...], reducing: list[Call]) -> _Result:
         advice = "zero padding and strides of 2 keep the size even"
     else:
         advice = f"take images of {min(_SIZES, key=lambda size: abs(size - min(sides)))} pixels"
-    evidence = f"{side} pixels are divided by {step}, which leaves a rest"
+    evidence = f"{side} pixels are not divisible by {step} (remainder {side % step})"
     return [ShapeFinding("size", _names(uneven), evidence, advice)], ""
 
 
@@ -161,7 +158,7 @@ def _sides(call: Call) -> list[tuple[int, int]]:
     """Height and width with the stride for each."""
     first = call.layer.data_format == "channels_first"
     sides = call.inputs[0][2:4] if first else call.inputs[0][1:3]
-    # A sampled layer that looks past the border on purpose, on a padded image, has seen every row.
+    # A sampled layer that looks past the border on purpose, on a padded image, sees every row.
     padded = any(isinstance(layer, keras.layers.ZeroPadding2D) for layer in call.before)
     return [] if padded else [(int(side or 0), step) for side, step in zip(sides, call.layer.strides, strict=True)]
 
@@ -201,7 +198,7 @@ def _strides(convs: list[Call]) -> _Result:
         evidence = (
             f"{len(others)} of {len(convs)} convolutions {'has' if len(others) == 1 else 'have'} a stride above 1"
         )
-        advice = "stride 1 and a 2x2 pooling behind, where the time for it is there"
+        advice = "stride 1 followed by 2x2 pooling, where time allows"
         findings.append(ShapeFinding("stride", _names(others), evidence, advice, minor=True))
     return findings, "stride 1" if convs else ""
 

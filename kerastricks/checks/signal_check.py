@@ -1,7 +1,4 @@
-"""How the signal and its gradient fare from layer to layer.
-
-What `checks.init` found.
-"""
+"""Variance of the signal and of its gradient, layer by layer."""
 
 import math
 import warnings
@@ -17,7 +14,7 @@ from keras import ops
 from kerastricks.activations.gains import gain
 from kerastricks.checks.images import as_images, as_labels, functional, positive, random_state_kept
 from kerastricks.checks.instrument import Instrument, Place, values
-from kerastricks.checks.plots import draw_signal, finite, number, table
+from kerastricks.checks.reporting import finite_or_none, format_number, format_table, plot_signal
 from kerastricks.errors import UsageError
 from kerastricks.keras_graph import variable_index
 
@@ -30,7 +27,7 @@ class SignalRow:
         layer: its name, "block/conv" inside another model, "conv:relu" for a layer's own activation.
         kind: "kernel" or "activation".
         activation: its name; None where none is in the layer.
-        is_head: whether its output are the logits.
+        is_head: whether its outputs are the logits.
         mean: of the output, over images, positions and units.
         variance: of the output.
         gradient: the mean square of the gradient of an image's own loss with respect to the output.
@@ -52,7 +49,7 @@ class SignalRow:
 
 @dataclass(frozen=True)
 class SignalReport:
-    """Signal and gradient of every layer, and whether they vanish or explode on the way.
+    """Signal and gradient of every layer, and whether they vanish or explode along the way.
 
     Args:
         model: its name.
@@ -75,17 +72,17 @@ class SignalReport:
 
     @property
     def forward_ratio(self) -> float:
-        """The variance of the last layer's output by that of the first's; NaN where the first has none."""
+        """The variance of the last layer's output divided by the first's; NaN where the first has none."""
         return _ratio(self.path[-1].variance, self.path[0].variance) if self.path else math.nan
 
     @property
     def backward_ratio(self) -> float:
-        """The mean square gradient at the first layer by that at the last; NaN where the last has none."""
+        """The mean square gradient at the first layer divided by that at the last; NaN where the last has none."""
         return _ratio(self.path[0].gradient, self.path[-1].gradient) if self.path else math.nan
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """A line on the signal, a line on the gradient, and the way out where one of them is bad news."""
+        """A line on the signal, a line on the gradient, and a remedy where one of them does not hold."""
         if len(self.path) < 2:
             return ("fewer than two layers have a kernel: nothing to compare",)
         forward = [(row.layer, row.variance) for row in self.path]
@@ -95,50 +92,58 @@ class SignalReport:
         return lines if all(good for _, good in found) else (*lines, _hint(self.rows))
 
     def to_text(self) -> str:
-        """A table and the verdicts."""
+        """Formats a table and the verdicts."""
         header = ("layer", "kind", "mean", "variance", "ratio", "gradient^2", "kernel gradient^2")
         before: dict[int, SignalRow] = {id(row): self.path[i] for i, row in enumerate(self.path[1:])}
         rows = [
             (
                 row.layer,
                 row.kind if row.activation is None else row.activation,
-                number(row.mean),
-                number(row.variance),
-                number(_ratio(row.variance, before[id(row)].variance), 2) if id(row) in before else "",
-                number(row.gradient),
-                number(row.kernel_gradient) if row.kind == "kernel" else "",
+                format_number(row.mean),
+                format_number(row.variance),
+                format_number(_ratio(row.variance, before[id(row)].variance), 2) if id(row) in before else "",
+                format_number(row.gradient),
+                format_number(row.kernel_gradient) if row.kind == "kernel" else "",
             )
             for row in self.rows
         ]
         title = f"{self.model}: signal and gradient on {self.images:,} images, loss {self.loss:.3g}"
-        return "\n".join([title, "", table(header, rows, left=2), "", *self.verdicts])
+        return "\n".join([title, "", format_table(header, rows, left=2), "", *self.verdicts])
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values; NaN and infinity are None."""
+        """Plain values for JSON; NaN and infinity are None."""
         return {
             "model": self.model,
             "images": self.images,
-            "loss": finite(self.loss),
-            "forward_ratio": finite(self.forward_ratio),
-            "backward_ratio": finite(self.backward_ratio),
+            "loss": finite_or_none(self.loss),
+            "forward_ratio": finite_or_none(self.forward_ratio),
+            "backward_ratio": finite_or_none(self.backward_ratio),
             "verdicts": list(self.verdicts),
             "layers": [
                 {
                     "layer": row.layer,
                     "kind": row.kind,
                     "activation": row.activation,
-                    "mean": finite(row.mean),
-                    "variance": finite(row.variance),
-                    "gradient": finite(row.gradient),
-                    "kernel_gradient": finite(row.kernel_gradient),
+                    "mean": finite_or_none(row.mean),
+                    "variance": finite_or_none(row.variance),
+                    "gradient": finite_or_none(row.gradient),
+                    "kernel_gradient": finite_or_none(row.kernel_gradient),
                 }
                 for row in self.rows
             ],
         }
 
     def plot(self, path: Path | str) -> None:
-        """Draws variance and gradient by layer on a log scale, as a PNG."""
-        draw_signal(self, Path(path))
+        """Plots variance and gradient by layer on a log scale, as a PNG."""
+        plot_signal(
+            f"{self.model}: signal and gradient on {self.images:,} images",
+            [row.layer for row in self.rows],
+            np.array([row.kind == "kernel" for row in self.rows]),
+            np.array([row.variance for row in self.rows]),
+            np.array([row.gradient for row in self.rows]),
+            np.array([np.nan if row.kernel_gradient is None else row.kernel_gradient for row in self.rows]),
+            Path(path),
+        )
 
 
 def _ratio(value: float, reference: float) -> float:
@@ -146,7 +151,7 @@ def _ratio(value: float, reference: float) -> float:
 
 
 def _verdict(what: str, path: list[tuple[str, float]]) -> tuple[str, bool]:
-    """A sentence about a quantity along a path, and whether it is good news."""
+    """Describes a quantity along a path, and tells whether it holds."""
     for name, value in path:
         if not math.isfinite(value):
             return f"{what}: leaves float32 at {name}", False
@@ -166,7 +171,7 @@ def _verdict(what: str, path: list[tuple[str, float]]) -> tuple[str, bool]:
 
 
 def _hint(rows: tuple[SignalRow, ...]) -> str:
-    """The way out, for the activation that is there most often."""
+    """Names a remedy for the most frequent activation."""
     found = Counter((row.activation, row.slope) for row in rows if row.activation not in (None, "softmax"))
     if not found:
         return "an initializer with variance 1 / fan_in keeps it: fan_in"
@@ -184,7 +189,9 @@ def _hint(rows: tuple[SignalRow, ...]) -> str:
         return f"an initializer with the gain of {name} keeps it; or normalise each layer"
 
 
-def init(model: keras.Model, images: Any, labels: Any = None, *, batch_size: int = 64, seed: int = 0) -> SignalReport:
+def check_signal(
+    model: keras.Model, images: Any, labels: Any = None, *, batch_size: int = 64, seed: int = 0
+) -> SignalReport:
     """Measures the variance of every kernel's and activation's output, and of the gradient that comes back to it.
 
     Shows at once what an initializer and an activation do to each other: a signal that halves in every layer is
@@ -195,7 +202,7 @@ def init(model: keras.Model, images: Any, labels: Any = None, *, batch_size: int
     Args:
         model: functional or Sequential, ending in a softmax or in logits; other models and layers may be inside.
         images: (N, height, width, channels) as the model takes them; a few hundred are plenty.
-        labels: (N,) class numbers; None draws them, which at the start of a training makes little difference.
+        labels: (N,) class indices; None draws them, which before training makes little difference.
         batch_size: images at a time; it decides the memory, and the batch that batch normalization sees.
         seed: of the labels that are drawn, and of dropout under torch.
 
@@ -212,7 +219,7 @@ def init(model: keras.Model, images: Any, labels: Any = None, *, batch_size: int
         >>> for _ in range(10):
         ...     model.add(keras.layers.Dense(64, "relu", kernel_initializer="he_normal"))
         >>> model.add(keras.layers.Dense(3, "softmax"))
-        >>> 0.01 < kerastricks.checks.init(model, images).forward_ratio < 100
+        >>> 0.01 < kerastricks.checks.check_signal(model, images).forward_ratio < 100
         True
 
     Reference:

@@ -1,8 +1,4 @@
-"""Units of a layer that compute the same, and go on doing so.
-
-What `checks.units` found.
-Which units of a layer are equal.
-"""
+"""Units of a layer that compute the same, before and after a few training steps."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +9,7 @@ import numpy as np
 
 from kerastricks.checks.images import as_images, as_labels, functional, positive, random_state_kept
 from kerastricks.checks.instrument import Instrument, Place, Probe, look, values
-from kerastricks.checks.plots import draw_units, table
+from kerastricks.checks.reporting import format_table, plot_units
 from kerastricks.errors import UsageError
 
 _NAMED = 5  # layers named in a verdict
@@ -30,9 +26,9 @@ class UnitsRow:
         groups: the units with equal incoming weights, for each group of two or more.
         groups_after: the units with equal outputs after the steps, for each group of two or more.
         distinct_weights: how many different units there are by their weights; None where units see different inputs.
-        distinct_outputs: by their outputs on the images; None without images.
-        distinct_weights_after: after the steps.
-        distinct_outputs_after: after the steps.
+        distinct_outputs: how many by their outputs on the images; None without images.
+        distinct_weights_after: `distinct_weights` after the steps.
+        distinct_outputs_after: `distinct_outputs` after the steps.
     """
 
     layer: str
@@ -88,7 +84,7 @@ class UnitsReport:
         return tuple(found) or (f"no two units are the same, neither at the start nor after {self.steps} steps",)
 
     def to_text(self) -> str:
-        """A table and the verdicts."""
+        """Formats a table and the verdicts."""
         header = ["layer", "units", "different weights"]
         if self.images:
             header += ["different outputs", f"weights after {self.steps} steps", "outputs after"]
@@ -100,10 +96,10 @@ class UnitsReport:
                 cells += [_text(count) for count in after]
             rows.append(cells)
         on = f" on {self.images:,} images" if self.images else ""
-        return "\n".join([f"{self.model}: same units{on}", "", table(header, rows, left=1), "", *self.verdicts])
+        return "\n".join([f"{self.model}: same units{on}", "", format_table(header, rows, left=1), "", *self.verdicts])
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values."""
+        """Plain values for JSON."""
         return {
             "model": self.model,
             "images": self.images,
@@ -126,7 +122,7 @@ class UnitsReport:
         }
 
     def plot(self, path: Path | str) -> None:
-        """Draws the share of different units by layer, as a PNG."""
+        """Plots the share of different units by layer, as a PNG."""
 
         def shares(counts: list[int | None]) -> list[float]:
             return [(count or 0) / row.units for count, row in zip(counts, self.rows, strict=True) if row.units]
@@ -138,7 +134,7 @@ class UnitsReport:
                 f"outputs after {self.steps} steps": shares([row.distinct_outputs_after for row in self.rows]),
             }
         names = [row.layer for row in self.rows]
-        draw_units(f"{self.model}: different units", names, bars, "different units, share of all", Path(path))
+        plot_units(f"{self.model}: different units", names, bars, "different units, share of all", Path(path))
 
 
 def _text(count: int | None) -> str:
@@ -182,7 +178,7 @@ def incoming_weights(layer: Any) -> np.ndarray | None:
 
 
 def same(rows: np.ndarray, tolerance: float) -> list[list[int]]:
-    """Groups of equal rows, at most `tolerance` of the largest number of all apart from the group's first.
+    """Groups equal rows: those within `tolerance` of the group's first, as a fraction of the largest number of all.
 
     Rows that are equal lie side by side when sorted by their product with any one vector, so that few pairs are
     compared. NaN equals nothing.
@@ -193,7 +189,7 @@ def same(rows: np.ndarray, tolerance: float) -> list[list[int]]:
     places = rows @ direction
     reach = apart * float(np.sum(direction)) * (1 + 1e-6)
     groups: list[list[int]] = []
-    first_open = 0  # groups before it are too far behind
+    first_open = 0  # groups before it are out of reach
     for index in np.argsort(places, kind="stable").tolist():
         while first_open < len(groups) and places[index] - places[groups[first_open][0]] > reach:
             first_open += 1
@@ -206,7 +202,7 @@ def same(rows: np.ndarray, tolerance: float) -> list[list[int]]:
     return [sorted(group) for group in groups]
 
 
-def units(
+def check_units(
     model: keras.Model,
     images: Any = None,
     labels: Any = None,
@@ -227,8 +223,8 @@ def units(
     Args:
         model: functional or Sequential, ending in a softmax or in logits.
         images: (N, height, width, channels) as the model takes them; a few hundred are plenty. None compares the
-            weights alone.
-        labels: (N,) class numbers; None draws them.
+            weights only.
+        labels: (N,) class indices; None draws them.
         steps: of SGD on the cross-entropy, on batches of `images` in turn; 1 or more.
         learning_rate: of these steps; the norm of each weight's gradient is clipped at 1.
         batch_size: images in a step, and at a time.
@@ -247,7 +243,7 @@ def units(
         >>> images = numpy.random.default_rng(0).normal(size=(32, 8))
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16, "relu", kernel_initializer="zeros")])
         >>> model.add(keras.layers.Dense(3, "softmax", kernel_initializer="zeros"))
-        >>> row = kerastricks.checks.units(model, images).rows[0]
+        >>> row = kerastricks.checks.check_units(model, images).rows[0]
         >>> row.units, row.distinct_outputs_after
         (16, 1)
     """
@@ -303,7 +299,7 @@ Groups = list[list[int]] | None
 
 
 class _Watched:
-    """A layer with a kernel and what it gave last."""
+    """A layer with a kernel and its last outputs."""
 
     def __init__(self, place: Place) -> None:
         self.place = place

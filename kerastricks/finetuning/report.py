@@ -2,17 +2,17 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from kerastricks.finetuning.choice import Choice
 from kerastricks.finetuning.measurement import Measurement
 from kerastricks.finetuning.rungs import Result
 from kerastricks.metrics.bootstrap import bootstrap_mean
-from kerastricks.plotting import save_figure
+from kerastricks.plotting import new_figure, save_figure, style_axes
 from kerastricks.progress import minutes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def draw_report(report: Report, target: Path, title: str) -> None:
         target: the PNG.
         title: above it.
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)
     measured = report.measurement
     scores = [measured.pixels, *measured.levels]
@@ -153,13 +153,12 @@ def draw_report(report: Report, target: Path, title: str) -> None:
     else:
         _draw_stages(right, report)
     for axes in (left, right):
-        axes.grid(axis="y", alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        style_axes(axes, grid="y")
     figure.suptitle(title)
     save_figure(figure, target)
 
 
-def _draw_tried(axes: Axes, report: Report) -> None:
+def _draw_tried(axes: "Axes", report: Report) -> None:
     """Each plan a line from its short training to what it reached with the rest; probes are levels."""
     low = 1.0
     for result in report.tried:
@@ -185,7 +184,7 @@ def _draw_tried(axes: Axes, report: Report) -> None:
     axes.legend(frameon=False, loc="lower right")
 
 
-def _draw_stages(axes: Axes, report: Report) -> None:
+def _draw_stages(axes: "Axes", report: Report) -> None:
     """Validation accuracy after the head and the training, beside the probe's."""
     probe = report.measurement.top.probe.accuracy
     axes.axhspan(probe.low, probe.high, color=_PROBE, alpha=0.12, lw=0)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerastricks.files import read_json_lines
 from kerastricks.metrics.classification import images_by_class
-from kerastricks.plotting import save_figure
+from kerastricks.plotting import new_figure, save_figure, style_axes
 
 
 def card(name: str, summary: dict[str, Any], config: dict[str, Any]) -> str:
@@ -195,7 +194,7 @@ def draw_curves(metrics: Path, batch_loss: Path, target: Path, title: str) -> No
     """
     lines = read_json_lines(metrics)
     epochs = [line["epoch"] for line in lines]
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)
 
     losses = np.fromfile(batch_loss, "<f4")
@@ -221,9 +220,8 @@ def draw_curves(metrics: Path, batch_loss: Path, target: Path, title: str) -> No
     rate.set_ylim(bottom=0)
     right.legend(frameon=False, loc="best")
     for axes in (left, right):
-        axes.grid(alpha=0.25)
-        axes.spines["top"].set_visible(False)
-    rate.spines["top"].set_visible(False)
+        style_axes(axes, hidden=["top"])
+    style_axes(rate, grid=None, hidden=["top"])
     figure.suptitle(title)
     save_figure(figure, target)
 

@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from kerastricks.data.image_data import ImageData
+from kerastricks.ensemble.build import EnsembleResult
 from kerastricks.ensemble.combination import tempered
 from kerastricks.ensemble.cost import costs
 from kerastricks.ensemble.stacking import fit_temperature
 from kerastricks.keras_graph import with_probabilities
 from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.metrics.calibration import disagreement, log_losses, mean_disagreement, quality
-from kerastricks.plotting import save_figure
+from kerastricks.plotting import new_figure, save_figure, style_axes
 from kerastricks.progress import Progress
-from kerastricks.runs.made import Made, over_split
+from kerastricks.runs.ensemble_data import predict_split
 from kerastricks.runs.members import RunMember
 
 _SCORES = ("validation", "test", "test_at_own_temperature")
@@ -31,7 +30,7 @@ _COMPARED = ("mean_member", "best_member", "gain_over_mean", "gain_over_best", "
 def measured(
     opened: Sequence[RunMember],
     knowing: Sequence[str],
-    made: Made,
+    made: EnsembleResult,
     images: ImageData,
     validation: np.ndarray,
     labels: np.ndarray,
@@ -57,7 +56,7 @@ def measured(
         Fields of the report in docs/ensembles.md; those that compare are None where S is 0.
     """
     test_labels = images.labels("test")
-    combined = over_split(made.model, images, "test", progress)
+    combined = predict_split(made.model, images, "test", progress)
     models = {one.member.name: with_probabilities(one.member.model) for one in opened}
     spent = {name: asdict(cost) for name, cost in costs({**models, "": made.model}).items()}
     # A temperature needs no ensemble: what it gains is no gain of combining.
@@ -120,13 +119,11 @@ def draw_ensemble(report: dict[str, Any], target: Path, title: str) -> None:
         title: above it.
     """
     candidates = report["candidates"]
-    figure = Figure(figsize=(10 if candidates else 6, 4), layout="constrained")
+    figure = new_figure(10 if candidates else 6, 4)
     left, right = figure.subplots(1, 2) if candidates else (figure.subplots(), None)
     _quality_against_latency(left, report)
     if right is not None:
         _gains(right, candidates, report["method"])
-    for axes in filter(None, (left, right)):
-        axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
     save_figure(figure, target)
 
@@ -149,7 +146,7 @@ def _quality_against_latency(axes: Any, report: dict[str, Any]) -> None:
     axes.set_xscale("log")
     _few_ticks(axes)
     axes.set(xlabel="latency of one image (ms)", ylabel="log-loss on test (nats)", title="quality against latency")
-    axes.grid(alpha=0.25)
+    style_axes(axes)
     latencies = [*(member["latency_ms"] for member in members), result["latency_ms"]]
     axes.set_xlim(min(latencies) / 1.7, max(latencies) * 1.7)  # members of one latency are not spread over the axis
     axes.margins(y=0.25)
@@ -159,6 +156,8 @@ def _quality_against_latency(axes: Any, report: dict[str, Any]) -> None:
 
 def _few_ticks(axes: Any) -> None:
     """A logarithmic axis over less than a decade would have none."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -176,4 +175,4 @@ def _gains(axes: Any, candidates: list[dict[str, Any]], chosen: str) -> None:
         xlabel="log-loss below the best single member (nats)",
         title="gain on validation, out of fold (90 % interval)",
     )
-    axes.grid(axis="x", alpha=0.25)
+    style_axes(axes, grid="x")

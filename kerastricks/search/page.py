@@ -3,22 +3,18 @@
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from kerastricks.charts.axes import short_score, short_value
-from kerastricks.charts.page import inline_svg, page_style
-from kerastricks.files import write_text
+from kerastricks.charts.page import fact_list, half_figure, note, plain_text, tile, write_page
+from kerastricks.charts.parallel_coordinates import Line, plot_parallel_coordinates
+from kerastricks.charts.svg import inline_svg, page_style
 from kerastricks.progress import clock
 from kerastricks.search.importance import Importance, importance_of
-from kerastricks.search.page_charts import draw_against, draw_importance, draw_learning_curves
-from kerastricks.search.parallel_coordinates import draw_parallel_coordinates
+from kerastricks.search.page_charts import plot_against, plot_importance, plot_learning_curves
 from kerastricks.search.trial_record import TrialRecord, counts
-from kerastricks.search.trial_table import Sheet, trial_table
+from kerastricks.search.trial_table import TrialTable, html_table
 
-_PAGE = Path(__file__).with_name("page")
 _MOST_SCATTERS = 6
 
 
@@ -38,111 +34,103 @@ def write_html(
         facts: shown at the top: name to value.
         log_names: values on a logarithmic scale; by default those that look so.
     """
-    sheet = Sheet(
+    table = TrialTable(
         records,
         records[0].objective if records else "objective",
         records[0].direction if records else "min",
         log_names,
     )
     with page_style():
-        parts = [_summary(sheet, facts)]
+        parts = [_summary(table, facts)]
         if records:
             importance = importance_of(records, log_names)
-            parts += [_parallel(sheet), _scatters(sheet, importance), _reasons(sheet, importance), _table(sheet)]
-    page = Template((_PAGE / "page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(_plain(title)),
-        style=(_PAGE / "page.css").read_text(encoding="utf-8").strip(),
-        script=(_PAGE / "page.js").read_text(encoding="utf-8").strip(),
-        body="\n".join(parts),
-    )
-    write_text(path, page.encode(errors="replace").decode())
+            parts += [_parallel(table), _scatters(table, importance), _reasons(table, importance), _table(table)]
+    write_page(path, title, "\n".join(parts))
 
 
-def _summary(sheet: Sheet, facts: Mapping[str, Any]) -> str:
+def _summary(table: TrialTable, facts: Mapping[str, Any]) -> str:
     tiles = []
-    if sheet.best is not None:
-        record = sheet.records[sheet.best]
-        tiles.append(_tile(short_score(record.score), f"best {sheet.objective}, trial {record.trial}", "best"))
-    tiles += [_tile(str(number), status, status) for status, number in counts(sheet.records).items()]
-    tiles.append(_tile(clock(sum(record.seconds for record in sheet.records)), "time of all trials"))
+    if table.best is not None:
+        record = table.records[table.best]
+        tiles.append(tile(short_score(record.score), f"best {table.objective}, trial {record.trial}", "best"))
+    tiles += [tile(str(number), status, status) for status, number in counts(table.records).items()]
+    tiles.append(tile(clock(sum(record.seconds for record in table.records)), "time of all trials"))
     parts = [f'<div class="tiles">{"".join(tiles)}</div>']
-    rows = {str(name): _plain(value) for name, value in facts.items()}
-    if sheet.best is not None:
-        values = sheet.records[sheet.best].values
+    rows = {str(name): plain_text(value) for name, value in facts.items()}
+    if table.best is not None:
+        values = table.records[table.best].values
         rows = {"best values": ", ".join(f"{name} {short_value(value)}" for name, value in values.items()), **rows}
-    elif sheet.records:
-        parts.append('<p class="note">No trial has a score yet: the table at the end gives the reasons.</p>')
+    elif table.records:
+        parts.append(note("No trial has a score yet: the table at the end gives the reasons."))
     else:
-        parts.append('<p class="note">No trial is finished yet.</p>')
+        parts.append(note("No trial is finished yet."))
     if rows:
-        parts.append(
-            "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in rows.items()) + "</dl>"
-        )
+        parts.append(fact_list(rows))
     return "\n".join(parts)
 
 
-def _tile(value: str, label: str, kind: str = "") -> str:
-    return f'<div class="tile {kind}"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
-
-
-def _parallel(sheet: Sheet) -> str:
-    if not sheet.axes:
+def _parallel(table: TrialTable) -> str:
+    if not table.axes:
         return "<h2>Values and objective</h2>\n<p>No value differs between the trials.</p>"
-    figure = draw_parallel_coordinates(sheet)
-    width = 90 * (len(sheet.axes) + 1)
-    svg = inline_svg(figure, "p", "parallel coordinates of all trials", sheet.titles)
+    lines = [
+        Line(
+            index,
+            table.records[index].values,
+            table.score(index) if index in table.scored else None,
+            table.colours[index],
+            is_best=index == table.best,
+            is_thin=table.records[index].status == "stopped",
+        )
+        for index in [*table.unscored, *table.scored]
+    ]
+    less_is_better = table.direction == "min"
+    figure = plot_parallel_coordinates(table.axes, lines, table.objective, table.score_limits, less_is_better)
+    width = 90 * (len(table.axes) + 1)
+    svg = inline_svg(figure, "p", "parallel coordinates of all trials", table.titles)
     return (
         "<h2>Values and objective</h2>\n<p>Each line is a trial. "
-        f'<span class="scale"></span> from the best {escape(_plain(sheet.objective))} to the worst, by rank; '
+        f'<span class="scale"></span> from the best {escape(plain_text(table.objective))} to the worst, by rank; '
         "red is the best one, dashed are failed ones. Point at a trial to see it everywhere, click to keep it.</p>\n"
         f'<div class="wide"><figure style="min-width:{max(820, width)}px">{svg}</figure></div>'
     )
 
 
-def _scatters(sheet: Sheet, importance: Importance) -> str:
+def _scatters(table: TrialTable, importance: Importance) -> str:
     share = {one.name: one.share for one in importance.shares}
     chosen = [
         axis
-        for axis in sheet.axes
+        for axis in table.axes
         if axis.name == "learning_rate" or axis.kind == "log" or share.get(axis.name, 0) >= 0.05
-    ] or sheet.axes[:1]
-    most = _MOST_SCATTERS if sheet.scored else 1
+    ] or table.axes[:1]
+    most = _MOST_SCATTERS if table.scored else 1
     chosen.sort(key=lambda axis: (axis.name != "learning_rate", -share.get(axis.name, 0)))
     drawn = [
-        (draw_against(sheet, axis), f"s{i}", f"{sheet.objective} against {axis.name}")
+        (plot_against(table, axis), f"s{i}", f"{table.objective} against {axis.name}")
         for i, axis in enumerate(chosen[:most])
     ]
-    drawn.insert(1, (draw_learning_curves(sheet), "c", f"{sheet.objective} after each epoch"))
+    drawn.insert(1, (plot_learning_curves(table), "c", f"{table.objective} after each epoch"))
     return (
         "<h2>Values against objective, and learning curves</h2>\n"
         "<p>A stopped trial is pale and its curve ends early; a triangle lies beyond the edge.</p>\n"
-        f'<div class="columns">{"".join(_half(sheet, *one) for one in drawn)}</div>'
+        f'<div class="columns">{"".join(half_figure(*one, table.titles) for one in drawn)}</div>'
     )
 
 
-def _half(sheet: Sheet, figure: Figure, prefix: str, label: str) -> str:
-    return f'<figure class="half">{inline_svg(figure, prefix, label, sheet.titles)}</figure>'
-
-
-def _reasons(sheet: Sheet, found: Importance) -> str:
+def _reasons(table: TrialTable, found: Importance) -> str:
     parts = ["<h2>Importance of each value</h2>"]
     if found.note:
-        parts.append(f'<p class="note">{escape(found.note)}</p>')
+        parts.append(note(found.note))
     if found.shares:
+        figure = half_figure(plot_importance(found), "i", "importance of each value", table.titles)
         parts.append(
             f"<p>From {found.trials} trials, by a random forest and functional ANOVA: the share of the variance of the "
-            f"rank by {escape(_plain(sheet.objective))} that each value explains by itself; another "
+            f"rank by {escape(plain_text(table.objective))} that each value explains by itself; another "
             f"{found.rest:.0%} is explained by several together. On trials that were held out the forest reaches "
             f"R² = {found.fit:.2f}.</p>\n"
-            f'<div class="columns">{_half(sheet, draw_importance(found), "i", "importance of each value")}</div>'
+            f'<div class="columns">{figure}</div>'
         )
     return "\n".join(parts)
 
 
-def _table(sheet: Sheet) -> str:
-    return f'<h2>All trials</h2>\n<div class="wide">{trial_table(sheet)}</div>'
-
-
-def _plain(value: Any) -> str:
-    """Text without control characters, uncut."""
-    return short_value(value, limit=2000)
+def _table(table: TrialTable) -> str:
+    return f'<h2>All trials</h2>\n<div class="wide">{html_table(table)}</div>'

@@ -5,37 +5,38 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from kerastricks.charts.axes import ValueAxis, short_value
+from kerastricks.charts.svg import FAILED, mark
 from kerastricks.search.importance import Importance
-from kerastricks.search.trial_table import BEST, FAILED, Sheet
+from kerastricks.search.trial_table import TrialTable
 
 _SIZE = (5.6, 3.7)
 
 
-def draw_against(sheet: Sheet, axis: ValueAxis) -> Figure:
+def plot_against(table: TrialTable, axis: ValueAxis) -> Figure:
     """The objective against one value; what lies beyond the limits is a triangle at the edge, a failure a cross."""
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()
-    limits = sheet.limits([sheet.score(index) for index in sheet.scored]) if sheet.scored else (0.0, 1.0)
-    worse_is_up = sheet.direction == "min"
+    limits = table.score_limits
+    worse_is_up = table.direction == "min"
     strip = limits[0] - 0.09 * (limits[1] - limits[0])
-    for index in [*sheet.unscored, *sheet.scored]:
-        record = sheet.records[index]
+    for index in [*table.unscored, *table.scored]:
+        record = table.records[index]
         if axis.name not in record.values:
             continue
         place = axis.place(record.values[axis.name])
-        look = {"gid": f"trial:{index}", "ls": "none", "clip_on": False}
-        if index in sheet.unscored:
+        look = {"gid": mark(index), "ls": "none", "clip_on": False}
+        if index in table.unscored:
             axes.plot(place, strip, marker="x", color=FAILED, ms=5, **look)
             continue
-        score = sheet.score(index)
+        score = table.score(index)
         inside = min(max(score, limits[0]), limits[1])
         marker = "o" if inside == score else "^" if worse_is_up else "v"
-        best = index == sheet.best
+        best = index == table.best
         axes.plot(
             place,
             inside,
             marker=marker,
-            color=BEST if best else sheet.colours[index],
+            color=table.colours[index],
             ms=8 if best else 5.5,
             mec="white",
             mew=0.6,
@@ -50,37 +51,37 @@ def draw_against(sheet: Sheet, axis: ValueAxis) -> Figure:
         axes.tick_params(axis="x", labelsize=8)
     axes.set_xlim(-0.04, 1.04)
     axes.set_xlabel(short_value(axis.name, 40) + (" (log scale)" if axis.kind == "log" else ""))
-    _objective_axis(sheet, axes, limits if not sheet.unscored else (strip - 0.03 * (limits[1] - limits[0]), limits[1]))
-    if sheet.unscored:
+    _objective_axis(table, axes, limits if not table.unscored else (strip - 0.03 * (limits[1] - limits[0]), limits[1]))
+    if table.unscored:
         axes.axhline(strip + 0.045 * (limits[1] - limits[0]), color="0.8", lw=0.8)
-        axes.set_yticks([tick for tick in axes.get_yticks() if limits[0] <= tick <= limits[1]] if sheet.scored else [])
+        axes.set_yticks([tick for tick in axes.get_yticks() if limits[0] <= tick <= limits[1]] if table.scored else [])
         axes.text(1.045, strip, "failed", color=FAILED, fontsize=8, va="center", clip_on=False)
         axes.set_ylim(strip - 0.03 * (limits[1] - limits[0]), limits[1])
     return figure
 
 
-def draw_learning_curves(sheet: Sheet) -> Figure:
+def plot_learning_curves(table: TrialTable) -> Figure:
     """The objective after each epoch; a bar ends a trial that was stopped, a cross one that failed."""
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()
-    curves = {index: sheet.curve(index) for index in [*sheet.unscored, *sheet.scored]}
+    curves = {index: table.curve(index) for index in [*table.unscored, *table.scored]}
     values = [value for _, objective in curves.values() for value in objective]
     for index, (epochs, objective) in curves.items():
         if not epochs:
             continue
-        status = sheet.records[index].status
-        best = index == sheet.best
+        status = table.records[index].status
+        best = index == table.best
         axes.plot(
             epochs,
             objective,
-            color=BEST if best else sheet.colours[index],
+            color=table.colours[index],
             lw=2.4 if best else 1.1,
             ls=(0, (4, 2)) if status == "failed" else "-",
             alpha=1.0 if best else 0.75,
             marker={"stopped": "|", "failed": "x"}.get(status, "o" if len(epochs) == 1 else None),
             markevery=[-1],
             ms=5,
-            gid=f"trial:{index}",
+            gid=mark(index),
             zorder=3 if best else 2,
         )
     axes.set_xlabel("epoch")
@@ -89,11 +90,11 @@ def draw_learning_curves(sheet: Sheet) -> Figure:
     room = max(0.04 * longest, 0.5 if longest < 3 else 0.0)
     axes.set_xlim(1 - room, longest + room)
     if values:
-        _objective_axis(sheet, axes, sheet.limits(values))
+        _objective_axis(table, axes, table.limits(values))
     return figure
 
 
-def draw_importance(importance: Importance) -> Figure:
+def plot_importance(importance: Importance) -> Figure:
     """A bar for each value with its interval."""
     shown = importance.shares[:15]
     figure = Figure(figsize=(_SIZE[0], 0.9 + 0.27 * len(shown)), layout="constrained")
@@ -113,8 +114,8 @@ def draw_importance(importance: Importance) -> Figure:
     return figure
 
 
-def _objective_axis(sheet: Sheet, axes: Axes, limits: tuple[float, float]) -> None:
+def _objective_axis(table: TrialTable, axes: Axes, limits: tuple[float, float]) -> None:
     axes.set_ylim(*limits)
-    axes.set_ylabel(short_value(sheet.objective, 30))
+    axes.set_ylabel(short_value(table.objective, 30))
     axes.grid(axis="y", color="0.92")
     axes.set_axisbelow(True)

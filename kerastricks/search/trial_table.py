@@ -16,14 +16,14 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from kerastricks.charts.axes import ValueAxis, short_score, short_value, value_axes
+from kerastricks.charts.svg import BEST, FAILED
 from kerastricks.search.trial_record import TrialRecord, has_score, ranked
 
-BEST, FAILED = "#d6336c", "#c92a2a"
 _MAP = colormaps["viridis"]
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TrialTable:
     """The trials as charts need them.
 
     Args:
@@ -64,9 +64,13 @@ class Sheet:
 
     @cached_property
     def colours(self) -> list[str]:
-        """By rank: dark is good."""
-        place = {index: position / max(len(self.scored) - 1, 1) for position, index in enumerate(self.scored)}
-        return [to_hex(_MAP(0.92 * (1 - place[i]))) if i in place else FAILED for i in range(len(self.records))]
+        """By rank, dark is good; the best and those without a score have colours of their own."""
+        colours = [FAILED] * len(self.records)
+        for position, index in enumerate(self.scored):
+            colours[index] = to_hex(_MAP(0.92 * (1 - position / max(len(self.scored) - 1, 1))))
+        if self.best is not None:
+            colours[self.best] = BEST
+        return colours
 
     @cached_property
     def titles(self) -> dict[int, str]:
@@ -92,6 +96,11 @@ class Sheet:
         ]
         return [epoch for epoch, _ in points], [value for _, value in points]
 
+    @property
+    def score_limits(self) -> tuple[float, float]:
+        """The `limits` of the scores; 0 to 1 where there are none."""
+        return self.limits([self.score(index) for index in self.scored]) if self.scored else (0.0, 1.0)
+
     def limits(self, values: Sequence[float]) -> tuple[float, float]:
         """From the best value to the worst, but outliers on the worse side (Tukey's fence) are left outside."""
         worse = np.asarray(values, np.float64) * self._sign
@@ -114,18 +123,18 @@ def _title(record: TrialRecord) -> str:
     return "\n".join([head, *(f"{name}: {short_value(value)}" for name, value in record.values.items())])
 
 
-def trial_table(sheet: Sheet) -> str:
+def html_table(table: TrialTable) -> str:
     """One row a trial, with what a script sorts by in `data-v`."""
-    names = list(dict.fromkeys(name for record in sheet.records for name in record.values))
-    heads = ["trial", "status", sheet.objective, "epochs", "seconds", *names, "attempts", "worker", "run", "reason"]
-    rows = [_row(sheet, index, record, names) for index, record in enumerate(sheet.records)]
+    names = list(dict.fromkeys(name for record in table.records for name in record.values))
+    heads = ["trial", "status", table.objective, "epochs", "seconds", *names, "attempts", "worker", "run", "reason"]
+    rows = [_row(table, index, record, names) for index, record in enumerate(table.records)]
     head = "".join(f'<th scope="col">{escape(short_value(name, 40))}</th>' for name in heads)
     return (
         f'<table class="trials">\n<thead><tr>{head}</tr></thead>\n<tbody>\n' + "\n".join(rows) + "\n</tbody>\n</table>"
     )
 
 
-def _row(sheet: Sheet, index: int, record: TrialRecord, names: list[str]) -> str:
+def _row(table: TrialTable, index: int, record: TrialRecord, names: list[str]) -> str:
     cells = [
         _cell(record.trial, record.trial),
         _cell(record.status, record.status, record.status),
@@ -144,7 +153,7 @@ def _row(sheet: Sheet, index: int, record: TrialRecord, names: list[str]) -> str
         _cell(record.run or "", record.run or ""),
         _cell(record.reason or "", record.reason or "", "reason"),
     ]
-    best = " best" if index == sheet.best else ""
+    best = " best" if index == table.best else ""
     return f'<tr class="t t{index}{best}">' + "".join(cells) + "</tr>"
 
 

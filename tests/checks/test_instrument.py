@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import pytest
 
-from kerastricks import checks
+from kerastricks.checks import check_activations, check_signal, check_units
 from kerastricks.checks.instrument import Instrument, values
 from kerastricks.errors import UsageError
 from kerastricks.layers import WeightNormalization
 
 RANDOM = np.random.default_rng(0)
-CHECKS = [checks.init, checks.activation, checks.units]
+CHECKS = [check_signal, check_activations, check_units]
 
 
 def many_layers():
@@ -74,11 +74,11 @@ def test_the_copy_computes_what_the_model_computes():
 
 def test_every_check_takes_such_a_model():
     model, images = many_layers(), RANDOM.normal(size=(6, 8, 8, 3))
-    signal = checks.init(model, images)
+    signal = check_signal(model, images)
     assert all(np.isfinite([row.variance, row.gradient]).all() for row in signal.rows)
     assert signal.rows[-1].is_head
-    assert {row.activation for row in checks.activation(model, images).rows} >= {"silu", "leaky_relu", "prelu", "elu"}
-    assert [row.layer for row in checks.units(model, images, steps=2).rows if row.is_head] == ["logits"]
+    assert {row.activation for row in check_activations(model, images).rows} >= {"silu", "leaky_relu", "prelu", "elu"}
+    assert [row.layer for row in check_units(model, images, steps=2).rows if row.is_head] == ["logits"]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -109,10 +109,10 @@ def test_other_precisions(policy):
         ]
     )
     images = RANDOM.normal(size=(8, 6))
-    report = checks.init(model, images)
+    report = check_signal(model, images)
     assert all(row.variance > 0 and row.gradient > 0 for row in report.rows)
-    assert checks.activation(model, images).rows[0].units == 5
-    assert checks.units(model, images, steps=2).rows[0].distinct_outputs_after == 5
+    assert check_activations(model, images).rows[0].units == 5
+    assert check_units(model, images, steps=2).rows[0].distinct_outputs_after == 5
 
 
 def small():
@@ -142,7 +142,7 @@ def test_bad_images(check, images, message):
 )
 def test_bad_streams(images):
     with pytest.raises(UsageError, match="images must"):
-        checks.activation(small(), images)
+        check_activations(small(), images)
 
 
 class Subclassed(keras.Model):
@@ -194,21 +194,21 @@ def test_an_activation_inside_a_wrapper_is_seen():
     model = keras.Sequential([keras.Input((6,)), WeightNormalization(keras.layers.Dense(5, "tanh", name="inside"))])
     model.add(keras.layers.Dense(3))
     images = 1000 * RANDOM.normal(size=(16, 6))
-    (row,) = checks.activation(model, images).rows
+    (row,) = check_activations(model, images).rows
     assert (row.activation, row.units) == ("tanh", 5)
     assert row.bound_share > 0.9
-    assert [row.activation for row in checks.init(model, images).rows] == ["tanh", None]
+    assert [row.activation for row in check_signal(model, images).rows] == ["tanh", None]
 
 
 @pytest.mark.tensorflow_only
 def test_a_softmax_inside_a_wrapper_cannot_be_taken_for_logits():
     head = WeightNormalization(keras.layers.Dense(3, "softmax"), name="head")
     with pytest.raises(UsageError, match=r"linear for logits. Received: 'head' \(softmax\)"):
-        checks.init(keras.Sequential([keras.Input((6,)), head]), np.zeros((4, 6)))
+        check_signal(keras.Sequential([keras.Input((6,)), head]), np.zeros((4, 6)))
 
 
 @pytest.mark.tensorflow_only
-@pytest.mark.parametrize("check", [checks.init, checks.units], ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", [check_signal, check_units], ids=lambda check: check.__name__)
 @pytest.mark.parametrize(
     ("units", "activation", "message"),
     [
@@ -223,7 +223,7 @@ def test_bad_heads(check, units, activation, message):
 
 
 @pytest.mark.tensorflow_only
-@pytest.mark.parametrize("check", [checks.init, checks.units], ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", [check_signal, check_units], ids=lambda check: check.__name__)
 @pytest.mark.parametrize(
     ("labels", "message"),
     [([0, 1], "4 class numbers"), (np.zeros(4), "float64"), ([0, 1, 2, 3], r"labels must be in 0-2. Received: 0 to 3")],

@@ -1,9 +1,9 @@
-"""checks.check_shapes: each piece of advice, broken on purpose."""
+"""check_shapes: each piece of advice, broken on purpose."""
 
 import keras
 import pytest
 
-from kerastricks import checks
+from kerastricks.checks import check_shapes
 from kerastricks.errors import UsageError
 from kerastricks.models import create
 
@@ -13,7 +13,7 @@ layers = keras.layers
 
 
 def report(*stack, side=32):
-    return checks.check_shapes(keras.Sequential([keras.Input((side, side, 3)), *stack], name="net"))
+    return check_shapes(keras.Sequential([keras.Input((side, side, 3)), *stack], name="net"))
 
 
 def conv(**options):
@@ -37,7 +37,7 @@ def test_what_follows_the_advice_is_fine():
             30,
             "size",
             False,
-            "15 pixels are divided by 2",
+            "15 pixels are not divisible by 2 (remainder 1)",
         ),
         ([conv(kernel_size=5, name="a")], 32, "filter", False, "25 weights for each pair of channels, 2 layers of 3x3"),
         ([conv(kernel_size=7, name="a")], 32, "filter", False, "49 weights for each pair of channels, 3 layers of 3x3"),
@@ -90,7 +90,7 @@ def test_layers_are_grouped_and_counted_and_the_minor_come_last():
 
 
 def test_a_network_of_the_zoo():
-    found = checks.check_shapes(create("resnet_50(variant='original', width=4)", (224, 224, 3), 4))
+    found = check_shapes(create("resnet_50(variant='original', width=4)", (224, 224, 3), 4))
     assert [(finding.about, finding.minor) for finding in found.findings] == [
         ("filter", False),
         ("stride", False),
@@ -100,7 +100,7 @@ def test_a_network_of_the_zoo():
     assert found.findings[1].layers[0].startswith("stage2_block1")
     # A 1x1 in the first convolution and one in the shortcut, in each of three stages.
     assert len(found.findings[1].layers) == 6
-    plain = checks.check_shapes(create("plain_cnn(widths=(4, 4), whitening=False)", (32, 32, 3), 4))
+    plain = check_shapes(create("plain_cnn(widths=(4, 4), whitening=False)", (32, 32, 3), 4))
     assert plain.findings == ()
 
 
@@ -116,7 +116,7 @@ def test_report_as_text_and_json():
     assert record["findings"][0]["layers"] == ["wide"]
     assert record["fine"][0] == "32x32 pixels divide evenly all the way"
     inputs = keras.Input((None, None, 3))
-    assert checks.check_shapes(keras.Model(inputs, conv()(inputs))).input == "?x?x3"
+    assert check_shapes(keras.Model(inputs, conv()(inputs))).input == "?x?x3"
 
 
 def test_other_models_are_refused():
@@ -124,4 +124,4 @@ def test_other_models_are_refused():
         pass
 
     with pytest.raises(UsageError, match="Received: Own"):
-        checks.check_shapes(Own())
+        check_shapes(Own())

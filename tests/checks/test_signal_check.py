@@ -1,4 +1,4 @@
-"""checks.init against formulas and a backward pass written by hand."""
+"""check_signal against formulas and a backward pass written by hand."""
 
 import json
 import math
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerastricks import checks
+from kerastricks.checks import check_signal
 from kerastricks.errors import UsageError
 
 RANDOM = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_gradients_are_those_of_a_backward_pass_by_hand():
     da1 = d2 @ w2.T
     d1 = da1 * (z1 > 0)
 
-    report = checks.init(model, images, labels, batch_size=4)  # two full batches and a remainder
+    report = check_signal(model, images, labels, batch_size=4)  # two full batches and a remainder
     rows = by_name(report)
     assert list(rows) == ["hidden", "hidden:relu", "logits"]
     for name, value, gradient in (("hidden", z1, d1), ("hidden:relu", a1, da1), ("logits", z2, d2)):
@@ -81,7 +81,7 @@ def test_a_convolution_against_finite_differences():
         step[place] = 1e-2
         differences.append((loss(kernel + step) - loss(kernel - step)) / 2e-2)
     loss(kernel)
-    found = by_name(checks.init(model, images, labels))["conv"].kernel_gradient
+    found = by_name(check_signal(model, images, labels))["conv"].kernel_gradient
     assert found == pytest.approx(np.mean(np.square(differences)), rel=2e-3)
 
 
@@ -91,7 +91,7 @@ def test_variances_of_a_linear_net_are_its_factors():
     model = keras.Sequential([keras.Input((4,)), *layers])
     for layer, factor in zip(layers, (2, 3, 5), strict=True):
         layer.kernel.assign(factor * np.eye(4))
-    report = checks.init(model, images)
+    report = check_signal(model, images)
     for row, factor in zip(report.rows, (2, 6, 30), strict=True):
         assert row.variance == pytest.approx(factor**2 * images.var(), rel=1e-5)
         assert row.mean == pytest.approx(factor * images.mean(), rel=1e-5)
@@ -102,7 +102,7 @@ def test_variances_of_a_linear_net_are_its_factors():
 def test_xavier_halves_the_signal_of_relu_per_layer_and_he_keeps_it(initializer, factor):
     depth, width = 12, 256
     keras.utils.set_random_seed(1)
-    report = checks.init(dense_net(depth, width, initializer), RANDOM.normal(size=(64, width)))
+    report = check_signal(dense_net(depth, width, initializer), RANDOM.normal(size=(64, width)))
     # |h|^2 after a layer of n ReLU units with Gaussian weights varies by 5 / n (the variance of max(z, 0)^2 by the
     # square of its mean is 5), so that its logarithm drifts by -5 / 2n per layer.
     steps = depth - 1
@@ -116,7 +116,7 @@ def test_xavier_halves_the_signal_of_relu_per_layer_and_he_keeps_it(initializer,
 
 def test_a_signal_far_below_the_square_root_of_float32_is_still_measured():
     # 1e-25 fits float32, its square does not.
-    report = checks.init(
+    report = check_signal(
         dense_net(6, 8, lambda: keras.initializers.Identity(1e-5), "linear"), RANDOM.normal(size=(8, 8))
     )
     assert report.forward_ratio == pytest.approx(1e-50, rel=1e-4)
@@ -125,9 +125,9 @@ def test_a_signal_far_below_the_square_root_of_float32_is_still_measured():
 
 def test_zeros_and_overflow_are_said_and_are_no_json_numbers():
     images = RANDOM.normal(size=(8, 8))
-    zeros = checks.init(dense_net(3, 8, "zeros"), images)
+    zeros = check_signal(dense_net(3, 8, "zeros"), images)
     assert [verdict.endswith(": 0, or too small for float32, everywhere") for verdict in zeros.verdicts] == [1, 1, 0]
-    large = checks.init(dense_net(3, 8, lambda: keras.initializers.Identity(1e20)), images)
+    large = check_signal(dense_net(3, 8, lambda: keras.initializers.Identity(1e20)), images)
     assert large.verdicts[0] == "forward signal: leaves float32 at dense2"
     for report in (zeros, large):
         json.dumps(report.to_json(), allow_nan=False)
@@ -139,7 +139,7 @@ def test_batch_normalization_uses_the_batch_as_in_a_training_step():
     images = RANDOM.normal(7.0, 3.0, (32, 4))
     model = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization(), keras.layers.Activation("tanh")])
     model.add(keras.layers.Dense(2))
-    row = checks.init(model, images).rows[0]
+    row = check_signal(model, images).rows[0]
     normalized = (images - images.mean(axis=0)) / np.sqrt(images.var(axis=0) + 1e-3)
     assert row.activation == "tanh"
     assert row.variance == pytest.approx(np.tanh(normalized).var(), rel=1e-5)
@@ -152,7 +152,7 @@ def test_penalties_constraints_and_frozen_kernels():
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, name="hidden", **options)])
         model.add(keras.layers.Dense(2, name="logits"))
-        return checks.init(model, images, labels, batch_size=4).rows
+        return check_signal(model, images, labels, batch_size=4).rows
 
     plain = found()
     assert found(kernel_regularizer="l2", kernel_constraint=keras.constraints.MaxNorm(0.1)) == plain
@@ -163,15 +163,15 @@ def test_penalties_constraints_and_frozen_kernels():
 
 def test_labels_are_drawn_from_the_seed():
     model, images = dense_net(2, 4, "he_normal"), RANDOM.normal(size=(16, 4))
-    assert checks.init(model, images, seed=3) == checks.init(model, images, seed=3)
-    assert checks.init(model, images, seed=3) != checks.init(model, images, seed=4)
+    assert check_signal(model, images, seed=3) == check_signal(model, images, seed=3)
+    assert check_signal(model, images, seed=3) != check_signal(model, images, seed=4)
     drawn = np.random.default_rng(3).integers(0, 4, 16)
-    assert checks.init(model, images, drawn, seed=0) == checks.init(model, images, seed=3)
+    assert check_signal(model, images, drawn, seed=0) == check_signal(model, images, seed=3)
 
 
 def test_the_plot_is_a_png_and_appears_whole(tmp_path):
     for number, initializer in enumerate(("he_normal", "zeros")):
-        report = checks.init(dense_net(2, 4, initializer), RANDOM.normal(size=(4, 4)))
+        report = check_signal(dense_net(2, 4, initializer), RANDOM.normal(size=(4, 4)))
         report.plot(tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")
     assert len(list(tmp_path.iterdir())) == 2
@@ -196,4 +196,4 @@ def test_the_hint_fits_the_activation(activation, hint):
         model.add(keras.layers.Dense(8, kernel_initializer=keras.initializers.RandomNormal(0.001)))
         model.add(activation if callable(activation) else keras.layers.Activation(activation))
     model.add(keras.layers.Dense(2))
-    assert re.search(hint, checks.init(model, RANDOM.normal(size=(4, 8))).verdicts[-1])
+    assert re.search(hint, check_signal(model, RANDOM.normal(size=(4, 8))).verdicts[-1])

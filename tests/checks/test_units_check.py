@@ -1,10 +1,10 @@
-"""checks.units: symmetry that training does not break, and symmetry that it does."""
+"""check_units: symmetry that training does not break, and symmetry that it does."""
 
 import keras
 import numpy as np
 import pytest
 
-from kerastricks import checks
+from kerastricks.checks import check_units
 from kerastricks.checks.unit_check import incoming_weights, same
 from kerastricks.errors import UsageError
 
@@ -27,7 +27,7 @@ def counts(row):
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
 def test_units_that_start_from_zero_stay_one_unit(activation):
     labels = np.repeat([0, 1, 2], (20, 13, 7))
-    report = checks.units(net("zeros", activation), RANDOM.normal(size=(40, 6)), labels)
+    report = check_units(net("zeros", activation), RANDOM.normal(size=(40, 6)), labels)
     first, second, head = report.rows
     assert counts(first) == counts(second) == (1, 1, 1, 1)
     assert first.groups == first.groups_after == (tuple(range(12)),)
@@ -37,13 +37,13 @@ def test_units_that_start_from_zero_stay_one_unit(activation):
 
 
 def test_any_constant_is_as_bad_as_zero():
-    first, second, _ = checks.units(net(keras.initializers.Constant(0.3), "tanh"), RANDOM.normal(size=(40, 6))).rows
+    first, second, _ = check_units(net(keras.initializers.Constant(0.3), "tanh"), RANDOM.normal(size=(40, 6))).rows
     assert first.distinct_outputs_after == 1
     assert second.distinct_weights == 1
 
 
 def test_random_units_are_different():
-    report = checks.units(net("he_normal"), RANDOM.normal(size=(40, 6)))
+    report = check_units(net("he_normal"), RANDOM.normal(size=(40, 6)))
     assert [counts(row) for row in report.rows] == [(12,) * 4, (8,) * 4, (3,) * 4]
     assert report.verdicts == ("no two units are the same, neither at the start nor after 20 steps",)
 
@@ -59,7 +59,7 @@ def test_copied_units_part_unless_what_they_feed_is_copied_too(outgoing_too):
         kernel = keras.ops.convert_to_numpy(second.kernel).copy()
         kernel[7] = kernel[3]
         second.kernel.assign(kernel)
-    report = checks.units(model, RANDOM.normal(size=(40, 6)))
+    report = check_units(model, RANDOM.normal(size=(40, 6)))
     row = report.rows[0]
     assert row.groups == ((3, 7),)
     assert counts(row) == ((11,) * 4 if outgoing_too else (11, 11, 12, 12))
@@ -69,7 +69,7 @@ def test_copied_units_part_unless_what_they_feed_is_copied_too(outgoing_too):
 
 
 def test_without_images_the_weights_alone_are_compared():
-    report = checks.units(net("zeros"))
+    report = check_units(net("zeros"))
     assert (report.images, report.steps) == (0, 0)
     assert counts(report.rows[0]) == (1, None, None, None)
     assert "give images" in report.verdicts[0]
@@ -83,7 +83,7 @@ def test_convolutions_of_each_kind():
     x = keras.layers.DepthwiseConv2D(3, name="depthwise")(x)
     x = keras.layers.Conv2DTranspose(6, 2, kernel_initializer="ones", name="transpose")(x)
     outputs = keras.layers.Dense(2, name="logits")(keras.layers.GlobalAveragePooling2D()(x))
-    rows = checks.units(keras.Model(inputs, outputs), RANDOM.normal(size=(8, 6, 6, 4)), steps=1).rows
+    rows = check_units(keras.Model(inputs, outputs), RANDOM.normal(size=(8, 6, 6, 4)), steps=1).rows
     assert [(row.layer, row.units, row.distinct_weights) for row in rows] == [
         ("plain", 4, 1), ("separable", 5, 5), ("depthwise", 5, None), ("transpose", 6, 1), ("logits", 2, 2),
     ]  # fmt: skip
@@ -122,7 +122,7 @@ def test_nan_equals_nothing():
 @pytest.mark.tensorflow_only
 def test_text_json_and_plot(tmp_path):
     for images in (None, RANDOM.normal(size=(8, 6))):
-        report = checks.units(net("zeros"), images, steps=2)
+        report = check_units(net("zeros"), images, steps=2)
         assert "logits (classes)" in report.to_text()
         assert report.to_json()["layers"][0]["groups"] == [list(range(12))]
         report.plot(tmp_path / "units.png")
@@ -133,4 +133,4 @@ def test_text_json_and_plot(tmp_path):
 @pytest.mark.parametrize("option", [{"steps": 0}, {"learning_rate": 0.0}, {"tolerance": -1.0}, {"labels": [0, 1]}])
 def test_illegal_options(option):
     with pytest.raises(UsageError, match=next(iter(option))):
-        checks.units(net("zeros"), **option)
+        check_units(net("zeros"), **option)

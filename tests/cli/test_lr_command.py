@@ -178,7 +178,7 @@ def test_long_work_tells_where_it_is_without_a_terminal(capsys, monkeypatch):
     from kerastricks.cli import screen
 
     now = [0.0]
-    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("kerastricks.progress.time.monotonic", lambda: now[0])
     with screen.bar("decoding", 1000) as advance:
         for _ in range(100):
             now[0] += 0.5

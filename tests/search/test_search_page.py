@@ -193,5 +193,5 @@ def test_matplotlib_is_left_as_it_was(tmp_path):
 
 
 def test_it_loads_neither_keras_nor_tensorflow():
-    code = "import sys, kerastricks.search.html; print({'keras', 'tensorflow'} & set(sys.modules))"
+    code = "import sys, kerastricks.search.page; print({'keras', 'tensorflow'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

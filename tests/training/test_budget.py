@@ -21,7 +21,7 @@ from kerastricks.training.resolved_config import resolve
 
 pytestmark = pytest.mark.tensorflow_only
 
-run_training = importlib.import_module("kerastricks.runs.train")  # the package has a function of that name
+run_training = importlib.import_module("kerastricks.runs.training_run")
 
 STEPS = 10
 # 1 s an epoch at 32 pixels, 4 s at 64, 9 s at 96.

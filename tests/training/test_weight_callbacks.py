@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 
 import kerastricks
 from kerastricks.errors import ConfigError
@@ -101,11 +102,22 @@ def test_a_model_that_ends_in_logits_is_kept_with_a_softmax_in_float32(tmp_path)
     assert {layer.dtype_policy.name for layer in kept.layers} == {"float32"}
 
 
-@pytest.mark.parametrize("crash", [4, 10, 12])
+WAYS = {
+    "snapshots": CYCLES,
+    "top-swa": {"keep": "top(2)", "average": "swa(start=0.3)"},
+    "last-ema": {"keep": "last(2)", "average": "ema(decay=0.8)"},
+}
+CRASHES = (4, 10, 12)
+
+
 @pytest.mark.parametrize(
-    "way",
-    [CYCLES, {"keep": "top(2)", "average": "swa(start=0.3)"}, {"keep": "last(2)", "average": "ema(decay=0.8)"}],
-    ids=["snapshots", "top-swa", "last-ema"],
+    ("way", "crash"),
+    [
+        case(way, crash, id=f"{name}-{crash}")
+        for place, (name, way) in enumerate(WAYS.items())
+        for crash in CRASHES
+        for case in [pytest.param if crash == CRASHES[place] else tensorflow_case]
+    ],
 )
 def test_a_resumed_training_ends_in_the_same_weights_and_members(way, crash, tmp_path, monkeypatch):
     monkeypatch.setattr(resumable, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
@@ -163,7 +175,7 @@ def averages_win(monkeypatch):
     "way",
     [
         {"average": "ema(decay=0.4)", "optimizer": "sgd(momentum=0.9)"},  # reached at the sixth step
-        {"average": "ema", "optimizer": "adamw"},
+        tensorflow_case({"average": "ema", "optimizer": "adamw"}),
         {"optimizer": "sgd(momentum=0.9, use_ema=True, ema_momentum=0.4)"},
     ],
     ids=["reached", "default", "of-the-optimizer"],
@@ -182,7 +194,7 @@ def test_exponential_averages_are_those_of_all_steps_with_a_decay_that_warms_up(
         np.testing.assert_allclose(keras.ops.convert_to_numpy(variable.value), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("average", ["swa(start=0.3)", "ema(decay=0.8)"])
+@pytest.mark.parametrize("average", ["swa(start=0.3)", tensorflow_case("ema(decay=0.8)")])
 def test_an_average_that_validates_worse_is_not_used_and_that_is_said(average, tmp_path, monkeypatch, capsys):
     class Last(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -213,7 +225,7 @@ def test_an_average_is_as_good_by_accuracy_and_then_by_loss():
 
 
 @pytest.mark.usefixtures("averages_win")
-@pytest.mark.parametrize("average", ["swa(start=0.3)", "ema(decay=0.8)"])
+@pytest.mark.parametrize("average", [tensorflow_case("swa(start=0.3)"), "ema(decay=0.8)"])
 def test_statistics_are_those_of_the_averaged_weights(average, tmp_path):
     """Of all training images, which 6 batches of 13 hold, at the first normalisation."""
     model, data = new_model(), load(augment="", batch_size=13)
@@ -236,7 +248,7 @@ def test_statistics_are_those_of_the_averaged_weights(average, tmp_path):
     assert report["kept"] == "averaged"
 
 
-@pytest.mark.parametrize("augment", ["flip", "flip | mixup(0.2)"])
+@pytest.mark.parametrize("augment", [tensorflow_case("flip"), "flip | mixup(0.2)"])
 def test_statistics_are_measured_behind_the_device_stage(augment, monkeypatch):
     """With the model that augments, on one more epoch of what it is trained on."""
     seen = []
