@@ -157,7 +157,7 @@ class Pace(keras.callbacks.Callback):
         self.used_seconds += self.evaluation_seconds
         logs = logs or {}
         if self.saturation is not None:
-            self._see(epoch + 1, float(logs["accuracy"]), float(logs["val_loss"]))
+            self._see(epoch + 1, float(logs["accuracy"]), float(logs["val_loss"]), self.saturation)
         self._look()
         if self.step >= self.end_step < self.total_steps:
             self.model.stop_training = True
@@ -165,13 +165,12 @@ class Pace(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._show.say(self)
 
-    def _see(self, epoch: int, accuracy: float, loss: float) -> None:
-        """Whether there is nothing left to learn."""
-        assert self.saturation is not None
+    def _see(self, epoch: int, accuracy: float, loss: float, saturation: float) -> None:
+        """Ends the training soon where nothing is left to learn."""
         better = loss < self.best_loss * (1 - _BETTER)
         self.flat_epochs = 0 if better else self.flat_epochs + 1
         self.best_loss = min(self.best_loss, loss)
-        if self.saturated or accuracy < self.saturation or self.flat_epochs < _FLAT_EPOCHS:
+        if self.saturated or accuracy < saturation or self.flat_epochs < _FLAT_EPOCHS:
             return
         tail = max(_LEAST_TAIL_EPOCHS, round(_TAIL * epoch))
         end = self.step + tail * self.steps_per_epoch
