@@ -1,4 +1,4 @@
-"""Augmentation from a spec as a Keras layer: on the device, inside the training step, or anywhere in Keras code."""
+"""Augmentation from a spec as a Keras layer: on the device, in the training step, or anywhere in Keras code."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -1,7 +1,4 @@
-"""Mean, deviation and principal components of training colours, as plain numbers that a configuration can hold.
-
-Images for `fit`, from whatever holds them, in pieces that fit into memory.
-"""
+"""Mean, standard deviation and principal components of training colours, and the batches they are measured on."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One multiply-add, and one clamp, for a run of ops that change colours linearly."""
+"""Executor of colour ops: one multiply-add and one clamp for a run of linear changes of colours."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,9 +1,6 @@
-"""HSV: the mathematics that the layer `RandomHSV` and the ops `hsv` and `hue` share.
+"""Colour mathematics that ops and layers share: HSV and its random changes, and principal components of colours.
 
 Channels are tensors of their own, (batch, height, width): a reduction over an axis of three is slow under XLA.
-
-Principal components of a covariance.
-The colours that fancy PCA adds: the mathematics that the layer and the op share.
 """
 
 import math
@@ -32,6 +29,7 @@ class Changes(NamedTuple):
 
 
 _ROUNDING = 1e-5  # of the value: 0.003 of 255 levels
+
 NEUTRAL = Changes(1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 
 
@@ -68,6 +66,12 @@ class Ranges(NamedTuple):
         ranges = [powers] * 2 + [self.factor_range] * 2 + [self.shift_range] * 2 + [self.hue_range]
         drawn = [low + (high - low) * uniforms[:, place] for place, (low, high) in enumerate(ranges)]
         return Changes(*(xp.exp(number) for number in drawn[:2]), *drawn[2:]) if log else Changes(*drawn)
+
+
+def _interval(name: str, given: tuple[float, float], lowest: float, highest: float) -> tuple[float, float]:
+    if np.shape(given) != (2,) or not lowest <= given[0] <= given[1] <= highest or not math.isfinite(given[1]):
+        raise ValueError(f"{name} must be (low, high) within [{lowest:g}, {highest:g}]. Received: {name}={given}")
+    return float(given[0]), float(given[1])
 
 
 def jitter(red: Any, green: Any, blue: Any, changes: Changes, xp: Any) -> tuple[Any, Any, Any]:
@@ -117,24 +121,6 @@ def from_hexagon(hue: Any, chroma: Any, value: Any, xp: Any) -> tuple[Any, Any, 
     return channels[0], channels[1], channels[2]
 
 
-def _interval(name: str, given: tuple[float, float], lowest: float, highest: float) -> tuple[float, float]:
-    if np.shape(given) != (2,) or not lowest <= given[0] <= given[1] <= highest or not math.isfinite(given[1]):
-        raise ValueError(f"{name} must be (low, high) within [{lowest:g}, {highest:g}]. Received: {name}={given}")
-    return float(given[0]), float(given[1])
-
-
-def eigenpairs(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues, descending and not negative, and eigenvectors, one per column, with a sign that is fixed.
-
-    The entry of largest magnitude is positive; the first one, where several are as large up to rounding.
-    """
-    values, vectors = np.linalg.eigh(covariance)
-    values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
-    magnitude = np.abs(vectors)
-    leading = np.argmax(magnitude >= magnitude.max(axis=0) * (1 - 1e-6), axis=0)
-    return values, vectors * np.where(np.take_along_axis(vectors, leading[None], axis=0) < 0, -1.0, 1.0)
-
-
 SCALES = ("variance", "stddev")
 
 
@@ -149,3 +135,15 @@ def principal_colours(eigenvalues: Any, eigenvectors: Any, scale: str, width: fl
     """
     strengths = np.sqrt(eigenvalues) if scale == "stddev" else np.asarray(eigenvalues)
     return (np.asarray(eigenvectors) * strengths).T * width
+
+
+def eigenpairs(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues, descending and not negative, and eigenvectors, one per column, with a sign that is fixed.
+
+    The entry of largest magnitude is positive; the first one, where several are as large up to rounding.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    magnitude = np.abs(vectors)
+    leading = np.argmax(magnitude >= magnitude.max(axis=0) * (1 - 1e-6), axis=0)
+    return values, vectors * np.where(np.take_along_axis(vectors, leading[None], axis=0) < 0, -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Walks the coordinates of a result's pixels back through ops, to where the pixels come from."""
+"""Source coordinates of a result's pixels, traced back through spatial ops."""
 
 from typing import Any
 

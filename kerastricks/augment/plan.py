@@ -1,4 +1,4 @@
-"""The planner: what is executed for a sequence of ops, with neighbours of a kind fused."""
+"""Planner: groups neighbouring ops of a kind into steps, and executes them on batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Reads a spec such as "flip | pad_crop(4) | fancy_pca(0.1)" into ops that fit the images."""
+"""Parser of augmentation specs: "flip | pad_crop(4) | fancy_pca(0.1)" becomes ops that fit the images."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

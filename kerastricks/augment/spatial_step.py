@@ -1,4 +1,4 @@
-"""One gather, or one resampling, for a run of ops that move pixels about."""
+"""Executor of spatial ops: one gather or one resampling for a run of ops that move pixels."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

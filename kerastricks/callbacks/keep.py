@@ -1,9 +1,4 @@
-"""The files of callbacks that keep weights on the way.
-
-Keeps the weights of the last epochs.
-Keeps the weights at given steps: the members of a snapshot ensemble.
-Keeps the weights of the best epochs.
-"""
+"""Callbacks that save models during a training as members of an ensemble: the last, the best, or at given steps."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -87,16 +82,6 @@ class MemberFiles(keras.callbacks.Callback):
             if re.fullmatch(r"(\.tmp-(\d+-)?)?\d+\.keras", path.name) and path.name not in kept:
                 path.unlink()
         self._write_record()
-
-
-def read_record(folder: Path) -> list[dict[str, Any]]:
-    """The members of a folder's members.json; none where there is no such file."""
-    path = folder / RECORD
-    return read_json(path)["members"] if path.exists() else []
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 class KeepLast(MemberFiles):
@@ -231,3 +216,13 @@ class KeepTop(MemberFiles):
 
 def _rank(member: dict[str, Any]) -> tuple[float, float]:
     return round(member["val_accuracy"], 6), -member["val_loss"]
+
+
+def read_record(folder: Path) -> list[dict[str, Any]]:
+    """The members of a folder's members.json; none where there is no such file."""
+    path = folder / RECORD
+    return read_json(path)["members"] if path.exists() else []
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,7 +1,4 @@
-"""The true loss of every batch, in a compact file.
-
-One line of JSON per epoch.
-"""
+"""Logs: the loss of every batch in a compact file, and a line of JSON per epoch."""
 
 import json
 import os

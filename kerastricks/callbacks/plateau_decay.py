@@ -1,4 +1,4 @@
-"""Divides the learning rate where the validation loss stops falling."""
+"""Decay of the learning rate on a plateau of the validation loss."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""A live line per epoch."""
+"""Progress of a training: a live line per epoch."""
 
 import time
 from typing import Any

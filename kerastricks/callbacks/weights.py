@@ -1,7 +1,4 @@
-"""Stochastic weight averaging.
-
-Ends a training in the weights of its best epoch.
-"""
+"""Weights a training ends with: their average over the last epochs, or those of the best epoch."""
 
 import warnings
 from collections.abc import Callable, Iterable

@@ -1,7 +1,4 @@
-"""LSUV: every layer starts with an output of variance 1 on the user's own data.
-
-The starts that need images, all at once.
-"""
+"""Data-driven initialization: LSUV, and `start_from_data`, which serves every layer that asks for it."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass

@@ -1,13 +1,4 @@
-"""Variance 1 / n_in.
-
-What the initializers share whose variance follows from the size of the kernel.
-What He's two initializers share: the variance, and the slope in it.
-He's initialization, normal.
-He's initialization, uniform.
-What Xavier's two initializers share: the variance.
-Xavier's initialization, normal.
-Xavier's initialization, uniform.
-"""
+"""Initializers whose variance follows from the kernel's size: fan-in, He and Xavier, normal and uniform."""
 
 from collections.abc import Sequence
 from math import isfinite, sqrt

@@ -1,4 +1,4 @@
-"""How many values go into and out of a unit."""
+"""Fan-in and fan-out of kernels: by their shape, and by the layer that asks for them."""
 
 import inspect
 from collections.abc import Sequence

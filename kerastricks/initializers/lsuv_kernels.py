@@ -1,7 +1,4 @@
-"""The kernels that LSUV knows: what an orthonormal one is, and what it makes of a layer's input.
-
-The mark of a layer that starts from data, by LSUV.
-"""
+"""The `LSUV` initializer, which marks a layer for `start_from_data`, and the kernels that LSUV can rescale."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +57,9 @@ class LSUV(SeededInitializer):
 
 
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+
 SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+
 PLAIN = (
     keras.layers.Dense,
     keras.layers.Conv1D,
@@ -70,6 +69,7 @@ PLAIN = (
     keras.layers.Conv2DTranspose,
     keras.layers.Conv3DTranspose,
 )
+
 STARTS = ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
 
 

@@ -1,7 +1,4 @@
-"""One forward pass that rescales each kernel when its layer is first called.
-
-What LSUV did to each kernel.
-"""
+"""The forward pass of LSUV, which rescales each kernel when its layer is first called, and its report."""
 
 import functools
 from collections.abc import Callable, Iterator

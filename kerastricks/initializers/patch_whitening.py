@@ -1,4 +1,4 @@
-"""A first convolution that whitens the patches of the training images."""
+"""Patch whitening: a first convolution that whitens the patches of the training images."""
 
 from collections.abc import Sequence
 from typing import Any

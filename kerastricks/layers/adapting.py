@@ -1,4 +1,4 @@
-"""What the layers have in common that learn from the training data before the training."""
+"""Base of the layers that are adapted to the training data: statistics become non-trainable weights."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol

@@ -1,4 +1,7 @@
-"""The base of the layers that are one op of `kerastricks.augment`: they draw and check, the op is the trick."""
+"""Base of the layers that are one op of `kerastricks.augment`, and the checks of their images.
+
+The layer draws and checks; the op is the trick.
+"""
 
 from abc import abstractmethod
 from collections.abc import Sequence

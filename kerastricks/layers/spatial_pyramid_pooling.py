@@ -1,4 +1,4 @@
-"""Features of one length from maps of any size."""
+"""Spatial pyramid pooling: features of one length from maps of any size."""
 
 from collections.abc import Sequence
 from typing import Any

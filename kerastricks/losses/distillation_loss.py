@@ -1,4 +1,4 @@
-"""The loss of a network that learns from another one."""
+"""Distillation loss: a student learns from a teacher's predictions and from the labels."""
 
 from typing import Any
 

@@ -1,8 +1,4 @@
-"""Regularization for a model that already exists.
-
-Writes regularization into the serialized form of a model.
-Brings one model's weights, random state and trainable flags into another of the same structure.
-"""
+"""Regularization of an existing model: its config is rewritten, and weights and random state are copied."""
 
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,117 +15,6 @@ from kerastricks.regularizers.weight_decay import undecayed
 
 # Weights that are kernels, by the beginning of the arguments that Keras has for them.
 KERNELS = ("kernel", "depthwise", "pointwise", "recurrent", "embeddings")
-
-
-class RegularizedConfig:
-    """Walks through what `serialize_keras_object` returns, and notes what it changed.
-
-    A nested model and the layer in a wrapper are in there as they are on the top level, and what is written
-    into the config is by construction what a saved model keeps.
-
-    Args:
-        regularization: what every kernel gets.
-        layers: names of layers; what is inside them is meant too. None is all.
-        classes: by registered name, those that are not Keras's own.
-    """
-
-    def __init__(
-        self, regularization: Regularization, layers: Collection[str] | None, classes: Mapping[str, type]
-    ) -> None:
-        self.regularization = regularization
-        self.layers = layers
-        self.classes = classes
-        self.changed: set[str] = set()  # those of `layers` with a kernel inside; without `layers`, any layer
-
-    def edit(self, node: Any, inside: tuple[str, ...] = ()) -> Any:
-        """A changed copy of `node`, without the state of `compile`; `inside` are the chosen layers around it."""
-        if isinstance(node, list | tuple):
-            return type(node)(self.edit(item, inside) for item in node)
-        if not isinstance(node, dict):
-            return node
-        config = node.get("config")
-        if "class_name" not in node or not isinstance(config, dict):
-            return {key: self.edit(value, inside) for key, value in node.items()}
-        name = config.get("name", "")
-        if self.layers is None or name in self.layers:
-            inside = (*inside, name)
-        edited = {key: self.edit(value, inside) for key, value in node.items() if key != "compile_config"}
-        # A frozen layer's penalty does not count in the loss, and no step moves its weights.
-        if inside and config.get("trainable", True):
-            for kernel in KERNELS:
-                if f"{kernel}_regularizer" in config:
-                    self._write(edited["config"], kernel, node)
-                    self.changed.update(inside)
-        return edited
-
-    def _write(self, config: dict[str, Any], kernel: str, node: dict[str, Any]) -> None:
-        if self.regularization.regularizer is not None:
-            config[f"{kernel}_regularizer"] = keras.regularizers.serialize(self.regularization.regularizer)
-        if self.regularization.max_value is not None:
-            kind = find_kind(self._class(node))
-            if kind in SEPARABLE:
-                kind = SEPARABLE[kind][kernel]
-            if kind is None or f"{kernel}_constraint" not in config:
-                raise ValueError(
-                    f"max_norm knows no axes for layer {config.get('name')!r}, a {node['class_name']}: "
-                    "name the layers it is for in layers=[...]"
-                )
-            config[f"{kernel}_constraint"] = keras.constraints.serialize(self.regularization.constraint(kind))
-
-    def _class(self, node: dict[str, Any]) -> type:
-        name = node.get("registered_name") or node["class_name"]
-        return self.classes.get(name, getattr(keras.layers, node["class_name"], object))
-
-
-def copy_state(original: keras.Model, twin: keras.Model) -> None:
-    """Makes `twin`, built from the config of `original`, compute what `original` does, bit by bit.
-
-    Raises:
-        ValueError: where a layer is shared in a way that the config does not say.
-    """
-    for layer, other in _pairs(original, twin, {}):
-        # Through the methods that saving uses: a layer may have more to do than to assign (Normalization).
-        # Through NumPy: on JAX a training step gives its buffers away, and two variables must not share one.
-        store: dict[str, Any] = {}
-        layer.save_own_variables(store)
-        other.load_own_variables({key: ops.convert_to_numpy(value) for key, value in store.items()})
-        for state, other_state in zip(_seed_states(layer), _seed_states(other), strict=True):
-            other_state.assign(ops.convert_to_numpy(state))
-        other.trainable = layer.trainable  # goes down to all inside, which come later
-        pairs = zip(own_trainable_variables(layer), own_trainable_variables(other), strict=True)
-        for weight, other_weight in pairs:
-            other_weight.trainable = weight.trainable
-
-
-def _pairs(layer: Any, other: Any, seen: dict[int, Any]) -> Iterator[tuple[Any, Any]]:
-    """Each layer once, with its counterpart; the outer before the inner."""
-    if id(layer) in seen:
-        if seen[id(layer)] is not other:
-            raise ValueError(
-                f"layer {layer.name!r} is shared between models of which one contains the other, which Keras's "
-                "config does not say: use it in one of them alone"
-            )
-        return
-    seen[id(layer)] = other
-    yield layer, other
-    children = sublayers(layer)
-    others = sublayers(other)
-    by_name = {child.name: child for child in others}
-    if len(by_name) == len(others) and all(child.name in by_name for child in children):
-        others = [by_name[child.name] for child in children]  # a functional model may list them in another order
-    if len(children) != len(others):
-        raise ValueError(
-            f"layer {layer.name!r}, a {type(layer).__name__}, has other layers inside when it is built from its "
-            "get_config(): mend get_config and from_config"
-        )
-    for child, twin in zip(children, others, strict=True):
-        yield from _pairs(child, twin, seen)
-
-
-def _seed_states(layer: Any) -> list[Any]:
-    """The variables of dropout and its like, which are no weights."""
-    weights = {id(weight) for weight in layer.weights}
-    return [variable for variable in layer.variables if id(variable) not in weights]
 
 
 def apply_regularization(
@@ -262,3 +147,114 @@ def _check_all_have_it(clone: keras.Model, regularization: Regularization) -> No
                     "outside: its config has no kernel_regularizer and kernel_constraint; name the layers that are "
                     "meant in layers=[...]"
                 )
+
+
+class RegularizedConfig:
+    """Walks through what `serialize_keras_object` returns, and notes what it changed.
+
+    A nested model and the layer in a wrapper are in there as they are on the top level, and what is written
+    into the config is by construction what a saved model keeps.
+
+    Args:
+        regularization: what every kernel gets.
+        layers: names of layers; what is inside them is meant too. None is all.
+        classes: by registered name, those that are not Keras's own.
+    """
+
+    def __init__(
+        self, regularization: Regularization, layers: Collection[str] | None, classes: Mapping[str, type]
+    ) -> None:
+        self.regularization = regularization
+        self.layers = layers
+        self.classes = classes
+        self.changed: set[str] = set()  # those of `layers` with a kernel inside; without `layers`, any layer
+
+    def edit(self, node: Any, inside: tuple[str, ...] = ()) -> Any:
+        """A changed copy of `node`, without the state of `compile`; `inside` are the chosen layers around it."""
+        if isinstance(node, list | tuple):
+            return type(node)(self.edit(item, inside) for item in node)
+        if not isinstance(node, dict):
+            return node
+        config = node.get("config")
+        if "class_name" not in node or not isinstance(config, dict):
+            return {key: self.edit(value, inside) for key, value in node.items()}
+        name = config.get("name", "")
+        if self.layers is None or name in self.layers:
+            inside = (*inside, name)
+        edited = {key: self.edit(value, inside) for key, value in node.items() if key != "compile_config"}
+        # A frozen layer's penalty does not count in the loss, and no step moves its weights.
+        if inside and config.get("trainable", True):
+            for kernel in KERNELS:
+                if f"{kernel}_regularizer" in config:
+                    self._write(edited["config"], kernel, node)
+                    self.changed.update(inside)
+        return edited
+
+    def _write(self, config: dict[str, Any], kernel: str, node: dict[str, Any]) -> None:
+        if self.regularization.regularizer is not None:
+            config[f"{kernel}_regularizer"] = keras.regularizers.serialize(self.regularization.regularizer)
+        if self.regularization.max_value is not None:
+            kind = find_kind(self._class(node))
+            if kind in SEPARABLE:
+                kind = SEPARABLE[kind][kernel]
+            if kind is None or f"{kernel}_constraint" not in config:
+                raise ValueError(
+                    f"max_norm knows no axes for layer {config.get('name')!r}, a {node['class_name']}: "
+                    "name the layers it is for in layers=[...]"
+                )
+            config[f"{kernel}_constraint"] = keras.constraints.serialize(self.regularization.constraint(kind))
+
+    def _class(self, node: dict[str, Any]) -> type:
+        name = node.get("registered_name") or node["class_name"]
+        return self.classes.get(name, getattr(keras.layers, node["class_name"], object))
+
+
+def copy_state(original: keras.Model, twin: keras.Model) -> None:
+    """Makes `twin`, built from the config of `original`, compute what `original` does, bit by bit.
+
+    Raises:
+        ValueError: where a layer is shared in a way that the config does not say.
+    """
+    for layer, other in _pairs(original, twin, {}):
+        # Through the methods that saving uses: a layer may have more to do than to assign (Normalization).
+        # Through NumPy: on JAX a training step gives its buffers away, and two variables must not share one.
+        store: dict[str, Any] = {}
+        layer.save_own_variables(store)
+        other.load_own_variables({key: ops.convert_to_numpy(value) for key, value in store.items()})
+        for state, other_state in zip(_seed_states(layer), _seed_states(other), strict=True):
+            other_state.assign(ops.convert_to_numpy(state))
+        other.trainable = layer.trainable  # goes down to all inside, which come later
+        pairs = zip(own_trainable_variables(layer), own_trainable_variables(other), strict=True)
+        for weight, other_weight in pairs:
+            other_weight.trainable = weight.trainable
+
+
+def _pairs(layer: Any, other: Any, seen: dict[int, Any]) -> Iterator[tuple[Any, Any]]:
+    """Each layer once, with its counterpart; the outer before the inner."""
+    if id(layer) in seen:
+        if seen[id(layer)] is not other:
+            raise ValueError(
+                f"layer {layer.name!r} is shared between models of which one contains the other, which Keras's "
+                "config does not say: use it in one of them alone"
+            )
+        return
+    seen[id(layer)] = other
+    yield layer, other
+    children = sublayers(layer)
+    others = sublayers(other)
+    by_name = {child.name: child for child in others}
+    if len(by_name) == len(others) and all(child.name in by_name for child in children):
+        others = [by_name[child.name] for child in children]  # a functional model may list them in another order
+    if len(children) != len(others):
+        raise ValueError(
+            f"layer {layer.name!r}, a {type(layer).__name__}, has other layers inside when it is built from its "
+            "get_config(): mend get_config and from_config"
+        )
+    for child, twin in zip(children, others, strict=True):
+        yield from _pairs(child, twin, seen)
+
+
+def _seed_states(layer: Any) -> list[Any]:
+    """The variables of dropout and its like, which are no weights."""
+    weights = {id(weight) for weight in layer.weights}
+    return [variable for variable in layer.variables if id(variable) not in weights]

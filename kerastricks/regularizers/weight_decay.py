@@ -1,4 +1,4 @@
-"""The weights that weight decay leaves alone."""
+"""Weights that are exempt from weight decay: biases, gains, offsets, slopes."""
 
 from typing import Any
 

@@ -1,9 +1,4 @@
-"""Random hue.
-
-HSV power jitter.
-Random hue, as one matrix.
-Brightness, contrast, saturation and hue under the name that other libraries give them together.
-"""
+"""Hue: in HSV, together with power jitter of saturation and value, as one matrix in YIQ, and in colour jitter."""
 
 import math
 from dataclasses import dataclass
