@@ -15,19 +15,19 @@ OUTSIDE = ("black", "nearest", "reflect")
 
 
 def check_outside(name: str, outside: str) -> None:
-    """Raises SpecError for what is none of them."""
+    """Raises SpecError for a name that is not in `OUTSIDE`."""
     if outside not in OUTSIDE:
         raise SpecError(f"{name}: outside must be one of {list(OUTSIDE)}. Received: outside={outside!r}")
 
 
 def check_fill(name: str, fill: str, known: tuple[str, ...]) -> None:
-    """Raises SpecError for what is none of `known`."""
+    """Raises SpecError for a fill that is not `known`."""
     if fill not in known:
         raise SpecError(f"{name}: fill must be one of {list(known)}. Received: fill={fill!r}")
 
 
 def fixed_colour(name: str, fill: str, image_spec: ImageSpec) -> tuple[float, ...]:
-    """The one colour of "black" or "mean", in whole numbers: an erased image keeps its dtype."""
+    """Colour of "black" or "mean", in whole numbers: an erased image keeps its dtype."""
     if fill == "black":
         return (0.0,) * image_spec.image_shape[-1]
     if image_spec.statistics is None:

@@ -95,7 +95,7 @@ def drawn_box(
     aspect_range: tuple[float, float],
     xp: Any,
 ) -> tuple[Any, Any, Any, Any]:
-    """The first of several boxes that fits, at a uniform place; else the largest one, centred, whose aspect is allowed.
+    """First of several boxes that fits, at a uniform position; else the largest centred one of an allowed aspect.
 
     Args:
         attempts: (batch, n, 2), uniform in [0, 1): area and aspect of each.

@@ -47,7 +47,7 @@ def fans(shape: Sequence[int], depthwise: bool = False) -> tuple[int, int]:
 
 
 def layer_fans(layer: keras.layers.Layer, name: str | None, shape: Sequence[int]) -> tuple[float, float] | None:
-    """Counts as `fans`, for a weight of one of Keras's layers whose shape alone would mislead.
+    """Counts as `fans`, for a weight of one of Keras's layers whose shape is ambiguous.
 
     - Depthwise convolutions, and the depthwise kernel of separable ones: each channel by itself.
     - Grouped convolutions: n_out counts the filters of one group.

@@ -119,7 +119,7 @@ class Kernel:
         return orthonormal(self.variable.shape, seed, self.layout or "plain", groups)
 
     def pre_activation(self, call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """What the kernel and the bias make of the layer's input, given the layer's own `call`."""
+        """Pre-activation of the layer's input, computed by the layer's own `call`."""
         layer = self.layer
         if self.attribute == "depthwise_kernel":  # between the two kernels of a separable convolution
             return ops.depthwise_conv(

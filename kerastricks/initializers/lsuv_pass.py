@@ -22,9 +22,9 @@ class LSUVRow:
         layer: name of the layer, "model/layer" in a nested model.
         kind: class of the layer, with the kernel's name where it has several.
         rounds: how often the kernel was rescaled.
-        start_variance: of the pre-activation with the kernel that it started from; None if it was not measured or
+        start_variance: of the pre-activation with the initial kernel; None if it was not measured or
             is not finite.
-        variance: the same with the kernel that it was left with.
+        variance: of the pre-activation with the final kernel.
         converged: whether `variance` is within the tolerance of 1; None for a kernel that was left alone.
         note: why it was left alone or did not converge; "" otherwise.
     """
@@ -40,7 +40,7 @@ class LSUVRow:
 
 @dataclass(frozen=True)
 class LSUVReport:
-    """What `lsuv` did: a row per kernel in order of execution; `str(report)` is a table.
+    """Report of `lsuv`: a row per kernel in order of execution; `str(report)` is a table.
 
     Args:
         rows: one `LSUVRow` per kernel.
@@ -121,7 +121,7 @@ class Assign(keras.layers.Layer):
 
 @dataclass
 class LSUVPass:
-    """What one pass does to the kernels it meets.
+    """One pass over the kernels of a model.
 
     Args:
         tolerance: how far from 1 the variance may stay.

@@ -106,7 +106,7 @@ def with_layers(model: keras.Model, change: Callable[[Any], Any]) -> keras.Model
 
 
 def _changed(operation: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]]) -> tuple[Any, Any]:
-    """What takes the place of a layer, or None, and the layer, which keeps its id from being used again."""
+    """Replacement of a layer, or None; and the layer itself, so that its id is not reused."""
     if id(operation) not in known:
         known[id(operation)] = _change(operation, change, known), operation
     return known[id(operation)]

@@ -150,7 +150,7 @@ def max_norm(max_value: float = 3.0, kind: str | keras.layers.Layer = "dense") -
     made for dropout. Units below the bound are left as they are (Keras divides by the norm plus 1e-7, which
     shrinks them by that share). Biases are not bounded. At inference nothing happens.
 
-    Keras's `MaxNorm` sums over axis 0 unless told otherwise, which is right for dense kernels alone: for a
+    Keras's `MaxNorm` sums over axis 0 unless told otherwise, which is right only for dense kernels: for a
     convolution it bounds columns of pixels, not filters.
 
     Args:

@@ -83,7 +83,7 @@ def apply_regularization(
 
 
 def _own_classes(layers: Sequence[keras.layers.Layer]) -> dict[str, type]:
-    """Those that are not Keras's: by the name in the config, which need not be registered."""
+    """Classes that are not Keras's, by their name in the config; they need not be registered."""
     classes: dict[str, type] = {}
     for layer in layers:
         kind = type(layer)
@@ -235,7 +235,7 @@ def _pairs(layer: Any, other: Any, seen: dict[int, Any]) -> Iterator[tuple[Any, 
         if seen[id(layer)] is not other:
             raise ValueError(
                 f"layer {layer.name!r} is shared between models of which one contains the other, which Keras's "
-                "config does not say: use it in one of them alone"
+                "config does not say: use it in only one of them"
             )
         return
     seen[id(layer)] = other

@@ -24,7 +24,7 @@ class Brightness(ColourMap):
     Reference:
         Howard: Some Improvements on Deep Convolutional Neural Network Based Image Classification, arXiv 1312.5402;
         the form is Pillow's ImageEnhance.Brightness, which torchvision's ColorJitter shares. Deviation: the result is
-        not rounded, and clipped once, behind the last of neighbouring colour ops.
+        not rounded, and clipped once, after the last of neighbouring colour ops.
     """
 
     strength: float = 0.2
@@ -55,7 +55,7 @@ class Contrast(ColourMap):
     Reference:
         Howard: Some Improvements on Deep Convolutional Neural Network Based Image Classification, arXiv 1312.5402;
         the form is Pillow's ImageEnhance.Contrast, which torchvision's ColorJitter and RandAugment share. Deviations:
-        the mean is not rounded to an integer, nor is the result; behind other colour ops it is the mean of their
+        the mean is not rounded to an integer, nor is the result; after other colour ops it is the mean of their
         result before it is clipped.
     """
 
@@ -90,7 +90,7 @@ class Saturation(ColourMap):
 
     Reference:
         Pillow's ImageEnhance.Color, which torchvision's ColorJitter(saturation) and RandAugment's "Color" share.
-        Deviation: neither grey nor the result is rounded, and the result is clipped once, behind the last of
+        Deviation: neither grey nor the result is rounded, and the result is clipped once, after the last of
         neighbouring colour ops.
     """
 
@@ -227,7 +227,7 @@ class FancyPCA(ColourMap):
         return {"shift": self.colours(normal(draws.uniforms, self.stddev, xp), xp)}
 
     def colours(self, alphas: Any, xp: Any) -> Any:
-        """What draws (batch, 3) along the components add to each pixel: (batch, 3)."""
+        """Colour that draws (batch, 3) along the components add to each pixel: (batch, 3)."""
         return xp.matmul(alphas, xp.convert_to_tensor(self.components, "float32"))
 
     def matrix(self, parameters: Parameters, mean: Any, xp: Any) -> tuple[Any, Any]:
@@ -240,8 +240,8 @@ class Normalize(ColourMap):
 
     All channels weigh alike, and a network without batch normalisation starts with activations of the size that its
     initialization expects. For models without a normalisation of their own, and images that are not saved:
-    kerastricks's models begin with theirs and want values 0 to 255. Nothing that expects such values may stand
-    behind it.
+    kerastricks's models begin with theirs and want values 0 to 255. Nothing that expects such values may come
+    after it.
 
     Reference:
         LeCun, Bottou, Orr, Mueller: Efficient BackProp, 1998, section 4.3.

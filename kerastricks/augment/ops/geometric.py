@@ -51,7 +51,7 @@ class Shear(GeometricMap):
         outside: what is seen beyond the image: "black", "reflect" or "nearest".
 
     Reference:
-        torchvision's RandomAffine(shear=...): one number shears in x alone, angles are uniform, slopes are their
+        torchvision's RandomAffine(shear=...): one number shears only in x, angles are uniform, slopes are their
         tangents; with both, the area is kept. A slope is RandAugment's level: with one of the two the source is
         (x + x_shear y, y) or (x, y + y_shear x), as in Pillow. Deviation: about the centre, where RandAugment's
         authors shear about the corner.

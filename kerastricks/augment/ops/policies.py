@@ -36,7 +36,7 @@ LEVELS = 31  # magnitude 0 to 30
 
 @dataclass(frozen=True)
 class Reach:
-    """What each op does at the largest magnitude; at 0 it does nothing, and between it grows evenly.
+    """Strength of each op at the largest magnitude; at 0 it does nothing, between it grows linearly.
 
     Args:
         slope: of a shear.
@@ -163,7 +163,7 @@ class Trivialaugment(Policy):
 
 
 def members_for(image_spec: ImageSpec, outside: str) -> tuple[Op, ...]:
-    """One op for all choices of its kind: neighbours are fused, and each costs once whichever image draws it.
+    """One member for all choices of a kind: neighbours are fused, and each costs once whichever image draws it.
 
     Args:
         image_spec: of the images; color is the identity for grey ones, and left out.
@@ -178,11 +178,11 @@ def members_for(image_spec: ImageSpec, outside: str) -> tuple[Op, ...]:
 
 
 def parameters_of(member: Op, choice: Any, sign: Any, level: Any, reach: Reach, xp: Any) -> Parameters:
-    """What a member gets: the magnitude where an image drew it, else what changes nothing.
+    """Parameters of a member: the magnitude where an image drew it, otherwise neutral ones.
 
     Args:
         member: of `members_for`.
-        choice: (batch,) int32, places in `CHOICES`.
+        choice: (batch,) int32, indices into `CHOICES`.
         sign: (batch,) -1 or 1, for the ops that have two directions.
         level: magnitude / 30, (batch,) or a number.
         reach: of the ops.
