@@ -29,7 +29,7 @@ class KerasFunction:
         What the function returns.
 
     Raises:
-        ValueError: for a name that `keras.activations` has not.
+        ValueError: for a name that `keras.activations` does not have.
 
     Example:
         >>> import keras, kerastricks, numpy

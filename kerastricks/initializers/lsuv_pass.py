@@ -60,7 +60,7 @@ class LSUVReport:
         return all(row.converged is not False for row in self.rows)
 
     def to_text(self) -> str:
-        """A head line and a table."""
+        """Header line and table."""
         treated = [row for row in self.rows if row.converged is not None]
         head = (
             f"LSUV on {self.images} images: {sum(bool(row.converged) for row in treated)} of {len(treated)} kernels "
@@ -161,7 +161,7 @@ class LSUVPass:
             self.rows.append(LSUVRow(name, kernel.kind, note="not reached by a forward pass"))
 
     def _own(self, kernel: Kernel) -> np.ndarray | None:
-        """The values it has, where they are the start."""
+        """The kernel's own values, where it starts from them."""
         if self.orthonormal or kernel.left_alone:
             return None
         return ops.convert_to_numpy(kernel.variable).astype("float64")

@@ -1,4 +1,4 @@
-"""Batch-normalisation statistics for weights that no training step has seen."""
+"""Recomputed statistics of batch normalization, for weights that no training step has seen."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -122,7 +122,7 @@ class _Pooled:
 
 
 class _Pass(keras.Model):
-    """Calls a model in training mode and returns what its layers' statistics are then, as one vector."""
+    """Calls a model in training mode and returns its layers' statistics as one vector."""
 
     def __init__(self, model: keras.Model, layers: list[Any]) -> None:
         super().__init__(name="batch_norm_pass", dtype="float32", autocast=False)  # no rounding by the global policy

@@ -1,4 +1,4 @@
-"""The end of an ensemble: several distributions over the classes become one."""
+"""Combination of an ensemble's members: several distributions over the classes become one."""
 
 from collections.abc import Sequence
 from typing import Any

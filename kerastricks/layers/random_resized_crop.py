@@ -1,4 +1,4 @@
-"""A random part of each image, resized to one size."""
+"""Random resized crop, to one size."""
 
 import math
 from numbers import Integral

@@ -1,4 +1,4 @@
-"""A model for inference: without the layers that draw in training and do nothing afterwards."""
+"""Models for inference, without the layers that only draw in training."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +42,7 @@ DRAW_ONLY = (FancyPCA, RandomHSV, *(getattr(keras.layers, name) for name in _DRA
 
 
 class CropThenFit(keras.layers.RandomCrop):
-    """Keras's `RandomCrop` in training; in inference what it promises and does not do: the largest centred window.
+    """Keras's `RandomCrop` in training; in inference the largest centred window, which Keras documents but does not take.
 
     Keras 3.15 returns the whole image in inference, of another size than it says.
     """

@@ -10,7 +10,7 @@ from kerastricks.errors import UnknownNameError
 
 
 def check_strength(name: str, value: float, zero: bool = True) -> float:
-    """`value` as a float; ValueError for what is no finite number, negative, or 0 where `zero` is False."""
+    """Returns `value` as a float; raises ValueError unless it is finite and 0 or more (above 0 unless `zero`)."""
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         rule = "0 or more" if zero else "more than 0"

@@ -133,7 +133,7 @@ def _not_cloned(model: keras.Model, spec: Any, error: Exception) -> ValueError:
 
 
 def _check_all_have_it(clone: keras.Model, regularization: Regularization) -> None:
-    """Nothing is left out silently: a layer that hides its kernels from the config is an error."""
+    """Raises ValueError for a layer that hides its kernels from the config: none is left out silently."""
     if not clone.built:
         return
     exempt = {id(weight) for weight in undecayed(clone)}
@@ -150,7 +150,7 @@ def _check_all_have_it(clone: keras.Model, regularization: Regularization) -> No
 
 
 class RegularizedConfig:
-    """Walks through what `serialize_keras_object` returns, and notes what it changed.
+    """Editor of a serialized model, which notes what it changed.
 
     A nested model and the layer in a wrapper are in there as they are on the top level, and what is written
     into the config is by construction what a saved model keeps.
@@ -255,6 +255,6 @@ def _pairs(layer: Any, other: Any, seen: dict[int, Any]) -> Iterator[tuple[Any, 
 
 
 def _seed_states(layer: Any) -> list[Any]:
-    """The variables of dropout and its like, which are no weights."""
+    """Variables that are no weights: the seeds of dropout and its like."""
     weights = {id(weight) for weight in layer.weights}
     return [variable for variable in layer.variables if id(variable) not in weights]
