@@ -42,7 +42,7 @@ DRAW_ONLY = (FancyPCA, RandomHSV, *(getattr(keras.layers, name) for name in _DRA
 
 
 class CropThenFit(keras.layers.RandomCrop):
-    """Keras's `RandomCrop` in training; in inference the largest centred window, which Keras documents but does not take.
+    """Keras's `RandomCrop` in training; in inference the largest centred window, as Keras documents it.
 
     Keras 3.15 returns the whole image in inference, of another size than it says.
     """
