@@ -179,7 +179,7 @@ def test_options_that_only_one_model_has_need_a_condition(tmp_path):
 
 def test_a_recipe_with_its_own_model_has_no_options(tmp_path):
     assert all(not one.name.startswith("model") for one in read(tmp_path, 'extends = "default"', own_model=True))
-    with pytest.raises(SpaceError, match=r"model\.dropout: the recipe makes its own model"):
+    with pytest.raises(SpaceError, match=r"model\.dropout: the recipe creates its own model"):
         read(tmp_path, "[model.dropout]\nvalues = [0.1, 0.2]", own_model=True)
 
 
