@@ -6,13 +6,16 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 # Packages beyond the dev extra: CI gives "torch==2.13.0 jax".
 BACKENDS ?=
 
-.PHONY: demo test check lint format types docs wheel clean
+.PHONY: demo test test-slow check lint format types docs wheel clean
 
 demo: $(BIN)/.installed
 	$(BIN)/kerastricks train digits
 
 test: $(BIN)/.dev
 	$(BIN)/python tests/run.py
+
+test-slow: $(BIN)/.dev
+	$(BIN)/python tests/run.py --slow
 
 check: lint types test
 
@@ -44,8 +47,9 @@ $(BIN)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
+# Without compiling: pip would do it for all modules of three frameworks, Python does it for those that are imported.
 $(BIN)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]' $(BACKENDS)
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]' $(BACKENDS)
 	touch $@ $(BIN)/.installed
 
 $(BIN)/.docs: pyproject.toml | $(BIN)/.dev

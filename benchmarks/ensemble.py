@@ -124,8 +124,8 @@ def rows_of(models, ensemble, folder, batch):
     saved, folded = folder / "1", kerastricks.serving.fold_batch_norm(ensemble)
     makers = {
         "loop of model.predict": lambda: predict_loop(models),
-        "ensemble.average, predict_on_batch": lambda: on_batch(ensemble),
-        "ensemble.average, predict_on_batch, jit_compile": lambda: on_batch(ensemble, jit=True),
+        "ensemble.combine, predict_on_batch": lambda: on_batch(ensemble),
+        "ensemble.combine, predict_on_batch, jit_compile": lambda: on_batch(ensemble, jit=True),
         "the same after fold_batch_norm": lambda: on_batch(folded),
         "SavedModel, signature tensor": lambda: saved_model(saved),
         "frozen graph": lambda: frozen_graph(folded),
@@ -172,7 +172,7 @@ def main():
     parser.add_argument("--steps", type=int, default=40, help="training steps of each member")
     arguments = parser.parse_args()
     models = [train(seed, arguments.steps) for seed in range(arguments.members)]
-    ensemble = kerastricks.ensemble.average(models)
+    ensemble = kerastricks.ensemble.combine(models)
     print(
         f"{device.describe()}; {os.cpu_count()} cores; {arguments.members} members of "
         f"{models[0].count_params():,} weights"

@@ -26,12 +26,12 @@ import numpy as np
 
 import kerastricks
 from kerastricks.ensemble import Member, greedy_soup, uniform_soup
+from kerastricks.ensemble.build import EnsembleSettings, build_ensemble
 from kerastricks.ensemble.cost import costs
 from kerastricks.progress import silent
-from kerastricks.runs.ensemble_data import TrainingImages
-from kerastricks.runs.made import Members, Settings, make
+from kerastricks.runs.ensemble_data import TrainingImages, member_predictions
 from kerastricks.training import Config, Distillation
-from kerastricks.training.fitting import resolve
+from kerastricks.training.resolved_config import resolve
 
 SEEDS, GROUP, POOL = 5, 5, 10
 CASES = {
@@ -119,7 +119,7 @@ def train(source: str, out: Path) -> None:
                 print(f"{kind}-{number}", flush=True)
     if not (out / "costs.json").exists():
         own = members(groups()[0], out)
-        measured = costs({"1": own[0], "5": kerastricks.ensemble.average(own)})
+        measured = costs({"1": own[0], "5": kerastricks.ensemble.combine(own)})
         (out / "costs.json").write_text(json.dumps({name: asdict(cost) for name, cost in measured.items()}))
 
 
@@ -170,7 +170,7 @@ def distil(kind: str, number: int, group: Sequence[int], data: Any, name: str, o
     teacher whose members were trained without label smoothing, which hides what they know of the wrong classes.
     """
     long = kind == "distilled5"
-    teacher = kerastricks.ensemble.average(members(range(GROUP), out, "hard") if long else members(group, out))
+    teacher = kerastricks.ensemble.combine(members(range(GROUP), out, "hard") if long else members(group, out))
     fields = {"seed": 100 + number, "label_smoothing": 0.0}
     training = Training(f"{kind}-{number}", fields, 5.0 if long else 1.0)
     train_one(training, data, name, out, distillation=Distillation(teacher))
@@ -194,10 +194,14 @@ def fusions(number: int, group: Sequence[int], data: Any, out: Path) -> None:
     names = tuple(data.class_names)
     own = [Member(model, f"single-{seed}", names) for seed, model in zip(group, members(group, out), strict=True)]
     outputs = np.stack([np.load(out / f"single-{seed}.npz")["final/validation"] for seed in group])
-    given = Members(own, data, [one.name for one in own], outputs, data.labels("validation"), silent)
-    ways = {kind: Settings("fuse", kind) for kind in ("logistic", "linear", "mlp")}
-    ways["logistic, late"] = Settings("fuse", "logistic", late=True)
-    keep({name: make(given, settings).model for name, settings in ways.items()}, data, out / f"fusions-{number}.npz")
+    given = member_predictions(own, data, [one.name for one in own], outputs, data.labels("validation"), silent)
+    ways = {kind: EnsembleSettings("fuse", kind) for kind in ("logistic", "linear", "mlp")}
+    ways["logistic, late"] = EnsembleSettings("fuse", "logistic", late=True)
+    keep(
+        {name: build_ensemble(given, settings).model for name, settings in ways.items()},
+        data,
+        out / f"fusions-{number}.npz",
+    )
 
 
 def keep(models: Mapping[str, keras.Model], data: Any, path: Path) -> None:

@@ -27,7 +27,7 @@ from kerastricks.ensemble import fit_combination, greedy_soup, uniform_soup
 from kerastricks.metrics import quality
 from kerastricks.runs.ensemble_data import TrainingImages
 from kerastricks.training import Config
-from kerastricks.training.fitting import resolve
+from kerastricks.training.resolved_config import resolve
 
 TRIALS = 10
 Said = dict[str, np.ndarray]  # of each split

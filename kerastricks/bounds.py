@@ -33,7 +33,7 @@ class Bounds:
 
     @property
     def rule(self) -> str:
-        """In words: "1 or more", "in [0, 1)"."""
+        """The range in words: "1 or more", "in [0, 1)"."""
         if self.high is None:
             return f"{'above ' if self.above else ''}{self.low:,}{'' if self.above else ' or more'}"
         if self.high == 2**31:

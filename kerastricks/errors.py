@@ -5,6 +5,7 @@
     |   +-- UnknownNameError           a name that no registry, recipe or field has
     |   +-- SpecError                  "name(a, k=v) | ..." that does not parse
     |   +-- ConfigError                a field of the configuration
+    |   +-- FormerNameError            an argument by a name that it no longer has (also TypeError)
     |   +-- DataError                  a folder, zip, file or array of images
     |   +-- ServiceError               a data service that is not there, or cannot serve these images
     |   +-- WeightsError               trained weights that are missing, damaged, refused, or of another model
@@ -35,7 +36,7 @@ class KerasTricksError(Exception):
 
 
 class UsageError(KerasTricksError, ValueError):
-    """Something the user can mend."""
+    """Base of errors that the user can mend."""
 
 
 class SpecError(UsageError):
@@ -44,6 +45,13 @@ class SpecError(UsageError):
 
 class ConfigError(UsageError):
     """A field of the configuration has an illegal value."""
+
+
+class FormerNameError(UsageError, TypeError):
+    """An argument is given by a name that it no longer has."""
+
+    def __init__(self, function: str, former: str, name: str) -> None:
+        super().__init__(f"{function}({former}=...) is now {function}({name}=...)")
 
 
 class DataError(UsageError):
@@ -102,7 +110,7 @@ class UnknownNameError(UsageError):
 
 
 class RunFailedError(KerasTricksError, RuntimeError):
-    """The request was right and the work failed."""
+    """Base of errors of valid requests whose work failed."""
 
 
 class TrainingDivergedError(RunFailedError, ArithmeticError):
@@ -122,7 +130,7 @@ class ServiceLostError(RunFailedError, ConnectionError):
 
 
 class ExportError(RunFailedError):
-    """What was written does not agree with the model it was written from."""
+    """An export that does not agree with the model it was written from."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -130,10 +138,11 @@ class Interrupted(KeyboardInterrupt):
 
     Args:
         signal_number: which signal it was.
+        resume: how the job is resumed, as words.
     """
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"interrupted by signal {signal_number}")
+    def __init__(self, signal_number: int, resume: str = "") -> None:
+        super().__init__(f"interrupted by signal {signal_number}{'; ' if resume else ''}{resume}")
         self.signal_number = signal_number
 
 

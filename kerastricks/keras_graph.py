@@ -193,7 +193,7 @@ def precision(model: keras.Model, policy: str) -> Iterator[None]:
 
 
 def own_learning_rate(optimizer: keras.optimizers.Optimizer) -> Any:
-    """What an optimizer has for its learning rate: its variable, or the schedule or function it was given.
+    """An optimizer's learning rate as it holds it: its variable, or the schedule or function it was given.
 
     `optimizer.learning_rate` is the schedule's value at this step.
     """

@@ -1,4 +1,4 @@
-"""Registers the custom objects with Keras: now if Keras is imported, otherwise right after it is.
+"""Register the custom objects with Keras: now if Keras is imported, otherwise right after it is.
 
 `keras.models.load_model` can only find classes that are registered, and importing Keras here would cost
 every `import kerastricks` several seconds. wrapt's post-import hooks do the same but take 0.1 s to import.
@@ -32,13 +32,13 @@ PACKAGES_WITH_CUSTOM_OBJECTS = (
 
 
 def register_custom_objects() -> None:
-    """Imports every module that registers a class with Keras."""
+    """Import every module that registers a class with Keras."""
     for package in PACKAGES_WITH_CUSTOM_OBJECTS:
         importlib.import_module(package).load_all()
 
 
 def check_settings() -> None:
-    """Raises ConfigError where Keras is set to a layout or precision that models are not written for."""
+    """Raise ConfigError where Keras is set to a layout or precision that models are not written for."""
     for name, wanted in SETTINGS.items():
         found = getattr(sys.modules["keras"].config, name)()
         if found != wanted:
@@ -49,7 +49,7 @@ def check_settings() -> None:
 
 
 class _RegisteringLoader(Loader):
-    """Runs Keras's own loader, then registers."""
+    """Run Keras's own loader, then registers."""
 
     def __init__(self, loader: Loader, finder: "_KerasFinder") -> None:
         self.loader = loader
@@ -93,7 +93,7 @@ class _KerasFinder(MetaPathFinder):
 
 
 def install() -> None:
-    """Registers now or arranges for it; calling it again changes nothing."""
+    """Register now or arrange for it; calling it again changes nothing."""
     keras = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "saving"):
         register_custom_objects()

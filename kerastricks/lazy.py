@@ -1,11 +1,15 @@
-"""Public names of a package that load on first use (PEP 562)."""
+"""Public names: those of a package load on first use (PEP 562), and former ones are refused with the new one named."""
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
+from kerastricks.errors import FormerNameError
 from kerastricks.keras_hook import PACKAGES_WITH_CUSTOM_OBJECTS
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def attach(
@@ -23,7 +27,7 @@ def attach(
 
     def get(name: str) -> Any:
         if former and name in former:
-            raise AttributeError(f"{package}.{name} {former[name]}")
+            raise _error_for_caller()(f"{package}.{name} {former[name]}")
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         if package in PACKAGES_WITH_CUSTOM_OBJECTS:
@@ -41,3 +45,34 @@ def attach(
             importlib.import_module(f"{package}.{module}")
 
     return get, names, load_all
+
+
+def _error_for_caller() -> type[Exception]:
+    """ImportError for `from package import name`, whose statement would hide the message of an AttributeError."""
+    import inspect  # here, since only an error needs it
+
+    frame = inspect.currentframe()
+    for _ in range(2):
+        frame = frame and frame.f_back
+    importing = frame is not None and frame.f_globals.get("__name__") == "importlib._bootstrap"
+    return ImportError if importing else AttributeError
+
+
+def renamed_arguments(**names: str) -> Callable[[_Function], _Function]:
+    """Decorates a function some of whose arguments were renamed: a former name raises `FormerNameError`.
+
+    Args:
+        **names: former name to the name of today.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for former, name in names.items():
+                if former in kwargs:
+                    raise FormerNameError(function.__name__, former, name)
+            return function(*args, **kwargs)
+
+        return cast(_Function, call)
+
+    return decorate

@@ -1,4 +1,4 @@
-"""Finds and loads recipes: files in pipelines/ that a user reads, copies and runs.
+"""Recipes: files in pipelines/ that a user reads, copies and runs.
 
 A recipe is a Python file whose docstring opens with the command, the score and the wall time, with a dictionary
 `CONFIG` of fields of `kerastricks.training.Config`, and, if it wants its own network, a function
@@ -6,6 +6,7 @@ A recipe is a Python file whose docstring opens with the command, the score and 
 """
 
 import ast
+import os
 import re
 import runpy
 import shutil
@@ -44,19 +45,19 @@ class Recipe:
 
     @property
     def data(self) -> Any:
-        """The source that the recipe names."""
+        """Source of images that the recipe names."""
         if "data" not in self.config:
             raise UsageError(f"{self.path}: CONFIG names no data: give it on the command line, --set data=PATH")
         return self.config["data"]
 
 
 def names() -> list[str]:
-    """The recipes that come with kerastricks."""
+    """Names of the recipes that come with kerastricks."""
     return sorted(path.stem for path in _folder().glob("*.py"))
 
 
 def find(name: str | Path) -> Path:
-    """The file of a recipe's name, or the path itself where it is one.
+    """Find the file of a recipe by its name, or by its path.
 
     Raises:
         UnknownNameError: for neither.
@@ -72,11 +73,11 @@ def find(name: str | Path) -> Path:
 
 
 def text_of(name: str | Path) -> str:
-    """A recipe's text.
+    """Read a recipe's text.
 
     Raises:
         UnknownNameError: for a name that is neither a recipe nor a file.
-        UsageError: for a file that is no UTF-8.
+        UsageError: for a file that is not valid UTF-8.
     """
     path = find(name)
     try:
@@ -86,13 +87,13 @@ def text_of(name: str | Path) -> str:
 
 
 def summary(name: str | Path) -> str:
-    """The first line of a recipe's docstring, without running the recipe."""
+    """Read the first line of a recipe's docstring, without running it."""
     text = ast.get_docstring(ast.parse(text_of(name))) or ""
     return text.split("\n")[0]
 
 
 def load(name: str | Path) -> Recipe:
-    """Runs a recipe file and takes its `CONFIG` and `create_model`.
+    """Run a recipe file and take its `CONFIG` and `create_model`.
 
     Raises:
         UnknownNameError: for a name that is neither a recipe nor a file.
@@ -120,9 +121,20 @@ def load(name: str | Path) -> Recipe:
     return Recipe(path.stem, path, summary(path), config, create_model)
 
 
+def of_source(source: str | Path) -> Recipe | None:
+    """The recipe that a source of images stands for; None for data. A file or folder wins over a recipe's name.
+
+    Raises:
+        UsageError: for a recipe file that fails or has no CONFIG.
+    """
+    if Path(source).suffix == ".py" or (not os.path.exists(source) and str(source) in names()):
+        return load(source)
+    return None
+
+
 @contextmanager
 def contained() -> Iterator[None]:
-    """Runs a user's code: what it prints goes to standard error, and Keras's global settings stay as they were.
+    """Contain a user's code: redirect its output to standard error, and restore Keras's global settings.
 
     The precision of a training is the configuration's `precision`.
     """
@@ -150,10 +162,10 @@ def _keras_settings() -> tuple[Any, str, str] | None:
 
 
 def beside(model: Path) -> list[Path]:
-    """The recipes that a run folder holds: those whose layers its models may have.
+    """Find the recipes in the run folder of a model, which may register its layers.
 
     Args:
-        model: `RUN/model.keras`, or a file in `RUN/members`.
+        model: path `RUN/model.keras`, or a file in `RUN/members`.
     """
     folder = model.resolve().parent
     run = folder.parent if folder.name == "members" else folder
@@ -161,7 +173,7 @@ def beside(model: Path) -> list[Path]:
 
 
 def copy(name: str, folder: Path) -> Path:
-    """Puts an editable copy of a recipe into a folder; an existing file is not overwritten.
+    """Copy a recipe into a folder, to edit it; an existing file is not overwritten.
 
     Raises:
         UnknownNameError: for a name that is no recipe.

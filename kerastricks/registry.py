@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, Any]):
-    """Names and what they stand for; listing the names imports nothing.
+    """A map from names to what they stand for; listing the names imports nothing.
 
     Args:
         kind: what the things are, for messages: "model", "op".
@@ -35,7 +35,7 @@ class Registry(Mapping[str, Any]):
         return add
 
     def check(self, name: str) -> None:
-        """Raises UnknownNameError, with the nearest names, for a name that is not there; imports nothing."""
+        """Raise UnknownNameError, with the nearest names, for a name that is not there; imports nothing."""
         if name not in self._entries:
             raise UnknownNameError(self.kind, name, self._entries, self.list_command)
 

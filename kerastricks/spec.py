@@ -31,7 +31,7 @@ class Spec:
         return f"{self.name}({', '.join(arguments)})" if arguments else self.name
 
     def call(self, function: Callable[..., Any], **more: Any) -> Any:
-        """Calls `function` with the arguments of the spec and `more`, which the spec may not set.
+        """Call `function` with the arguments of the spec and `more`, which the spec may not set.
 
         Raises:
             SpecError: for arguments that `function` does not have, or whose values it refuses.
@@ -54,7 +54,7 @@ class Spec:
 
 
 def parse(text: str) -> Spec:
-    """Parses one "name(a, k=v)".
+    """Parse one "name(a, k=v)".
 
     Raises:
         SpecError: for a text that does not parse, or holds none or several.
@@ -66,7 +66,7 @@ def parse(text: str) -> Spec:
 
 
 def parse_sequence(text: str) -> list[Spec]:
-    """Parses "a | b(4) | c(0.1, mode=x)"; the empty string is the empty sequence.
+    """Parse "a | b(4) | c(0.1, mode=x)"; the empty string is the empty sequence.
 
     Raises:
         SpecError: for a text that does not parse, or arguments that are no literals; the message names the column.
@@ -119,7 +119,7 @@ def _one(node: ast.expr, text: str) -> Spec:
 
 
 def _value(node: ast.expr, text: str) -> Any:
-    """What an argument stands for; raises ValueError or TypeError for what is no literal, name or spec."""
+    """The value of an argument; raises ValueError or TypeError for anything but a literal, name or spec."""
     match node:
         case ast.Constant(value=bool() | str() | None as value):
             return value
@@ -158,7 +158,7 @@ def _number(value: float, text: str) -> float:
 
 
 def _group(node: ast.expr) -> tuple[str, ast.expr]:
-    """("group/", the rest) of a name in a group, "applications/ResNet50(...)"; one stroke and no more."""
+    """("group/", the name inside) of a name in a group, "applications/ResNet50(...)"; one stroke and no more."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.left, ast.Name):
         return f"{node.left.id}/", node.right
     return "", node

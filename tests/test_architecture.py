@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import keras_tuner
 import pytest
-from module_statistics import module_lines
+from module_statistics import module_lines, module_statistics
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -248,6 +248,14 @@ def test_a_circle_is_found():
 
 def test_no_module_is_too_long_to_read():
     assert {path: lines for path, lines in module_lines(PACKAGE).items() if lines > MOST_LINES} == {}
+
+
+def test_a_file_is_a_family():
+    """Neither slivers nor catch-alls: python tests/module_statistics.py."""
+    found = module_statistics(PACKAGE)
+    assert 110 <= found["median"] <= 150
+    assert found["percentile_90"] < 300
+    assert found["short_fraction"] <= 0.2
 
 
 def test_packages_import_only_what_they_may():

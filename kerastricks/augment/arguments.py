@@ -5,7 +5,7 @@ What is seen beyond the edge of an image.
 Grey: what is left of a colour when its hue and saturation are gone.
 """
 
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.errors import SpecError
 
 
@@ -15,13 +15,13 @@ def check_fill(name: str, fill: str, known: tuple[str, ...]) -> None:
         raise SpecError(f"{name}: fill must be one of {list(known)}. Received: fill={fill!r}")
 
 
-def fixed_colour(name: str, fill: str, facts: Facts) -> tuple[float, ...]:
+def fixed_colour(name: str, fill: str, image_spec: ImageSpec) -> tuple[float, ...]:
     """The one colour of "black" or "mean", in whole numbers: an erased image keeps its dtype."""
     if fill == "black":
-        return (0.0,) * facts.image_shape[-1]
-    if facts.statistics is None:
+        return (0.0,) * image_spec.image_shape[-1]
+    if image_spec.statistics is None:
         raise SpecError(f"{name}: fill='mean' needs the mean of the training images: give their statistics")
-    return tuple(facts.statistics.mean.round().tolist())
+    return tuple(image_spec.statistics.mean.round().tolist())
 
 
 def check_fraction(op: str, **given: float) -> None:
@@ -43,7 +43,7 @@ def check_outside(name: str, outside: str) -> None:
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and TensorFlow
 
 
-def needs_colour(name: str, facts: Facts) -> None:
+def needs_colour(name: str, image_spec: ImageSpec) -> None:
     """Raises SpecError for grey images."""
-    if facts.image_shape[-1] != 3:
+    if image_spec.image_shape[-1] != 3:
         raise SpecError(f"{name} needs colour images: take it out of the spec, or load in colour")

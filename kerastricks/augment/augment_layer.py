@@ -9,8 +9,8 @@ from keras import ops
 
 from kerastricks.augment import sequence
 from kerastricks.augment.colour_statistics import ColourStatistics
-from kerastricks.augment.op import Draws, Facts, MixOp, Statistics
-from kerastricks.augment.plan import Plan, op_name
+from kerastricks.augment.op import Draws, ImageSpec, MixOp, Statistics, op_name
+from kerastricks.augment.plan import Plan
 from kerastricks.augment.spatial_step import Store
 from kerastricks.errors import SpecError
 
@@ -115,7 +115,7 @@ class Augment(keras.layers.Layer):
 
     def plan(self, image_shape: tuple[int, int, int], classes: int | None = None) -> Plan:
         """What is executed for training images of (height, width, channels)."""
-        return _plan(self.spec, Facts(image_shape, classes or self.classes, self.statistics), False)
+        return _plan(self.spec, ImageSpec(image_shape, classes or self.classes, self.statistics), False)
 
     def draw(self, batch: Any, plan: Plan) -> Any:
         """(batch, plan.uniforms) float32 in [0, 1), the next ones of the layer's generator."""
@@ -131,29 +131,29 @@ class Augment(keras.layers.Layer):
         if not isinstance(images, Store):
             images = _bytes_or_floats(images)
         if self.mixes and labels is not None:
-            labels = _one_hot(labels, plan.facts.class_count)
+            labels = _one_hot(labels, plan.image_spec.class_count)
         images, labels = plan(images, labels, Draws(uniforms), ops)
         return ops.cast(images, "float32"), labels
 
     def build(self, input_shape: Any) -> None:
         images, labels = _split(input_shape)
-        self._facts(images, labels)
+        self._image_spec(images, labels)
         self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         images, labels = _split(inputs)
-        facts = self._facts(tuple(images.shape), None if labels is None else tuple(labels.shape))
-        plan = _plan(self.spec, facts, not training)
+        image_spec = self._image_spec(tuple(images.shape), None if labels is None else tuple(labels.shape))
+        plan = _plan(self.spec, image_spec, not training)
         images, labels = self.transform(images, labels, self.draw(ops.shape(images)[0], plan), plan)
         images = ops.cast(images, self.compute_dtype)
         return images if labels is None else (images, labels)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         images, labels = _split(input_shape)
-        facts = self._facts(images, labels)
+        image_spec = self._image_spec(images, labels)
         if labels is None:
             return tuple(images)
-        return tuple(images), (labels[0], facts.class_count) if self.mixes else tuple(labels)
+        return tuple(images), (labels[0], image_spec.class_count) if self.mixes else tuple(labels)
 
     def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
         images, labels = _split(inputs)
@@ -172,7 +172,7 @@ class Augment(keras.layers.Layer):
             "seed": self.seed,
         }
 
-    def _facts(self, images: Any, labels: Any) -> Facts:
+    def _image_spec(self, images: Any, labels: Any) -> ImageSpec:
         """Of inputs of such shapes; what is wrong with them is said here, before anything runs."""
         received = f"Received: shape {tuple(images)} for Augment {self.name!r}"
         if len(images) != 4 or None in tuple(images)[1:]:
@@ -195,15 +195,15 @@ class Augment(keras.layers.Layer):
                     f"labels must be (batch,), (batch, 1) or (batch, {classes or 'classes'}). "
                     f"Received: shape {tuple(labels)}"
                 )
-        facts = Facts(tuple(images)[1:], classes, self.statistics)
-        _plan(self.spec, facts, False)
-        return facts
+        image_spec = ImageSpec(tuple(images)[1:], classes, self.statistics)
+        _plan(self.spec, image_spec, False)
+        return image_spec
 
 
 @lru_cache(maxsize=256)
-def _plan(text: str, facts: Facts, drawless: bool) -> Plan:
+def _plan(text: str, image_spec: ImageSpec, drawless: bool) -> Plan:
     """The whole plan, or what of it is applied in inference too."""
-    return Plan([op for op in sequence.read(text, facts) if op.ends_raw or not drawless], facts)
+    return Plan([op for op in sequence.read(text, image_spec) if op.ends_raw or not drawless], image_spec)
 
 
 def _split(inputs: Any) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ Images are (batch, height, width, channels), values 0 to 255. `Parameters` are t
 """
 
 import copy
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
@@ -37,7 +38,7 @@ class Statistics(Protocol):
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageSpec:
     """What an op may want to know of the images before it sees one.
 
     Args:
@@ -82,7 +83,7 @@ class Op:
     ends_raw: ClassVar[bool] = False
     needs_place: ClassVar[bool] = False
 
-    def bind(self, facts: Facts) -> Self:
+    def bind(self, image_spec: ImageSpec) -> Self:
         """The op for such images; raises SpecError where it is none for them."""
         return self
 
@@ -96,6 +97,11 @@ class Op:
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         """What the draws mean: `draws.uniforms` is (batch, self.uniforms)."""
         return {}
+
+
+def op_name(op: Op) -> str:
+    """The op's name in a spec, its class's in snake case: "random_resized_crop"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(op).__name__).lower()
 
 
 class SpatialOp(Op):

@@ -10,14 +10,15 @@ from kerastricks.augment.op import (
     ColourMap,
     Draws,
     Erasure,
-    Facts,
     ImageOp,
+    ImageSpec,
     MixOp,
     Op,
     Parameters,
     PixelOp,
     Policy,
     SpatialOp,
+    op_name,
 )
 from kerastricks.augment.spatial_step import SpatialStep, Store
 
@@ -70,19 +71,19 @@ class Plan:
 
     Args:
         ops: bound, see `kerastricks.augment.sequence.read`.
-        facts: of the images.
+        image_spec: of the images.
         fuse: whether neighbours are fused. False is the definition that the fused plan is tested against: the ops
             one by one.
     """
 
-    def __init__(self, ops: Sequence[Op], facts: Facts, fuse: bool = True) -> None:
+    def __init__(self, ops: Sequence[Op], image_spec: ImageSpec, fuse: bool = True) -> None:
         self.ops = tuple(ops)
-        self.facts = facts
+        self.image_spec = image_spec
         entries = list(_entries(ops))
         self.uniforms = sum(op.uniforms for op in ops)
         self.needs_place = any(op.needs_place for op in ops)
         self.mixes = any(isinstance(entry.op, MixOp) for entry in entries)
-        self.steps = tuple(_step(group, facts) for group in _groups(_with_clips(entries), fuse))
+        self.steps = tuple(_step(group, image_spec) for group in _groups(_with_clips(entries), fuse))
         # Pixels that were only moved are still integers, or nearly; anything else keeps its fractions.
         self.keeps_integers = all(isinstance(entry.op, SpatialOp) for entry in entries)
 
@@ -146,11 +147,6 @@ def _entries(ops: Sequence[Op]) -> Iterator[Entry]:
             yield Entry(op, _of_op(op, columns), name)
 
 
-def op_name(op: Op) -> str:
-    """The op's name in a spec: its file's."""
-    return type(op).__module__.rpartition(".")[2]
-
-
 def _of_op(op: Op, columns: slice) -> Reader:
     return lambda draws, xp: op.parameters(draws._replace(uniforms=draws.uniforms[:, columns]), xp)
 
@@ -193,31 +189,31 @@ def _fusible(before: list[Any], op: Op) -> bool:
     return False
 
 
-def _step(group: list[Entry], facts: Facts) -> Step:
+def _step(group: list[Entry], image_spec: ImageSpec) -> Step:
     ops: list[Any] = [entry.op for entry in group]
     first = ops[0]
     if isinstance(first, SpatialOp):
-        spatial = SpatialStep(ops, facts.image_shape)
+        spatial = SpatialStep(ops, image_spec.image_shape)
         kind = "resample" if spatial.resamples else "index"
         return Step(tuple(group), kind, lambda images, labels, p, xp: (spatial(images, p, xp), labels))
     if isinstance(first, ColourMap):
-        colour = ColourStep(ops, facts.image_shape)
+        colour = ColourStep(ops, image_spec.image_shape)
         return Step(tuple(group), "colour", lambda images, labels, p, xp: (colour(images, p, xp), labels))
     if isinstance(first, MixOp):
         return Step(
             tuple(group),
             "mix",
-            lambda images, labels, p, xp: first.mix(_float(images, xp), _one_hot(labels, facts, xp), p[0], xp),
+            lambda images, labels, p, xp: first.mix(_float(images, xp), _one_hot(labels, image_spec, xp), p[0], xp),
         )
     kind = {True: "pixel", False: "image"}[isinstance(first, PixelOp)]
     assert isinstance(first, PixelOp | ImageOp)
     return Step(tuple(group), kind, lambda images, labels, p, xp: (first.apply(_float(images, xp), p[0], xp), labels))
 
 
-def _one_hot(labels: Any, facts: Facts, xp: Any) -> Any:
+def _one_hot(labels: Any, image_spec: ImageSpec, xp: Any) -> Any:
     if labels is None or len(labels.shape) == 2:
         return labels
-    return xp.one_hot(labels, facts.class_count, dtype="float32")
+    return xp.one_hot(labels, image_spec.class_count, dtype="float32")
 
 
 def _float(images: Any, xp: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from kerastricks import spec
-from kerastricks.augment.op import Facts, MixOp, Op
+from kerastricks.augment.op import ImageSpec, MixOp, Op
 from kerastricks.augment.ops import OPS
 from kerastricks.errors import SpecError, UnknownNameError
 
@@ -15,19 +16,24 @@ def parse(text: str) -> list[spec.Spec]:
     Raises:
         UnknownNameError: for an op that is not there; the message names its place and the spec.
     """
-    parsed = spec.parse_sequence(text)
+    parsed = list(_parsed(text))
     for place, one in enumerate(parsed, start=1):
         with _naming(one, place, text):
             OPS.check(one.name)
     return parsed
 
 
-def read(text: str, facts: Facts | None) -> list[Op]:
+@lru_cache(maxsize=256)  # a configuration, its images and the layer on the device read one text
+def _parsed(text: str) -> tuple[spec.Spec, ...]:
+    return tuple(spec.parse_sequence(text))
+
+
+def read(text: str, image_spec: ImageSpec | None) -> list[Op]:
     """The ops of a spec, bound to the images.
 
     Args:
         text: the spec.
-        facts: of the images; None binds nothing, and so checks names, arguments and order alone.
+        image_spec: of the images; None binds nothing, and so checks names, arguments and order alone.
 
     Raises:
         UnknownNameError: for an op that is not there.
@@ -40,7 +46,7 @@ def read(text: str, facts: Facts | None) -> list[Op]:
     for place, parsed in enumerate(parse(text), start=1):
         with _naming(parsed, place, text):
             op = parsed.call(OPS[parsed.name])
-            op = op if facts is None else op.bind(facts)
+            op = op if image_spec is None else op.bind(image_spec)
             if ended is not None and op.wants_raw:
                 raise SpecError(f"stands behind {ended}, but expects values 0 to 255: put it before")
             if mixed is not None and not isinstance(op, MixOp):

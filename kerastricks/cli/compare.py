@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from kerastricks.cli import options
-from kerastricks.cli.carry_out import terminate
+from kerastricks.cli import job_options, options
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import Interrupted, UsageError
+from kerastricks.runs.resumable import sigterm_interrupts
 
 
 def _complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -24,16 +24,16 @@ def _complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.command()
 @click.argument("kind", required=False, type=options.TEXT, shell_complete=_complete_kind)
 @click.argument("data", required=False, type=options.SOURCE)
-@click.option("--model", type=options.SPEC, metavar="SPEC", help='Of the zoo: "mlp(depth=10)".  [default: nin]')
+@job_options.model('Model of the zoo: "mlp(depth=10)".  [default: nin]')
 @click.option("--arms", type=options.SPEC, metavar="SPECS", help='"relu | rrelu"; the first is the baseline.')
-@click.option("--seeds", type=options.number(1, 1000), help="How many times each arm is trained.  [default: 5]")
-@click.option("--epochs", type=options.field("epochs"), help="Passes over the training images.")
+@click.option("--seeds", type=options.number(1, 1000), help="Number of trainings of each arm.  [default: 5]")
+@job_options.epochs()
 @click.option("--limit", type=options.number(1, 2**31 - 1), metavar="N", help="Train on N images only.")
 @options.assignments
 @options.out
-@click.option("--name", type=options.NAME, help="Of the folder.  [default: compare-KIND-MODEL-DATA-NUMBER]")
-@click.option("--resume", type=options.PATH, metavar="FOLDER", help="Go on, also with more --seeds.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--name", type=options.NAME, help="Name of the folder.  [default: compare-KIND-MODEL-DATA-NUMBER]")
+@click.option("--resume", type=options.PATH, metavar="FOLDER", help="Resume, also with more --seeds.")
+@job_options.as_json("Print the result as JSON.")
 def compare(
     kind: str | None,
     data: str | None,
@@ -48,7 +48,7 @@ def compare(
     resume: Path | None,
     as_json: bool,
 ) -> None:
-    """Train one network with several KINDs of a thing and say which is better, and whether the data can tell.
+    """Train one network with several variants of KIND and test whether they differ.
 
     KIND is activations, initializers or regularizers. DATA is what `kerastricks train` takes: a folder or zip of
     images, or digits, mnist, fashion_mnist, cifar10, cifar100.
@@ -58,10 +58,9 @@ def compare(
     from kerastricks.comparison.kinds import check_model, default_config, find_kind, read_arms, read_seeds
     from kerastricks.models.catalog import MODELS
     from kerastricks.spec import parse
-    from kerastricks.training.config import Config, parse_assignment
+    from kerastricks.training.config import Config
 
-    flags: dict[str, Any] = {"epochs": epochs} if epochs is not None else {}
-    flags |= dict(parse_assignment(text) for text in assignments)
+    flags = job_options.given_fields(assignments, epochs=epochs)
     if "model" in flags:
         raise UsageError("--set model: the model is chosen by --model SPEC")
     given: dict[str, Any] = {"model": model, "arms": arms, "seeds": seeds, "limit": limit}
@@ -115,11 +114,11 @@ def _run(folder: Path, what: tuple[str, str], given: dict[str, Any], as_json: bo
     from kerastricks.comparison.experiment import compare as run
     from kerastricks.comparison.folder import ComparisonFolder
 
-    signal.signal(signal.SIGTERM, terminate)
     files = ComparisonFolder(folder)
     screen.say(f"folder: {folder}")
     try:
-        found = run(*what, **given, folder=folder, say=screen.say, progress=screen.bar)
+        with sigterm_interrupts():
+            found = run(*what, **given, folder=folder, say=screen.say, progress=screen.bar)
     except KeyboardInterrupt as stop:
         if files.plan.exists():
             screen.say(f"interrupted; go on with: kerastricks compare --resume {folder}")

@@ -6,35 +6,35 @@ from typing import Any
 
 import click
 
-from kerastricks.cli import options
-from kerastricks.cli.carry_out import carry_out, move_data
+from kerastricks.cli import job_options, options
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import RunFolderError, UsageError
 
 
 @click.command()
 @click.argument("teacher", required=False, type=options.PATH)
 @click.argument("source", required=False, type=options.SOURCE, metavar="[DATA]")
-@click.option(
-    "--model", type=options.SPEC, metavar="SPEC", help='The student: "resnet_20(width=8)".  [default: plain_cnn]'
-)
+@job_options.model('The student: "resnet_20(width=8)".  [default: plain_cnn]')
 @click.option(
     "--temperature",
     type=options.number(0, 1000, whole=False, above=True),
-    help="Of the soft targets, above 0.  [default: 4]",
+    help="Temperature of the soft targets, above 0.  [default: 4]",
 )
 @click.option(
-    "--hard-weight", type=options.SHARE, metavar="SHARE", help="Of the labels in the loss, 0 to 1.  [default: 0.1]"
+    "--hard-weight",
+    type=options.SHARE,
+    metavar="SHARE",
+    help="Weight of the labels in the loss, 0 to 1.  [default: 0.1]",
 )
-@click.option("--augment", type=options.SPEC, metavar="SPEC", help='"flip | pad_crop(4)"; "" for none.')
-@click.option("--epochs", type=options.field("epochs"), help="Passes over the training images.")
-@click.option("--seed", type=options.SEED, help="Of weights, order and draws; the splits are the teacher's.")
+@job_options.augment('"flip | pad_crop(4)"; "" for none.')
+@job_options.epochs()
+@job_options.seed("Seed of weights, order and augmentation; the splits are the teacher's.")
 @options.assignments
 @options.out
-@click.option("--name", type=options.NAME, help="Of the run folder.  [default: MODEL-DATA-NUMBER]")
-@click.option("--resume", type=options.PATH, metavar="RUN", help="Go on with an interrupted run.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@job_options.name("MODEL-DATA-NUMBER")
+@job_options.resume
+@job_options.as_json("Print the summary as JSON.")
 def distill(
     teacher: Path | None,
     source: str | None,
@@ -50,7 +50,7 @@ def distill(
     resume: Path | None,
     as_json: bool,
 ) -> None:
-    """Train a small model to say what TEACHER says, and leave a run folder.
+    """Distill TEACHER into a smaller model and write a run folder.
 
     TEACHER is a run folder, of an ensemble or of a single model, or a .keras file. DATA is by default what it was
     trained on, with the same splits: its test images stay unseen.
@@ -60,11 +60,9 @@ def distill(
     """
     from kerastricks.models.catalog import MODELS
     from kerastricks.spec import parse
-    from kerastricks.training.config import Config, parse_assignment
+    from kerastricks.training.config import Config
 
-    given: dict[str, Any] = {"data": source, "model": model, "augment": augment, "epochs": epochs, "seed": seed}
-    fields = {field: value for field, value in given.items() if value is not None}
-    fields |= dict(parse_assignment(text) for text in assignments)
+    fields = job_options.given_fields(assignments, data=source, model=model, augment=augment, epochs=epochs, seed=seed)
     if resume is not None and (
         teacher is not None or set(fields) - {"data"} or temperature is not None or hard_weight is not None
     ):
@@ -83,49 +81,24 @@ def distill(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.runs.distill import TeacherFile, start
-    from kerastricks.runs.distill import distill as distill_run
-    from kerastricks.runs.folder import RunFolder
+    from kerastricks.runs.distillation_run import distill as distill_run
 
-    if resume is not None:
-        run = RunFolder.open(resume)
-        if "data" in fields:
-            move_data(run, fields["data"])
-        if run.summary.exists():
-            screen.say(f"{resume}: finished already")
-            _report(run, run.read(run.summary), as_json)
-            return
-    else:
-        assert teacher is not None
-        opened = TeacherFile.open(teacher)
-        if not (fields.get("data") or opened.fields.get("data")):
-            raise UsageError(f"DATA is missing: {teacher} is in no run that says what it was trained on")
-        run = start(
-            opened,
-            fields,
-            4.0 if temperature is None else temperature,
-            0.1 if hard_weight is None else hard_weight,
-            out,
-            name,
-        )
-    summary = carry_out(
-        run,
-        lambda: distill_run(run, screen.say, screen.bar),
-        "kerastricks distill --resume",
-        resumed=resume is not None,
-    )
-    _report(run, summary, as_json)
+    job: dict[str, Any] = {"resume": resume, "say": screen.say, "progress": screen.bar}
+    if resume is None:
+        job |= {"teacher": teacher, "temperature": temperature, "hard_weight": hard_weight, "out": out, "name": name}
+    _report(distill_run(**job, **fields), as_json)
 
 
-def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
+def _report(record: Any, as_json: bool) -> None:
     from kerastricks.cli import screen
 
+    run, summary = record.folder, record.summary
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(json.dumps(summary.to_json(), indent=2))
         return
-    if "distillation" not in summary:
+    if summary.distillation is None:
         raise RunFolderError(f"{run.path}: is no distillation")
-    report = summary["distillation"]
+    report = summary.distillation
     screen.output.print(f"{'':9} test accuracy  balanced  log-loss      weights")
     for name in ("teacher", "student"):
         found = report[f"{name}_test"]
@@ -135,11 +108,11 @@ def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
         )
     share = report["student_parameters"] / report["teacher_parameters"]
     screen.output.print(
-        f"the student has {share:.1%} of the weights (scores on {summary['images']:,} test images; what a training "
+        f"the student has {share:.1%} of the weights (scores on {summary.images:,} test images; what a training "
         "without a teacher gives is not known here: kerastricks train)",
         soft_wrap=True,
     )
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
-    screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)
+    screen.output.print(f"  SavedModel  {run.path / summary.saved_model}", soft_wrap=True)
     screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
     screen.output.print(f"  use it      kerastricks predict {run.path} IMAGE ...", soft_wrap=True)

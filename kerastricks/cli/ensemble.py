@@ -6,12 +6,10 @@ from typing import Any
 
 import click
 
-from kerastricks.cli import options
-from kerastricks.cli.train import check_source
+from kerastricks.cli import job_options, options
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
-
-METHODS = ("auto", "mean", "geometric", "vote", "weighted", "greedy", "stack", "soup", "greedy_soup", "fuse")
-CLASSIFIERS = ("logistic", "linear", "mlp")
+from kerastricks.runs.configuration import CLASSIFIERS, METHODS
 
 
 @click.command()
@@ -24,20 +22,20 @@ CLASSIFIERS = ("logistic", "linear", "mlp")
     "--data",
     type=options.SOURCE,
     metavar="DATA",
-    help="Images that decide and measure.  [default: what the first RUN took]",
+    help="Images to choose and test with.  [default: those of the first RUN]",
 )
 @click.option("--top", type=options.number(2, 9999), metavar="K", help="The best K of a folder of `kerastricks tune`.")
 @click.option(
     "--classifier",
     type=options.TEXT,
     metavar="NAME",
-    help=f"Of fuse, on all features: {', '.join(CLASSIFIERS)}.  [default: logistic]",
+    help=f"Classifier of fuse: {', '.join(CLASSIFIERS)}.  [default: logistic]",
 )
-@click.option("--late", is_flag=True, help="Of fuse: together with the members' probabilities.")
-@click.option("--seed", type=options.SEED, default=0, help="Of folds, bags and bootstrap.")
+@click.option("--late", is_flag=True, help="With fuse: combine with the members' probabilities.")
+@click.option("--seed", type=options.SEED, default=0, help="Seed of folds, bags and bootstrap.")
 @options.out
-@click.option("--name", type=options.NAME, help="Of the run folder.  [default: ensemble-METHOD-DATA-NUMBER]")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@job_options.name("ensemble-METHOD-DATA-NUMBER")
+@job_options.as_json("Print the summary as JSON.")
 def ensemble(
     runs: tuple[Path, ...],
     method: str,
@@ -51,7 +49,7 @@ def ensemble(
     name: str | None,
     as_json: bool,
 ) -> None:
-    """Make one model of several and leave a run folder.
+    """Combine several runs into one model and write a run folder.
 
     RUN is a run folder, a .keras file, or a folder of `kerastricks tune`. A run that kept several models (--snapshots,
     --set keep="top(3)") stands for all of them.
@@ -82,54 +80,45 @@ def ensemble(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.runs.ensemble import Settings, make_ensemble
+    from kerastricks.runs.ensemble_run import ensemble as make
 
-    run, summary = make_ensemble(
+    record = make(
         paths,
-        Settings(method, classifier or "logistic", late, seed, temperatures),
+        method=method,
+        temperatures=temperatures,
         data=data,
+        classifier=classifier or CLASSIFIERS[0],
+        late=late,
+        seed=seed,
         out=out,
         name=name,
         say=screen.say,
         progress=screen.bar,
     )
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(json.dumps(record.summary.to_json(), indent=2))
         return
-    _show(run, summary)
+    _show(record)
 
 
 def _expand(path: Path, top: int | None) -> list[Path]:
-    """A run or file is itself; a folder of a search is the runs that it kept, best first."""
+    """Replace the folder of a search by the runs that it kept, best first."""
     if not (path / "search.json").is_file():
         if top is not None:
             raise EnsembleError(f"--top is for a folder of `kerastricks tune`. Received: {path}")
         return [path]
-    if top is not None and top < 2:
-        raise EnsembleError(f"--top must be 2 or more. Received: {top}")
-    from kerastricks.search.folder import SearchFolder
-    from kerastricks.search.trial_record import ranked, read_records
+    from kerastricks.search.search_record import members_of
 
-    folder = SearchFolder.open(path)
-    best = [folder.runs / f"trial-{record.trial}" for record in ranked(read_records(folder.trials))]
-    if top is not None and top > len(best):
-        raise EnsembleError(f"--top must be {len(best)} or less, the search's trials with a score. Received: {top}")
-    # A search that went on may have better trials without a run than older ones with one.
-    kept = [run for run in best[:top] if (run / "summary.json").is_file()]
-    if len(kept) < (top or 2):
-        of = "run(s)" if top is None else f"of its best {top}"
-        raise EnsembleError(
-            f"{path}: the search kept {len(kept)} {of}: kerastricks tune --out {path} --resume --top {top or 5}"
-        )
-    return kept
+    return members_of(path, top)
 
 
-def _show(run: Any, summary: dict[str, Any]) -> None:
+def _show(record: Any) -> None:
     from rich.table import Table
 
     from kerastricks.cli import screen
 
-    report = summary["ensemble"]
+    run, summary = record.folder, record.summary
+    report = summary.ensemble
     table = Table("", box=None, pad_edge=False)
     for title in ("weight", "accuracy", "log-loss", "at own T", "ECE", "ms", "images/s", "MB"):
         table.add_column(title, justify="right")
@@ -142,7 +131,7 @@ def _show(run: Any, summary: dict[str, Any]) -> None:
     table.add_row(report["method"], "", *_scores(combined), *_cost(combined), style="bold")
     chosen = report["chosen_on"]
     screen.output.print(f"{report['reason']} ({chosen['images']:,} validation images)", soft_wrap=True)
-    screen.output.print(f"on {summary['images']:,} test images of {summary['data']['name']}:")
+    screen.output.print(f"on {summary.images:,} test images of {summary.data['name']}:")
     screen.output.print(table)
     own = " at its own temperature" if report["temperatures"] else ""
     for text, gain in (("the mean member", report["gain_over_mean"]), ("the best member", report["gain_over_best"])):
@@ -156,17 +145,17 @@ def _show(run: Any, summary: dict[str, Any]) -> None:
     if report["disagreement"] is not None:
         screen.output.print(f"members disagree on {report['disagreement']:.1%} of the images")
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
-    screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)
+    screen.output.print(f"  SavedModel  {run.path / summary.saved_model}", soft_wrap=True)
     screen.output.print(f"  plot        {run.path / 'ensemble.png'}", soft_wrap=True)
     screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
     screen.output.print(f"  smaller     kerastricks distill {run.path}", soft_wrap=True)
 
 
 def _scores(of: dict[str, Any]) -> list[str]:
-    """Of a member, of their mean, or of the one model, which has its temperature inside."""
+    """Format the scores of a member, of their mean, or of the ensemble, whose temperature is part of the model."""
     test, own = of["test"], of.get("test_at_own_temperature")
     if test is None:
-        return ["features", "alone", "", ""]
+        return ["features", "only", "", ""]
     return [
         f"{test['accuracy']:.2%}",
         f"{test['log_loss']:.3f}",
@@ -180,5 +169,5 @@ def _cost(of: dict[str, float]) -> list[str]:
 
 
 def _signed(value: float) -> str:
-    """Three digits, and no minus before a zero."""
+    """Format with three digits, without a minus before zero."""
     return f"{round(value, 3) + 0.0:.3f}"

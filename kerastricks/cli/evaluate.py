@@ -5,18 +5,18 @@ from pathlib import Path
 
 import click
 
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
 
 
 @click.command()
 @click.argument("run", type=options.PATH)
 @click.argument("data", type=options.SOURCE)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def evaluate(run: Path, data: str, as_json: bool) -> None:
     """Score the run folder RUN on the images of DATA.
 
-    Of a DATA with splits the test split is used, of the data the run was trained on the images it did not see, and
-    of a folder of classes all images.
+    Scored are the test split of DATA; the images that the run did not see, of the data it was trained on; or all
+    images, of a folder of classes.
     """
     from kerastricks.runs.folder import RunFolder
 
@@ -29,22 +29,22 @@ def evaluate(run: Path, data: str, as_json: bool) -> None:
 
     from kerastricks.cli import screen
     from kerastricks.metrics.classification import images_by_class
-    from kerastricks.runs.evaluate import evaluate as score
+    from kerastricks.runs.evaluation import evaluate as score
 
     found = score(folder, data, screen.bar)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(found.to_json(), indent=2))
         return
-    skipped = f", {found['skipped']} file(s) left out" if found["skipped"] else ""
-    others = found["classes_left_out"]
+    skipped = f", {found.skipped} file(s) left out" if found.skipped else ""
+    others = found.classes_left_out
     skipped += f", {others} class(es) left out that the run was not trained on" if others else ""
-    screen.output.print(f"{found['data']}, {found['split']}: {found['images']:,} images{skipped}")
+    screen.output.print(f"{found.data}, {found.split}: {found.images:,} images{skipped}")
     screen.output.print(
-        f"accuracy {found['accuracy']:.2%}, balanced {found['balanced_accuracy']:.2%}, log-loss {found['log_loss']:.3f}"
+        f"accuracy {found.accuracy:.2%}, balanced {found.balanced_accuracy:.2%}, log-loss {found.log_loss:.3f}"
     )
     table = Table("class", box=None, pad_edge=False)
     table.add_column("images", justify="right")
     table.add_column("recall", justify="right")
-    for (name, recall), images in zip(found["recall"].items(), images_by_class(found), strict=True):
+    for (name, recall), images in zip(found.recall.items(), images_by_class(found.to_json()), strict=True):
         table.add_row(name, str(images), "-" if recall is None else f"{recall:.1%}")
     screen.output.print(table)

@@ -9,35 +9,41 @@ from typing import Any
 
 import click
 
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
+from kerastricks.cli.job_options import find_recipe
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source, complete_source, find_recipe
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
 
 
 @click.command()
-@click.argument("data", type=options.SOURCE, shell_complete=complete_source)
-@click.option("--model", type=options.SPEC, metavar="SPEC", help='"resnet_20(dropout=0.1)".')
-@click.option(
-    "--augment", type=options.SPEC, metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.'
-)
-@click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Use these alone: "cat, dog".')
-@click.option("--batch-size", type=options.field("batch_size"), metavar="N", help="Images in a step.")
-@click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
+@job_options.source("data", required=True)
+@job_options.model()
+@job_options.augment()
+@job_options.classes()
+@job_options.batch_size()
+@job_options.seed()
 @options.assignments
-@click.option("--sweeps", type=options.number(1, 1000), help="Over the same batches.  [default: 5, or what fits]")
-@click.option("--steps", type=options.number(20, 1_000_000), help="Of a sweep.  [default: 100, or what fits]")
 @click.option(
-    "--minutes", type=options.field("minutes"), default=2.0, show_default=True, metavar="N", help="What must fit."
+    "--sweeps", type=options.number(1, 1000), help="Sweeps over the same batches.  [default: 5, or what fits]"
+)
+@click.option("--steps", type=options.number(20, 1_000_000), help="Steps of a sweep.  [default: 100, or what fits]")
+@click.option(
+    "--minutes",
+    type=options.field("minutes"),
+    default=2.0,
+    show_default=True,
+    metavar="N",
+    help="Budget for all sweeps.",
 )
 @click.option(
     "--bounds",
     type=options.TEXT,
     metavar="LOW,HIGH",
-    help="Of the rate.  [default: by the optimizer; SGD 1e-5,10; Adam 1e-6,1]",
+    help="Range of the rate.  [default: by the optimizer; SGD 1e-5,10; Adam 1e-6,1]",
 )
 @click.option("--out", type=options.PNG, metavar="PNG", help="[default: lr.png, lr-2.png, ...]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def lr(
     data: str,
     model: str | None,
@@ -53,7 +59,7 @@ def lr(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Find the learning rate for training on DATA: a range test, several times over.
+    """Find the learning rate for training on DATA by repeated range tests.
 
     DATA is what `kerastricks train` takes; of a recipe, its model and configuration count. What is found is the highest
     rate of the schedule. The picture is a PNG; none is overwritten. Where the curves give no answer, it says why; a
@@ -68,11 +74,10 @@ def lr(
     """
     from kerastricks.models.catalog import MODELS
     from kerastricks.spec import parse
-    from kerastricks.training.config import Config, parse_assignment
+    from kerastricks.training.config import Config
 
     given = {"model": model, "augment": augment, "classes": classes, "batch_size": batch_size, "seed": seed}
-    flags = {field: value for field, value in given.items() if value is not None}
-    flags |= dict(parse_assignment(text) for text in assignments)
+    flags = job_options.given_fields(assignments, **given)
     recipe = find_recipe(data)
     config = Config.from_layers(recipe.config if recipe is not None else {"data": data}, flags)
     if config.data is None:
@@ -94,8 +99,8 @@ def lr(
     from kerastricks.range_test.budget import STEPS, SWEEPS, plan_range_test
     from kerastricks.range_test.for_trainings import find_learning_rate
     from kerastricks.runs.own_model import own_model
-    from kerastricks.training.budget import image_sizes, own_size, size_timer
     from kerastricks.training.datasets import load_data
+    from kerastricks.training.size_timing import image_sizes, own_size, size_timer
 
     began = time.monotonic()
     loaded = load_data(config.data, config, screen.bar)
@@ -162,7 +167,7 @@ def lr(
 
 
 def _note(plan: Any, wanted: str, minutes: float, largest: int | None) -> str:
-    """What was cut for the budget, and what that means."""
+    """Describe what was cut for the budget, and its consequence."""
     whole = f"{wanted} steps would take about {plan.whole_seconds / 60:.1f} minutes, and there are {minutes:g}"
     smaller = f"images of {plan.image_size} pixels in place of {largest}: the rate is for that size"
     return f"{whole}; {smaller}" if plan.image_size != largest else whole
@@ -182,7 +187,7 @@ def _bounds(text: str | None) -> dict[str, float]:
 
 
 def _given(given: dict[str, Any], assignments: tuple[str, ...]) -> list[str]:
-    """The flags as they were typed, but for the rate."""
+    """The flags as they were typed, without the rate."""
     flags = [
         part
         for field, value in given.items()

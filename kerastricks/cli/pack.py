@@ -1,16 +1,15 @@
 """kerastricks pack"""
 
 import json
-import signal
 from pathlib import Path
 
 import click
 
-from kerastricks.cli import options
-from kerastricks.cli.carry_out import terminate
+from kerastricks.cli import job_options, options
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
+from kerastricks.runs.resumable import sigterm_interrupts
 
 
 @click.command()
@@ -21,7 +20,7 @@ from kerastricks.errors import UsageError
     type=options.number(0, 1_000_000, whole=False, above=True),
     default=128,
     show_default=True,
-    help="Megabytes of a shard.",
+    help="Size of a shard in megabytes.",
 )
 @click.option(
     "--max-skipped",
@@ -30,9 +29,9 @@ from kerastricks.errors import UsageError
     show_default=True,
     help="Fraction that may be left out.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: bool) -> None:
-    """Write the images of DATA into the new folder OUT, as a few large TFRecord files with an index.
+    """Pack the images of DATA into the new folder OUT: a few large TFRecord files with an index.
 
     The bytes of image files are kept as they are. `kerastricks train OUT` does what `kerastricks train DATA` does.
     See docs/data.md.
@@ -45,8 +44,8 @@ def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: boo
     from kerastricks.cli import screen
     from kerastricks.data.sources.packing import pack as write
 
-    signal.signal(signal.SIGTERM, terminate)
-    found = write(data, out, shard_mb=shard_mb, max_skipped=max_skipped, progress=screen.bar)
+    with sigterm_interrupts():
+        found = write(data, out, shard_mb=shard_mb, max_skipped=max_skipped, progress=screen.bar)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

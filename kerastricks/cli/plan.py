@@ -5,25 +5,30 @@ from typing import Any
 
 import click
 
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
+from kerastricks.cli.job_options import complete_source, find_recipe
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source, complete_source, find_recipe
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
 
 
 @click.command()
 @click.argument("spec", type=options.SPEC)
 @click.option(
-    "--data", required=True, type=options.SOURCE, shell_complete=complete_source, help="What `kerastricks train` takes."
+    "--data",
+    required=True,
+    type=options.SOURCE,
+    shell_complete=complete_source,
+    help="Images, as for `kerastricks train`.",
 )
-@click.option("--batch-size", type=options.field("batch_size"), metavar="IMAGES", help="Images in a batch.")
+@job_options.batch_size("Images in a batch.", metavar="IMAGES")
+@job_options.image_size()
+@job_options.seed("Seed of splits, order and augmentation.")
 @click.option(
-    "--image-size", type=options.field("image_size"), metavar="PIXELS", help="Side that images are cut and resized to."
+    "--seconds", type=options.SECONDS, default=3.0, show_default=True, help="Duration of the measurement; 0 for none."
 )
-@click.option("--seed", type=options.SEED, help="Of splits, order and draws.")
-@click.option("--seconds", type=options.SECONDS, default=3.0, show_default=True, help="To measure; 0 does not.")
 @options.assignments
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def plan(
     spec: str,
     data: str,
@@ -34,18 +39,16 @@ def plan(
     assignments: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show what is executed for the augmentation SPEC on the images of DATA, what was fused, and what it costs.
+    """Show the execution plan of the augmentation SPEC on DATA: fused steps and their cost.
 
     \b
     kerastricks plan "flip | pad_crop(4) | fancy_pca(0.1)" --data path/to/images/
     kerastricks plan auto --data digits
     """
     from kerastricks.augment import sequence
-    from kerastricks.training.config import Config, parse_assignment
+    from kerastricks.training.config import Config
 
-    given = {"batch_size": batch_size, "image_size": image_size, "seed": seed}
-    flags = {field: value for field, value in given.items() if value is not None}
-    flags |= dict(parse_assignment(text) for text in assignments)
+    flags = job_options.given_fields(assignments, batch_size=batch_size, image_size=image_size, seed=seed)
     if "augment" in flags:
         raise UsageError("--set augment: the augmentation is SPEC")
     recipe = find_recipe(data)
@@ -60,13 +63,13 @@ def plan(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.inspection.planning import plan as measure
+    from kerastricks.data.inspection.profiling import profile_pipeline
     from kerastricks.training.datasets import load_data
 
     loaded = load_data(config.data, config, screen.bar)
     for line in loaded.left_out():
         screen.say(line)
-    report = measure(loaded, seconds=seconds, progress=screen.bar)
+    report = profile_pipeline(loaded, seconds=seconds, progress=screen.bar)
     if as_json:
         found: dict[str, Any] = {**report.to_json(), "augment_given": spec, "skipped": len(loaded.skipped)}
         click.echo(json.dumps(found, indent=2))

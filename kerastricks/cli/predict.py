@@ -2,15 +2,14 @@
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kerastricks.cli import options
-from kerastricks.data.sources.folder import FolderWalk
-from kerastricks.errors import DataError, RunFailedError, RunFolderError
+from kerastricks.cli import job_options, options
+from kerastricks.errors import RunFailedError
+from kerastricks.runs.prediction import image_files
 
 
 @click.command()
@@ -22,14 +21,10 @@ from kerastricks.errors import DataError, RunFailedError, RunFolderError
     type=options.OutputFile(streams=True),
     help="A new file, a pipe or a device: all probabilities.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+@job_options.as_json("Print JSON, one object a line.")
 def predict(run: Path, images: tuple[Path, ...], csv_path: Path | None, as_json: bool) -> None:
     """Classify IMAGES (files, or folders with everything in them) with the run folder RUN."""
-    if not run.is_dir():
-        raise RunFolderError(f"{run}: no such run folder")
-    files = list(_files(images))
-    if not files:
-        raise DataError(f"{images[0]}: no files inside")
+    files = image_files(run, images)
     from kerastricks.cli.quiet import import_keras
 
     import_keras()
@@ -63,13 +58,3 @@ def predict(run: Path, images: tuple[Path, ...], csv_path: Path | None, as_json:
         raise RunFailedError(f"none of {len(files)} file(s) could be used")
     if unusable:
         click.echo(f"{unusable} of {len(files)} file(s) left out", err=True)
-
-
-def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(path / name for name in FolderWalk(path).files)
-        elif path.exists():
-            yield path
-        else:
-            raise DataError(f"{path}: no such file")

@@ -6,32 +6,28 @@ from typing import Any
 
 import click
 
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
+from kerastricks.cli.job_options import find_recipe
 from kerastricks.cli.quiet import import_keras
-from kerastricks.cli.train import check_source, complete_source, find_recipe
+from kerastricks.data.sources.names import check_source
 from kerastricks.errors import UsageError
 
 
 @click.command()
-@click.argument("data", type=options.SOURCE, shell_complete=complete_source)
-@click.option(
-    "--augment",
-    type=options.SPEC,
-    metavar="SPEC",
-    help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.  [default: auto]',
-)
+@job_options.source("data", required=True)
+@job_options.augment('"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.  [default: auto]')
 @click.option("--images", type=options.number(1, 10_000), default=8, show_default=True, help="Rows of the picture.")
 @click.option(
     "--draws", type=options.number(1, 10_000), default=7, show_default=True, help="Augmented versions of each."
 )
 @click.option("--out", type=options.PNG, metavar="PNG", help="[default: preview.png, preview-2.png, ...]")
-@click.option("--seed", type=options.SEED, help="Of splits, choice and draws.")
+@job_options.seed("Seed of splits, choice and augmentation.")
+@job_options.image_size()
 @click.option(
-    "--image-size", type=options.field("image_size"), metavar="PIXELS", help="Side that images are cut and resized to."
+    "--seconds", type=options.SECONDS, default=3.0, show_default=True, help="Duration of the measurement; 0 for none."
 )
-@click.option("--seconds", type=options.SECONDS, default=3.0, show_default=True, help="To measure; 0 does not.")
 @options.assignments
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def preview(
     data: str,
     augment: str | None,
@@ -44,7 +40,7 @@ def preview(
     assignments: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Draw training images of DATA beside augmented versions of them, and time the augmentation.
+    """Plot training images of DATA beside augmented versions of them, and time the augmentation.
 
     DATA is what `kerastricks train` takes; of a recipe, its augmentation is shown. The picture is a PNG; none is
     overwritten.
@@ -53,11 +49,9 @@ def preview(
     kerastricks preview path/to/images/ --augment "flip | random_resized_crop | fancy_pca(0.1)"
     kerastricks preview digits
     """
-    from kerastricks.training.config import Config, parse_assignment
+    from kerastricks.training.config import Config
 
-    given = {"augment": augment, "seed": seed, "image_size": image_size}
-    flags = {field: value for field, value in given.items() if value is not None}
-    flags |= dict(parse_assignment(text) for text in assignments)
+    flags = job_options.given_fields(assignments, augment=augment, seed=seed, image_size=image_size)
     recipe = find_recipe(data)
     config = Config.from_layers(recipe.config if recipe is not None else {"data": data}, flags)
     if config.data is None:
@@ -69,7 +63,7 @@ def preview(
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.data.inspection.previewing import preview as draw
+    from kerastricks.data.inspection.previewing import preview as write_preview
     from kerastricks.training.datasets import load_data
 
     if config.augment != "auto":
@@ -77,7 +71,7 @@ def preview(
     loaded = load_data(config.data, config, screen.bar)
     for line in loaded.left_out():
         screen.say(line)
-    report = draw(loaded, out or options.free_name("preview.png"), images=images, draws=draws, seconds=seconds)
+    report = write_preview(loaded, out or options.free_name("preview.png"), images=images, draws=draws, seconds=seconds)
     if as_json:
         found: dict[str, Any] = {**report.to_json(), "augment_given": config.augment, "skipped": len(loaded.skipped)}
         click.echo(json.dumps(found, indent=2))
@@ -88,7 +82,7 @@ def preview(
 
 
 def _check_arguments(augment: str) -> None:
-    """An argument that an op refuses is refused before any image is read."""
+    """Refuse an illegal argument of an op before any image is read."""
     from kerastricks.augment import sequence
 
     sequence.read(augment, None)

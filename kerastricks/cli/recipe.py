@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from kerastricks import recipes
-from kerastricks.cli import options
+from kerastricks.cli import job_options, options
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -19,7 +19,7 @@ def recipe() -> None:
 
 
 @recipe.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@job_options.as_json()
 def list_(as_json: bool) -> None:
     """List the recipes."""
     rows: dict[str, Any] = {name: recipes.summary(name) for name in recipes.names()}
@@ -44,5 +44,5 @@ def show(name: str) -> None:
 @click.argument("name", type=options.SOURCE, shell_complete=_complete)
 @click.argument("folder", type=options.FOLDER)
 def copy(name: str, folder: Path) -> None:
-    """Put an editable copy of a recipe into FOLDER; run it with `kerastricks train FOLDER/NAME.py`."""
+    """Copy a recipe into FOLDER, to be edited; run it with `kerastricks train FOLDER/NAME.py`."""
     click.echo(recipes.copy(name, folder))

@@ -1,50 +1,26 @@
 """kerastricks train"""
 
-import importlib.util
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kerastricks import recipes
-from kerastricks.cli import options
-from kerastricks.cli.carry_out import carry_out, move_data
-from kerastricks.cli.quiet import import_keras, stderr_kept_back
-from kerastricks.cli.train_series import train_series
+from kerastricks.cli import job_options, options
+from kerastricks.cli.job_options import find_recipe
+from kerastricks.cli.quiet import import_keras
 from kerastricks.errors import UsageError
 
 
-def complete_source(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Recipes and files."""
-    from click.shell_completion import CompletionItem
-
-    names = [CompletionItem(name) for name in recipes.names() if name.startswith(incomplete)]
-    return [*names, CompletionItem(incomplete, type="file")]
-
-
-def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from kerastricks.models.catalog import CATALOG
-
-    return [name for name in CATALOG if name.startswith(incomplete)]
-
-
 @click.command()
-@click.argument("source", required=False, type=options.SOURCE, shell_complete=complete_source)
-@click.option(
-    "--model", type=options.SPEC, metavar="SPEC", shell_complete=_complete_model, help='"resnet_20(dropout=0.1)".'
-)
-@click.option(
-    "--augment", type=options.SPEC, metavar="SPEC", help='"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.'
-)
-@click.option("--classes", type=options.CLASSES, metavar="NAMES", help='Use these alone: "cat, dog".')
-@click.option("--epochs", type=options.field("epochs"), help="Passes over the training images.")
-@click.option(
-    "--minutes", type=options.field("minutes"), metavar="N", help="End in so many; with --seeds, each training."
-)
-@click.option("--batch-size", type=options.field("batch_size"), metavar="N", help="Images in a step.")
-@click.option("--learning-rate", type=options.field("learning_rate"), metavar="RATE", help="Its highest value.")
+@job_options.source()
+@job_options.model()
+@job_options.augment()
+@job_options.classes()
+@job_options.epochs()
+@job_options.minutes("End in so many; with --seeds, each training.")
+@job_options.batch_size()
+@click.option("--learning-rate", type=options.field("learning_rate"), metavar="RATE", help="Highest learning rate.")
 @click.option(
     "--schedule",
     type=options.SPEC,
@@ -52,24 +28,27 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
     help='"one_cycle", "plateau(factor=2)": see `kerastricks schedule`.',
 )
 @click.option(
-    "--scale-lr", type=options.SPEC, metavar="RULE", help="How the rate follows the batch size: constant, linear, sqrt."
+    "--scale-lr",
+    type=options.SPEC,
+    metavar="RULE",
+    help="Scaling of the rate with the batch size: constant, linear, sqrt.",
 )
 @click.option(
     "--base-batch", type=options.field("base_batch"), metavar="N", help="Batch size that the rate is meant for."
 )
-@click.option("--seed", type=options.SEED, help="Of splits, weights, order and draws.")
-@click.option("--seeds", type=options.SEEDS, metavar="N", help="Train N times, of N seeds: NAME-s0, NAME-s1, ...")
+@job_options.seed()
+@click.option("--seeds", type=options.SEEDS, metavar="N", help="Train N times with N seeds: NAME-s0, NAME-s1, ...")
 @click.option("--snapshots", type=options.SEEDS, metavar="N", help="N cycles of the rate; keep the end of each.")
 @click.option("--swa", is_flag=True, help="Average the weights at 3/4 of the epochs and after each later one.")
 @options.assignments
 @options.out
-@click.option("--name", type=options.NAME, help="Of the run folder.  [default: MODEL-DATA-NUMBER]")
-@click.option("--resume", type=options.PATH, metavar="RUN", help="Go on with an interrupted run.")
+@job_options.name("MODEL-DATA-NUMBER")
+@job_options.resume
 @click.option(
     "--data-service", type=options.TEXT, metavar="ADDRESS", help="grpc://HOST:PORT of a `kerastricks data-dispatcher`."
 )
 @options.cache_dir
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@job_options.as_json("Print the summary as JSON.")
 def train(
     source: str | None,
     model: str | None,
@@ -94,7 +73,7 @@ def train(
     cache_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Train a classifier from SOURCE and leave a run folder.
+    """Train a classifier from SOURCE and write a run folder.
 
     SOURCE is a folder or zip of images (CLASS/*.jpg, or train/ validation/ test/ with classes inside), a .csv of
     paths and labels, a folder that `kerastricks pack` wrote, the name of a recipe (`kerastricks recipe list`), a
@@ -107,88 +86,59 @@ def train(
 
     --minutes chooses the image size and the epochs that are not given, says so, and ends in time.
 
-    --seeds is a series: the same splits, images read once, a table at the end; --resume OUT/NAME goes on with it.
+    --seeds is a series: the same splits, images read once, a table at the end; --resume OUT/NAME resumes it.
     """
     from kerastricks.data.service.address import Address, reach
-    from kerastricks.models.catalog import MODELS
-    from kerastricks.spec import parse
-    from kerastricks.training.config import Config, parse_assignment
+    from kerastricks.runs.configuration import check_early, configure
 
-    given = {
-        "model": model,
-        "augment": augment,
-        "classes": classes,
-        "epochs": epochs,
-        "minutes": minutes,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "schedule": schedule,
-        "scale_lr": scale_lr,
-        "base_batch": base_batch,
-        "seed": seed,
-    }
-    flags = {field: value for field, value in given.items() if value is not None}
-    flags |= dict(parse_assignment(text) for text in assignments)
+    flags = job_options.given_fields(
+        assignments,
+        model=model,
+        augment=augment,
+        classes=classes,
+        epochs=epochs,
+        minutes=minutes,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        scale_lr=scale_lr,
+        base_batch=base_batch,
+        seed=seed,
+    )
     flags = with_shorthands(flags, snapshots, swa)
     if seeds is not None and resume is not None:
         raise UsageError("--seeds and --resume exclude each other: the series knows its seeds: --resume OUT/NAME")
     if source is not None and resume is not None:
         raise UsageError("SOURCE and --resume exclude each other: the run knows its data")
-    recipe = find_recipe(source) if source is not None else None
     if resume is None:
         if source is None and "data" not in flags:
             raise UsageError("SOURCE is missing: a folder or zip of images, or a recipe: kerastricks recipe list")
-        base = recipe.config if recipe is not None else ({"data": source} if source is not None else {})
-        config = Config.from_layers(base, flags)
-        if recipe is None or recipe.create_model is None:
-            MODELS.check(parse(config.model).name)  # an unknown name is refused before anything slow
-        if recipe is None:
-            check_source(str(config.data))
+        config, recipe = configure(find_recipe(source) or source if source is not None else None, None, flags)
+        check_early(config, recipe)
     if data_service is not None:
         reach(Address.parse(data_service, "--data-service"))
 
     import_keras()
     from kerastricks.cli import screen
-    from kerastricks.runs.folder import RunFolder
-    from kerastricks.runs.series import Series
-    from kerastricks.runs.train import differences, start
-    from kerastricks.runs.train import train as train_run
+    from kerastricks.runs.series import Series, train_series
+    from kerastricks.runs.training_run import train as train_run
 
-    where: dict[str, Any] = {"data_service": data_service, "cache_dir": cache_dir}
-    series = None
-    if seeds is not None:
-        series = Series.new(config, seeds, out, name, recipe)
-    elif resume is not None and not resume.exists():
-        series = Series.find(resume)
-    if series is not None:
-        if resume is not None and flags:
-            raise UsageError(f"{resume}: a series is resumed as it began: without {', '.join(flags)}")
-        train_series(series, resume is not None, as_json, **where)
-        return
-    if resume is not None:
-        run = RunFolder.open(resume)
-        changed = differences(run, flags)
-        if changed:
-            raise UsageError(f"{resume}: a run is resumed as it began; {'; '.join(changed)}: start a new run for that")
-        if "data" in flags:
-            move_data(run, flags["data"])
-        if run.summary.exists():
-            screen.say(f"{resume}: finished already")
-            _report(run, run.read(run.summary), as_json)
-            return
+    job: dict[str, Any] = {"resume": resume, "data_service": data_service, "cache_dir": cache_dir}
+    job |= {"say": screen.say, "progress": screen.bar}
+    if resume is None:
+        job |= {"source": recipe, "config": config, "out": out, "name": name}
     else:
-        run = start(config, out, name, recipe)
-    summary = carry_out(
-        run,
-        lambda: train_run(run, screen.say, screen.bar, **where),
-        "kerastricks train --resume",
-        resumed=resume is not None,
-    )
-    _report(run, summary, as_json)
+        job |= flags
+    if resume is not None and not resume.exists() and Series.is_at(resume):
+        report_series(train_series(**job), as_json)
+    elif seeds is not None:
+        report_series(train_series(**job, seeds=seeds), as_json)
+    else:
+        report(train_run(**job), as_json)
 
 
 def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> dict[str, Any]:
-    """The fields with those that --snapshots and --swa stand for.
+    """Add the fields that --snapshots and --swa stand for.
 
     Raises:
         UsageError: for one that is given besides.
@@ -205,53 +155,52 @@ def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> 
     return {**flags, **{field: value for field, (_, value) in meant.items()}}
 
 
-def find_recipe(source: str) -> recipes.Recipe | None:
-    """The recipe of that file or name; a file or folder wins over a name."""
-    path = Path(source)
-    if path.suffix == ".py" or (not os.path.exists(path) and source in recipes.names()):
-        with stderr_kept_back():  # a recipe may import Keras
-            return recipes.load(source)
-    return None
-
-
-def check_source(source: str) -> None:
-    """An unknown name is refused before TensorFlow is imported."""
-    from kerastricks.data.sources.names import BUILTIN_NAMES, TFDS_PREFIX
-    from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
-
-    path = Path(os.path.expanduser(source))
-    if os.path.exists(path) or source in BUILTIN_NAMES:
-        return
-    if source.startswith(TFDS_PREFIX):
-        if importlib.util.find_spec("tensorflow_datasets") is None:
-            raise MissingExtraError("tensorflow_datasets", "tfds")
-        return
-    if path.suffix or len(path.parts) > 1:
-        raise DataError(f"{source}: no such file or folder")
-    raise UnknownNameError(
-        "data set, recipe or file", source, {*BUILTIN_NAMES, *recipes.names()}, "kerastricks train --help"
-    )
-
-
-def _report(run: Any, summary: dict[str, Any], as_json: bool) -> None:
+def report(record: Any, as_json: bool) -> None:
+    """Print a `kerastricks.runs.RunRecord`."""
     from kerastricks.cli import screen
 
+    run, summary = record.folder, record.summary
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(json.dumps(summary.to_json(), indent=2))
         return
     screen.output.print(
-        f"test accuracy {summary['accuracy']:.2%}, balanced {summary['balanced_accuracy']:.2%}, "
-        f"log-loss {summary['log_loss']:.3f} ({summary['images']:,} images)"
+        f"test accuracy {summary.accuracy:.2%}, balanced {summary.balanced_accuracy:.2%}, "
+        f"log-loss {summary.log_loss:.3f} ({summary.images:,} images)"
     )
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
-    screen.output.print(f"  SavedModel  {run.path / summary['saved_model']}", soft_wrap=True)
+    screen.output.print(f"  SavedModel  {run.path / summary.saved_model}", soft_wrap=True)
     screen.output.print(f"  curves      {run.curves}", soft_wrap=True)
     screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
     screen.output.print(f"  use it      kerastricks predict {run.path} IMAGE ...", soft_wrap=True)
-    if "members" in summary:
+    if summary.members is not None:
         kept = f"kerastricks ensemble {run.path}"
-        screen.output.print(f"  {len(summary['members']):2} members  make one of them: {kept}", soft_wrap=True)
-    if "average" in summary:
+        screen.output.print(f"  {len(summary.members):2} members  make one of them: {kept}", soft_wrap=True)
+    if summary.average is not None:
         from kerastricks.training.weight_callbacks import describe_average
 
-        screen.output.print(f"  averaged    {describe_average(summary['average'])}", soft_wrap=True)
+        screen.output.print(f"  averaged    {describe_average(summary.average)}", soft_wrap=True)
+
+
+def report_series(series: Any, as_json: bool) -> None:
+    """Print a `kerastricks.runs.SeriesRecord`."""
+    from kerastricks.cli import screen
+
+    summary = series.to_json()
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    width = max(len(row["run"]) for row in summary["runs"])
+    screen.output.print(f"{'run':{width}}  test accuracy  balanced  log-loss", soft_wrap=True)
+    for row in summary["runs"]:
+        screen.output.print(
+            f"{row['run']:{width}}  {row['accuracy']:13.2%}  {row['balanced_accuracy']:8.2%}  {row['log_loss']:8.4f}",
+            soft_wrap=True,
+        )
+    mean, spread = summary["mean"], summary["standard_deviation"]
+    screen.output.print(
+        f"mean of {len(summary['runs'])} seeds, ± standard deviation: test accuracy {mean['accuracy']:.2%} ± "
+        f"{spread['accuracy']:.2%}, balanced {mean['balanced_accuracy']:.2%} ± {spread['balanced_accuracy']:.2%}, "
+        f"log-loss {mean['log_loss']:.4f} ± {spread['log_loss']:.4f}",
+        soft_wrap=True,
+    )
+    screen.output.print(f"  make one of them  kerastricks ensemble {series.path}-s*", soft_wrap=True)

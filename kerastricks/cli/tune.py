@@ -1,25 +1,21 @@
 """kerastricks tune"""
 
-import contextlib
-import dataclasses
 import json
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import click
 
-from kerastricks.cli import options
-from kerastricks.cli.carry_out import terminate
+from kerastricks.cli import job_options, options
+from kerastricks.cli.job_options import find_recipe
 from kerastricks.cli.quiet import stderr_kept_back
-from kerastricks.cli.train import check_source, complete_source, find_recipe
-from kerastricks.errors import Interrupted, UsageError
+from kerastricks.errors import UsageError
 
 
 @click.command()
-@click.argument("source", required=False, type=options.SOURCE, shell_complete=complete_source)
-@click.option("--model", type=options.SPEC, metavar="SPEC", help='The search starts from it: "resnet_20".')
+@job_options.source()
+@job_options.model('The search starts from it: "resnet_20".')
 @options.assignments
 @click.option("--space", "space_file", type=options.FILE, metavar="FILE.toml")
 @click.option("--oracle", type=options.TEXT, help="bayesian, grid, hyperband or random.  [default: bayesian]")
@@ -27,29 +23,33 @@ from kerastricks.errors import Interrupted, UsageError
     "--objective", type=options.TEXT, metavar="METRIC", help="A metric that training logs.  [default: val_accuracy]"
 )
 @click.option("--direction", type=options.Choice(["min", "max"]), help="[default: min of a loss, max of an accuracy]")
-@click.option("--trials", type=options.number(1, 9999), help="The most there will be.  [default: 20]")
-@click.option("--epochs", type=options.field("epochs"), help="Of a trial that is not stopped.  [default: 10]")
-@click.option(
-    "--minutes", type=options.field("minutes"), metavar="N", help="End in so many: fewer epochs, then fewer trials."
-)
-@click.option("--seed", type=options.SEED, help="Of the oracle, splits, weights, order and draws.  [default: 0]")
+@click.option("--trials", type=options.number(1, 9999), help="Maximum number of trials.  [default: 20]")
+@job_options.epochs("Epochs of a trial that is not stopped.  [default: 10]")
+@job_options.minutes("End in so many: fewer epochs, then fewer trials.")
+@job_options.seed("Seed of oracle, splits, weights, order and augmentation.  [default: 0]")
 @click.option(
     "--folds", type=options.number(0, 1000), metavar="K", help="Cross-validation in place of the validation split."
 )
-@click.option("--early-stop/--no-early-stop", default=None, help="The median rule.  [default: early-stop]")
-@click.option("--retries", type=options.number(0, 1000), help="Of a trial that crashed.  [default: 1]")
-@click.option("--range-test/--no-range-test", default=True, help="Finds the rates to search.  [default: range-test]")
+@click.option(
+    "--early-stop/--no-early-stop", default=None, help="Stop trials by the median rule.  [default: early-stop]"
+)
+@click.option("--retries", type=options.number(0, 1000), help="Retries of a crashed trial.  [default: 1]")
+@click.option(
+    "--range-test/--no-range-test", default=True, help="Find the interval of rates to search.  [default: range-test]"
+)
 @click.option("--top", type=options.number(0, 9999), metavar="K", help="Keep the best as run folders.  [default: 1]")
 @click.option("--refit/--no-refit", default=None, help="Train the best again with the validation images.")
-@click.option("--workers", type=options.number(0, 1024), default=1, show_default=True, help="Trials at once, here.")
+@click.option(
+    "--workers", type=options.number(0, 1024), default=1, show_default=True, help="Trials at once on this machine."
+)
 @click.option(
     "--host", type=options.TEXT, default="127.0.0.1", show_default=True, help="Address of the chief; 0.0.0.0 for all."
 )
-@click.option("--port", type=options.PORT, default=0, help="Of the chief.  [default: a free one]")
+@click.option("--port", type=options.PORT, default=0, help="Port of the chief.  [default: a free one]")
 @click.option("--out", type=options.FOLDER, metavar="DIR", help="[default: saved_models/tune-DATA-NUMBER]")
-@click.option("--resume", is_flag=True, help="Go on with the search in --out.")
+@click.option("--resume", is_flag=True, help="Resume the search in --out.")
 @click.option("--tensorboard", is_flag=True, help="Write HParams for TensorBoard into DIR/tensorboard.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@job_options.as_json("Print the result as JSON.")
 def tune(
     source: str | None,
     assignments: tuple[str, ...],
@@ -64,7 +64,7 @@ def tune(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Search for the values that a training on SOURCE depends on, and keep the best runs.
+    """Search hyperparameters for SOURCE and keep the best runs.
 
     SOURCE is what `kerastricks train` takes. The learning rate comes first: a range test finds the interval to search.
     Each trial is a process of its own; what kills it costs one trial. Trials that cannot win any more are stopped. With
@@ -78,140 +78,63 @@ def tune(
     DIR gets search.html, trials.jsonl (a line a finished trial) and runs/ (the best, as `kerastricks train` leaves
     them). On other machines that share DIR: kerastricks tune-worker DIR --chief HOST:PORT. See docs/search.md.
     """
-    model, epochs, seed = given.pop("model"), given.pop("epochs"), given.pop("seed")
-    fields = _fields(assignments, model, seed)
-    asked = {name: value for name, value in given.items() if value is not None}
-    asked["stop_early"] = asked.pop("early_stop", None)
-    asked |= {"epochs": epochs, "seed": fields.get("seed")}
-    asked = {name: value for name, value in asked.items() if value is not None}
+    fields = _fields(assignments, given.pop("model"), given.pop("seed"))
+    asked = {**given, "stop_early": given["early_stop"]}
+    del asked["early_stop"]
     if resume and out is None:
         raise UsageError("--resume: name the search with --out DIR")
     recipe = find_recipe(source) if source is not None else None
-    if recipe is not None:
-        fields = {**recipe.config, **fields}
-    elif source is not None:
-        fields = {"data": source, **fields}
+    if not resume and source is None and "data" not in fields:
+        raise UsageError("SOURCE is missing: a folder or zip of images, or a recipe: kerastricks recipe list")
+    from kerastricks.search.trials.processes import Processes
+    from kerastricks.search.tuning import TuningRequest, listening_at, run_tuning
+
+    request = TuningRequest.of(
+        recipe or source,
+        fields,
+        asked,
+        space_file=space_file,
+        range_test=range_test,
+        workers=workers,
+        out=None if resume else out,
+        resume=out if resume else None,
+        tensorboard=tensorboard,
+    )
     if not resume:
         with stderr_kept_back():
-            _check_early(source, fields, asked, recipe, space_file)
-    listening = _listening(workers, host, port)
+            request.check()
+    from kerastricks.cli import screen
 
+    listening = listening_at(workers, host, port, screen.say)
     environment = dict(os.environ)
-    from kerastricks.search.trials.processes import Processes
-
     processes = Processes(environment)
     processes.warm()  # it imports while this process does
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the GPU is for the trials
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    signal.signal(signal.SIGTERM, terminate)
-    folder, plan, records = None, None, None
-    try:
-        from kerastricks.search.folder import SearchFolder
-
-        if resume and out is not None:
-            folder = SearchFolder.open(out)
-        else:
-            folder = SearchFolder.create(out, Path(str(fields["data"])).stem)
-        with folder.locked(), folder.removed_unless_begun(), contextlib.closing(processes):
-            with stderr_kept_back():
-                from kerastricks.cli import tune_search
-
-            if resume:
-                plan = tune_search.resumed(folder, fields, asked, space_file, processes, workers)
-            else:
-                plan = tune_search.begun(
-                    folder, fields, with_direction(asked), space_file, range_test, recipe, processes, workers
-                )
-            records = tune_search.run(plan, folder, processes, workers, listening, environment)
-            if tensorboard:
-                tune_search.write_hparams(folder.path / "tensorboard", records)
-    except KeyboardInterrupt as stop:
-        from kerastricks.cli import screen
-
-        if folder is not None and folder.plan.exists():
-            screen.say(f"interrupted; go on with: kerastricks tune --resume --out {folder.path}")
-        else:
-            screen.say("interrupted; nothing was begun")
-        raise stop if isinstance(stop, Interrupted) else Interrupted(signal.SIGINT) from None
-    finally:
-        processes.close()
-    _report(folder, plan, records, as_json)
+    show: dict[str, Any] = {
+        "say": screen.say,
+        "progress": screen.bar,
+        "console": screen.errors,
+        "importing": stderr_kept_back,
+    }
+    _report(run_tuning(request, processes, listening, environment, **show), as_json)
 
 
 def _fields(assignments: tuple[str, ...], model: str | None, seed: int | None) -> dict[str, Any]:
-    from kerastricks.training.config import parse_assignment
 
-    fields = {name: value for name, value in (("model", model), ("seed", seed)) if value is not None}
-    fields |= dict(parse_assignment(text) for text in assignments)
+    fields = job_options.given_fields(assignments, model=model, seed=seed)
     for name in ("epochs", "minutes"):
         if name in fields:
             raise UsageError(f"--set {name}: a search has --{name} for that")
     return fields
 
 
-def _check_early(
-    source: str | None, fields: dict[str, Any], asked: dict[str, Any], recipe: Any, space_file: Path | None
-) -> None:
-    """What can be refused before anything slow."""
-    from kerastricks.models.catalog import MODELS
-    from kerastricks.search.plan import SearchPlan
-    from kerastricks.spec import parse
-    from kerastricks.training.config import Config
-
-    if source is None and "data" not in fields:
-        raise UsageError("SOURCE is missing: a folder or zip of images, or a recipe: kerastricks recipe list")
-    config = Config.from_layers(fields)
-    own_model = recipe is not None and recipe.create_model is not None
-    if not own_model:
-        MODELS.check(parse(config.model).name)
-    if recipe is None:
-        check_source(str(config.data))
-    SearchPlan({}, {}, **with_direction(asked))
-    if space_file is not None:
-        from kerastricks.search.space.space_file import load_space
-
-        load_space(space_file, config, own_model=own_model)
-
-
-def with_direction(asked: dict[str, Any]) -> dict[str, Any]:
-    """With what follows from the rest."""
-    from kerastricks.search.plan import DIRECTIONS
-
-    objective = asked.get("objective", "val_accuracy")
-    return {"direction": DIRECTIONS.get(objective, "max"), "top": min(1, asked.get("trials", 1)), **asked}
-
-
-def _listening(workers: int, host: str, port: int) -> tuple[str, int] | None:
-    """Where the chief is to listen; None where one worker does without."""
-    if workers == 1 and host == "127.0.0.1" and port == 0:
-        return None
+def _report(record: Any, as_json: bool) -> None:
     from kerastricks.cli import screen
-    from kerastricks.data.service.listening import Listening
 
-    listening = Listening(host, port)
-    if not listening.is_loopback:
-        screen.say(
-            f"warning: the chief's port {listening.port} is open on {host}, without password or encryption: private "
-            f"networks only"
-        )
-    return host, listening.port
-
-
-def _report(folder: Any, plan: Any, records: Any, as_json: bool) -> None:
-    from kerastricks.cli import screen
-    from kerastricks.search.trial_record import counts, ranked
-
-    best = ranked(records)
+    folder, plan, best = record.folder, record.plan, record.best
     if as_json:
-        record = {
-            "folder": str(folder.path),
-            "objective": plan.objective,
-            "direction": plan.direction,
-            "trials": counts(records),
-            "best": [dataclasses.asdict(one) for one in best[: max(plan.top, 1)]],
-            "page": str(folder.page),
-        }
-        click.echo(json.dumps(record, indent=2))
+        click.echo(json.dumps(record.to_json(), indent=2))
         return
     if best:
         screen.output.print(f"best: trial {best[0].trial}, {plan.objective} {best[0].score:.4f}", soft_wrap=True)

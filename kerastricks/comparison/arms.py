@@ -19,7 +19,7 @@ from kerastricks.keras_graph import all_layers
 from kerastricks.metrics.classification import scores
 from kerastricks.models.creation import create
 from kerastricks.progress import silent
-from kerastricks.runs.evaluate import predict
+from kerastricks.runs.evaluation import predict
 from kerastricks.training.config import Config
 from kerastricks.training.fitting import fit
 

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from kerastricks.runs.finishing import versions
 from kerastricks.training import device
 from kerastricks.training.config import Config
 from kerastricks.training.datasets import load_data
-from kerastricks.training.fitting import resolve
+from kerastricks.training.resolved_config import ResolvedConfig, resolve
 from kerastricks.training.resumable import StopRequest, catch_signals
 
 Say = Callable[[str], object]
@@ -95,8 +94,8 @@ def compare(
         images = images.limited(limit)
     source = str(data) if isinstance(data, str | os.PathLike) else None
     if config.early_stopping_epochs == "auto":
-        config = replace(config, early_stopping_epochs=None)  # arms are compared after the same number of steps
-    config = replace(resolve(config, images), model=model, data=source)
+        config = config.replace(early_stopping_epochs=None)  # arms are compared after the same number of steps
+    resolved = resolve(config, images).replace(model=model, data=source)
     for arm in names:
         create_arm(kind, arm, model, images)  # one that cannot be made is refused before anything is trained
     plan = {
@@ -105,7 +104,7 @@ def compare(
         "arms": list(names),
         "seeds": list(numbers),
         "limit": limit,
-        "config": config.as_dict(),
+        "config": resolved.as_dict(),
         "data": images.describe(),
         "backend": keras.backend.backend(),
         "device": device.describe(),
@@ -116,7 +115,7 @@ def compare(
     if files is not None:
         files.begin(plan)
         runs = files.read_runs()
-    _run_all(plan, images, config, runs, files, say, progress)
+    _run_all(plan, images, resolved, runs, files, say, progress)
     comparison = Comparison(plan, tuple(runs))
     if files is not None:
         comparison.plot(files.plot)
@@ -128,7 +127,7 @@ def compare(
 def _run_all(
     plan: dict[str, Any],
     data: ImageData,
-    config: Config,
+    config: ResolvedConfig,
     runs: list[dict[str, Any]],
     files: ComparisonFolder | None,
     say: Say,
@@ -137,7 +136,6 @@ def _run_all(
     """Runs what is missing: all arms of a seed first, so that an interrupted comparison is paired."""
     finished = {(run["arm"], run["seed"]) for run in runs}
     missing = [(arm, seed) for seed in plan["seeds"] for arm in plan["arms"] if (arm, seed) not in finished]
-    assert config.epochs is not None
     started = time.perf_counter()
     signals = catch_signals() if files is not None else nullcontext(StopRequest())
     with signals as request, progress("comparing, epochs", len(missing) * config.epochs) as advance:

@@ -1,4 +1,4 @@
-"""From a folder, a zip or arrays of images to batches: `load("path/to/images", augment="flip | pad_crop(4)")`."""
+"""Image data sets, from files or arrays to batches: `load("path/to/images", augment="flip | pad_crop(4)")`."""
 
 from typing import TYPE_CHECKING
 
@@ -7,8 +7,8 @@ from kerastricks.lazy import attach
 __all__ = [
     "Fitting",
     "ImageData",
+    "PipelineProfile",
     "PixelStatistics",
-    "PlanReport",
     "PreviewReport",
     "decode_image",
     "fit_image",
@@ -16,9 +16,9 @@ __all__ = [
     "folds",
     "load",
     "pack",
-    "plan",
     "pooled",
     "preview",
+    "profile_pipeline",
 ]
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from kerastricks.data.decoding.decode import decode_image, fit_image
     from kerastricks.data.fitting import Fitting
     from kerastricks.data.image_data import ImageData
-    from kerastricks.data.inspection.plan_report import PlanReport
-    from kerastricks.data.inspection.planning import plan
     from kerastricks.data.inspection.previewing import PreviewReport, preview
+    from kerastricks.data.inspection.profile_report import PipelineProfile
+    from kerastricks.data.inspection.profiling import profile_pipeline
     from kerastricks.data.loading import load
     from kerastricks.data.sources.packing import pack
     from kerastricks.data.statistics import PixelStatistics
@@ -38,8 +38,8 @@ else:
         {
             "Fitting": "fitting",
             "ImageData": "image_data",
+            "PipelineProfile": "inspection.profile_report",
             "PixelStatistics": "statistics",
-            "PlanReport": "inspection.plan_report",
             "PreviewReport": "inspection.previewing",
             "decode_image": "decoding.decode",
             "fit_image": "decoding.decode",
@@ -47,8 +47,12 @@ else:
             "folds": "cross_validation",
             "load": "loading",
             "pack": "sources.packing",
-            "plan": "inspection.planning",
             "pooled": "cross_validation",
             "preview": "inspection.previewing",
+            "profile_pipeline": "inspection.profiling",
+        },
+        former={
+            "PlanReport": "is now PipelineProfile",
+            "plan": "is now profile_pipeline",
         },
     )

@@ -1,17 +1,16 @@
-"""Decoded images of a data set in a folder, which many processes map at once."""
+"""Decoded images of a data set in a folder, which many processes map into memory."""
 
 from pathlib import Path
 
 import numpy as np
 
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.data.decoding.decode import DECODER
-from kerastricks.data.decoding.pixel_store import PixelStore
 from kerastricks.data.fitting import Fitting
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation
-from kerastricks.data.sources.source import Arrays
+from kerastricks.data.pipeline.stages import StagedOps
+from kerastricks.data.sources.source import Arrays, PixelStore
 from kerastricks.data.statistics import PixelStatistics
 from kerastricks.files import begun_folder, discard, read_json, take_name, write_json, written
 
@@ -20,11 +19,11 @@ _MEASURES = ("total", "products")
 
 
 def keep_pixels(data: ImageData, folder: Path) -> None:
-    """Writes splits that are in memory, atomically.
+    """Write splits that are in memory, atomically.
 
     Args:
-        data: of arrays, as `data.in_memory` and `can_keep` say.
-        folder: is made; what was there is replaced.
+        data: data set for which `can_keep` is true.
+        folder: folder to make; one that is there is replaced.
 
     Raises:
         WriteError: where the disk does not take it.
@@ -71,7 +70,7 @@ def _write(data: ImageData, begun: Path) -> None:
 
 
 def are_kept(folder: Path) -> bool:
-    """Whether pixels lie there that this version's decoder made."""
+    """Whether a folder holds pixels of this version's decoder."""
     record = folder / _RECORD
     return record.exists() and read_json(record).get("decoder") == DECODER
 
@@ -82,15 +81,15 @@ def can_keep(data: ImageData) -> bool:
 
 
 def open_kept_pixels(folder: Path, augment: str, batch_size: int, seed: int) -> ImageData:
-    """What `load` gave when the pixels were written, with this augmentation and batch size.
+    """Open a data set that `keep_pixels` wrote, with this augmentation and batch size.
 
     The pixels are mapped: processes that use the same folder share them.
 
     Args:
-        folder: that `keep_pixels` wrote.
-        augment: the ops of training images; not "auto".
+        folder: folder that `keep_pixels` wrote.
+        augment: ops of training images; not "auto".
         batch_size: images in a batch; lowered to the number of training images.
-        seed: of order and draws; the splits are as they were.
+        seed: seed of order and draws; the splits are as they were.
 
     Raises:
         SpecError: for an augmentation that does not parse.
@@ -113,13 +112,13 @@ def open_kept_pixels(folder: Path, augment: str, batch_size: int, seed: int) -> 
         rows = np.load(folder / f"{name}-rows.npy") if split["rows"] else None
         examples = Arrays(stores[number], np.load(folder / f"{name}-labels.npy"), rows, split["names"])
         splits[name] = Batches(examples, shape, batch_size, seed, fitting=fitting)
-    facts = Facts(shape, len(record["class_names"]), statistics)
+    image_spec = ImageSpec(shape, len(record["class_names"]), statistics)
     return ImageData(
         name=record["name"],
         class_names=tuple(record["class_names"]),
         image_shape=shape,
         splits=splits,
-        augmentation=Augmentation(augment, facts, seed),
+        augmentation=StagedOps(augment, image_spec, seed),
         statistics=statistics,
         skipped=record["skipped"],
         fingerprint=record["fingerprint"],

@@ -1,23 +1,24 @@
-"""Loads images from anywhere: the one entry to `kerastricks.data`."""
+"""Load images from anywhere, and make the splits that a source does not have."""
 
 import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from kerastricks.augment import sequence
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.data.decoding.decode import MAX_PIXELS
 from kerastricks.data.decoding.decoded_cache import open_decoded
-from kerastricks.data.decoding.pixels import decode_all, decode_into_memory
+from kerastricks.data.decoding.pixels import decode_into_memory
 from kerastricks.data.fitting import Fitting
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation, Stages, leads_with_crop
+from kerastricks.data.pipeline.stages import StagedOps, Stages, leads_with_crop
 from kerastricks.data.service.service import Service
 from kerastricks.data.sources.reading import PHOTO_SIDE_PX, read_source
-from kerastricks.data.sources.source import Arrays, Examples, Files
-from kerastricks.data.splits import make_splits
-from kerastricks.data.statistics import PixelStatistics
+from kerastricks.data.sources.source import Arrays, Examples, Files, Source
+from kerastricks.data.statistics import PixelStatistics, measure_pixels
 from kerastricks.errors import DataError
 from kerastricks.progress import Progress, silent
 
@@ -44,18 +45,18 @@ def load(
     data_service: str | None = None,
     progress: Progress = silent,
 ) -> ImageData:
-    """Finds images, leaves out what is none, makes the missing splits and measures the training pixels.
+    """Load images: find them, leave out what is none, make the missing splits and measure the training pixels.
 
     Args:
         source: a folder (CLASS/*.jpg, or train/ validation/ test/ with classes inside), a zip of one, a .csv of
             paths and labels, a folder that `pack` wrote, a folder of IDX files, `(x, y)` arrays, "digits", a name
             of `keras.datasets`, "tfds:NAME", or a recipe's name.
         augment: the ops of training images, "flip | pad_crop(4) | fancy_pca(0.1)"; "" for none, "auto" for
-            flips and shifts by an eighth of photographs and shifts alone of anything else.
+            flips and shifts by an eighth of photographs and only shifts of anything else.
         batch_size: images in a batch; lowered to the number of training images.
-        seed: of splits, order and draws.
+        seed: seed of splits, order and draws.
         validation: fraction of the training images, where the source has no validation split.
-        test: the same for the test split.
+        test: fraction of the training images, where the source has no test split.
         image_size: side in pixels of the square that images are cut and resized to; None keeps images of one
             size up to 128 pixels as they are and takes `photographs_size` for all others.
         photographs_size: see `image_size`.
@@ -73,7 +74,7 @@ def load(
             training step, all that can), or "auto": "device" where the backend has a GPU, else "host".
         data_service: "grpc://HOST:PORT" of a dispatcher whose workers make the training batches; they read the
             files under the same path. No images are kept in memory then. See docs/data_service.md.
-        progress: where long work shows how far it is.
+        progress: shows how far long work is.
 
     Returns:
         An `ImageData`.
@@ -122,7 +123,7 @@ def load(
     crops_originals = wants_originals and isinstance(train, Files)
     class_count = len(readable.source.class_names)
     # What does not fit the images is refused before all of them are measured.
-    Augmentation(augment, Facts(shape, class_count, PixelStatistics(shape[-1])), seed, stages, crops_originals)
+    StagedOps(augment, ImageSpec(shape, class_count, PixelStatistics(shape[-1])), seed, stages, crops_originals)
     decoded = None
     if service is not None:
         service.check(train)
@@ -130,7 +131,7 @@ def load(
         for name in ("validation", "test"):
             splits[name] = decode_into_memory(splits[name], shape, memory_bytes, f"decoding {name}", progress, fitting)
         decoded = open_decoded(train, shape[-1], cache_dir, memory_bytes, cache_bytes, progress, train.checksums)
-    statistics = _measure(train, shape, progress, fitting)
+    statistics = measure_pixels(train, shape, "measuring train", progress, fitting)
     batch_size = min(batch_size, len(train))
     return ImageData(
         name=readable.source.name,
@@ -140,7 +141,7 @@ def load(
             name: Batches(splits[name], shape, batch_size, seed, fitting=fitting) for name in ("validation", "test")
         }
         | {"train": Batches(train, shape, batch_size, seed, decoded, service, fitting)},
-        augmentation=Augmentation(augment, Facts(shape, class_count, statistics), seed, stages, crops_originals),
+        augmentation=StagedOps(augment, ImageSpec(shape, class_count, statistics), seed, stages, crops_originals),
         statistics=statistics,
         skipped=readable.skipped,
         fingerprint=readable.fingerprint,
@@ -152,22 +153,51 @@ def load(
 
 
 def default_augment(image_shape: tuple[int, int, int], photographs: bool) -> str:
-    """Shifts by an eighth of the side; flips too for photographs, whose left and right mean the same."""
+    """Choose shifts by an eighth of the side; also flips for photographs, whose left and right mean the same."""
     shift = f"pad_crop({max(1, min(image_shape[:2]) // 8)})"
     return f"flip | {shift}" if photographs else shift
 
 
-def _measure(
-    train: Examples, image_shape: tuple[int, int, int], progress: Progress, fitting: Fitting
-) -> PixelStatistics:
-    statistics = PixelStatistics(image_shape[-1])
-    if isinstance(train, Arrays):
-        for start in range(0, len(train), 256):
-            statistics.update(train.part(start, start + 256))
-    else:
-        done = 0
-        for indices, images in decode_all(train, image_shape, "measuring train", progress, fitting):
-            statistics.update(images)
-            done += len(indices)
-        train.refuse_fewer(done)
-    return statistics
+def make_splits(source: Source, validation: float, test: float, seed: int) -> dict[str, Examples]:
+    """Make stratified, seeded splits; those of the source are kept, others are taken from its training split.
+
+    Args:
+        source: source with at least "train".
+        validation: fraction of the source's training images, in (0, 1).
+        test: fraction of the source's training images, in (0, 1).
+        seed: seed of the choice.
+
+    Returns:
+        The three splits; each class is in each made split in proportion, at least once.
+
+    Raises:
+        DataError: for a class with too few images to be in every split.
+    """
+    for name, fraction in (("validation", validation), ("test", test)):
+        if not 0 < fraction < 1:
+            raise DataError(f"{name} must be a fraction in (0, 1). Received: {name}={fraction}")
+    splits = dict(source.splits)
+    missing = {name: part for name, part in (("test", test), ("validation", validation)) if name not in splits}
+    if sum(missing.values()) >= 1:
+        raise DataError(f"validation and test together must leave training images. Received: {validation} + {test}")
+    if not missing:
+        return splits
+    train = splits["train"]
+    generator = np.random.default_rng(seed)
+    chosen: dict[str, list[np.ndarray]] = {name: [] for name in ("train", *missing)}
+    for label, class_name in enumerate(source.class_names):
+        indices = generator.permutation(np.flatnonzero(train.labels == label))
+        if len(indices) < 1 + len(missing):
+            raise DataError(
+                f"{source.name}: class {class_name!r} has {len(indices)} usable training images, and "
+                f"{1 + len(missing)} are needed to make {' and '.join(missing)}: add images, or make the splits"
+            )
+        total = len(indices)
+        for still_to_fill, (name, fraction) in zip(range(len(missing), 0, -1), missing.items(), strict=True):
+            count = min(max(1, round(fraction * total)), len(indices) - still_to_fill)
+            chosen[name].append(indices[:count])
+            indices = indices[count:]
+        chosen["train"].append(indices)
+    for name, parts in chosen.items():
+        splits[name] = train.take(np.sort(np.concatenate(parts)))
+    return splits

@@ -1,4 +1,4 @@
-"""Several classifiers as one: members, how they are combined, soups of weights, and the model that comes out."""
+"""Ensembles of classifiers: members, combinations of their predictions, early fusion, and soups of their weights."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ __all__ = [
     "SharedPixels",
     "Stacking",
     "align_classes",
-    "average",
     "choose",
     "combine",
     "convex_weights",
@@ -26,29 +25,25 @@ __all__ = [
     "fit_stacking",
     "fit_temperature",
     "fuse",
-    "geometric_mean",
     "greedy_selection",
     "greedy_soup",
     "member_features",
     "member_outputs",
-    "recompute_batch_norm",
     "shared_pixels",
-    "stack",
     "uniform_soup",
-    "vote",
 ]
 
 if TYPE_CHECKING:
     from kerastricks.ensemble.choosing import Candidate, Choice, choose
     from kerastricks.ensemble.combination import Combination
     from kerastricks.ensemble.combination_fitting import fit_combination
-    from kerastricks.ensemble.combining import average, combine, geometric_mean, stack, vote
+    from kerastricks.ensemble.combining import combine
     from kerastricks.ensemble.cost import Cost, costs
     from kerastricks.ensemble.fusion import Fusion, fit_fusion, fuse
     from kerastricks.ensemble.inputs import Alignment, SharedPixels, align_classes, shared_pixels
     from kerastricks.ensemble.member import Member
     from kerastricks.ensemble.outputs import member_features, member_outputs
-    from kerastricks.ensemble.soup import GreedySoup, greedy_soup, recompute_batch_norm, uniform_soup
+    from kerastricks.ensemble.soup import GreedySoup, greedy_soup, uniform_soup
     from kerastricks.ensemble.stacking import Stacking, fit_stacking, fit_temperature
     from kerastricks.ensemble.weights import convex_weights, greedy_selection
 else:
@@ -66,7 +61,6 @@ else:
             "SharedPixels": "inputs",
             "Stacking": "stacking",
             "align_classes": "inputs",
-            "average": "combining",
             "choose": "choosing",
             "combine": "combining",
             "convex_weights": "weights",
@@ -76,18 +70,19 @@ else:
             "fit_stacking": "stacking",
             "fit_temperature": "stacking",
             "fuse": "fusion",
-            "geometric_mean": "combining",
             "greedy_selection": "weights",
             "greedy_soup": "soup",
             "member_features": "outputs",
             "member_outputs": "outputs",
-            "recompute_batch_norm": "soup",
             "shared_pixels": "inputs",
-            "stack": "combining",
             "uniform_soup": "soup",
-            "vote": "combining",
         },
         former={
+            "average": 'is now kerastricks.ensemble.combine(members, "mean")',
+            "geometric_mean": 'is now kerastricks.ensemble.combine(members, "geometric")',
+            "vote": 'is now kerastricks.ensemble.combine(members, "vote")',
+            "stack": 'is now kerastricks.ensemble.combine(members, Combination("stack", kernel=..., bias=...))',
+            "recompute_batch_norm": "is now kerastricks.layers.recompute_batch_norm",
             "batched": "was removed, it was no faster: use kerastricks.ensemble.combine",
             "quality": "is now kerastricks.metrics.quality",
             "disagreement": "is now kerastricks.metrics.disagreement",

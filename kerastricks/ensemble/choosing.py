@@ -1,8 +1,4 @@
-"""Which combination to take, by images that no member was trained on.
-
-A combination among others, with its scores.
-The combination that was chosen.
-"""
+"""Choose a combination by images that no member was trained on: model selection by cross-validation."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,10 +12,14 @@ from kerastricks.errors import EnsembleError
 from kerastricks.metrics.bootstrap import Estimate, paired_bootstrap
 from kerastricks.metrics.calibration import log_losses, member_rows, quality
 
+Pair = tuple[str, str]  # method and scaling
+Losses = dict[Pair, np.ndarray]
+_WORTH = 0.01  # a hundredth of the log-loss: of many images less is no noise, and no reason to run more networks
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A method, fitted to all images and judged by predictions out of fold.
+    """A combination method, fitted to all images and scored by out-of-fold predictions.
 
     Args:
         method: one of "best", "mean", "geometric", "weighted", "greedy", "vote", "stack".
@@ -42,7 +42,7 @@ class Candidate:
     accuracy_gain: Estimate
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values for JSON."""
         estimates = {name: asdict(getattr(self, name)) for name in ("log_loss", "accuracy", "gain", "accuracy_gain")}
         return {
             "method": self.method,
@@ -55,7 +55,7 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What was chosen, among what, and why.
+    """The chosen combination, the candidates, and the reason.
 
     Args:
         method: the chosen candidate's.
@@ -72,7 +72,7 @@ class Choice:
     reason: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values for JSON."""
         return {
             "method": self.method,
             "combination": self.combination.to_json(),
@@ -80,12 +80,6 @@ class Choice:
             "reason": self.reason,
             "candidates": [candidate.to_json() for candidate in self.candidates],
         }
-
-
-Pair = tuple[str, str]  # method and scaling
-Losses = dict[Pair, np.ndarray]
-
-_WORTH = 0.01  # a hundredth of the log-loss: of many images less is no noise, and no reason to run more networks
 
 
 def choose(
@@ -96,13 +90,13 @@ def choose(
     methods: Sequence[str] | None = None,
     scalings: Sequence[str] = SCALINGS,
 ) -> Choice:
-    """Fits every combination, judges each by images it was not fitted to, and takes the simplest of the best.
+    """Choose the simplest combination that none beats, by cross-validation.
 
     All that is fitted, weights, temperatures and which single member is the best, is fitted to four fifths of the
-    images and judged on the other fifth, five times. The lowest mean log-loss need not be the answer: taken is the
+    images and scored on the other fifth, five times. The lowest mean log-loss need not be the answer: taken is the
     first, in the order best single member, mean, geometric, weighted, greedy, vote, stack and of each the one with the
     fewest temperatures, that no method beats: its distance to the lowest of every method is within noise (the 90 %
-    interval over images drawn again, pair by pair, includes 0) or may be less than a hundredth of the log-loss. So with
+    bootstrap interval of the paired differences includes 0) or may be less than a hundredth of the log-loss. So with
     few images the answer is often the single member or the plain mean, and the figures of the candidates say what more
     images could show.
 
@@ -112,7 +106,7 @@ def choose(
         names: M names of members, for the reason.
         seed: of folds, bags and bootstrap.
         methods: which to choose among; None for all. The best single member is always a candidate to compare with.
-        scalings: which temperatures are tried, as of `fit_combination`; ("none",) for methods as their names say.
+        scalings: which temperatures are tried, as in `fit_combination`; ("none",) for none.
 
     Returns:
         A `Choice`.
@@ -152,16 +146,16 @@ def choose(
     lowest = min((pair for pair in pairs if pair[0] in wanted), key=means.__getitem__)
     # The lowest of each method: a stacking may be lowest and uncertain where the mean is surely better than one member.
     best = {method: min((pair for pair in pairs if pair[0] == method), key=means.__getitem__) for method in tried}
-    behind = _behind(losses, list(best.values()), seed)
+    excess = _excesses(losses, list(best.values()), seed)
     rivals = [best[method] for method in wanted]
     chosen = next(
         pair
         for pair in pairs
-        if pair[0] in wanted and all(behind[rival][pair].low <= _WORTH * means[rival] for rival in rivals)
+        if pair[0] in wanted and all(excess[rival][pair].low <= _WORTH * means[rival] for rival in rivals)
     )
     # Of each method the simplest scaling that is within noise of its lowest.
     scaling_of = dict(
-        next(pair for pair in pairs if pair[0] == method and behind[best[method]][pair].low <= 0) for method in tried
+        next(pair for pair in pairs if pair[0] == method and excess[best[method]][pair].low <= 0) for method in tried
     )
     # The answer keeps the scaling it was found with.
     scaling_of |= dict([lowest, chosen])
@@ -194,12 +188,12 @@ def choose(
         combination=answer.combination,
         candidates=candidates,
         best_member=name,
-        reason=_reason(answer, single, found[lowest[0]], behind[lowest][chosen], name),
+        reason=_reason(answer, single, found[lowest[0]], excess[lowest][chosen], name),
     )
 
 
-def _behind(losses: Losses, lowest: Sequence[Pair], seed: int) -> dict[Pair, dict[Pair, Estimate]]:
-    """By how much all are above each of some; the images are drawn once, which is most of the time."""
+def _excesses(losses: Losses, lowest: Sequence[Pair], seed: int) -> dict[Pair, dict[Pair, Estimate]]:
+    """Paired differences of all losses from each of some; the images are resampled once, which is most of the time."""
     differences = [losses[pair] - losses[low] for low in lowest for pair in losses]
     estimates = iter(paired_bootstrap(np.stack(differences), seed))
     return {low: {pair: next(estimates) for pair in losses} for low in lowest}
@@ -215,23 +209,23 @@ def _wanted(methods: Sequence[str] | None) -> list[str]:
     return wanted
 
 
-def _reason(chosen: Candidate, single: Candidate, lowest: Candidate, behind: Estimate, name: str) -> str:
-    small = "which is within noise" if behind.low <= 0 else "which may be less than a hundredth"
+def _reason(chosen: Candidate, single: Candidate, lowest: Candidate, excess: Estimate, name: str) -> str:
+    small = "which is within noise" if excess.low <= 0 else "which may be less than a hundredth"
     if chosen is single:
         if lowest is single:
             return f"The single best member, {name}, has the lowest log-loss, {single.log_loss}: no combination gains."
         return (
             f"The single best member, {name}, is as good: its log-loss is {single.log_loss}, and that of the lowest, "
-            f"{_titled(lowest)}, is {behind} less, {small}."
+            f"{_titled(lowest)}, is {excess} less, {small}."
         )
     ours = f"Log-loss {chosen.log_loss} with {_titled(chosen)}, {single.log_loss.value:.3f} with the single best member"
     if chosen.gain.value > 0:
         difference = f"a gain of {chosen.gain}" + ("" if chosen.gain.low > 0 else ", which may be noise")
     else:
-        difference = f"{-chosen.gain.value:.3f} more, so that member alone is the better answer"
+        difference = f"{-chosen.gain.value:.3f} more, so that single member is the better answer"
     if chosen is lowest:
         return f"{ours}, {name}: {difference}. No simpler combination is as good, and no other is better."
-    return f"{ours}, {name}: {difference}. The lowest, {_titled(lowest)}, is {behind} below it, {small}."
+    return f"{ours}, {name}: {difference}. The lowest, {_titled(lowest)}, is {excess} below it, {small}."
 
 
 def _titled(candidate: Candidate) -> str:

@@ -1,7 +1,4 @@
-"""A way to make one distribution over the classes of several members' distributions.
-
-Log-probabilities at a temperature, finite.
-"""
+"""How several members' distributions over the classes become one: late fusion in NumPy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +8,7 @@ import numpy as np
 
 from kerastricks.metrics.calibration import member_rows
 
+METHODS = ("mean", "geometric", "vote", "stack", "best")
 # exp(-80) is 1.8e-35: far below any probability that matters, and a normal number in float32.
 LOWEST = -80.0
 
@@ -35,16 +33,13 @@ def tempered(logits: np.ndarray, temperatures: np.ndarray | float = 1.0) -> np.n
     return np.maximum(exact, LOWEST, out=exact)
 
 
-METHODS = ("mean", "geometric", "vote", "stack", "best")
-
-
 @dataclass(frozen=True, eq=False)
 class Combination:
-    """Makes one distribution over the classes of the distributions of several members.
+    """Combine the distributions of several members into one.
 
     Each member's logits or log-probabilities l_m become q_m = softmax(l_m / T_m). Then, with weights w_m:
 
-    - `mean`: p = sum_m w_m q_m. Late fusion as it is usually meant; a member that is unsure has little say.
+    - `mean`: p = sum_m w_m q_m. Late fusion as it is usually meant; an unsure member has little weight.
     - `geometric`: p = softmax(sum_m w_m log q_m). The mean of logits is the same, since logits differ from
       log-probabilities by a number per image, which softmax ignores: `logits` is another name of it. Sharper than the
       mean; one member that excludes a class excludes it for all.
@@ -59,15 +54,15 @@ class Combination:
     The result is softmax(log p / temperature). No log q or log p counts as less than -80, so nothing is infinite.
     Averages of probabilities gain most where members are good and err on different images (Krogh and Vedelsby 1995).
     The log-loss of `mean` and `geometric` is never above the weighted mean of the members' log-losses; `vote` and every
-    accuracy have no such guarantee. Nothing helps where members are alike. The same in training and inference.
+    accuracy have no such guarantee. Nothing helps where members are alike. Training and inference are equal.
 
     Args:
         method: "mean", "geometric" (or "logits"), "vote", "stack" or "best".
         weights: (M,) at least 0, of sum 1; None for equal ones. Not for "stack"; one 1 and zeros for "best".
         temperatures: (M,) above 0, of the members; None for ones.
-        temperature: above 0, of the combined distribution; above 1 makes it less sure.
-        kernel: (M * K, K), for "stack" alone.
-        bias: (K,), for "stack" alone.
+        temperature: above 0, of the combined distribution; above 1 makes it less confident.
+        kernel: (M * K, K), only for "stack".
+        bias: (K,), only for "stack".
 
     Raises:
         ValueError: for an unknown method, or numbers that do not fit it.
@@ -97,7 +92,10 @@ class Combination:
         if self.method == "logits":
             object.__setattr__(self, "method", "geometric")
         if self.method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, logits. Received: method={self.method!r}")
+            way_out = "; ensemble.fit_combination fits it to labels" if self.method in ("weighted", "greedy") else ""
+            raise ValueError(
+                f"method must be one of {', '.join(METHODS)}, logits. Received: method={self.method!r}{way_out}"
+            )
         for name in ("weights", "temperatures", "kernel", "bias"):
             self._set_array(name)
         object.__setattr__(self, "temperature", float(self.temperature))
@@ -109,14 +107,14 @@ class Combination:
 
     @property
     def members(self) -> int | None:
-        """How many members it is for; None for any number."""
+        """Number of members it is for; None for any."""
         if self.kernel is not None:
             return len(self.kernel) // self.kernel.shape[1]
         given = self.weights if self.weights is not None else self.temperatures
         return None if given is None else len(given)
 
     def apply(self, log_probabilities: np.ndarray) -> np.ndarray:
-        """Combines.
+        """Combine log-probabilities.
 
         Args:
             log_probabilities: (M, N, K) of M members; logits will do, and minus infinity is a probability of zero.
@@ -143,25 +141,25 @@ class Combination:
                 )
             combined = stack_rows(log_q) @ self.kernel + self.bias
         else:
-            chances = np.einsum("m,mnk->nk", weights, np.exp(log_q))
+            probabilities = np.einsum("m,mnk->nk", weights, np.exp(log_q))
             if self.method == "vote":
                 votes = np.zeros((images, classes))
                 for weight, choices in zip(weights, log_q.argmax(axis=2), strict=True):
                     votes[np.arange(images), choices] += weight
                 share = 1 / (count + 1)
-                chances = (votes + share * chances) / (1 + share)
-            combined = np.log(chances)
+                probabilities = (votes + share * probabilities) / (1 + share)
+            combined = np.log(probabilities)
         return np.exp(tempered(tempered(combined), self.temperature))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values for JSON."""
         arrays = {name: getattr(self, name) for name in ("weights", "temperatures", "kernel", "bias")}
         lists = {name: None if array is None else array.tolist() for name, array in arrays.items()}
         return {"method": self.method, "temperature": self.temperature, **lists}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Combination":
-        """The combination of which `to_json` gave these values."""
+        """Restore a combination from `to_json`."""
         return cls(**values)
 
     def _set_array(self, name: str) -> None:
@@ -217,7 +215,7 @@ class Combination:
 
 
 def stack_rows(log_q: np.ndarray) -> np.ndarray:
-    """What stacking looks at: log-probabilities without their mean over the classes, members side by side.
+    """The columns of a stacking: log-probabilities without their mean over the classes, members side by side.
 
     Args:
         log_q: (M, N, K).

@@ -1,7 +1,4 @@
-"""A combination by the name of its method, fitted to labels.
-
-Predictions of every combination for images that it was not fitted to.
-"""
+"""Combinations fitted to labels by the name of their method, and their out-of-fold predictions."""
 
 from collections.abc import Sequence
 
@@ -20,7 +17,7 @@ SCALINGS = ("none", "after", "before", "both")
 def fit_combination(
     method: str, log_probabilities: np.ndarray, labels: np.ndarray, seed: int = 0, scaling: str = "none"
 ) -> Combination:
-    """Fits a combination of one method to labels.
+    """Fit a combination of one method to labels.
 
     Args:
         method: "best" (the member of least log-loss), "mean", "geometric" (or "logits"), "weighted" (`convex_weights`),
@@ -28,8 +25,8 @@ def fit_combination(
         log_probabilities: (M, N, K) of images that no member was trained on; logits will do.
         labels: (N,) integers.
         seed: of greedy selection and stacking.
-        scaling: which temperatures are fitted: "before", one for each member; "after", one for what comes out; "both";
-            "none".
+        scaling: which temperatures are fitted: "before", one for each member; "after", one for the combined
+            distribution; "both"; "none".
 
     Returns:
         The `Combination`.
@@ -47,7 +44,7 @@ def fit_combination(
 
     Reference:
         Temperatures: Guo et al., arXiv 1706.04599. When to scale: Rahaman, Thiery: Uncertainty quantification and deep
-        ensembles, arXiv 2007.08792: a mean of calibrated members is not sure enough, so they scale after it.
+        ensembles, arXiv 2007.08792: a mean of calibrated members is underconfident, so they scale after it.
     """
     method = "geometric" if method == "logits" else method
     if method not in FITTED_METHODS:
@@ -60,7 +57,7 @@ def fit_combination(
 
 
 def member_temperatures(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The best temperature of each member.
+    """Fit a temperature to each member.
 
     Args:
         log_probabilities: (M, N, K).
@@ -80,7 +77,7 @@ def fit_at(
     temperatures: np.ndarray | None,
     scale_after: bool,
 ) -> Combination:
-    """Fits to members at given temperatures.
+    """Fit a combination to members at given temperatures.
 
     Args:
         method: one of `FITTED_METHODS`.
@@ -99,7 +96,7 @@ def fit_at(
         stacking = fit_stacking(log_q, labels, seed)
         kernel, bias = stacking.combination.kernel, stacking.combination.bias
         found = Combination("stack", temperatures=temperatures, kernel=kernel, bias=bias)
-        unseen = stacking.out_of_fold  # on what it was fitted to it is too sure, and would be made surer
+        unseen = stacking.out_of_fold  # on the images of its fit it is overconfident, and would be made more so
     else:
         weights = None
         if method == "best":
@@ -129,9 +126,9 @@ def out_of_fold(
     seed: int = 0,
     scalings: Sequence[str] = SCALINGS,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Fits every method with every scaling to each four fifths of the images and predicts the fifth that is left.
+    """Predict out of fold: fit every method with every scaling to four fifths of the images, predict the other fifth.
 
-    Of `stack` only the strength is chosen with all folds in view.
+    Only the strength of `stack` is chosen with all folds in view.
 
     Args:
         log_probabilities: (M, N, K).

@@ -1,4 +1,4 @@
-"""What a model costs to run: time for one image and for many, weights, bytes."""
+"""Inference cost of models: latency, throughput, number of weights, bytes."""
 
 import math
 import time
@@ -17,7 +17,7 @@ _ONCE_S = 0.4  # enough calls in a round for the clock, and no more
 
 @dataclass(frozen=True)
 class Cost:
-    """Measured on this machine, by `predict_on_batch`.
+    """Inference cost on this machine, by `predict_on_batch`.
 
     Args:
         latency_ms: of a batch of one image, median.
@@ -33,7 +33,7 @@ class Cost:
 
 
 def costs(models: Mapping[str, keras.Model], many: int = 64) -> dict[str, Cost]:
-    """Times models in turn, so that what else the machine does falls on all of them.
+    """Time models in turn, so that other load on the machine falls on all of them.
 
     Args:
         models: by name; one input of a fixed shape (height, width, channels), 0 to 255.

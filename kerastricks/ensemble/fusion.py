@@ -1,8 +1,4 @@
-"""One classifier on the features of several networks, side by side.
-
-Classifiers on standardised features, each from strong to weak regularisation.
-Early fusion as one Keras model: the features of all members, and one classifier on top.
-"""
+"""Early fusion: one classifier on the concatenated features of several networks, fitted and as a Keras model."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +25,7 @@ from kerastricks.probes.rows import feature_rows, one_thread, present_classes, s
 Layers = list[tuple[np.ndarray, np.ndarray]]
 Path = Iterator[tuple[float, Layers]]
 
-# Of logistic: C times the number of features. Of linear and mlp: the penalty, beside the mean loss.
+# For logistic: C times the number of features. For linear and mlp: the penalty, beside the mean loss.
 STRENGTHS = {
     "logistic": (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0),
     "linear": (10.0, 1.0, 0.1, 0.01, 0.001, 0.0001),
@@ -37,7 +33,7 @@ STRENGTHS = {
 }
 _HIDDEN = 64
 _EPOCHS = 60
-# Least squares gives figures near 0 and 1; times this, the temperature that makes them chances is of ordinary size.
+# Least squares gives figures near 0 and 1; times this, the temperature that calibrates them is of ordinary size.
 _SHARPNESS = 10.0
 
 
@@ -105,7 +101,7 @@ class Fusion:
         classifier: "logistic", "linear" or "mlp".
         layers: (kernel, bias) float32 of each dense layer, with ReLU between them; softmax follows the last. The
             standardisation is inside the first.
-        strength: of the regularisation, chosen on validation. Of logistic: C times the number of features; of linear
+        strength: of the regularisation, chosen on validation. For logistic: C times the number of features; for linear
             and mlp: the penalty beside the mean loss.
         temperature: by which the last layer was divided.
         log_loss: on validation, in nats. Strength and temperature were chosen there, so it is a little too low.
@@ -120,7 +116,7 @@ class Fusion:
     accuracy: Estimate
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities.
+        """Predict probabilities.
 
         Args:
             features: (N, D), raw.
@@ -141,7 +137,7 @@ def fit_fusion(
     seed: int = 0,
     max_rows: int = 20_000,
 ) -> Fusion:
-    """Fits a classifier to features of several networks, concatenated, and measures it on validation.
+    """Fit a classifier to the concatenated features of several networks, and score it on validation.
 
     Early fusion: the classifier sees what each network saw, not only what it concluded, which pays where networks saw
     different data or views. If the networks were trained on the very images of `features`, those are easier to separate
@@ -155,7 +151,7 @@ def fit_fusion(
         classes: K. One without training images gets a kernel of zeros and a bias below every training logit.
         classifier: "logistic" (L2-regularised multinomial logistic regression), "linear" (ridge regression on one-hot
             targets) or "mlp" (one hidden layer of 64 with ReLU).
-        seed: of the MLP's start and order, the sample and the bootstrap.
+        seed: of the MLP's initialization and order, the sample and the bootstrap.
         max_rows: training rows used at most: a random sample in which classes keep their shares.
 
     Returns:
@@ -208,14 +204,14 @@ def fit_fusion(
     _, strength, temperature, layers = best
     kernel, bias = layers[-1]
     layers = [*layers[:-1], ((kernel / temperature).astype("float32"), (bias / temperature).astype("float32"))]
-    chances = special.softmax(_logits(others, layers), axis=1)
+    probabilities = special.softmax(_logits(others, layers), axis=1)
     return Fusion(
         classifier=classifier,
         layers=layers,
         strength=strength,
         temperature=temperature,
-        log_loss=bootstrap_mean(log_losses(chances, other_labels), seed),
-        accuracy=bootstrap_mean(chances.argmax(axis=1) == other_labels, seed),
+        log_loss=bootstrap_mean(log_losses(probabilities, other_labels), seed),
+        accuracy=bootstrap_mean(probabilities.argmax(axis=1) == other_labels, seed),
     )
 
 
@@ -227,14 +223,14 @@ def _logits(features: np.ndarray, layers: Layers) -> np.ndarray:
 
 
 def _raw(layers: Layers, mean: np.ndarray, inverse: np.ndarray) -> Layers:
-    """Layers for raw features, in float32."""
+    """Fold the standardisation into the first layer, for raw features in float32."""
     kernel = (layers[0][0] * inverse[:, None]).astype("float32")
     first = (kernel, layers[0][1] - mean @ kernel)  # of the rounded kernel, for whose rounding it makes up
     return [(kernel.astype("float32"), bias.astype("float32")) for kernel, bias in [first, *layers[1:]]]
 
 
 def _all_classes(layers: Layers, features: np.ndarray, present: np.ndarray, classes: int) -> Layers:
-    """Layers whose last one has a column for every class."""
+    """Extend the last layer to a column for every class."""
     lowest = _logits(features, layers).min()
     kernel = np.zeros((len(layers[-1][0]), classes))
     bias = np.full(classes, lowest)
@@ -248,16 +244,16 @@ def fuse(
     combination: Combination | None = None,
     name: str = "ensemble",
 ) -> keras.Model:
-    """Makes one model of the members' features and a classifier that was fitted to them.
+    """Build one model of the members' features and a classifier that was fitted to them.
 
-    With a `combination` the fused classifier is one more member behind the others, and their probabilities become
-    one: early and late fusion together, for the price of either.
+    With a `combination` the fused classifier is one more member after the others, and their probabilities are
+    combined: early and late fusion together, for the price of either.
 
     Args:
-        members: two or more; for early fusion alone they need not know the same classes.
-        fusion: of `fit_fusion`, on what `member_features` makes of the images.
+        members: two or more; for early fusion only, they need not know the same classes.
+        fusion: from `fit_fusion`, on the outputs of `member_features`.
         combination: of one distribution more than there are members, the last being the fused classifier's; None for
-            that one alone.
+            only that one.
         name: of the model.
 
     Returns:

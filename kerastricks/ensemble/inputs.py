@@ -1,7 +1,4 @@
-"""Members with the same classes in other orders, and members that know only some of them.
-
-One input for members that cut and resize their images in different ways.
-"""
+"""One input and one order of classes for members that differ in them: shared pixels and aligned outputs."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +16,7 @@ from kerastricks.models.head import adapt_pixels
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where the classes of an ensemble are among the outputs of its members.
+    """Index of each class of an ensemble in the outputs of each member.
 
     Args:
         class_names: of the ensemble; None where no member names its classes.
@@ -54,10 +51,10 @@ class Alignment:
 
 
 def align_classes(members: Sequence[Member]) -> Alignment:
-    """Finds by name where each class is in each member's outputs.
+    """Find each class in each member's outputs, by name.
 
     Orders that differ are permuted, the order of the result being that of the first generalist: a member that knows
-    all classes of all members. A member that knows some of them (a specialist) has its say about these.
+    all classes of all members. A member that knows only some of them (a specialist) contributes to these.
 
     Args:
         members: with `class_names`, or all without and of equal width.
@@ -109,12 +106,12 @@ def align_classes(members: Sequence[Member]) -> Alignment:
             "classes, or leave out those with classes that no other has"
         )
     order = generalist.class_names or ()
-    places = [{name: place for place, name in enumerate(member.class_names or ())} for member in members]
-    return Alignment(order, tuple(tuple(place.get(name) for name in order) for place in places))
+    indices = [{name: index for index, name in enumerate(member.class_names or ())} for member in members]
+    return Alignment(order, tuple(tuple(of_member.get(name) for name in order) for of_member in indices))
 
 
 def _take(log_probabilities: Any, positions: Sequence[int | None]) -> Any:
-    """Outputs in another order."""
+    """Reorder outputs."""
     order = [position for position in positions if position is not None]
     if order == list(range(log_probabilities.shape[-1])):
         return log_probabilities
@@ -122,12 +119,12 @@ def _take(log_probabilities: Any, positions: Sequence[int | None]) -> Any:
 
 
 def _complete(log_probabilities: Any, positions: Sequence[int | None], general: Any) -> Any:
-    """A specialist's distribution over all classes."""
-    known = [place for place, position in enumerate(positions) if position is not None]
+    """Complete a specialist's distribution to all classes."""
+    known = [index for index, position in enumerate(positions) if position is not None]
     mass = ops.logsumexp(ops.take(general, known, axis=-1), axis=-1, keepdims=True)
     both = ops.concatenate([log_probabilities + mass, general], axis=-1)
     width = log_probabilities.shape[-1]
-    order = [width + place if position is None else position for place, position in enumerate(positions)]
+    order = [width + index if position is None else position for index, position in enumerate(positions)]
     return ops.take(both, order, axis=-1)
 
 
@@ -137,7 +134,7 @@ def _some(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class SharedPixels:
-    """The images that an ensemble is given, and what becomes of them for each member.
+    """The input images of an ensemble, and how each member's are made of them.
 
     Args:
         image_shape: of the ensemble's input.
@@ -150,7 +147,7 @@ class SharedPixels:
     agree: bool
 
     def for_member(self, pixels: Any, member: Member) -> Any:
-        """The member's images, of the shared ones: what its own `fitting` would make of them. Symbolic."""
+        """Cut and resize the shared images as the member's own `fitting` would, symbolically."""
         if self.agree:
             return pixels
         height, width, _ = (side or 0 for side in self.image_shape)
@@ -171,7 +168,7 @@ class SharedPixels:
 
 
 def shared_pixels(members: Sequence[Member]) -> SharedPixels:
-    """Finds the images that all members can be given.
+    """Find the size and fitting of images that suit all members.
 
     Members that agree on size and fitting take the images as they are. Where they do not, the ensemble takes images
     large enough for each (a member's side divided by the part that it keeps), in colour where one takes colour; each

@@ -18,7 +18,7 @@ _LOWEST_PROBABILITY = 1.8e-35
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A trained classifier with what the others must know of it: its classes and how its images are cut.
+    """A trained classifier with the names of its classes and how its images are cut and resized.
 
     Args:
         model: functional or Sequential, built, with one input and one output (batch, classes): logits (a linear last
@@ -69,12 +69,12 @@ class Member:
 
     @property
     def classes(self) -> int:
-        """How many it tells apart."""
+        """Number of classes."""
         return int(self.model.outputs[0].shape[-1])
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """Of one image."""
+        """Shape of one image."""
         return tuple(self.model.inputs[0].shape[1:])
 
     def log_probabilities(self, name: str) -> keras.Model:
@@ -98,25 +98,18 @@ def _logarithm(classes: int, of_logits: bool, name: str) -> keras.Model:
     return keras.Model(inputs, outputs, name=name)
 
 
-def as_members(models: Sequence[Any], class_names: Sequence[Sequence[str]] | None = None) -> list[Member]:
-    """Members as they are, and models as members that are called what they are called, or by their place.
+def as_members(models: Sequence[Any]) -> list[Member]:
+    """Wrap plain models as members, named by the model and its index.
 
     Raises:
-        EnsembleError: for fewer than two, for one that is given twice, or another number of `class_names`.
+        EnsembleError: for fewer than two models, or for one that is given twice.
     """
-    models = list(models)
     if len(models) < 2:
         raise EnsembleError(f"an ensemble needs two members or more. Received: {len(models)}; use the model as it is")
-    if class_names is not None and len(class_names) != len(models):
-        raise EnsembleError(
-            f"class_names must be one sequence of names for each of {len(models)} models. Received: {len(class_names)}"
-        )
-    members = []
-    for index, model in enumerate(models):
-        if not isinstance(model, Member):
-            names = None if class_names is None else tuple(class_names[index])
-            model = Member(model, f"{getattr(model, 'name', 'model')} ({index})", names)
-        members.append(model)
+    members = [
+        model if isinstance(model, Member) else Member(model, f"{getattr(model, 'name', 'model')} ({index})")
+        for index, model in enumerate(models)
+    ]
     for index, member in enumerate(members):
         twin = next((other for other in members[:index] if other.model is member.model), None)
         if twin is not None:

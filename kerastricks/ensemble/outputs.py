@@ -1,7 +1,4 @@
-"""What all members see in an image, side by side: the input of early fusion.
-
-What all members of an ensemble say, as one model.
-"""
+"""Features and log-probabilities of all members, as models of one input."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +13,7 @@ from kerastricks.models.head import free_name
 
 
 def member_features(members: Sequence[Member | keras.Model]) -> keras.Model:
-    """Runs all members on the same images and puts their features behind one another.
+    """Build a model that concatenates the features of all members.
 
     A member's features are what its last layer gets, the one that gives logits (or probabilities): all of it, where
     that layer joins several branches; maps are averaged over height and width. Members need not know the same classes.
@@ -52,7 +49,7 @@ def member_features(members: Sequence[Member | keras.Model]) -> keras.Model:
 
 
 def features_and_outputs(member: Member, name: str) -> keras.Model:
-    """From a member's pixels to its features (batch, D) and its log-probabilities (batch, K), in one pass."""
+    """A model from a member's pixels to its features (batch, D) and log-probabilities (batch, K), in one pass."""
     outputs = member.log_probabilities(name)
     body, _ = split_head(member.model)
     taken = {layer.name for layer in (*body.layers, *outputs.layers)}
@@ -64,7 +61,7 @@ def features_and_outputs(member: Member, name: str) -> keras.Model:
 
 
 def _rows(tensor: Any, member: Member, taken: set[str]) -> Any:
-    """Symbolic (batch, D) float32 of what a layer gets; its layers' names are put into `taken`."""
+    """Flatten or pool a layer's input to (batch, D) float32; names of new layers are added to `taken`."""
     if len(tensor.shape) == 4:
         kind = keras.layers.GlobalAveragePooling2D(
             data_format="channels_last", dtype="float32", name=free_name("pooled_features", taken)
@@ -82,7 +79,7 @@ def _rows(tensor: Any, member: Member, taken: set[str]) -> Any:
 
 
 def _last_inputs(model: keras.Model, member: Member) -> list[Any]:
-    """All that the last layer of a functional model gets, looking into models that are layers."""
+    """The inputs of the last layer of a functional model, also inside nested models."""
     node = producing_node(model.outputs[0])
     before = list(node.input_tensors)
     if not before:
@@ -98,10 +95,10 @@ def _last_inputs(model: keras.Model, member: Member) -> list[Any]:
 
 
 def member_outputs(members: Sequence[Member | keras.Model]) -> keras.Model:
-    """Runs all members on the same images and stacks their log-probabilities over the same classes.
+    """Build a model that stacks the log-probabilities of all members over the same classes.
 
     Args:
-        members: two or more; models without names of classes count as `Member`s of the same classes.
+        members: two or more; models without class names count as `Member`s of the same classes.
 
     Returns:
         A functional model from the images of `shared_pixels`, 0 to 255, to (batch, M, K) float32 log-probabilities

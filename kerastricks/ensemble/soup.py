@@ -1,7 +1,4 @@
-"""Averages of the weights of networks that were fine-tuned from one start: one network of the original size.
-
-Whether models are one architecture with several sets of weights.
-"""
+"""Model soups: averages of the weights of networks fine-tuned from the same weights, of one architecture."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,18 +12,18 @@ from keras import ops
 from kerastricks.ensemble.member import Member
 from kerastricks.errors import EnsembleError
 from kerastricks.keras_graph import all_layers, sublayers
-from kerastricks.layers.adapted_state import finish_adapting
+from kerastricks.layers.adapting import finish_adapting
 from kerastricks.layers.batch_norm_statistics import recompute_batch_norm
 
 _RULE = "models must be one architecture"
 _WAY_OUT = "combine their outputs instead"
-# What a layer's configuration says and its outputs at inference do not depend on.
+# Fields of a layer's configuration that its outputs at inference do not depend on.
 _FREE = {"name", "trainable", "seed", "dtype", "rate", "momentum", "renorm_momentum", "synchronized", "build_config"}
 _FREE_ENDS = ("_initializer", "_regularizer", "_constraint", "initializer", "regularizer")
 
 
 def check_same_network(models: Sequence[keras.Model], names: Sequence[str] | None = None) -> None:
-    """Compares weights, layers and their connections in their order; names of layers may differ.
+    """Refuse models of different architectures: weights, layers and connections are compared in order, names are not.
 
     Args:
         models: functional or Sequential, built.
@@ -35,7 +32,7 @@ def check_same_network(models: Sequence[keras.Model], names: Sequence[str] | Non
     Raises:
         EnsembleError: naming the first weight whose shape differs, or the first layer whose settings or inputs do.
     """
-    names = names or [f"model {place}" for place in range(len(models))]
+    names = names or [f"model {index}" for index in range(len(models))]
     for name, model in zip(names, models, strict=True):
         if len(getattr(model, "outputs", None) or ()) == 0:
             raise EnsembleError(f"{name}: must be a built functional or Sequential keras.Model. Received: {model!r}")
@@ -59,7 +56,7 @@ def _check_weights(first: keras.Model, model: keras.Model, names: tuple[str, str
         extra = longer.weights[min(len(first.weights), len(model.weights))]
         raise EnsembleError(
             f"{_RULE}. Received: {len(first.weights)} weights in {names[0]}, {len(model.weights)} in "
-            f"{names[1]}, weight {extra.path!r} {tuple(extra.shape)} being in {owner} alone; {_WAY_OUT}"
+            f"{names[1]}, weight {extra.path!r} {tuple(extra.shape)} being only in {owner}; {_WAY_OUT}"
         )
 
 
@@ -79,7 +76,7 @@ def _check_layers(first: keras.Model, model: keras.Model, names: tuple[str, str]
 
 
 def _check_graph(first: keras.Model, model: keras.Model, names: tuple[str, str]) -> None:
-    """What goes into each layer and operation: skip connections, their order, functions of `keras.ops`."""
+    """Compare the inputs of each layer and operation: skip connections, their order, functions of `keras.ops`."""
     for mine, other in zip(_graphs(first), _graphs(model), strict=True):
         for one, its_twin in zip(mine, other, strict=False):
             if one[1:] != its_twin[1:]:
@@ -94,28 +91,28 @@ def _check_graph(first: keras.Model, model: keras.Model, names: tuple[str, str])
 
 
 def _graphs(model: keras.Model) -> list[list[tuple[str, str, Any]]]:
-    """Of each functional model inside: name, kind and inputs of each operation, layers called by their places."""
+    """Name, kind and inputs of each operation of each functional model inside; layers are named by index."""
     functional = [layer for layer in all_layers(model) if isinstance(layer, keras.Function)]
     graphs = []
     for config in (inner.get_config() for inner in functional):
-        places = {entry["name"]: place for place, entry in enumerate(config["layers"])}
+        indices = {entry["name"]: index for index, entry in enumerate(config["layers"])}
         graph = [
-            (entry["name"], entry["class_name"], _nameless(entry["inbound_nodes"], places))
+            (entry["name"], entry["class_name"], _nameless(entry["inbound_nodes"], indices))
             for entry in config["layers"]
         ]
-        graphs.append([*graph, ("outputs", "", _nameless(config["output_layers"], places))])
+        graphs.append([*graph, ("outputs", "", _nameless(config["output_layers"], indices))])
     return graphs
 
 
-def _nameless(value: Any, places: dict[str, int]) -> Any:
-    """The same with places for names, and no shapes, which the weights have."""
+def _nameless(value: Any, indices: dict[str, int]) -> Any:
+    """Replace layer names by indices, and drop shapes, which the weights have."""
     if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        return _nameless(value["config"]["keras_history"], places)
+        return _nameless(value["config"]["keras_history"], indices)
     if isinstance(value, dict):
-        return {key: _nameless(one, places) for key, one in value.items() if key != "name"}
+        return {key: _nameless(one, indices) for key, one in value.items() if key != "name"}
     if isinstance(value, list | tuple):
-        return [_nameless(one, places) for one in value]
-    return places.get(value, value) if isinstance(value, str) else value
+        return [_nameless(one, indices) for one in value]
+    return indices.get(value, value) if isinstance(value, str) else value
 
 
 def _leaves(model: keras.Model) -> list[Any]:
@@ -132,19 +129,19 @@ def _first_difference(mine: dict[str, Any], other: dict[str, Any]) -> str | None
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Of numbers, lists and arrays of them, and dictionaries."""
+    """Compare numbers, lists and arrays of them, and dictionaries."""
     return keras.saving.serialize_keras_object(a) == keras.saving.serialize_keras_object(b)
 
 
 @dataclass(frozen=True, eq=False)
 class GreedySoup:
-    """What `greedy_soup` found.
+    """A greedy soup and its scores.
 
     Args:
         model: with the averaged weights; a new one.
-        chosen: places of the models that are in it, in the order in which they were taken.
+        chosen: indices of the models in it, in the order in which they were taken.
         score: of `model`.
-        scores: of the models alone.
+        scores: of the single models.
     """
 
     model: keras.Model
@@ -154,7 +151,7 @@ class GreedySoup:
 
 
 def uniform_soup(models: Sequence[keras.Model | Member], batches: Iterable[Any] | None = None) -> keras.Model:
-    """Makes a new model with the mean of the weights of several.
+    """Build a new model with the mean of the weights of several.
 
     As cheap to run as one of them. It helps where the models lie in one basin: fine-tuned from the same weights, or
     checkpoints of one run. Models trained from different random weights do not, and their mean is near chance.
@@ -185,8 +182,8 @@ def uniform_soup(models: Sequence[keras.Model | Member], batches: Iterable[Any] 
         increasing inference time, ICML 2022, section 2. Deviation: the paper's networks have no batch normalisation;
         statistics are recomputed as for SWA (Izmailov et al. 2018).
     """
-    kitchen = _Kitchen(models, batches)
-    return kitchen.cook(range(len(kitchen.models)))
+    averaging = _Averaging(models, batches)
+    return averaging.average(range(len(averaging.models)))
 
 
 def greedy_soup(
@@ -195,7 +192,7 @@ def greedy_soup(
     batches: Iterable[Any] | None = None,
     scores: Sequence[float] | None = None,
 ) -> GreedySoup:
-    """Averages the weights of the models that make the average better.
+    """Average the weights of those models that improve the average.
 
     Models are tried from the best down, and one stays in if the soup with it scores at least as high as without. The
     result never scores below the best model. Each trial costs one pass over `batches` and one call of `score`, which
@@ -204,7 +201,7 @@ def greedy_soup(
     Args:
         models: two or more of one architecture, functional or Sequential; they stay as they are.
         score: called with a model; higher is better (accuracy, minus log-loss).
-        batches: as of `uniform_soup`; read for each trial, so it must be one that can be read again: a list, a
+        batches: as in `uniform_soup`; read for each trial, so it must be one that can be read again: a list, a
             `tf.data.Dataset`, no generator.
         scores: of the models, where they are known.
 
@@ -212,7 +209,7 @@ def greedy_soup(
         A `GreedySoup`.
 
     Raises:
-        EnsembleError: as of `uniform_soup`, for a generator, or scores that are not finite.
+        EnsembleError: as in `uniform_soup`, for a generator, or scores that are not finite.
 
     Example:
         >>> import keras, kerastricks
@@ -225,28 +222,28 @@ def greedy_soup(
         (1, 2)
 
     Reference:
-        Wortsman et al. 2022, recipe 1. Deviation: recomputed batch-norm statistics, as of `uniform_soup`; a soup of one
+        Wortsman et al. 2022, recipe 1. Deviation: recomputed batch-norm statistics, as in `uniform_soup`; a soup of one
         is that model with its own.
     """
-    kitchen = _Kitchen(models, batches)
-    if kitchen.layers and isinstance(batches, Iterator):
+    averaging = _Averaging(models, batches)
+    if averaging.layers and isinstance(batches, Iterator):
         raise EnsembleError("batches must be something that can be read again. Received: an iterator; give a list")
-    alone = tuple(float(score(model)) for model in kitchen.models) if scores is None else tuple(map(float, scores))
-    if len(alone) != len(kitchen.models) or not np.isfinite(alone).all():
+    alone = tuple(float(score(model)) for model in averaging.models) if scores is None else tuple(map(float, scores))
+    if len(alone) != len(averaging.models) or not np.isfinite(alone).all():
         raise EnsembleError(
-            f"scores must be one finite number for each of {len(kitchen.models)} models. Received: {alone}"
+            f"scores must be one finite number for each of {len(averaging.models)} models. Received: {alone}"
         )
-    first, *others = sorted(range(len(alone)), key=lambda place: -alone[place])
-    chosen, best, model = [first], alone[first], kitchen.cook([first])
-    for place in others:
-        candidate = kitchen.cook([*chosen, place])
+    first, *others = sorted(range(len(alone)), key=lambda index: -alone[index])
+    chosen, best, model = [first], alone[first], averaging.average([first])
+    for index in others:
+        candidate = averaging.average([*chosen, index])
         found = float(score(candidate))
         if found >= best:
-            chosen, best, model = [*chosen, place], found, candidate
+            chosen, best, model = [*chosen, index], found, candidate
     return GreedySoup(model, tuple(chosen), best, alone)
 
 
-class _Kitchen:
+class _Averaging:
     """Models of one architecture, and the batches that the soup's statistics come from."""
 
     def __init__(self, models: Sequence[keras.Model | Member], batches: Iterable[Any] | None) -> None:
@@ -264,13 +261,13 @@ class _Kitchen:
                 "normalisations. Received: None; give a few thousand training images, in batches as trained with"
             )
 
-    def cook(self, places: Sequence[int]) -> keras.Model:
-        """A new model with the mean of these models' weights."""
-        soup = keras.models.clone_model(self.models[places[0]])
-        for weight, *values in zip(soup.weights, *(self.models[place].weights for place in places), strict=True):
+    def average(self, indices: Sequence[int]) -> keras.Model:
+        """Build a new model with the mean of these models' weights."""
+        soup = keras.models.clone_model(self.models[indices[0]])
+        for weight, *values in zip(soup.weights, *(self.models[index].weights for index in indices), strict=True):
             weight.assign(_mean(values))
         finish_adapting(soup)
-        if len(places) > 1 and self.layers:
+        if len(indices) > 1 and self.layers:
             found = _batch_normalisations(soup)
             with _trainable(found, self.layers):
                 recompute_batch_norm(soup, self.batches or ())
@@ -278,7 +275,7 @@ class _Kitchen:
 
 
 def _mean(values: Sequence[Any]) -> np.ndarray:
-    """In float64; of whole numbers (a count) the first."""
+    """The mean in float64; for integers (a count) the first."""
     arrays = [np.asarray(ops.convert_to_numpy(value)) for value in values]
     if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(values[0].dtype)):
         return arrays[0]
@@ -294,25 +291,25 @@ def _batch_normalisations(model: keras.Model) -> list[Any]:
 
 
 def _layers_to_recompute(models: Sequence[keras.Model]) -> frozenset[int]:
-    """Places of the batch normalisations whose statistics an average of weights makes wrong.
+    """Indices of the batch normalisations whose statistics an average of weights makes wrong.
 
     Those that were frozen while the models were fine-tuned are the same in all of them, and stay.
     """
-    places = set()
-    for place, layers in enumerate(zip(*map(_batch_normalisations, models), strict=True)):
+    indices = set()
+    for index, layers in enumerate(zip(*map(_batch_normalisations, models), strict=True)):
         values = [[ops.convert_to_numpy(weight) for weight in layer.weights] for layer in layers]
         equal = all(np.array_equal(a, b) for one in values[1:] for a, b in zip(one, values[0], strict=True))
         if not (equal and all(not layer.trainable for layer in layers)):
-            places.add(place)
-    return frozenset(places)
+            indices.add(index)
+    return frozenset(indices)
 
 
 @contextmanager
-def _trainable(layers: Sequence[Any], places: frozenset[int]) -> Iterator[None]:
-    """Of models that were saved or loaded frozen as a whole, too."""
+def _trainable(layers: Sequence[Any], indices: frozenset[int]) -> Iterator[None]:
+    """Make only some layers trainable for a while, also in models that were saved or loaded frozen as a whole."""
     before = [layer.trainable for layer in layers]
-    for place, layer in enumerate(layers):
-        layer.trainable = place in places
+    for index, layer in enumerate(layers):
+        layer.trainable = index in indices
     try:
         yield
     finally:

@@ -1,9 +1,4 @@
-"""A logistic regression on the members' log-probabilities.
-
-The temperature at which probabilities fit labels best.
-Which fold each image is held out with.
-The minimum of a multinomial log-loss with an L2 penalty on the distance to a given solution.
-"""
+"""Stacking: a logistic regression on the members' log-probabilities; temperature scaling and folds."""
 
 from dataclasses import dataclass
 
@@ -15,17 +10,20 @@ from kerastricks.errors import EnsembleError
 from kerastricks.metrics.calibration import log_losses, member_rows
 from kerastricks.probes.rows import one_thread, stratified_folds
 
-# A few images that are all classified correctly would have any classifier be as sure as it can: 0.2 is the limit.
+# A few images that are all classified correctly would make any classifier as confident as it can be: 0.2 is the limit.
 TEMPERATURE_RANGE = (0.2, 20.0)
+FOLDS = 5
+# C times the number of columns, whose mean square is 1, from strong to weak regularisation.
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0)
 
 
 def fit_temperature(
     log_probabilities: np.ndarray, labels: np.ndarray, temperature_range: tuple[float, float] = TEMPERATURE_RANGE
 ) -> float:
-    """The temperature T for which softmax(log_probabilities / T) has the least log-loss.
+    """Fit the temperature T that minimises the log-loss of softmax(log_probabilities / T).
 
-    Networks that were trained to the end are too sure of themselves: T above 1 makes them less so. It changes no
-    prediction, only how sure it is. Needs images that the network was not trained on: on those it was, T is too low.
+    Networks that were trained to the end are overconfident: T above 1 makes them less so. It changes no
+    prediction, only its confidence. Needs images that the network was not trained on: on those it was, T is too low.
 
     Args:
         log_probabilities: (N, K) log-probabilities or logits.
@@ -70,11 +68,8 @@ def fit_temperature(
     return float(1 / optimize.brentq(slope, 1 / high, 1 / low, xtol=1e-9, rtol=1e-9))
 
 
-FOLDS = 5
-
-
 def held_out_folds(labels: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Stratified folds in which every image is held out once.
+    """Assign images to stratified folds; each is held out once.
 
     Args:
         labels: (N,) integers of two classes or more.
@@ -94,8 +89,8 @@ def held_out_folds(labels: np.ndarray, seed: int = 0) -> np.ndarray:
         )
     folds = min(FOLDS, len(labels))
     fold = stratified_folds(labels, folds, seed)
-    alone = fold < 0
-    fold[alone] = np.arange(alone.sum()) % folds
+    unassigned = fold < 0  # the one image of a class
+    fold[unassigned] = np.arange(unassigned.sum()) % folds
     return fold
 
 
@@ -108,7 +103,7 @@ def pool_regression(
     tolerance: float = 1e-4,
     max_steps: int = 500,
 ) -> np.ndarray:
-    """Minimises c * sum_i log-loss_i + sum((solution - centre)^2) / 2 over kernel and bias, the bias penalised alike.
+    """Minimise c * sum_i log-loss_i + sum((solution - centre)^2) / 2 over kernel and bias, the bias penalised alike.
 
     L-BFGS in principal components, where the penalty is the same, each scaled by the square root of its curvature.
 
@@ -130,7 +125,7 @@ def pool_regression(
     rows = rows @ components.astype(rows.dtype)
     targets = targets.astype(rows.dtype)
     middle = components.T @ centre
-    # Of a softmax over K classes the curvature is at most a half; a fourth is a good guess for those in doubt.
+    # The curvature of a softmax is at most a half; a fourth is a good guess for images in doubt.
     scale = 1 / np.sqrt(np.maximum(moments, 0) / 4 + 1 / (c * count))[:, None]
 
     def loss(scaled: np.ndarray) -> tuple[float, np.ndarray]:
@@ -153,13 +148,9 @@ def pool_regression(
     return components @ (middle + found.x.reshape(middle.shape) * scale)
 
 
-# C times the number of columns, whose mean square is 1, from strong to weak regularisation.
-STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0)
-
-
 @dataclass(frozen=True, eq=False)
 class Stacking:
-    """A fitted stacking.
+    """A fitted stacking, with its out-of-fold predictions.
 
     Args:
         combination: fitted to all images.
@@ -173,7 +164,7 @@ class Stacking:
 
 
 def fit_stacking(log_probabilities: np.ndarray, labels: np.ndarray, seed: int = 0) -> Stacking:
-    """Fits an L2-regularised multinomial logistic regression to the log-probabilities of all members, side by side.
+    """Fit an L2-regularised multinomial logistic regression to the log-probabilities of all members, side by side.
 
     It can learn which member to believe about which class, and undo mistakes that members make again and again. For
     that it has M * K * K numbers to fit, where a mean has none. The penalty draws it towards the geometric mean at its
@@ -210,7 +201,7 @@ def fit_stacking(log_probabilities: np.ndarray, labels: np.ndarray, seed: int = 
     rows, labels = member_rows(log_probabilities, labels)
     log_q = tempered(rows)
     columns = stack_rows(log_q)
-    # One number for all columns: their spreads are of one kind, and say how sure a member is.
+    # One scale for all columns: their spreads are comparable, and are the members' confidence.
     scale = float(np.sqrt((columns**2).mean())) or 1.0
     columns = columns / scale
     single = columns.astype("float32")

@@ -1,7 +1,4 @@
-"""Members chosen one after the other, each as often as it helps.
-
-The weights of members whose mean has the least log-loss.
-"""
+"""Weights of members fitted to labels: greedy ensemble selection, and the convex optimum of the log-loss."""
 
 import math
 
@@ -14,6 +11,10 @@ METRICS = ("log_loss", "accuracy")
 # Up to here the search without bags had the lower log-loss on test, or the same: docs/ensemble_figures.md.
 _MEMBERS_WITHOUT_BAGS = 200
 _BAGS, _FRACTION = 20, 0.5
+# The log-loss at the last barrier is at most members times this above the minimum.
+_BARRIER = 1e-10
+# A weight this small moves no probability that a float32 model can show.
+_NONE = 1e-6
 
 
 def greedy_selection(
@@ -27,7 +28,7 @@ def greedy_selection(
     metric: str = "log_loss",
     seed: int = 0,
 ) -> np.ndarray:
-    """Weights by adding members, with replacement, that improve the mean of probabilities most.
+    """Select members greedily, with replacement, for the best mean of probabilities.
 
     The search starts with the best members together and then takes, round by round, whichever member leaves the mean
     best; the best mean on the way counts. Weights are the share of times a member was taken. With bags it is done for
@@ -72,21 +73,23 @@ def greedy_selection(
     bag_fraction = _FRACTION if bag_fraction is None else bag_fraction
     _check(rounds, bags, bag_fraction, sorted_start, metric)
     rows, labels = member_rows(log_probabilities, labels)
-    chances = np.exp(tempered(rows))
-    members = len(chances)
+    probabilities = np.exp(tempered(rows))
+    members = len(probabilities)
     size = min(max(math.ceil(bag_fraction * members), 2), members)
     generator = np.random.default_rng(seed)
     counts = np.zeros(members)
     for _ in range(bags if size < members else 1):
         bag = np.sort(generator.permutation(members)[:size])
-        counts[bag] += _search(chances[bag], labels, rounds, sorted_start, metric)
+        counts[bag] += _search(probabilities[bag], labels, rounds, sorted_start, metric)
     return counts / counts.sum()
 
 
-def _search(chances: np.ndarray, labels: np.ndarray, rounds: int, sorted_start: int | None, metric: str) -> np.ndarray:
-    """How often each member of a bag is taken; log-loss needs the labels' probabilities alone."""
+def _search(
+    probabilities: np.ndarray, labels: np.ndarray, rounds: int, sorted_start: int | None, metric: str
+) -> np.ndarray:
+    """Share of picks of each member of a bag; log-loss needs only the labels' probabilities."""
     if metric == "log_loss":
-        chances = chances[:, np.arange(len(labels)), labels][:, :, None]
+        probabilities = probabilities[:, np.arange(len(labels)), labels][:, :, None]
 
     def lossy(sums: np.ndarray, taken: int) -> np.ndarray:
         """(C,) keys to be minimised of (C, N, K or 1) sums of `taken` members."""
@@ -96,23 +99,23 @@ def _search(chances: np.ndarray, labels: np.ndarray, rounds: int, sorted_start: 
         errors = (sums.argmax(axis=2) != labels).sum(axis=1)
         return errors + log_loss / (1 + log_loss)  # below 1, so that it breaks ties and no more
 
-    members = len(chances)
-    order = np.argsort(lossy(chances, 1), kind="stable")
+    members = len(probabilities)
+    order = np.argsort(lossy(probabilities, 1), kind="stable")
     counts = np.zeros(members)
     if sorted_start is None:
-        nested = np.cumsum(chances[order], axis=0)
+        nested = np.cumsum(probabilities[order], axis=0)
         keys = [float(lossy(nested[number : number + 1], number + 1)[0]) for number in range(members)]
         start = int(np.argmin(keys)) + 1
     else:
         start = min(sorted_start, members)
     counts[order[:start]] = 1
-    sums = chances[order[:start]].sum(axis=0, keepdims=True)
+    sums = probabilities[order[:start]].sum(axis=0, keepdims=True)
     best = (float(lossy(sums, start)[0]) if start else math.inf, counts.copy())
     for taken in range(start + 1, start + rounds + 1):
-        keys_of_next = lossy(sums + chances, taken)
+        keys_of_next = lossy(sums + probabilities, taken)
         added = int(keys_of_next.argmin())
         counts[added] += 1
-        sums = sums + chances[added]
+        sums = sums + probabilities[added]
         if keys_of_next[added] < best[0]:
             best = (float(keys_of_next[added]), counts.copy())
     return best[1] / best[1].sum()
@@ -132,14 +135,8 @@ def _check(rounds: int, bags: int, bag_fraction: float, sorted_start: int | None
         raise ValueError("rounds must be at least 1 with sorted_start=0. Received: rounds=0: nothing would be taken")
 
 
-# The log-loss is then at most members times this above the minimum.
-_BARRIER = 1e-10
-# A weight this small moves no probability that a float32 model can show.
-_NONE = 1e-6
-
-
 def convex_weights(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Weights, at least 0 and of sum 1, of least log-loss of the weighted mean of probabilities.
+    """Fit the weights, at least 0 and of sum 1, that minimise the log-loss of the weighted mean of probabilities.
 
     Helps where members are of unequal quality or some repeat each other. With members of one kind and few images it
     follows the noise of those images, and equal weights are as good. Members that are the same get the same weight.
@@ -170,17 +167,17 @@ def convex_weights(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndar
     rows, labels = member_rows(log_probabilities, labels)
     log_q = tempered(rows)[:, np.arange(len(labels)), labels].T
     # A factor per image adds a number to the loss and nothing else.
-    chances = np.exp(log_q - log_q.max(axis=1, keepdims=True))
-    count, members = chances.shape
+    probabilities = np.exp(log_q - log_q.max(axis=1, keepdims=True))
+    count, members = probabilities.shape
     weights = np.full(members, 1 / members)
     barrier = 0.1
 
     def loss(point: np.ndarray) -> float:
-        return float(point.sum() - np.log(chances @ point).mean() - barrier * np.log(point).sum())
+        return float(point.sum() - np.log(probabilities @ point).mean() - barrier * np.log(point).sum())
 
     while True:
         for _ in range(60):
-            ratios = chances / (chances @ weights)[:, None]
+            ratios = probabilities / (probabilities @ weights)[:, None]
             gradient = 1 - ratios.mean(axis=0) - barrier / weights
             # In steps relative to the weights the system stays well scaled however small some of them become.
             scaled = ratios * weights

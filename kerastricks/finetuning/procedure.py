@@ -41,7 +41,7 @@ from kerastricks.finetuning.settings import (
 from kerastricks.finetuning.trainer import Say, Trained, Trainer
 from kerastricks.progress import Progress, minutes, silent
 from kerastricks.training.config import Config
-from kerastricks.training.fitting import resolve
+from kerastricks.training.resolved_config import resolve
 
 Compared = tuple[float, tuple[StageReport, ...]]
 # Where a budget decides: what no training of the choice needs more than.

@@ -19,7 +19,7 @@ class Stage:
     Args:
         name: for the log and the report.
         unfrozen: how many of the last levels learn, besides the head.
-        rates: by the names of layers, factors of the learning rate; layers that are not named have 1.
+        lr_multipliers: factors of the learning rate by the names of layers; 1 for others.
         rate: factor of the learning rate of the configuration, for head and levels.
         freezes_norms: whether batch normalisation stays in inference mode in the levels that learn too: where images
             are like those it was trained on, its statistics are right, and those of a few small batches are worse.
@@ -27,7 +27,7 @@ class Stage:
 
     name: str
     unfrozen: int
-    rates: dict[str, float] = field(default_factory=dict)
+    lr_multipliers: dict[str, float] = field(default_factory=dict)
     rate: float = 1.0
     freezes_norms: bool = False
 

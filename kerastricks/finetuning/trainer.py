@@ -361,8 +361,8 @@ class Trainer:
         stage = self._stage(plan)
         frozen = self._freeze(network, stage) if stage else []
         learning = [layer for layer in network.layers if layer.trainable_weights]
-        all_rates = stage.rates if stage else {}
-        rates = {layer.name: all_rates[layer.name] for layer in learning if layer.name in all_rates}
+        factors = stage.lr_multipliers if stage else {}
+        factors = {layer.name: factors[layer.name] for layer in learning if layer.name in factors}
         parameters = sum(int(np.prod(w.shape)) for layer in learning for w in layer.trainable_weights)
         # A training from random weights is bad for many epochs before it is good, and so is one at a high rate; one
         # that has a budget was planned to use it.
@@ -383,7 +383,7 @@ class Trainer:
         share = "" if length.images >= self.images(plan)[0] else f" of {length.images:,} images"
         self.say(f"{plan}: {what}, {parameters:,} weights learn, {length.epochs} epochs{share}")
         try:
-            fit(network, data, config, callbacks=[best, clock], rates=rates, run_folder=folder)
+            fit(network, data, config, callbacks=[best, clock], lr_multipliers=factors, run_folder=folder)
         except TrainingDivergedError:
             best.model.set_weights(best.best_weights)
             raise

@@ -19,7 +19,7 @@ import keras
 
 from kerastricks.initializers.patch_whitening import PatchWhitening
 from kerastricks.layers.channel_bias import ChannelBias
-from kerastricks.models.options import Knobs
+from kerastricks.models.options import ModelOptions
 
 
 def airbench(
@@ -30,20 +30,20 @@ def airbench(
     initializer: Any = "dirac",
     regularizer: Any = None,
     dropout: float = 0.0,
-) -> tuple[Any, Knobs]:
+) -> tuple[Any, ModelOptions]:
     """From normalised images to features.
 
     Args:
         x: (batch, height, width, channels), 9 pixels or more.
         widths: filters of each block; each halves the image.
         scale: factor of the features, and so of the logits but for their bias.
-        activation: see `Knobs`.
-        initializer: see `Knobs`.
-        regularizer: see `Knobs`.
-        dropout: see `Knobs`.
+        activation: see `ModelOptions`.
+        initializer: see `ModelOptions`.
+        regularizer: see `ModelOptions`.
+        dropout: see `ModelOptions`.
 
     Returns:
-        Features (batch, widths[-1]) and the knobs for the head.
+        Features (batch, widths[-1]) and the options for the head.
 
     Raises:
         ValueError: for no blocks, or more than the image can be halved.
@@ -55,7 +55,7 @@ def airbench(
             "widths must hold 1 block or more, and an image of 2^n + 1 pixels has room for n. "
             f"Received: widths={widths}, {height}x{width} pixels"
         )
-    knobs = Knobs(activation, initializer, regularizer, dropout)
+    options = ModelOptions(activation, initializer, regularizer, dropout)
     x = keras.layers.Conv2D(
         2 * 4 * channels,
         2,
@@ -65,15 +65,15 @@ def airbench(
         name="whitening",
     )(x)
     x = ChannelBias(name="whitening_bias")(x)
-    x = knobs.activate(x, "whitening_activation")
+    x = options.activate(x, "whitening_activation")
     for block, filters in enumerate(widths, start=1):
         for conv in (1, 2):
-            x = knobs.convolve(x, filters, f"block{block}_conv{conv}")
+            x = options.convolve(x, filters, f"block{block}_conv{conv}")
             if conv == 1:
                 x = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
             x = keras.layers.BatchNormalization(
                 momentum=0.6, epsilon=1e-12, scale=False, name=f"block{block}_norm{conv}"
             )(x)
-            x = knobs.activate(x, f"block{block}_activation{conv}")
+            x = options.activate(x, f"block{block}_activation{conv}")
     x = keras.layers.GlobalMaxPooling2D(name="pool")(x)
-    return keras.layers.Rescaling(scale, name="scale")(x), knobs
+    return keras.layers.Rescaling(scale, name="scale")(x), options

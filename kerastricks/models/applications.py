@@ -14,7 +14,7 @@ import keras
 
 from kerastricks.errors import WeightsError
 from kerastricks.models.catalog import APPLICATIONS, PREFIX
-from kerastricks.models.options import Knobs
+from kerastricks.models.options import ModelOptions
 from kerastricks.spec import Spec
 
 # What is decided here, or is of the head that is left out.
@@ -54,14 +54,14 @@ def create_application(
     name = parsed.name.removeprefix(PREFIX)
     inputs = keras.Input(input_shape, dtype="float32", name="pixels")
     given = {key: value for key, value in options.items() if key not in parsed.kwargs}
-    features, knobs = parsed.call(application(name), x=inputs, weights=weights, **given)
-    if knobs.dropout:
-        features = keras.layers.Dropout(knobs.dropout, name="dropout")(features)
-    logits = knobs.densely(features, classes, "logits", "glorot_uniform", dtype="float32")
+    features, model_options = parsed.call(application(name), x=inputs, weights=weights, **given)
+    if model_options.dropout:
+        features = keras.layers.Dropout(model_options.dropout, name="dropout")(features)
+    logits = model_options.dense(features, classes, "logits", "glorot_uniform", dtype="float32")
     return keras.Model(inputs, keras.layers.Softmax(dtype="float32", name="probabilities")(logits), name=name)
 
 
-def application(name: str) -> Callable[..., tuple[Any, Knobs]]:
+def application(name: str) -> Callable[..., tuple[Any, ModelOptions]]:
     """The function from pixels to features of one application, with the arguments it has.
 
     Args:
@@ -74,10 +74,12 @@ def application(name: str) -> Callable[..., tuple[Any, Knobs]]:
     theirs = inspect.signature(function).parameters
     more = {"include_preprocessing": True} if "include_preprocessing" in theirs else {}
 
-    def build(x: Any, weights: Any = None, pooling: str = "avg", dropout: float = 0.0, **own: Any) -> tuple[Any, Knobs]:
+    def build(
+        x: Any, weights: Any = None, pooling: str = "avg", dropout: float = 0.0, **own: Any
+    ) -> tuple[Any, ModelOptions]:
         if pooling not in ("avg", "max"):
             raise ValueError(f'pooling must be "avg" or "max". Received: pooling={pooling!r}')
-        knobs = Knobs("relu", dropout=dropout)
+        model_options = ModelOptions("relu", dropout=dropout)
         prepared = prepare(x, APPLICATIONS[name])
         weights = str(weights) if weights is not None else None
         if weights not in (None, "imagenet") and not Path(os.path.expanduser(weights)).is_file():
@@ -102,7 +104,7 @@ def application(name: str) -> Callable[..., tuple[Any, Knobs]]:
                 f"{PREFIX}{name}: its weights cannot be downloaded: with a network once, or give weights= the path of "
                 f"a file ({' '.join(str(error).split())})"
             ) from None
-        return base.output, knobs
+        return base.output, model_options
 
     own = [p.replace(kind=p.KEYWORD_ONLY) for p in theirs.values() if p.name not in _DECIDED]
     common = [p for p in inspect.signature(build).parameters.values() if p.kind is not p.VAR_KEYWORD]

@@ -40,7 +40,7 @@ def create(
             prepare pixels in their own way, whatever is given here.
         std: the pixels are divided by it; the same forms (`data.std`). Networks of `keras.applications` bring their
             own preparation of the pixels and use neither.
-        **options: the knobs (`activation`, `initializer`, `regularizer`, `dropout`) and what the family has
+        **options: those of every model (`activation`, `initializer`, `regularizer`, `dropout`) and what the family has
             of its own, such as `widths` of `plain_cnn`. The spec's own options win over these.
 
     Returns:
@@ -84,11 +84,11 @@ def create(
         name="normalization",
     )(inputs)
     given = {name: value for name, value in {**config, **options}.items() if name not in parsed.kwargs}
-    features, knobs = parsed.call(family, x=normalized, **given)
-    if knobs.dropout:
-        features = keras.layers.Dropout(knobs.dropout, name="dropout")(features)
+    features, model_options = parsed.call(family, x=normalized, **given)
+    if model_options.dropout:
+        features = keras.layers.Dropout(model_options.dropout, name="dropout")(features)
     # The last layer starts as Keras does, whatever the others do: its outputs are no signal for further layers.
-    logits = knobs.densely(features, classes, "logits", "glorot_uniform", dtype="float32")
+    logits = model_options.dense(features, classes, "logits", "glorot_uniform", dtype="float32")
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
     model = keras.Model(inputs, probabilities, name=parsed.name)
     if source is not None:

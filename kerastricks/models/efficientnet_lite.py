@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from kerastricks.layers.stochastic_depth import StochasticDepth
-from kerastricks.models.options import Knobs
+from kerastricks.models.options import ModelOptions
 
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
 # (blocks, kernel size, stride, expansion, filters) of each stage before scaling.
@@ -53,7 +53,7 @@ def efficientnet_lite(
     initializer: Any = "auto",
     regularizer: Any = None,
     dropout: float = 0.2,
-) -> tuple[Any, Knobs]:
+) -> tuple[Any, ModelOptions]:
     """From normalised images to features.
 
     Args:
@@ -62,13 +62,13 @@ def efficientnet_lite(
         depth: factor of the number of blocks of the five stages in the middle.
         stochastic_depth: drop rate of the last block, in [0, 1); those before it have less, in proportion. Blocks
             without a shortcut are never left out. EfficientNet was trained with 0.2.
-        activation: see `Knobs`.
-        initializer: see `Knobs`.
-        regularizer: see `Knobs`.
-        dropout: see `Knobs`.
+        activation: see `ModelOptions`.
+        initializer: see `ModelOptions`.
+        regularizer: see `ModelOptions`.
+        dropout: see `ModelOptions`.
 
     Returns:
-        Features (batch, 1280) and the knobs for the head.
+        Features (batch, 1280) and the options for the head.
 
     Raises:
         ValueError: for a width or depth that is not positive, or a rate outside [0, 1).
@@ -77,12 +77,12 @@ def efficientnet_lite(
         raise ValueError(f"width and depth must be positive. Received: width={width}, depth={depth}")
     if not 0 <= stochastic_depth < 1:
         raise ValueError(f"stochastic_depth must be in [0, 1). Received: stochastic_depth={stochastic_depth}")
-    knobs = Knobs(activation, initializer, regularizer, dropout)
+    options = ModelOptions(activation, initializer, regularizer, dropout)
     stages = scaled_stages(width, depth)
     total, number = sum(blocks for blocks, *_ in stages), 0
-    x = knobs.convolve(x, STEM_FILTERS, "stem_conv", strides=2)
+    x = options.convolve(x, STEM_FILTERS, "stem_conv", strides=2)
     x = _normalize(x, "stem_norm")
-    x = knobs.activate(x, "stem_activation")
+    x = options.activate(x, "stem_activation")
     for stage, (blocks, kernel_size, strides, expansion, filters) in enumerate(stages, start=1):
         for block in range(1, blocks + 1):
             number += 1
@@ -93,27 +93,34 @@ def efficientnet_lite(
                 strides if block == 1 else 1,
                 expansion,
                 StochasticDepth.linear_decay(number, total, stochastic_depth),
-                knobs,
+                options,
                 f"stage{stage}_block{block}",
             )
-    x = knobs.convolve(x, HEAD_FILTERS, "head_conv", kernel_size=1)
+    x = options.convolve(x, HEAD_FILTERS, "head_conv", kernel_size=1)
     x = _normalize(x, "head_norm")
-    x = knobs.activate(x, "head_activation")
-    return keras.layers.GlobalAveragePooling2D(name="pool")(x), knobs
+    x = options.activate(x, "head_activation")
+    return keras.layers.GlobalAveragePooling2D(name="pool")(x), options
 
 
 def _block(
-    x: Any, filters: int, kernel_size: int, strides: int, expansion: int, drop_rate: float, knobs: Knobs, name: str
+    x: Any,
+    filters: int,
+    kernel_size: int,
+    strides: int,
+    expansion: int,
+    drop_rate: float,
+    options: ModelOptions,
+    name: str,
 ) -> Any:
     inputs = x
     if expansion > 1:
-        x = knobs.convolve(x, x.shape[-1] * expansion, f"{name}_expand_conv", kernel_size=1)
+        x = options.convolve(x, x.shape[-1] * expansion, f"{name}_expand_conv", kernel_size=1)
         x = _normalize(x, f"{name}_norm1")
-        x = knobs.activate(x, f"{name}_activation1")
-    x = knobs.convolve_depthwise(x, f"{name}_depthwise", strides, kernel_size)
+        x = options.activate(x, f"{name}_activation1")
+    x = options.convolve_depthwise(x, f"{name}_depthwise", strides, kernel_size)
     x = _normalize(x, f"{name}_norm2")
-    x = knobs.activate(x, f"{name}_activation2")
-    x = knobs.convolve(x, filters, f"{name}_project_conv", kernel_size=1)
+    x = options.activate(x, f"{name}_activation2")
+    x = options.convolve(x, filters, f"{name}_project_conv", kernel_size=1)
     x = _normalize(x, f"{name}_norm3")
     if strides > 1 or inputs.shape[-1] != filters:
         return x

@@ -14,7 +14,7 @@ from keras import ops
 
 from kerastricks.errors import ConfigError
 from kerastricks.layers.stochastic_depth import StochasticDepth
-from kerastricks.models.options import Knobs, check_dropout
+from kerastricks.models.options import ModelOptions, check_dropout
 
 
 def put_head(
@@ -86,13 +86,13 @@ def adapt_pixels(inputs: Any, wanted: tuple[int, int, int], taken: Collection[st
     return x
 
 
-def dense_layers(x: Any, widths: Sequence[int], knobs: Knobs) -> Any:
+def dense_layers(x: Any, widths: Sequence[int], options: ModelOptions) -> Any:
     """Dense layers with activation, and dropout between them; the dropout behind the last of them is `create`'s.
 
     Args:
         x: features (batch, D), symbolic.
         widths: units of each; none changes nothing.
-        knobs: of the model.
+        options: of the model.
 
     Returns:
         Features (batch, widths[-1]).
@@ -104,10 +104,10 @@ def dense_layers(x: Any, widths: Sequence[int], knobs: Knobs) -> Any:
     if any(isinstance(width, bool) or not isinstance(width, int) or width < 1 for width in widths):
         raise ValueError(f"dense must be numbers of units, 1 or more each. Received: dense={widths}")
     for number, width in enumerate(widths, start=1):
-        if number > 1 and knobs.dropout:
-            x = keras.layers.Dropout(knobs.dropout, name=f"dense{number - 1}_dropout")(x)
-        x = knobs.densely(x, width, f"dense{number}")
-        x = knobs.activate(x, f"dense{number}_activation")
+        if number > 1 and options.dropout:
+            x = keras.layers.Dropout(options.dropout, name=f"dense{number - 1}_dropout")(x)
+        x = options.dense(x, width, f"dense{number}")
+        x = options.activate(x, f"dense{number}_activation")
     return x
 
 

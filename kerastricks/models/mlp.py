@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.options import Knobs
+from kerastricks.models.options import ModelOptions
 
 
 def mlp(
@@ -19,29 +19,29 @@ def mlp(
     initializer: Any = "auto",
     regularizer: Any = None,
     dropout: float = 0.0,
-) -> tuple[Any, Knobs]:
+) -> tuple[Any, ModelOptions]:
     """From normalised images to features.
 
     Args:
         x: (batch, height, width, channels).
         depth: dense layers before the last, 1 or more.
         width: units of each.
-        activation: see `Knobs`.
-        initializer: see `Knobs`.
-        regularizer: see `Knobs`.
-        dropout: see `Knobs`.
+        activation: see `ModelOptions`.
+        initializer: see `ModelOptions`.
+        regularizer: see `ModelOptions`.
+        dropout: see `ModelOptions`.
 
     Returns:
-        Features (batch, width) and the knobs for the head.
+        Features (batch, width) and the options for the head.
 
     Raises:
         ValueError: for no layers or units.
     """
     if depth < 1 or width < 1:
         raise ValueError(f"depth and width must be 1 or more. Received: depth={depth}, width={width}")
-    knobs = Knobs(activation, initializer, regularizer, dropout)
+    options = ModelOptions(activation, initializer, regularizer, dropout)
     x = keras.layers.Flatten(name="flatten")(x)
     for number in range(1, depth + 1):
-        x = knobs.densely(x, width, f"dense{number}")
-        x = knobs.activate(x, f"activation{number}")
-    return x, knobs
+        x = options.dense(x, width, f"dense{number}")
+        x = options.activate(x, f"activation{number}")
+    return x, options

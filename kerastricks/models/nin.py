@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.options import Knobs, check_dropout
+from kerastricks.models.options import ModelOptions, check_dropout
 
 # (kernel size, filters) of each convolution.
 _BLOCKS = (((5, 192), (1, 160), (1, 96)), ((5, 192), (1, 192), (1, 192)), ((3, 192), (1, 192)))
@@ -24,31 +24,31 @@ def nin(
     initializer: Any = "auto",
     regularizer: Any = None,
     dropout: float = 0.5,
-) -> tuple[Any, Knobs]:
+) -> tuple[Any, ModelOptions]:
     """From normalised images to features.
 
     Args:
         x: (batch, height, width, channels).
-        activation: see `Knobs`.
-        initializer: see `Knobs`.
-        regularizer: see `Knobs`.
+        activation: see `ModelOptions`.
+        initializer: see `ModelOptions`.
+        regularizer: see `ModelOptions`.
         dropout: rate behind each of the two poolings, as the paper has it; none before the last layer.
 
     Returns:
-        Features (batch, 192) and the knobs for the head.
+        Features (batch, 192) and the options for the head.
 
     Raises:
         ValueError: for a dropout that is no number in [0, 1).
     """
     rate = check_dropout(dropout)
-    knobs = Knobs(activation, initializer, regularizer)
+    options = ModelOptions(activation, initializer, regularizer)
     for number, block in enumerate(_BLOCKS, start=1):
         for place, (kernel_size, filters) in enumerate(block, start=1):
             name = f"block{number}_conv{place}"
-            x = knobs.convolve(x, filters, name, kernel_size=kernel_size, use_bias=True)
-            x = knobs.activate(x, f"block{number}_activation{place}")
+            x = options.convolve(x, filters, name, kernel_size=kernel_size, use_bias=True)
+            x = options.activate(x, f"block{number}_activation{place}")
         if number < len(_BLOCKS):
             pool = keras.layers.MaxPooling2D if number == 1 else keras.layers.AveragePooling2D
             x = pool(3, strides=2, padding="same", name=f"block{number}_pool")(x)
             x = keras.layers.Dropout(rate, name=f"block{number}_dropout")(x)
-    return keras.layers.GlobalAveragePooling2D(name="pool")(x), knobs
+    return keras.layers.GlobalAveragePooling2D(name="pool")(x), options

@@ -19,7 +19,7 @@ def check_dropout(rate: float) -> float:
 
 
 @dataclass(frozen=True)
-class Knobs:
+class ModelOptions:
     """How a model of the zoo activates, starts, is regularised and drops out.
 
     Args:
@@ -89,7 +89,7 @@ class Knobs:
             name=name,
         )(x)
 
-    def densely(self, x: Any, units: int, name: str, kernel_initializer: Any = None, dtype: Any = None) -> Any:
+    def dense(self, x: Any, units: int, name: str, kernel_initializer: Any = None, dtype: Any = None) -> Any:
         """A dense layer with bias."""
         return keras.layers.Dense(
             units,

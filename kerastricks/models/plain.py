@@ -17,7 +17,7 @@ import keras
 
 from kerastricks.layers.spatial_pyramid_pooling import SpatialPyramidPooling
 from kerastricks.models.head import dense_layers
-from kerastricks.models.options import Knobs
+from kerastricks.models.options import ModelOptions
 
 # Filters of the 7x7 stem, its pooling, kernel size of the stages, (filters, convolutions) of each, pyramid levels.
 _NETWORKS: dict[str, tuple[int, int, int, tuple[tuple[int, int], ...], tuple[int, ...]]] = {
@@ -35,7 +35,7 @@ def plain(
     initializer: Any = "auto",
     regularizer: Any = None,
     dropout: float = 0.5,
-) -> tuple[Any, Knobs]:
+) -> tuple[Any, ModelOptions]:
     """From normalised images to features.
 
     Args:
@@ -43,13 +43,13 @@ def plain(
         network: "22" or "30", by its layers with weights.
         width: factor of the filters of all layers.
         dense: units of the dense layers before the last; () for none.
-        activation: see `Knobs`; the paper's own is "prelu".
-        initializer: see `Knobs`.
-        regularizer: see `Knobs`.
+        activation: see `ModelOptions`; the paper's own is "prelu".
+        initializer: see `ModelOptions`.
+        regularizer: see `ModelOptions`.
         dropout: rate behind each dense layer.
 
     Returns:
-        Features (batch, dense[-1]) and the knobs for the head.
+        Features (batch, dense[-1]) and the options for the head.
 
     Raises:
         ValueError: for another network or width, dense layers without units or a dropout that is no rate.
@@ -58,20 +58,20 @@ def plain(
         raise ValueError(
             f'network must be "22" or "30", and width above 0. Received: network={network!r}, width={width!r}'
         )
-    knobs = Knobs(activation, initializer, regularizer, dropout)
+    options = ModelOptions(activation, initializer, regularizer, dropout)
     filters, pooling, kernel_size, stages, levels = _NETWORKS[network]
-    x = knobs.convolve(x, _scaled(filters, width), "stem_conv", strides=2, kernel_size=7, use_bias=True)
-    x = knobs.activate(x, "stem_activation")
+    x = options.convolve(x, _scaled(filters, width), "stem_conv", strides=2, kernel_size=7, use_bias=True)
+    x = options.activate(x, "stem_activation")
     x = keras.layers.MaxPooling2D(pooling, padding="same", name="stem_pool")(x)
     for stage, (filters, convs) in enumerate(stages, start=1):
         if stage > 1:
             x = keras.layers.MaxPooling2D(2, padding="same", name=f"stage{stage - 1}_pool")(x)
         for conv in range(1, convs + 1):
             name = f"stage{stage}_conv{conv}"
-            x = knobs.convolve(x, _scaled(filters, width), name, kernel_size=kernel_size, use_bias=True)
-            x = knobs.activate(x, f"stage{stage}_activation{conv}")
+            x = options.convolve(x, _scaled(filters, width), name, kernel_size=kernel_size, use_bias=True)
+            x = options.activate(x, f"stage{stage}_activation{conv}")
     levels = tuple(level for level in levels if level <= min(x.shape[1:3]))
-    return dense_layers(SpatialPyramidPooling(levels, name="pyramid")(x), dense, knobs), knobs
+    return dense_layers(SpatialPyramidPooling(levels, name="pyramid")(x), dense, options), options
 
 
 def _scaled(filters: int, width: float) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from kerastricks.initializers.patch_whitening import PatchWhitening
-from kerastricks.models.options import Knobs
+from kerastricks.models.options import ModelOptions
 
 
 def default_widths(height: int, width: int) -> tuple[int, ...]:
@@ -29,7 +29,7 @@ def plain_cnn(
     initializer: Any = "auto",
     regularizer: Any = None,
     dropout: float = 0.0,
-) -> tuple[Any, Knobs]:
+) -> tuple[Any, ModelOptions]:
     """From normalised images to features.
 
     Args:
@@ -37,13 +37,13 @@ def plain_cnn(
         widths: filters of each stage; by default as many stages as the image has room for.
         convs_per_stage: 3x3 convolutions in each stage, 1 or more.
         whitening: whether a frozen 2x2 convolution that whitens patches comes first.
-        activation: see `Knobs`.
-        initializer: see `Knobs`.
-        regularizer: see `Knobs`.
-        dropout: see `Knobs`.
+        activation: see `ModelOptions`.
+        initializer: see `ModelOptions`.
+        regularizer: see `ModelOptions`.
+        dropout: see `ModelOptions`.
 
     Returns:
-        Features (batch, widths[-1]) and the knobs for the head.
+        Features (batch, widths[-1]) and the options for the head.
 
     Raises:
         ValueError: for no stages, or more than the image can be halved.
@@ -55,7 +55,7 @@ def plain_cnn(
             "widths must hold 1 stage or more, and an image of 2^n pixels has room for n. "
             f"Received: widths={widths}, convs_per_stage={convs_per_stage}, {height}x{image_width} pixels"
         )
-    knobs = Knobs(activation, initializer, regularizer, dropout)
+    options = ModelOptions(activation, initializer, regularizer, dropout)
     if whitening:
         x = keras.layers.Conv2D(
             2 * 4 * channels,
@@ -66,12 +66,12 @@ def plain_cnn(
             trainable=False,
             name="whitening",
         )(x)
-        x = knobs.activate(x, "whitening_activation")
+        x = options.activate(x, "whitening_activation")
     for stage, filters in enumerate(widths, start=1):
         for conv in range(1, convs_per_stage + 1):
-            x = knobs.convolve(x, filters, f"stage{stage}_conv{conv}")
+            x = options.convolve(x, filters, f"stage{stage}_conv{conv}")
             if conv == 1:
                 x = keras.layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
             x = keras.layers.BatchNormalization(momentum=0.9, name=f"stage{stage}_norm{conv}")(x)
-            x = knobs.activate(x, f"stage{stage}_activation{conv}")
-    return keras.layers.GlobalAveragePooling2D(name="pool")(x), knobs
+            x = options.activate(x, f"stage{stage}_activation{conv}")
+    return keras.layers.GlobalAveragePooling2D(name="pool")(x), options

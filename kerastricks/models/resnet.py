@@ -18,7 +18,7 @@ from typing import Any, Literal
 import keras
 
 from kerastricks.models.head import add_branch, drop_rates
-from kerastricks.models.options import Knobs
+from kerastricks.models.options import ModelOptions
 
 # Blocks of each stage.
 _STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
@@ -36,7 +36,7 @@ def resnet(
     initializer: Any = "auto",
     regularizer: Any = None,
     dropout: float = 0.0,
-) -> tuple[Any, Knobs]:
+) -> tuple[Any, ModelOptions]:
     """From normalised images to features.
 
     Args:
@@ -47,13 +47,13 @@ def resnet(
         zero_gamma: whether the last batch normalisation of each block starts with a factor of 0, so that the network
             starts as if it had no blocks.
         stochastic_depth: drop rate of the last block; it grows linearly with depth.
-        activation: see `Knobs`.
-        initializer: see `Knobs`.
-        regularizer: see `Knobs`.
-        dropout: see `Knobs`.
+        activation: see `ModelOptions`.
+        initializer: see `ModelOptions`.
+        regularizer: see `ModelOptions`.
+        dropout: see `ModelOptions`.
 
     Returns:
-        Features (batch, 8 * width), of bottlenecks (batch, 32 * width), and the knobs for the head.
+        Features (batch, 8 * width), of bottlenecks (batch, 32 * width), and the options for the head.
 
     Raises:
         ValueError: for another depth or variant, a width below 2, or a rate outside [0, 1).
@@ -63,25 +63,25 @@ def resnet(
             f"depth must be 18, 34 or 50, variant one of {', '.join(_VARIANTS)}, width 2 or more. "
             f"Received: depth={depth!r}, variant={variant!r}, width={width!r}"
         )
-    knobs = Knobs(activation, initializer, regularizer, dropout)
+    options = ModelOptions(activation, initializer, regularizer, dropout)
     rates = iter(drop_rates(sum(_STAGES[depth]), stochastic_depth))
-    build = _Blocks(variant, zero_gamma, depth >= 50, knobs)
+    build = _Blocks(variant, zero_gamma, depth >= 50, options)
     x = build.stem(x, width)
     for stage, blocks in enumerate(_STAGES[depth]):
         for block in range(blocks):
             strides = 2 if stage > 0 and block == 0 else 1
             x = build.block(x, width * 2**stage, strides, next(rates), f"stage{stage + 1}_block{block + 1}")
-    return keras.layers.GlobalAveragePooling2D(name="pool")(x), knobs
+    return keras.layers.GlobalAveragePooling2D(name="pool")(x), options
 
 
 class _Blocks:
     """The parts of a network, with the choices that hold for all of them."""
 
-    def __init__(self, variant: str, zero_gamma: bool, bottleneck: bool, knobs: Knobs) -> None:
+    def __init__(self, variant: str, zero_gamma: bool, bottleneck: bool, options: ModelOptions) -> None:
         self.variant = variant
         self.last_gamma = "zeros" if zero_gamma else "ones"
         self.bottleneck = bottleneck
-        self.knobs = knobs
+        self.options = options
 
     def stem(self, x: Any, width: int) -> Any:
         """What is done before the first block."""
@@ -103,25 +103,25 @@ class _Blocks:
             first, second = (strides, 1) if self.variant == "original" else (1, strides)
             x = self._conv(x, filters, name, 1, strides=first, kernel_size=1)
             x = self._conv(x, filters, name, 2, strides=second)
-            x = self.knobs.convolve(x, outputs, f"{name}_conv3", kernel_size=1)
+            x = self.options.convolve(x, outputs, f"{name}_conv3", kernel_size=1)
         else:
             x = self._conv(x, filters, name, 1, strides=strides)
-            x = self.knobs.convolve(x, outputs, f"{name}_conv2")
+            x = self.options.convolve(x, outputs, f"{name}_conv2")
         last = 3 if self.bottleneck else 2
         x = keras.layers.BatchNormalization(momentum=0.9, gamma_initializer=self.last_gamma, name=f"{name}_norm{last}")(
             x
         )
         x = add_branch(shortcut, x, drop_rate, name)
-        return self.knobs.activate(x, f"{name}_activation{last}")
+        return self.options.activate(x, f"{name}_activation{last}")
 
     def _shortcut(self, x: Any, filters: int, strides: int, name: str) -> Any:
         if strides > 1 and self.variant == "d":
             x = keras.layers.AveragePooling2D(strides, padding="same", name=f"{name}_shortcut_pool")(x)
             strides = 1
-        x = self.knobs.convolve(x, filters, f"{name}_shortcut_conv", strides, kernel_size=1)
+        x = self.options.convolve(x, filters, f"{name}_shortcut_conv", strides, kernel_size=1)
         return keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_shortcut_norm")(x)
 
     def _conv(self, x: Any, filters: int, name: str, number: int, strides: int = 1, kernel_size: int = 3) -> Any:
-        x = self.knobs.convolve(x, filters, f"{name}_conv{number}", strides, kernel_size)
+        x = self.options.convolve(x, filters, f"{name}_conv{number}", strides, kernel_size)
         x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm{number}")(x)
-        return self.knobs.activate(x, f"{name}_activation{number}")
+        return self.options.activate(x, f"{name}_activation{number}")

@@ -10,7 +10,7 @@ import keras
 
 from kerastricks.layers.pad_shortcut import PadShortcut
 from kerastricks.models.head import add_branch, drop_rates
-from kerastricks.models.options import Knobs
+from kerastricks.models.options import ModelOptions
 
 
 def resnet_cifar(
@@ -22,7 +22,7 @@ def resnet_cifar(
     initializer: Any = "auto",
     regularizer: Any = None,
     dropout: float = 0.0,
-) -> tuple[Any, Knobs]:
+) -> tuple[Any, ModelOptions]:
     """From normalised images to features.
 
     Args:
@@ -31,40 +31,40 @@ def resnet_cifar(
         width: filters of the first stage.
         stochastic_depth: drop rate of the last block; it grows linearly with depth. Its authors train `resnet_110`
             with 0.5.
-        activation: see `Knobs`.
-        initializer: see `Knobs`.
-        regularizer: see `Knobs`.
-        dropout: see `Knobs`.
+        activation: see `ModelOptions`.
+        initializer: see `ModelOptions`.
+        regularizer: see `ModelOptions`.
+        dropout: see `ModelOptions`.
 
     Returns:
-        Features (batch, 4 * width) and the knobs for the head.
+        Features (batch, 4 * width) and the options for the head.
 
     Raises:
         ValueError: for a depth that is not 6n + 2, or a rate outside [0, 1).
     """
     if depth < 8 or (depth - 2) % 6:
         raise ValueError(f"depth must be 6n + 2: 8, 14, 20, 32, 56, 110. Received: depth={depth}")
-    knobs = Knobs(activation, initializer, regularizer, dropout)
+    options = ModelOptions(activation, initializer, regularizer, dropout)
     blocks = (depth - 2) // 6
     rates = iter(drop_rates(3 * blocks, stochastic_depth))
-    x = knobs.convolve(x, width, "stem_conv")
+    x = options.convolve(x, width, "stem_conv")
     x = keras.layers.BatchNormalization(momentum=0.9, name="stem_norm")(x)
-    x = knobs.activate(x, "stem_activation")
+    x = options.activate(x, "stem_activation")
     for stage in range(3):
         for block in range(blocks):
             strides = 2 if stage > 0 and block == 0 else 1
-            x = _basic_block(x, width * 2**stage, strides, next(rates), knobs, f"stage{stage + 1}_block{block + 1}")
-    return keras.layers.GlobalAveragePooling2D(name="pool")(x), knobs
+            x = _basic_block(x, width * 2**stage, strides, next(rates), options, f"stage{stage + 1}_block{block + 1}")
+    return keras.layers.GlobalAveragePooling2D(name="pool")(x), options
 
 
-def _basic_block(x: Any, filters: int, strides: int, drop_rate: float, knobs: Knobs, name: str) -> Any:
+def _basic_block(x: Any, filters: int, strides: int, drop_rate: float, options: ModelOptions, name: str) -> Any:
     shortcut = x
     if strides > 1 or x.shape[-1] != filters:
         shortcut = PadShortcut(filters, strides, name=f"{name}_shortcut")(x)
-    x = knobs.convolve(x, filters, f"{name}_conv1", strides)
+    x = options.convolve(x, filters, f"{name}_conv1", strides)
     x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm1")(x)
-    x = knobs.activate(x, f"{name}_activation1")
-    x = knobs.convolve(x, filters, f"{name}_conv2")
+    x = options.activate(x, f"{name}_activation1")
+    x = options.convolve(x, filters, f"{name}_conv2")
     x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm2")(x)
     x = add_branch(shortcut, x, drop_rate, name)
-    return knobs.activate(x, f"{name}_activation2")
+    return options.activate(x, f"{name}_activation2")

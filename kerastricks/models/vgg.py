@@ -16,7 +16,7 @@ from typing import Any
 import keras
 
 from kerastricks.models.head import dense_layers
-from kerastricks.models.options import Knobs
+from kerastricks.models.options import ModelOptions
 
 # Convolutions of each stage.
 _STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -32,7 +32,7 @@ def vgg(
     initializer: Any = "auto",
     regularizer: Any = None,
     dropout: float = 0.0,
-) -> tuple[Any, Knobs]:
+) -> tuple[Any, ModelOptions]:
     """From normalised images to features.
 
     Args:
@@ -40,26 +40,26 @@ def vgg(
         depth: 11, 13, 16 or 19 layers, as the paper counts them: with three dense ones.
         width: filters of the first stage; the others have 2, 4, 8 and 8 times as many.
         dense: units of the dense layers before the last; () is the average over the last maps instead.
-        activation: see `Knobs`.
-        initializer: see `Knobs`.
-        regularizer: see `Knobs`.
+        activation: see `ModelOptions`.
+        initializer: see `ModelOptions`.
+        regularizer: see `ModelOptions`.
         dropout: rate behind each dense layer, or before the last layer where there are none.
 
     Returns:
-        Features (batch, 8 * width), or (batch, dense[-1]), and the knobs for the head.
+        Features (batch, 8 * width), or (batch, dense[-1]), and the options for the head.
 
     Raises:
         ValueError: for another depth, a width below 1, or dense layers without units.
     """
     if depth not in _STAGES or width < 1:
         raise ValueError(f"depth must be 11, 13, 16 or 19, and width 1 or more. Received: depth={depth}, width={width}")
-    knobs = Knobs(activation, initializer, regularizer, dropout)
+    options = ModelOptions(activation, initializer, regularizer, dropout)
     for stage, (convs, factor) in enumerate(zip(_STAGES[depth], _WIDTHS, strict=True), start=1):
         for conv in range(1, convs + 1):
-            x = knobs.convolve(x, factor * width, f"stage{stage}_conv{conv}", use_bias=True)
+            x = options.convolve(x, factor * width, f"stage{stage}_conv{conv}", use_bias=True)
             x = keras.layers.BatchNormalization(momentum=0.9, name=f"stage{stage}_norm{conv}")(x)
-            x = knobs.activate(x, f"stage{stage}_activation{conv}")
+            x = options.activate(x, f"stage{stage}_activation{conv}")
         x = keras.layers.MaxPooling2D(2, padding="same", name=f"stage{stage}_pool")(x)
     if not dense:
-        return keras.layers.GlobalAveragePooling2D(name="pool")(x), knobs
-    return dense_layers(keras.layers.Flatten(name="flatten")(x), dense, knobs), knobs
+        return keras.layers.GlobalAveragePooling2D(name="pool")(x), options
+    return dense_layers(keras.layers.Flatten(name="flatten")(x), dense, options), options

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kerastricks.training.budget import SizeTiming
+from kerastricks.training.size_timing import SizeTiming
 
 SWEEPS, STEPS = 5, 100  # where there is time
 # What is cut, in this order, before the images are made smaller: a median of three, and 60 steps of a curve.
@@ -75,7 +75,7 @@ def _scaled(timed: dict[int | None, SizeTiming], size: int | None) -> SizeTiming
     """An estimate from the timed size that is nearest."""
     assert size is not None
     nearest = min((other for other in timed if other is not None), key=lambda other: abs(math.log(other / size)))
-    return timed[nearest].scaled(size)
+    return timed[nearest].scaled(size, size / nearest)
 
 
 def _seconds(timing: SizeTiming, sweeps: int, steps: int) -> float:

@@ -14,9 +14,10 @@ from kerastricks.range_test.lr_range_test import LRRangeTest
 from kerastricks.range_test.result import RangeTestResult
 from kerastricks.range_test.verdict import judge_sweeps
 from kerastricks.training.config import Config
-from kerastricks.training.fitting import check_fits, fresh_stage, resolve, training_loss
+from kerastricks.training.fitting import check_fits, fresh_stage, training_loss
 from kerastricks.training.fused_batch_norm import fused_batch_norm
 from kerastricks.training.optimizer import build_optimizer
+from kerastricks.training.resolved_config import resolve
 from kerastricks.training.training_model import TrainingModel
 
 

@@ -4,16 +4,50 @@ from typing import TYPE_CHECKING
 
 from kerastricks.lazy import attach
 
-__all__ = ["RunFolder", "evaluate", "finish", "train"]
+__all__ = [
+    "Evaluation",
+    "RunFolder",
+    "RunRecord",
+    "SeriesRecord",
+    "Summary",
+    "distill",
+    "ensemble",
+    "evaluate",
+    "finetune",
+    "finish",
+    "predict",
+    "train",
+    "train_series",
+]
 
 if TYPE_CHECKING:
-    from kerastricks.runs.evaluate import evaluate
+    from kerastricks.runs.distillation_run import distill
+    from kerastricks.runs.ensemble_run import ensemble
+    from kerastricks.runs.evaluation import evaluate
+    from kerastricks.runs.finetuning_run import finetune
     from kerastricks.runs.finishing import finish
     from kerastricks.runs.folder import RunFolder
-    from kerastricks.runs.train import train
+    from kerastricks.runs.prediction import predict
+    from kerastricks.runs.record import Evaluation, RunRecord, SeriesRecord, Summary
+    from kerastricks.runs.series import train_series
+    from kerastricks.runs.training_run import train
 else:
     __getattr__, __dir__, load_all = attach(
         __name__,
-        {"RunFolder": "folder", "evaluate": "evaluate", "finish": "finishing", "train": "train"},
+        {
+            "Evaluation": "record",
+            "RunFolder": "folder",
+            "RunRecord": "record",
+            "SeriesRecord": "record",
+            "Summary": "record",
+            "distill": "distillation_run",
+            "ensemble": "ensemble_run",
+            "evaluate": "evaluation",
+            "finetune": "finetuning_run",
+            "finish": "finishing",
+            "predict": "prediction",
+            "train": "training_run",
+            "train_series": "series",
+        },
         former={"confusion_matrix": "is now kerastricks.metrics.confusion_matrix"},
     )

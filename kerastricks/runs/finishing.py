@@ -15,7 +15,7 @@ from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.metrics.classification import scores
 from kerastricks.progress import Progress, silent
 from kerastricks.runs.card import card, draw_curves
-from kerastricks.runs.evaluate import predict
+from kerastricks.runs.evaluation import predict
 from kerastricks.runs.folder import RunFolder
 from kerastricks.serving.export import export_saved_model
 from kerastricks.serving.verify import verify_export

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerastricks.data.image_data import ImageData
+from kerastricks.data.loading import make_splits
 from kerastricks.data.sources.reading import find_source, read_source
-from kerastricks.data.splits import make_splits
 from kerastricks.errors import DataError, EnsembleError
 from kerastricks.progress import silent
 from kerastricks.runs.members import RunMember

@@ -1,48 +1,30 @@
-"""Cosine annealing that starts again: a snapshot at the end of each cycle.
+"""Decay without cycles: linear after a warm-up, by stairs, and by the inverse square root of the steps."""
 
-Divides the rate at fixed steps.
-The inverse square root of the steps.
-"""
-
-import math
 from collections.abc import Sequence
-from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import keras
 from keras import ops
 
-
-def cycle_ends(total_steps: int, cycles: int, t_mul: float = 1.0) -> list[int]:
-    """The numbers of steps after which the cycles are over: where snapshots are taken; the last is `total_steps`.
-
-    Args:
-        total_steps: optimizer steps of all cycles.
-        cycles: how many.
-        t_mul: how many times as long as the one before a cycle is.
-    """
-    # Exact: a sum that is rounded up would be a step late.
-    lengths = [Fraction(t_mul).limit_denominator(10_000) ** index for index in range(cycles)]
-    return [math.ceil(total_steps * sum(lengths[: count + 1]) / sum(lengths)) for count in range(cycles)]
+from kerastricks.schedules.former_names import renamed
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
-class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate falls from `peak` along half a cosine, and starts again, `cycles` times in `total_steps`.
+@renamed("WarmupLinear", final_rate="final_fraction")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Raises the learning rate linearly from `peak / 25` to `peak`, then lowers it linearly to `peak * final_fraction`.
 
-    rate(t) = peak (final + (1 - final) (1 + cos(pi (t - b) / (e - b))) / 2),   b <= t < e the cycle that t is in
+    rate(t) = peak (1/25 + (1 - 1/25) t / warmup)                              for t < warmup
+    rate(t) = peak (1 - (1 - final) (t - warmup) / (total - warmup))           up to total, then constant
 
-    `cycle_ends` has the steps at which a cycle is over. Each cycle ends in a model of its own, which together make a
-    snapshot ensemble for the price of one training. It hurts where only the last model counts: the last cycle has a
-    fraction of the steps, and one long cosine ends lower.
+    The default of this package: nothing but the length and the peak has to be chosen. It hurts where the training may
+    be stopped early, while the rate is still high.
 
     Args:
-        peak: the learning rate at the start of each cycle.
-        total_steps: optimizer steps of all cycles; after them the rate stays at the lowest.
-        cycles: how many, at most `total_steps`.
-        t_mul: how many times as long as the one before a cycle is, above 0.
-        final_rate: where a cycle ends, as a fraction of the peak.
+        peak: the highest learning rate.
+        total_steps: optimizer steps of the whole training.
+        warmup_steps: steps until the peak; 0 starts there.
+        final_fraction: the last learning rate as a fraction of the peak.
         name: of the schedule.
 
     Call arguments:
@@ -52,70 +34,58 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
         float32 of the shape of `step`.
 
     Raises:
-        ValueError: for cycles of less than a step each.
+        ValueError: unless 0 <= warmup_steps < total_steps.
 
     Example:
         >>> import kerastricks
-        >>> rate = kerastricks.schedules.CosineRestarts(0.1, total_steps=100, cycles=5)
-        >>> round(float(rate(10)), 4), round(float(rate(20)), 4)
-        (0.05, 0.1)
+        >>> rate = kerastricks.schedules.LinearDecay(0.1, total_steps=100, warmup_steps=20)
+        >>> round(float(rate(20)), 6), round(float(rate(100)), 6)
+        (0.1, 0.0)
 
     Reference:
-        Huang et al.: Snapshot Ensembles, arXiv 1704.00109, equation 2 (equal cycles); Loshchilov, Hutter: SGDR,
-        arXiv 1608.03983, equation 5 (t_mul). Deviations: where the steps cannot be divided, cycles differ by one step,
-        and each has its end, where the paper cuts the last one off; every step sees the rate, as in SGDR. Keras's
-        `CosineDecayRestarts` counts steps of the first cycle, has no end, and takes a logarithm to find the cycle: at
-        t_mul = 1.3 and 100 steps the restart at step 230 comes a step late.
+        Goyal et al., arXiv 1706.02677, section 2.2 (warm-up); Li, Yumer, Ramanan: Budgeted Training,
+        arXiv 1905.04753 (linear decay). Deviation: the warm-up starts at 1/25 of the peak, as one-cycle does.
     """
 
     def __init__(
         self,
         peak: float,
         total_steps: int,
-        cycles: int = 5,
-        t_mul: float = 1.0,
-        final_rate: float = 0.0,
-        name: str = "cosine_restarts",
+        warmup_steps: int = 0,
+        final_fraction: float = 0.0,
+        name: str = "linear_decay",
     ) -> None:
-        if not t_mul > 0:
-            raise ValueError(f"t_mul must be above 0. Received: t_mul={t_mul}")
-        ends = [0, *cycle_ends(total_steps, cycles, t_mul)] if cycles >= 1 else []
-        if len(set(ends)) < cycles + 1:
+        if not 0 <= warmup_steps < total_steps:
             raise ValueError(
-                "each cycle needs a step of its own: fewer cycles, or a t_mul nearer to 1. "
-                f"Received: total_steps={total_steps}, cycles={cycles}, t_mul={t_mul}"
+                "warmup_steps must be at least 0 and below total_steps. "
+                f"Received: warmup_steps={warmup_steps}, total_steps={total_steps}"
             )
         self.peak = peak
         self.total_steps = total_steps
-        self.cycles = cycles
-        self.t_mul = t_mul
-        self.final_rate = final_rate
+        self.warmup_steps = warmup_steps
+        self.final_fraction = final_fraction
         self.name = name
 
     def __call__(self, step: Any) -> Any:
-        ends = cycle_ends(self.total_steps, self.cycles, self.t_mul)
         step = ops.cast(step, "float32")
-        begin, end = ops.zeros_like(step), ops.full_like(step, ends[0])
-        for low, high in pairwise(ends):
-            begin = ops.where(step >= low, float(low), begin)
-            end = ops.where(step >= low, float(high), end)
-        progress = ops.clip((step - begin) / (end - begin), 0.0, 1.0)
-        return self.peak * (self.final_rate + (1.0 - self.final_rate) * (0.5 + 0.5 * ops.cos(math.pi * progress)))
+        rising = 1 / 25 + (1 - 1 / 25) * step / max(self.warmup_steps, 1)
+        progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        falling = 1.0 - (1.0 - self.final_fraction) * ops.clip(progress, 0.0, 1.0)
+        return self.peak * ops.where(step < self.warmup_steps, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
         return {
             "peak": self.peak,
             "total_steps": self.total_steps,
-            "cycles": self.cycles,
-            "t_mul": self.t_mul,
-            "final_rate": self.final_rate,
+            "warmup_steps": self.warmup_steps,
+            "final_fraction": self.final_fraction,
             "name": self.name,
         }
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
 class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate stays, and is divided by `factor` at fixed steps.
+    """Keeps the learning rate, and divides it by `factor` at fixed steps.
 
     rate(t) = peak / factor^k,   k = the number of boundaries <= t,   or k = floor(t / every_steps)
 
@@ -198,7 +168,7 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="kerastricks")
 class InverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate rises linearly to `peak`, then falls as 1 / sqrt(steps), without an end.
+    """Raises the learning rate linearly to `peak`, then lowers it as 1 / sqrt(steps), without an end.
 
     rate(t) = peak min(n / warmup, sqrt(warmup / n)),   n = t + 1
 

@@ -15,8 +15,9 @@ from kerastricks.search.space.defaults import DataFacts, default_space
 from kerastricks.search.space.space import Space
 from kerastricks.search.trials.trial_data import TrialData, trial_model
 from kerastricks.training.config import Config
-from kerastricks.training.fitting import fit, resolve
+from kerastricks.training.fitting import fit
 from kerastricks.training.optimizer import build_optimizer
+from kerastricks.training.resolved_config import resolve
 
 
 class ClassifierHyperModel(keras_tuner.HyperModel):
@@ -88,10 +89,9 @@ class ClassifierHyperModel(keras_tuner.HyperModel):
     def build(self, hp: Any) -> keras.Model:
         """Builds a compiled model, with random weights or data-driven initialization."""
         self.declare_hyperparameters(hp)
-        config = self.config(hp)
-        data = self._data.of(config)
-        config = resolve(config, data)
-        assert config.epochs is not None
+        wanted = self.config(hp)
+        data = self._data.of(wanted)
+        config = resolve(wanted, data)
         model = trial_model(config, data, self.recipe)
         classifier, gives_logits = split_head(model)
         model.compile(

@@ -13,13 +13,13 @@ from kerastricks.progress import Progress
 from kerastricks.range_test.budget import plan_range_test
 from kerastricks.range_test.for_trainings import find_learning_rate
 from kerastricks.runs.folder import RunFolder
-from kerastricks.runs.train import new_model
+from kerastricks.runs.training_run import new_model
 from kerastricks.search.space.defaults import DataFacts, default_space
 from kerastricks.search.space.space import Space
 from kerastricks.search.space.space_file import load_space
-from kerastricks.training.budget import SizeTiming, own_size, size_timer
 from kerastricks.training.config import Config
-from kerastricks.training.fitting import resolve
+from kerastricks.training.resolved_config import resolve
+from kerastricks.training.size_timing import SizeTiming, own_size, size_timer
 
 _SHOWN = ("suggestion", "interval", "spread", "confidence", "reason")
 

@@ -1,17 +1,17 @@
-"""What averages of weights a configuration asks for.
-
-Which weights a configuration asks to keep on the way.
-"""
+"""Averages of weights, and checkpoints to keep as ensemble members, as a configuration asks for them; no Keras."""
 
 from dataclasses import dataclass
 
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.spec import Spec, parse
 
+AVERAGES = ("swa", "ema")
+KEPT = ("snapshots", "top", "last")
+
 
 @dataclass(frozen=True)
 class Average:
-    """A parsed `average` of the configuration; imports no Keras.
+    """An average of weights.
 
     EMA's decay warms up, as the `ExponentialMovingAverage(num_updates=...)` of TensorFlow: after step t = 0, 1, ... it
     is min(decay, (1 + t) / (10 + t)), and the first average is the first step's weights. So the average holds the last
@@ -36,27 +36,26 @@ class Average:
         """
         if not text.strip():
             return None
-        parsed: Spec = parse(text)
-        if parsed.name not in _KINDS:
-            raise UnknownNameError("average", parsed.name, _KINDS)
-        return parsed.call(_KINDS[parsed.name])
+        parsed = parse(text)
+        if parsed.name not in AVERAGES:
+            raise UnknownNameError("average", parsed.name, AVERAGES)
+        return parsed.call(_swa if parsed.name == "swa" else _ema)
 
     @classmethod
-    def of(cls, average: str, optimizer: str) -> "Average | None":
-        """What `average`, or `use_ema` in the text of an optimizer, asks for: "adam(use_ema=True)".
+    def of(cls, average: "Average | None", optimizer: Spec) -> "Average | None":
+        """The average that `average`, or `use_ema` of an optimizer, asks for: "adam(use_ema=True)".
 
         Raises:
-            ConfigError: where both ask; else as `parse`.
+            ConfigError: where both ask, or for a decay outside [0, 1).
         """
-        arguments = parse(optimizer).kwargs
-        found = cls.parse(average)
-        if not arguments.get("use_ema"):
-            return found
-        if found is not None:
+        if not optimizer.kwargs.get("use_ema"):
+            return average
+        if average is not None:
             raise ConfigError(
-                f"average={average!r} and optimizer={optimizer!r} both ask for an average of weights: take one out"
+                f"average={str(average)!r} and optimizer={str(optimizer)!r} both ask for an average of weights: take "
+                "one out"
             )
-        return _ema(arguments.get("ema_momentum", 0.99))
+        return _ema(optimizer.kwargs.get("ema_momentum", 0.99))
 
     def __str__(self) -> str:
         return f"{self.kind}({'start' if self.kind == 'swa' else 'decay'}={self.value:g})"
@@ -70,21 +69,15 @@ def _ema(decay: float = 0.999) -> Average:
     return Average("ema", _fraction("decay", decay))
 
 
-_KINDS = {"swa": _swa, "ema": _ema}
-
-
 def _fraction(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ConfigError(f"average: {name} must be in [0, 1). Received: {name}={value!r}")
     return float(value)
 
 
-KINDS = ("snapshots", "top", "last")
-
-
 @dataclass(frozen=True)
 class Keep:
-    """A parsed `keep` of the configuration; imports no Keras.
+    """Weights of which steps or epochs are kept.
 
     Args:
         kind: "snapshots", "top" or "last".
@@ -106,8 +99,8 @@ class Keep:
         if not text.strip():
             return None
         parsed = parse(text)
-        if parsed.name not in KINDS:
-            raise UnknownNameError("way to keep weights", parsed.name, KINDS)
+        if parsed.name not in KEPT:
+            raise UnknownNameError("way to keep weights", parsed.name, KEPT)
 
         def make(count: int) -> Keep:
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:

@@ -5,23 +5,24 @@ import csv
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Self, TypeVar
 
 from kerastricks import spec
-from kerastricks.augment import sequence
 from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.data.fitting import INTERPOLATIONS, Fitting
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.schedules.linear_scaling import RULES, batch_size_rule
-from kerastricks.schedules.specs import plan
-from kerastricks.training.averaging import Average, Keep
+from kerastricks.schedules.specs import read_schedule
+from kerastricks.training.specs import ConfigSpecs
 
-OPTIMIZERS = ("adam", "adamw", "lion", "rmsprop", "sgd")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 EARLY_STOPPING = ("auto", "saturated")
 METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
 _MOST_PIXELS = 2**31  # of a batch: 26 GB as float32
 _MANY_STEPS = 2**31 - 1  # to check a schedule with, before it is known how many there are
+
+AnyConfig = TypeVar("AnyConfig", bound="Config")
 
 
 @dataclass(frozen=True)
@@ -125,21 +126,15 @@ class Config:
         patience = self.early_stopping_epochs
         _check(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self.precision)
         _check(self.jit in (True, False, "auto"), "jit", "True, False or auto", self.jit)
-        spec.parse(self.model)
-        name = spec.parse(self.optimizer).name
-        if name not in OPTIMIZERS:
-            raise UnknownNameError("optimizer", name, OPTIMIZERS)
-        plateau = plan(self.schedule, _MANY_STEPS, self.learning_rate).plateau
+        specs = self.specs
+        plateau = read_schedule(specs.schedule, _MANY_STEPS, self.learning_rate).plateau
         if plateau is not None and plateau["monitor"] not in METRICS:
             raise UnknownNameError("metric", plateau["monitor"], METRICS)
-        if self.augment != "auto":
-            sequence.parse(self.augment)
         # Both choose the last weights.
-        average = Average.of(self.average, self.optimizer)
-        _check(average is None or patience in (None, "auto"), "average", '"" with early_stopping_epochs', self.average)
-        keep = Keep.parse(self.keep)
-        # Their places are steps of the whole training, which may end before.
-        snapshots = keep is not None and keep.kind == "snapshots"
+        averages = specs.weight_average is not None
+        _check(not averages or patience in (None, "auto"), "average", '"" with early_stopping_epochs', self.average)
+        # They are taken at steps of the whole training, which may end before.
+        snapshots = specs.keep is not None and specs.keep.kind == "snapshots"
         _check(not (snapshots and self.minutes is not None), "keep", "top(N), last(N) or empty with minutes", self.keep)
 
     @classmethod
@@ -155,6 +150,30 @@ class Config:
                 check_field(name)
                 merged[name] = value
         return cls(**merged)
+
+    def replace(self, **fields: Any) -> Self:
+        """A copy with other values, as `dataclasses.replace`; specs that stay are not parsed again.
+
+        Raises:
+            UnknownNameError: for a field that does not exist.
+            ConfigError: for a value outside its range.
+        """
+        return self.converted(type(self), fields)
+
+    def converted(self, kind: "type[AnyConfig]", fields: Mapping[str, Any]) -> "AnyConfig":
+        """The same with other values, as a `Config` or a `ResolvedConfig`; see `replace`."""
+        for name in fields:
+            check_field(name)
+        made = object.__new__(kind)
+        vars(made).update({**self.as_dict(), **fields})
+        vars(made)["specs"] = ConfigSpecs.parse(made, self.specs)  # where cached_property keeps it
+        made.__post_init__()
+        return made
+
+    @cached_property
+    def specs(self) -> ConfigSpecs:
+        """The fields that are specs, parsed: once, when the configuration is made."""
+        return ConfigSpecs.parse(self)
 
     @property
     def peak_rate(self) -> float:

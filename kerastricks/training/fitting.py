@@ -3,7 +3,6 @@
 What `fit` is given beside its configuration, checked before anything slow.
 """
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -12,7 +11,6 @@ from typing import Any
 
 import keras
 
-from kerastricks import spec
 from kerastricks.augment.augment_layer import Augment
 from kerastricks.callbacks.logs import BatchLossLog, MetricsLog
 from kerastricks.callbacks.plateau_decay import PlateauDecay
@@ -22,15 +20,17 @@ from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.keras_graph import all_layers, precision, split_head
 from kerastricks.keras_hook import check_settings
+from kerastricks.lazy import renamed_arguments
 from kerastricks.losses.distillation_loss import DistillationLoss
 from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
-from kerastricks.training import checkpoint, device
+from kerastricks.training import checkpoint
 from kerastricks.training.config import Config
 from kerastricks.training.device import DevicePixels
 from kerastricks.training.distillation import Distillation, Teacher
 from kerastricks.training.fused_batch_norm import fused_batch_norm
 from kerastricks.training.optimizer import build_optimizer, build_schedule, not_finalized, plateau_decay
 from kerastricks.training.pace import Pace
+from kerastricks.training.resolved_config import resolve
 from kerastricks.training.resumable import Checkpointer, ResumableCallbacks, SeedTorch, StopRequest, catch_signals
 from kerastricks.training.training_model import TrainingModel
 from kerastricks.training.weight_callbacks import keep_and_average
@@ -56,27 +56,29 @@ def check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Confi
             )
 
 
-def check_rates(rates: Mapping[str, float] | None, model: keras.Model) -> None:
+def check_lr_multipliers(lr_multipliers: Mapping[str, float] | None, model: keras.Model) -> None:
+    """Raises UsageError for layers that the model does not have, and for factors that are not above 0."""
     names = {layer.name for layer in all_layers(model, include_self=False)}
-    for name, factor in (rates or {}).items():
+    for name, factor in (lr_multipliers or {}).items():
         if name not in names:
             raise UnknownNameError("layer of the model", name, names)
         if not 0 < factor < math.inf:
-            raise ConfigError(f"rates must be above 0: freeze a layer by trainable = False. Received: {name}={factor}")
+            raise ConfigError(
+                f"lr_multipliers must be above 0: freeze a layer by trainable = False. Received: {name}={factor}"
+            )
 
 
-IMAGES_SEEN = 540_000  # by default: twelve epochs of CIFAR-10
 SATURATION = 0.995  # training accuracy: docs/training.md
-_FALLING = ("cosine", "linear", "one_cycle", "polynomial")
 
 
+@renamed_arguments(rates="lr_multipliers")
 def fit(
     model: keras.Model,
     data: ImageData,
     config: Config | None = None,
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    rates: Mapping[str, float] | None = None,
+    lr_multipliers: Mapping[str, float] | None = None,
     distillation: Distillation | None = None,
     run_folder: Path | None = None,
     progress_line: bool = True,
@@ -99,8 +101,8 @@ def fit(
         callbacks: any of Keras's. Their plain attributes are part of a checkpoint, unless they say
             `is_saved = False`. Their `model` is the training model; its `classifier` shares all weights with yours, and
             its `save` writes yours.
-        rates: by the names of layers, what `config.learning_rate` is multiplied by there (0.1 for a tenth); 1 for all
-            others. Layers that shall not learn at all have `trainable = False`.
+        lr_multipliers: factors of `config.learning_rate` by the names of layers (0.1 for a tenth); 1 for all others.
+            Layers that shall not learn at all have `trainable = False`.
         distillation: a teacher to learn from; `loss` is then the distillation's, `val_loss` the cross-entropy as ever.
         run_folder: where metrics.jsonl, batch_loss.f32 and the checkpoint are written. If a checkpoint is there,
             training goes on from it and ends in the same weights as if it had not been interrupted.
@@ -131,40 +133,40 @@ def fit(
         ['accuracy', 'loss', 'val_accuracy', 'val_loss']
     """
     check_settings()
-    config = resolve(config or Config(), data)
+    resolved = resolve(config or Config(), data)
     check_fits(model, data)
-    assert config.epochs is not None
-    total_steps = config.epochs * data.steps_per_epoch
-    check_callbacks(callbacks, config, total_steps)
-    check_rates(rates, model)
+    total_steps = resolved.epochs * data.steps_per_epoch
+    check_callbacks(callbacks, resolved, total_steps)
+    check_lr_multipliers(lr_multipliers, model)
     classifier, from_logits = split_head(model)
-    pixels = _device_pixels(data, bool(config.jit))
+    pixels = _device_pixels(data, bool(resolved.jit))
     teacher = Teacher.of(distillation.teacher, data) if distillation is not None else None
     training_model = TrainingModel(classifier, fresh_stage(data.device_stage), model, pixels, teacher)
     steps = data.steps_per_epoch
-    if seconds is None and config.minutes is not None:
-        seconds = 60.0 * config.minutes
-    patience = config.early_stopping_epochs
+    if seconds is None and resolved.minutes is not None:
+        seconds = 60.0 * resolved.minutes
     pace = None
-    if seconds is not None or patience == "saturated":
-        pace = Pace(total_steps, steps, seconds, SATURATION if patience == "saturated" else None, show=progress_line)
+    if seconds is not None or resolved.stops_when_saturated:
+        saturation = SATURATION if resolved.stops_when_saturated else None
+        pace = Pace(total_steps, steps, seconds, saturation, show=progress_line)
     training_model.compile(
-        optimizer=build_optimizer(config, total_steps, classifier, rates, pace),
-        loss=training_loss(config, from_logits, data.augmentation.mixes, distillation),
+        optimizer=build_optimizer(resolved, total_steps, classifier, lr_multipliers, pace),
+        loss=training_loss(resolved, from_logits, data.augmentation.mixes, distillation),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        jit_compile=config.jit,
+        jit_compile=resolved.jit,
     )
     path = run_folder / checkpoint.FILE_NAME if run_folder is not None else None
     position = checkpoint.read_position(path) if path is not None else checkpoint.Position()
 
     stateful = [*([pace] if pace is not None else []), *callbacks]
-    if isinstance(patience, int):
-        stateful.append(keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True))
-    plateau = plateau_decay(config, total_steps)
+    if resolved.patience is not None:
+        stopping = keras.callbacks.EarlyStopping("val_loss", patience=resolved.patience, restore_best_weights=True)
+        stateful.append(stopping)
+    plateau = plateau_decay(resolved, total_steps)
     if plateau is not None:
         stateful.append(plateau)
     stateful += keep_and_average(
-        config,
+        resolved,
         data,
         training_model,
         lambda: _batches(training_model, data, total_steps).take(steps),
@@ -172,11 +174,11 @@ def fit(
         progress_line,
     )
     saved = [callback for callback in stateful if getattr(callback, "is_saved", True)]
-    losses = BatchLossLog(run_folder / "batch_loss.f32" if run_folder else None, config.learning_rate)
+    losses = BatchLossLog(run_folder / "batch_loss.f32" if run_folder else None, resolved.learning_rate)
     line = ProgressLine(data.batch_size, position.step) if progress_line else None
     ordered: list[keras.callbacks.Callback] = [*stateful, losses, *([line] if line else [])]
     if keras.backend.backend() == "torch":
-        ordered.append(SeedTorch(config.seed, position.step))
+        ordered.append(SeedTorch(resolved.seed, position.step))
     if run_folder is not None:
         log = MetricsLog(run_folder / "metrics.jsonl", data.batch_size)
         losses.cut(position.step)
@@ -184,14 +186,14 @@ def fit(
         ordered.append(log)
 
     stops = catch_signals() if path is not None else nullcontext(StopRequest())
-    teaching = teacher.at_work(config.precision) if teacher is not None else nullcontext()
-    with precision(model, config.precision), fused_batch_norm(model), teaching, stops as request:
+    teaching = teacher.at_work(resolved.precision) if teacher is not None else nullcontext()
+    with precision(model, resolved.precision), fused_batch_norm(model), teaching, stops as request:
         training_model.build((None, *data.image_shape))
         if path is not None:
             ordered.append(Checkpointer(path, saved, losses, steps, position.step, request))
-        handlers = ResumableCallbacks(ordered, training_model, config.epochs, steps)
+        handlers = ResumableCallbacks(ordered, training_model, resolved.epochs, steps)
         try:
-            _train(training_model, data, config.epochs, handlers, saved, position, path)
+            _train(training_model, data, resolved.epochs, handlers, saved, position, path)
         finally:
             if line is not None:
                 line.close()
@@ -264,30 +266,6 @@ def _build_metrics(model: TrainingModel, data: ImageData) -> None:
         images, labels = next(iter(data.validation.take(1)))
     model.evaluate(images[:1].numpy(), labels[:1].numpy(), batch_size=1, verbose=0)
     model.reset_metrics()
-
-
-def resolve(config: Config, data: ImageData) -> Config:
-    """Every `auto` and `None` that data and device decide, decided."""
-    size = len(data.labels("train"))
-    height, width, _ = data.image_shape
-    return dataclasses.replace(
-        config,
-        augment=data.augmentation.text,
-        image_size=height if height == width else None,
-        batch_size=data.batch_size,
-        epochs=config.epochs or min(max(round(IMAGES_SEEN / size), 12), 60),
-        precision=device.choose_precision() if config.precision == "auto" else config.precision,
-        jit=device.choose_jit() if config.jit == "auto" else config.jit,
-        early_stopping_epochs=_early_stopping(config),
-    )
-
-
-def _early_stopping(config: Config) -> int | str | None:
-    """Decides "auto": where nobody said how long to train, and the end of the schedule is what makes a model good."""
-    if config.early_stopping_epochs != "auto":
-        return config.early_stopping_epochs
-    falls = spec.parse(config.schedule).name in _FALLING
-    return "saturated" if config.epochs is None and falls and not (config.average or config.keep) else None
 
 
 def fresh_stage(stage: Augment | None) -> Augment | None:

@@ -8,12 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastricks import spec
 from kerastricks.callbacks.plateau_decay import PlateauDecay
 from kerastricks.keras_graph import all_layers
 from kerastricks.regularizers.weight_decay import undecayed
-from kerastricks.schedules.specs import plan
-from kerastricks.training.averaging import Average
+from kerastricks.schedules.specs import read_schedule
 from kerastricks.training.config import Config
 from kerastricks.training.pace import Pace
 
@@ -54,7 +52,7 @@ def build_optimizer(
     config: Config,
     total_steps: int,
     model: keras.Model,
-    rates: Mapping[str, float] | None = None,
+    lr_multipliers: Mapping[str, float] | None = None,
     pace: Pace | None = None,
 ) -> keras.optimizers.Optimizer:
     """The optimizer of `config` for `total_steps` steps, which leaves the right weights of `model` undecayed.
@@ -63,16 +61,16 @@ def build_optimizer(
         config: of the training.
         total_steps: that its schedule is made for.
         model: that is trained.
-        rates: by the names of layers, what the learning rate is multiplied by there; 1 for others. Layers of one factor
-            share an optimizer, and a gradient's norm is limited by group.
+        lr_multipliers: factors of the learning rate by the names of layers; 1 for others. Layers of one factor share
+            an optimizer, and a gradient's norm is limited by group.
         pace: that may let the schedule run out early, or None.
     """
-    if not rates:
+    if not lr_multipliers:
         return _single(config, total_steps, model, 1.0, pace)
     factors: dict[int, float] = {}
     for layer in all_layers(model, include_self=False):
-        if layer.name in rates:
-            factors.update({id(variable): rates[layer.name] for variable in layer.trainable_variables})
+        if layer.name in lr_multipliers:
+            factors.update({id(variable): lr_multipliers[layer.name] for variable in layer.trainable_variables})
     optimizers = {
         factor: _single(config, total_steps, model, factor, pace) for factor in sorted({1.0, *factors.values()})
     }
@@ -82,8 +80,7 @@ def build_optimizer(
 def _single(
     config: Config, total_steps: int, model: keras.Model, factor: float, pace: Pace | None
 ) -> keras.optimizers.Optimizer:
-    parsed = spec.parse(config.optimizer)
-    average = Average.of(config.average, config.optimizer)
+    parsed, average = config.specs.optimizer, config.specs.weight_average
     kind, averaged = _CLASSES[parsed.name], {}
     if average is not None and average.kind == "ema":
         kind = _averaging(kind)
@@ -127,10 +124,14 @@ def build_schedule(
     config: Config, total_steps: int, factor: float = 1.0
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """The schedule of `config` for `total_steps` steps, all of it times `factor`; a float where the rate stays."""
-    if plan(config.schedule, total_steps, config.peak_rate).plateau is not None:
+    if read_schedule(config.specs.schedule, total_steps, config.peak_rate).plateau is not None:
         return config.peak_rate * factor  # its callback does the rest, and knows the group of the highest rate
     steps, start_rate = gradual_warmup(config, total_steps)
-    return plan(config.schedule, total_steps, config.peak_rate * factor).warmed_up(steps, start_rate).build()
+    return (
+        read_schedule(config.specs.schedule, total_steps, config.peak_rate * factor)
+        .warmed_up(steps, start_rate)
+        .build()
+    )
 
 
 def gradual_warmup(config: Config, total_steps: int) -> tuple[int, float]:
@@ -140,7 +141,7 @@ def gradual_warmup(config: Config, total_steps: int) -> tuple[int, float]:
     section 2.2: from the rate before scaling, over 5 epochs; of short trainings at most a fifth is taken.
     """
     raised = config.peak_rate / config.learning_rate
-    if raised <= 1 or plan(config.schedule, total_steps, config.peak_rate).rises:
+    if raised <= 1 or read_schedule(config.specs.schedule, total_steps, config.peak_rate).rises:
         return 0, 1.0
     limit = total_steps / 5
     epochs = total_steps if config.epochs is None else _WARMUP_EPOCHS * total_steps / config.epochs
@@ -149,7 +150,7 @@ def gradual_warmup(config: Config, total_steps: int) -> tuple[int, float]:
 
 def plateau_decay(config: Config, total_steps: int) -> PlateauDecay | None:
     """The callback that is the other half of schedule="plateau"."""
-    arguments = plan(config.schedule, total_steps, config.peak_rate).plateau
+    arguments = read_schedule(config.specs.schedule, total_steps, config.peak_rate).plateau
     if arguments is None:
         return None
     steps, start_rate = gradual_warmup(config, total_steps)

@@ -9,17 +9,17 @@ import keras
 import numpy as np
 from rich.console import Console
 
-from kerastricks import spec
 from kerastricks.callbacks.keep import KeepLast, KeepSnapshots, KeepTop, read_record
 from kerastricks.callbacks.weights import WeightAverage
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError
 from kerastricks.files import read_json, write_json
 from kerastricks.layers.batch_norm_statistics import recompute_batch_norm
-from kerastricks.schedules.decay import cycle_ends
-from kerastricks.training.averaging import Average, Keep
+from kerastricks.schedules.warm_restarts import cycle_ends
+from kerastricks.training.averaging import Average
 from kerastricks.training.config import Config
 from kerastricks.training.optimizer import finalize
+from kerastricks.training.resolved_config import ResolvedConfig
 from kerastricks.training.training_model import TrainingModel
 
 FOLDER = "members"
@@ -27,7 +27,7 @@ REPORT = "average.json"
 
 
 def keep_and_average(
-    config: Config,
+    config: ResolvedConfig,
     data: ImageData,
     model: TrainingModel,
     batches: Callable[[], Iterable[Any]],
@@ -37,7 +37,7 @@ def keep_and_average(
     """Those callbacks, in the order in which they are called.
 
     Args:
-        config: resolved.
+        config: of the training.
         data: that is trained on.
         model: that is trained.
         batches: one more epoch of training batches.
@@ -48,7 +48,7 @@ def keep_and_average(
         ConfigError: for `keep` without a folder, and where the schedule has another number of cycles.
     """
     callbacks: list[keras.callbacks.Callback] = []
-    keep, average = Keep.parse(config.keep), Average.of(config.average, config.optimizer)
+    keep, average = config.specs.keep, config.specs.weight_average
 
     def score() -> dict[str, float]:
         return validation_scores(model, data)
@@ -71,17 +71,16 @@ def keep_and_average(
     return callbacks
 
 
-def snapshot_steps(config: Config, count: int, steps_per_epoch: int) -> Sequence[int]:
+def snapshot_steps(config: ResolvedConfig, count: int, steps_per_epoch: int) -> Sequence[int]:
     """Where the cycles of the schedule end; at equal distances for a schedule without cycles.
 
     Raises:
         ConfigError: where the cycles are not `count`, or there are more snapshots than steps.
     """
-    assert config.epochs is not None
     total = config.epochs * steps_per_epoch
     if count > total:
         raise ConfigError(f"keep={config.keep!r}: there are only {total} steps: fewer snapshots, or more epochs")
-    schedule = spec.parse(config.schedule)
+    schedule = config.specs.schedule
     cycles, ratio = count, 1.0
     if schedule.name == "cosine_restarts":
         cycles, ratio = schedule.kwargs.get("cycles", 5), float(schedule.kwargs.get("t_mul", 1.0))
@@ -177,7 +176,7 @@ def describe_average(report: dict[str, Any]) -> str:
 def reports(run_folder: Path, config: Config) -> dict[str, Any]:
     """What a summary says of it: `members` where some were kept, `average` where there was one."""
     found: dict[str, Any] = {"members": read_record(run_folder / FOLDER)} if config.keep else {}
-    if Average.of(config.average, config.optimizer) is not None and (run_folder / REPORT).exists():
+    if config.specs.weight_average is not None and (run_folder / REPORT).exists():
         found["average"] = read_json(run_folder / REPORT)
     return found
 

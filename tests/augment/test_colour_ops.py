@@ -12,7 +12,7 @@ from op_runs import (
     check_neutral,
     check_rate,
     check_uniform,
-    facts_of,
+    image_spec_of,
     parameters_of,
     photographs,
     uniforms,
@@ -168,7 +168,7 @@ def test_a_hue_is_the_one_of_torchvision_within_a_level():
 
 def test_normalize_gives_mean_0_and_deviation_1():
     images = photographs()
-    (op,) = sequence.read("normalize", facts_of(images))
+    (op,) = sequence.read("normalize", image_spec_of(images))
     result = by_backend([op], images, np.zeros((len(images), 0), "float32")).astype("float64")
     np.testing.assert_allclose(result.mean(axis=(0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(result.std(axis=(0, 1, 2)), 1, atol=1e-5)
@@ -196,8 +196,8 @@ def test_fancy_pca_is_the_layers_and_its_draws_are_normal(scale):
 @pytest.mark.parametrize("fuse", [True, False])
 def test_color_jitter_is_the_four_ops_in_order(fuse):
     images = photographs()
-    (jitter,) = sequence.read("color_jitter(0.3, 0.5, 0.7, 0.2)", facts_of(images))
-    four = sequence.read("brightness(0.3) | contrast(0.5) | saturation(0.7) | hue(0.2)", facts_of(images))
+    (jitter,) = sequence.read("color_jitter(0.3, 0.5, 0.7, 0.2)", image_spec_of(images))
+    four = sequence.read("brightness(0.3) | contrast(0.5) | saturation(0.7) | hue(0.2)", image_spec_of(images))
     drawn = uniforms(jitter, len(images))
     together = by_backend([jitter], images, drawn, fuse)
     np.testing.assert_allclose(together, by_backend(four, images, drawn), atol=1e-3)
@@ -213,14 +213,15 @@ def test_color_jitter_is_the_four_ops_in_order(fuse):
 
 def test_color_jitter_leaves_out_what_is_0():
     images = photographs(channels=1)
-    (jitter,) = sequence.read("color_jitter(0, 0.5, 0, 0)", facts_of(images))
+    (jitter,) = sequence.read("color_jitter(0, 0.5, 0, 0)", image_spec_of(images))
     drawn = uniforms(jitter, len(images))
-    (contrast,) = sequence.read("contrast(0.5)", facts_of(images))
+    (contrast,) = sequence.read("contrast(0.5)", image_spec_of(images))
     assert [type(op) for op in jitter.members] == [type(contrast)]
     alone = by_backend([contrast], images, drawn[:, 1:2])
     np.testing.assert_array_equal(by_backend([jitter], images, drawn), alone)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("spec", "parameter", "low", "high"),
     [
@@ -236,6 +237,7 @@ def test_strengths_are_drawn_uniformly(spec, parameter, low, high):
     check_uniform(parameters_of(op, uniforms(op, 20_000))[parameter], low, high)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("spec", ["grayscale(0.3)", "invert(0.3)"])
 def test_an_image_is_drawn_with_its_rate(spec):
     op = bound(spec, photographs())
@@ -244,11 +246,13 @@ def test_an_image_is_drawn_with_its_rate(spec):
     check_rate(applied, 0.3)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", REFERENCES)
 def test_neutral_parameters_change_nothing(name):
     check_neutral(name)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     "spec",
     [
@@ -293,14 +297,14 @@ def test_host_and_device_agree(spec):
 def test_illegal_arguments_are_named(spec, argument):
     name = spec.partition("(")[0]
     with pytest.raises(SpecError, match=rf"^{name}: {argument} must be .*Received: {argument}=.*op 1 of"):
-        sequence.read(spec, facts_of(photographs()))
+        sequence.read(spec, image_spec_of(photographs()))
 
 
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", ["saturation", "hue", "hue_yiq", "grayscale", "fancy_pca", "color_jitter"])
 def test_grey_images_are_refused_where_there_must_be_colours(name):
     with pytest.raises(SpecError, match=f"^{name} needs colour images"):
-        sequence.read(name, facts_of(photographs(channels=1)))
+        sequence.read(name, image_spec_of(photographs(channels=1)))
 
 
 def test_a_grey_that_was_rounded_apart_has_no_hue():

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plan_runs import facts_of, noise, on_device, on_host, plan_of, uniforms
+from plan_runs import image_spec_of, noise, on_device, on_host, plan_of, uniforms
 
 from kerastricks.augment.op import ColourMap
 from kerastricks.augment.plan import Plan
@@ -93,8 +93,8 @@ def test_a_run_is_one_map_after_the_other_and_clipped_once_before_what_ends_it(r
     if not is_clipped:
         assert expected.min() < 0 or expected.max() > 255  # else the clip is not tested
         expected = np.clip(expected, 0, 255)
-    facts = facts_of(images)
-    fused, plain = Plan(ops, facts), Plan(ops, facts, fuse=False)
+    image_spec = image_spec_of(images)
+    fused, plain = Plan(ops, image_spec), Plan(ops, image_spec, fuse=False)
     assert [step.kind for step in fused.steps] == ["colour"]
     assert len(plain.steps) == len(ops) + 1
     draws = uniforms(fused, 6)
@@ -108,7 +108,7 @@ def test_a_run_is_one_map_after_the_other_and_clipped_once_before_what_ends_it(r
 def test_grey_images():
     images = noise(5, channels=1)
     ops = [Linear(np.linspace(0.5, 2, 5)[:, None], np.linspace(-50, 50, 5)[:, None]), Linear([[1.5]], [[-20]])]
-    plan = Plan(ops, facts_of(images))
+    plan = Plan(ops, image_spec_of(images))
     expected = np.stack([ops[1].by_hand(ops[0].by_hand(image, i), i) for i, image in enumerate(images)])
     result = on_device(plan, images, uniforms(plan, 5))[0]
     np.testing.assert_allclose(result, expected.clip(0, 255), rtol=1e-5, atol=1e-5 * 255)
@@ -117,17 +117,17 @@ def test_grey_images():
 def test_what_is_clipped_is_lost_where_a_run_ends_and_not_within_it():
     images = np.full((1, 2, 2, 3), 200, "uint8")
     doubled, halved = Linear([[2.0]], [[0.0]]), Linear([[0.5]], [[0.0]])
-    facts = facts_of(images)
+    image_spec = image_spec_of(images)
     flip = plan_of("flip", images).ops[0]
     for ops, expected in (([doubled, halved], 200), ([doubled, flip, halved], 127.5), ([doubled, flip], 255)):
         for fuse in (True, False):
-            plan = Plan(ops, facts, fuse)
+            plan = Plan(ops, image_spec, fuse)
             np.testing.assert_array_equal(on_device(plan, images, uniforms(plan, 1))[0], expected)
 
 
 def test_normalised_values_are_those_of_clipped_ones():
     images = noise(4)
-    statistics = facts_of(images).statistics
+    statistics = image_spec_of(images).statistics
     plan = plan_of("brightness(1.0) | normalize", images)
     draws = uniforms(plan, 4)
     raw = on_device(plan_of("brightness(1.0)", images), images, draws)[0]

@@ -8,7 +8,7 @@ from op_runs import (
     check_neutral,
     check_rate,
     check_uniform,
-    facts_of,
+    image_spec_of,
     parameters_of,
     photographs,
     uniforms,
@@ -112,6 +112,7 @@ def test_blur_keeps_the_mean_of_colours_apart():
     assert 20 < result[0, 4, 4, 1] < 40  # 200 / (2 pi)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("spec", ["equalize(0.3)", "autocontrast(0.3)"])
 def test_an_image_is_drawn_with_its_rate(spec):
     op = bound(spec, photographs())
@@ -120,6 +121,7 @@ def test_an_image_is_drawn_with_its_rate(spec):
     check_rate(applied, 0.3)
 
 
+@pytest.mark.tensorflow_only
 def test_sharpness_and_blur_are_drawn_uniformly():
     op = bound("sharpness(0.4)", photographs())
     check_uniform(parameters_of(op, uniforms(op, 20_000))["factor"], 0.6, 1.4)
@@ -129,11 +131,13 @@ def test_sharpness_and_blur_are_drawn_uniformly():
     check_uniform(sigma[sigma > 0], 0.5, 1.5)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", ["equalize", "autocontrast", "sharpness", "blur"])
 def test_neutral_parameters_change_nothing(name):
     check_neutral(name)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("spec", "atol"), [("equalize", 0), ("autocontrast", 1e-3), ("sharpness(1)", 1e-3), ("blur((0.1, 1.5))", 1e-3)]
 )
@@ -163,12 +167,12 @@ def test_host_and_device_agree(spec, atol):
 def test_illegal_arguments_are_named(spec, argument):
     name = spec.partition("(")[0]
     with pytest.raises(SpecError, match=rf"^{name}: {argument} must be .*Received: {argument}=.*op 1 of"):
-        sequence.read(spec, facts_of(photographs()))
+        sequence.read(spec, image_spec_of(photographs()))
 
 
 @pytest.mark.tensorflow_only
 def test_images_that_are_too_small_are_refused():
     with pytest.raises(SpecError, match=r"^blur: .*below the image's side, 9\. Received: sigma_px_range=\(1, 3\)"):
-        sequence.read("blur((1, 3))", facts_of(photographs()))
+        sequence.read("blur((1, 3))", image_spec_of(photographs()))
     with pytest.raises(SpecError, match=r"^sharpness needs images of 3x3 or more\. Received: 11x2"):
-        sequence.read("sharpness", facts_of(photographs(width=2)))
+        sequence.read("sharpness", image_spec_of(photographs(width=2)))

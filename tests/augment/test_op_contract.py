@@ -12,9 +12,8 @@ from keras import ops as keras_ops
 from plan_runs import CLASSES, on_device, on_host, plan_of, uniforms
 
 from kerastricks.augment import sequence
-from kerastricks.augment.op import Draws, GeometricMap, MixOp, SpatialOp
+from kerastricks.augment.op import Draws, GeometricMap, MixOp, SpatialOp, op_name
 from kerastricks.augment.ops import OPS
-from kerastricks.augment.plan import op_name
 from kerastricks.errors import SpecError, UsageError
 
 BACKEND = keras.backend.backend()
@@ -117,7 +116,7 @@ def test_every_op_has_a_row():
 
 @pytest.mark.tensorflow_only
 @every_op
-def test_it_is_a_frozen_dataclass_with_defaults_and_the_name_of_its_file(name):
+def test_it_is_a_frozen_dataclass_with_defaults_and_its_class_is_named_like_it(name):
     kind = OPS[name]
     assert dataclasses.is_dataclass(kind)
     assert kind.__dataclass_params__.frozen

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from plan_runs import CLASSES, facts_of, noise, on_device, on_host, plan_of, uniforms
+from plan_runs import CLASSES, image_spec_of, noise, on_device, on_host, plan_of, uniforms
 
 from kerastricks.augment import sequence
 from kerastricks.augment.op import Draws, GeometricMap, Policy
@@ -221,13 +221,13 @@ def test_labels_become_one_hot_where_they_are_mixed_and_else_stay():
 def test_each_op_has_draws_of_its_own():
     images = noise(4)
     text = ["flip(0.3)", "pad_crop(4)", "brightness(0.5)", "random_resized_crop(0.3)", "fancy_pca(0.1)"]
-    facts = facts_of(images)
-    plan = Plan(sequence.read(" | ".join(text), facts), facts)
+    image_spec = image_spec_of(images)
+    plan = Plan(sequence.read(" | ".join(text), image_spec), image_spec)
     draws = uniforms(plan, 4)
     first = 0
     entries = [entry for step in plan.steps for entry in step.entries if entry.name != "clip"]
     for one, entry in zip(text, entries, strict=True):
-        (op,) = sequence.read(one, facts)
+        (op,) = sequence.read(one, image_spec)
         expected = op.parameters(Draws(keras.ops.convert_to_tensor(draws[:, first : first + op.uniforms])), keras.ops)
         found = entry.read(Draws(keras.ops.convert_to_tensor(draws)), keras.ops)
         assert set(found) == set(expected)
@@ -244,8 +244,8 @@ class OneOfTwo(Policy):
 
     uniforms = 1
 
-    def __init__(self, facts):
-        self._members = tuple(sequence.read("flip | vertical_flip", facts))
+    def __init__(self, image_spec):
+        self._members = tuple(sequence.read("flip | vertical_flip", image_spec))
 
     @property
     def members(self):
@@ -259,10 +259,10 @@ class OneOfTwo(Policy):
 @pytest.mark.parametrize("fuse", [True, False])
 def test_a_policy_stands_for_its_members(fuse):
     images = noise(8)
-    facts = facts_of(images)
-    plan = Plan([*sequence.read("pad_crop(0)", facts), OneOfTwo(facts)], facts, fuse)
+    image_spec = image_spec_of(images)
+    plan = Plan([*sequence.read("pad_crop(0)", image_spec), OneOfTwo(image_spec)], image_spec, fuse)
     names = [entry.name for step in plan.steps for entry in step.entries]
-    assert names == ["pad_crop", "test_plan.flip", "test_plan.vertical_flip"]
+    assert names == ["pad_crop", "one_of_two.flip", "one_of_two.vertical_flip"]
     assert len(plan.steps) == (1 if fuse else 3)
     draws = uniforms(plan, 8)
     result = on_device(plan, images, draws)[0]

@@ -11,7 +11,7 @@ from plan_runs import noise, on_device, on_host, plan_of
 from scipy import ndimage
 
 from kerastricks.augment import sequence
-from kerastricks.augment.op import Draws, Facts
+from kerastricks.augment.op import Draws, ImageSpec
 from kerastricks.augment.ops.policies import CHOICES
 from kerastricks.errors import SpecError
 
@@ -172,8 +172,8 @@ def test_fused_unfused_host_and_device_are_the_same(spec):
 
 def drawn(spec, uniforms):
     """For each slot and choice, which images drew it: (slots, images, 14), by what differs from the neutral."""
-    facts = Facts(SHAPE)
-    (policy,) = sequence.read(spec, facts)
+    image_spec = ImageSpec(SHAPE)
+    (policy,) = sequence.read(spec, image_spec)
     draws = Draws(ops.convert_to_tensor(uniforms))
     found = [policy.member_parameters(number, draws, ops) for number in range(len(policy.members))]
     names = {
@@ -218,7 +218,7 @@ def test_trivialaugment_draws_31_magnitudes_and_both_directions_as_often():
     generator, count = np.random.default_rng(4), 31_000
     uniforms = generator.random((count, 3), "float32")
     uniforms[:, 0] = uniforms_for(["rotate"], [1])[0, 0]
-    (policy,) = sequence.read("trivialaugment", Facts(SHAPE))
+    (policy,) = sequence.read("trivialaugment", ImageSpec(SHAPE))
     draws = Draws(ops.convert_to_tensor(uniforms))
     found = [policy.member_parameters(number, draws, ops) for number in range(len(policy.members))]
     radians = ops.convert_to_numpy(found[2]["radians"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerastricks.augment import sequence
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.augment.ops.crops import PadCrop
 from kerastricks.augment.ops.flips import Flip
 from kerastricks.data import PixelStatistics
@@ -15,24 +15,24 @@ from kerastricks.errors import SpecError, UnknownNameError
 pytestmark = pytest.mark.tensorflow_only
 
 
-def facts_of(shape=(9, 12, 3), class_count=5):
+def image_spec_of(shape=(9, 12, 3), class_count=5):
     statistics = PixelStatistics(shape[-1])
     statistics.update(np.random.default_rng(0).integers(0, 256, (4, *shape)).astype("uint8"))
-    return Facts(shape, class_count, statistics)
+    return ImageSpec(shape, class_count, statistics)
 
 
 def test_ops_come_in_the_order_of_the_spec_with_its_arguments():
-    assert sequence.read("flip | pad_crop(2, mode='reflect') | flip(0.1)", facts_of()) == [
+    assert sequence.read("flip | pad_crop(2, mode='reflect') | flip(0.1)", image_spec_of()) == [
         Flip(),
         PadCrop(2, "reflect"),
         Flip(0.1),
     ]
-    assert sequence.read("", facts_of()) == []
+    assert sequence.read("", image_spec_of()) == []
 
 
 def test_ops_are_bound_to_the_images():
-    (op,) = sequence.read("normalize", facts_of())
-    np.testing.assert_allclose(op.mean, facts_of().statistics.mean)
+    (op,) = sequence.read("normalize", image_spec_of())
+    np.testing.assert_allclose(op.mean, image_spec_of().statistics.mean)
 
 
 def test_without_images_names_arguments_and_order_are_read():
@@ -67,14 +67,14 @@ def test_without_images_names_arguments_and_order_are_read():
 )
 def test_a_message_names_the_op_its_place_and_the_spec(text, place, message):
     with pytest.raises(SpecError, match=f"^{re.escape(message)}") as caught:
-        sequence.read(text, facts_of())
+        sequence.read(text, image_spec_of())
     assert str(caught.value).endswith(f"(op {place} of {text!r})")
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_name_comes_with_the_nearest_its_place_and_the_spec():
     with pytest.raises(UnknownNameError) as caught:
-        sequence.read("flip | pad_corp(4)", facts_of())
+        sequence.read("flip | pad_corp(4)", image_spec_of())
     message = str(caught.value)
     assert message.startswith("no op is called 'pad_corp': did you mean pad_crop")
     assert message.endswith("(op 2 of 'flip | pad_corp(4)')")
@@ -82,25 +82,25 @@ def test_an_unknown_name_comes_with_the_nearest_its_place_and_the_spec():
 
 def test_a_spec_that_does_not_parse_is_shown():
     with pytest.raises(SpecError, match=r"'flip \| pad_crop\(4': does not parse"):
-        sequence.read("flip | pad_crop(4", facts_of())
+        sequence.read("flip | pad_crop(4", image_spec_of())
 
 
 @pytest.mark.parametrize(
-    ("text", "facts", "message"),
+    ("text", "image_spec", "message"),
     [
-        ("saturation", facts_of((9, 12, 1)), "saturation needs colour images"),
-        ("fancy_pca", Facts((9, 12, 3), 5), "fancy_pca needs the colours of the training images"),
-        ("normalize", Facts((9, 12, 3), 5), "normalize needs the mean of the training images"),
-        ("mixup", facts_of(class_count=None), "mixup needs the number of classes"),
-        ("cutout(10)", facts_of(), "cutout: size_px must be at most the image's side, 9"),
-        ("translate(0.01)", facts_of(), "translate: fraction must be a pixel or more"),
+        ("saturation", image_spec_of((9, 12, 1)), "saturation needs colour images"),
+        ("fancy_pca", ImageSpec((9, 12, 3), 5), "fancy_pca needs the colours of the training images"),
+        ("normalize", ImageSpec((9, 12, 3), 5), "normalize needs the mean of the training images"),
+        ("mixup", image_spec_of(class_count=None), "mixup needs the number of classes"),
+        ("cutout(10)", image_spec_of(), "cutout: size_px must be at most the image's side, 9"),
+        ("translate(0.01)", image_spec_of(), "translate: fraction must be a pixel or more"),
     ],
 )
-def test_images_that_an_op_is_not_made_for_are_refused(text, facts, message):
+def test_images_that_an_op_is_not_made_for_are_refused(text, image_spec, message):
     with pytest.raises(SpecError, match=f"^{re.escape(message)}.*{re.escape(f'(op 1 of {text!r})')}$"):
-        sequence.read(text, facts)
+        sequence.read(text, image_spec)
 
 
 def test_what_only_moves_or_mixes_pixels_may_stand_behind_normalize():
     text = "normalize | flip | pad_crop(2) | rotate | mixup | cutmix"
-    assert len(sequence.read(text, facts_of())) == 6
+    assert len(sequence.read(text, image_spec_of())) == 6

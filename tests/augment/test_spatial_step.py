@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from plan_runs import facts_of, noise, on_device, on_host, op_of, plan_of, smooth, uniforms, with_parameters
+from conftest import tensorflow_case
+from plan_runs import image_spec_of, noise, on_device, on_host, op_of, plan_of, smooth, uniforms, with_parameters
 
 from kerastricks.augment.op import Draws
 from kerastricks.augment.plan import Plan
@@ -68,12 +69,13 @@ def check_resampled_run(text):
     np.testing.assert_allclose(on_device(plan, images, draws)[0], expected, rtol=0, atol=4e-3)
 
 
-@pytest.mark.parametrize("text", INDEX_RUNS)
+# On JAX and torch every third: what runs there is the same gather.
+@pytest.mark.parametrize("text", [run if n % 3 == 2 else tensorflow_case(run) for n, run in enumerate(INDEX_RUNS)])
 def test_a_run_of_whole_pixels_is_the_ops_one_after_the_other(text):
     check_index_run(text)
 
 
-@pytest.mark.parametrize("text", RESAMPLED_RUNS)
+@pytest.mark.parametrize("text", [run if n % 3 == 1 else tensorflow_case(run) for n, run in enumerate(RESAMPLED_RUNS)])
 def test_one_resampling_among_whole_pixels_is_the_ops_one_after_the_other(text):
     check_resampled_run(text)
 
@@ -159,10 +161,10 @@ def test_several_resamplings_look_where_the_first_looks_for_what_the_last_looks_
     height, width = 21, 30
     y, x = np.mgrid[:height, :width].astype("float64")
     image = (x + 100 * y)[None, ..., None].astype("float32")
-    facts = facts_of(noise(1, height, width, 1))
+    image_spec = image_spec_of(noise(1, height, width, 1))
     first = with_parameters(op_of("rotate", noise(1, height, width, 1)), radians=[0.5])
     last = with_parameters(op_of("shear", noise(1, height, width, 1)), x_shear=[0.4], y_shear=[0.0])
-    plan = Plan([first, last], facts)
+    plan = Plan([first, last], image_spec)
     result = on_device(plan, image, uniforms(plan, 1))[0][0, ..., 0]
     p = (x - (width - 1) / 2) + 1j * (y - (height - 1) / 2)
     inside = np.ones((height, width), bool)
@@ -176,7 +178,7 @@ def test_several_resamplings_look_where_the_first_looks_for_what_the_last_looks_
 
 def test_what_is_painted_before_moves_and_what_is_painted_behind_does_not():
     images = np.full((1, 4, 5, 1), 9, "uint8")
-    facts = facts_of(images)
+    image_spec = image_spec_of(images)
     shift = with_parameters(op_of("translate(0.5)", images), down=[1], right=[-1])
     paint = op_of("erase(fill='colour')", images)
     box = {"top": [0], "bottom": [2], "left": [3], "right": [5], "colour": [[7]]}
@@ -184,7 +186,7 @@ def test_what_is_painted_before_moves_and_what_is_painted_behind_does_not():
     before = [[0, 0, 0, 0, 0], [9, 9, 7, 7, 0], [9, 9, 7, 7, 0], [9, 9, 9, 9, 0]]
     behind = [[0, 0, 0, 7, 7], [9, 9, 9, 7, 7], [9, 9, 9, 9, 0], [9, 9, 9, 9, 0]]
     for ops, expected in (([paint, shift], before), ([shift, paint], behind)):
-        plan = Plan(ops, facts)
+        plan = Plan(ops, image_spec)
         np.testing.assert_array_equal(on_device(plan, images, uniforms(plan, 1))[0][0, ..., 0], expected)
 
 

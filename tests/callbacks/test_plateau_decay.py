@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 from keras.ops import convert_to_numpy
 
 import kerastricks
@@ -140,6 +141,7 @@ def test_a_schedule_is_explained_before_the_first_step(behind):
         model.fit(np.ones((2, 2)), np.ones((2, 1)), verbose=0, callbacks=[PlateauDecay()])
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -156,6 +158,7 @@ def test_bad_arguments_are_named(arguments, message):
         PlateauDecay(**arguments)
 
 
+@pytest.mark.tensorflow_only
 def test_a_lowest_rate_above_the_rate_and_a_metric_nobody_logs_are_named():
     with pytest.raises(ConfigError, match="min_rate must be below the rate of the optimizer"):
         trail(PlateauDecay(min_rate=0.9), LOSSES)
@@ -207,8 +210,17 @@ def crash_after(steps, log):
     return keras.callbacks.LambdaCallback(on_train_batch_begin=crash)
 
 
-@pytest.mark.parametrize("rates", [None, {"dense1": 0.1}])
-@pytest.mark.parametrize(("crash", "scale_lr"), [(STEPS * 3 + 2, "constant"), (STEPS * 4, "constant"), (3, "linear")])
+@pytest.mark.parametrize(
+    ("crash", "scale_lr", "rates"),
+    [
+        (STEPS * 3 + 2, "constant", {"dense1": 0.1}),
+        tensorflow_case(STEPS * 4, "constant", None),
+        pytest.param(STEPS * 3 + 2, "constant", None, marks=pytest.mark.slow),
+        pytest.param(STEPS * 4, "constant", {"dense1": 0.1}, marks=pytest.mark.slow),
+        tensorflow_case(3, "linear", None),
+        pytest.param(3, "linear", {"dense1": 0.1}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_resumed_training_divides_alike(crash, scale_lr, rates, tmp_path, monkeypatch):
     monkeypatch.setattr(resumable, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     monkeypatch.setattr(resumable, "_SHARE_OF_TIME", 0)
@@ -219,7 +231,7 @@ def test_a_resumed_training_divides_alike(crash, scale_lr, rates, tmp_path, monk
     whole.mkdir()
     broken.mkdir()
     undisturbed, model = Rates(), new_model()
-    fit(model, data, config, rates=rates, run_folder=whole, callbacks=[undisturbed], progress_line=False)
+    fit(model, data, config, lr_multipliers=rates, run_folder=whole, callbacks=[undisturbed], progress_line=False)
     highest = np.max(undisturbed.rates, axis=1)
     assert highest[-1] < highest[highest.argmax()], "it was divided"
     ratios = np.min(undisturbed.rates, axis=1) / highest
@@ -230,12 +242,14 @@ def test_a_resumed_training_divides_alike(crash, scale_lr, rates, tmp_path, monk
     first = Rates()
     callbacks = [first, crash_after(crash, first)]
     with pytest.raises(RuntimeError, match="crash"):
-        fit(new_model(), data, config, rates=rates, run_folder=broken, callbacks=callbacks, progress_line=False)
+        fit(
+            new_model(), data, config, lr_multipliers=rates, run_folder=broken, callbacks=callbacks, progress_line=False
+        )
     done = checkpoint.read_position(broken / checkpoint.FILE_NAME).step
     assert 0 < done <= crash
     rest, resumed = Rates(), new_model()
     callbacks = [rest, crash_after(None, rest)]
-    fit(resumed, data, config, rates=rates, run_folder=broken, callbacks=callbacks, progress_line=False)
+    fit(resumed, data, config, lr_multipliers=rates, run_folder=broken, callbacks=callbacks, progress_line=False)
     np.testing.assert_array_equal(rest.rates, undisturbed.rates)
     for ours, theirs in zip(resumed.weights, model.weights, strict=True):
         np.testing.assert_array_equal(convert_to_numpy(ours), convert_to_numpy(theirs))

@@ -297,9 +297,10 @@ def test_a_broken_recipe_names_its_line(tmp_path, capsys):
 
 
 def test_a_full_disk_leaves_no_new_folder_or_says_how_to_go_on(tmp_path, capsys):
-    from kerastricks.cli.carry_out import carry_out
     from kerastricks.errors import WriteError
     from kerastricks.runs import RunFolder
+    from kerastricks.runs.resumable import carry_out
+    from kerastricks.runs.training_run import RESUMPTION
 
     def full():
         raise WriteError("config.json: cannot be written (the disk is full): make room and try again")
@@ -310,17 +311,17 @@ def test_a_full_disk_leaves_no_new_folder_or_says_how_to_go_on(tmp_path, capsys)
         return begun
 
     with pytest.raises(WriteError):
-        carry_out(again(), full, "kerastricks train --resume", resumed=False)
+        carry_out(again(), full, RESUMPTION, resumed=False)
     assert not list(tmp_path.iterdir())  # nothing was trained
     for trained in ("metrics.jsonl", "checkpoint.npz"):
         folder = again()
         (folder.path / trained).write_text("")
         with pytest.raises(WriteError):
-            carry_out(folder, full, "kerastricks train --resume", resumed=False)
-        assert f"go on with: kerastricks train --resume {folder.path}" in capsys.readouterr().err.replace("\n", "")
+            carry_out(folder, full, RESUMPTION, resumed=False)
+        assert f"go on with: kerastricks train --resume {folder.path}" in capsys.readouterr().out
         (folder.path / trained).unlink()
         with pytest.raises(WriteError):
-            carry_out(folder, full, "kerastricks train --resume", resumed=True)
+            carry_out(folder, full, RESUMPTION, resumed=True)
         assert folder.config.exists()
         folder.config.unlink()  # an empty folder is taken over
 

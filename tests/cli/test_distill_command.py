@@ -10,12 +10,12 @@ import pytest
 
 from kerastricks.cli import run
 from kerastricks.errors import Interrupted
-from kerastricks.runs.distill import TeacherFile
+from kerastricks.runs.distillation_run import TeacherFile
 from kerastricks.training import Config
 from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
-FINISH, DISTILL = (importlib.import_module(f"kerastricks.runs.{name}") for name in ("finish", "distill"))
+FINISH, DISTILL = (importlib.import_module(f"kerastricks.runs.{name}") for name in ("finishing", "distillation_run"))
 QUICK = ["--epochs", "2", "--set", "precision=float32", "--set", "jit=False"]
 STUDENT = ["--model", "plain_cnn(widths=(4,))", *QUICK]
 

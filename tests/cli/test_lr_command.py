@@ -147,14 +147,14 @@ def test_mistakes_are_one_line(capsys, here, arguments, message):
 
 
 def test_what_does_not_fit_the_minutes_is_cut_and_said(capsys, monkeypatch, tmp_path):
-    from kerastricks.training import SizeTiming, budget
+    from kerastricks.training import SizeTiming, size_timing
 
     folder = tmp_path / "colours"
     for index in range(24):
         for name, colour in (("red", (200, 50, 60)), ("blue", (40, 60, 200))):
             write_image(folder / name / f"{index}.png", colour, (48, 48), seed=index)
     monkeypatch.setattr(
-        budget, "size_timer", lambda *arguments: lambda size: SizeTiming(size, 0.5 if size == 48 else 0.2, 0.0, 5.0)
+        size_timing, "size_timer", lambda *given: lambda size: SizeTiming(size, 0.5 if size == 48 else 0.2, 0.0, 5.0)
     )
     options = ["--model", "plain_cnn(widths=(4,))", "--batch-size", "8", "--minutes", "1", "--json"]
     assert run(["lr", str(folder), *options]) == 0
@@ -178,7 +178,7 @@ def test_long_work_tells_where_it_is_without_a_terminal(capsys, monkeypatch):
     from kerastricks.cli import screen
 
     now = [0.0]
-    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("kerastricks.progress.time.monotonic", lambda: now[0])
     with screen.bar("decoding", 1000) as advance:
         for _ in range(100):
             now[0] += 0.5

@@ -53,12 +53,17 @@ def test_scripts_can_read_what_is_printed(cluster):
 
 def test_train_takes_its_batches_from_the_service(cluster, image_folder, tmp_path, capsys, monkeypatch):
     # The module, which a function of the same name hides. Score and export have nothing to do with the service.
-    runs_train = importlib.import_module("kerastricks.runs.train")
-    monkeypatch.setattr(runs_train, "finish", lambda run, model, data, config, progress: data.describe())
+    runs_train = importlib.import_module("kerastricks.runs.training_run")
+    scores = dict.fromkeys(("accuracy", "balanced_accuracy", "log_loss"), 0.5) | {"images": 3, "recall": {}}
+    scores |= {"confusion_matrix": [], "class_names": [], "model": "", "parameters": 1, "epochs": 2, "device": ""}
+    scores |= {"training_seconds": 1.0, "saved_model": "1", "versions": {}}
+    monkeypatch.setattr(
+        runs_train, "finish", lambda run, model, data, config, progress: {**scores, "data": data.describe()}
+    )
     where = ("--data-service", cluster.address, "--out", str(tmp_path), "--name", "far")
     assert run(["train", str(image_folder), "--epochs", "2", *QUICK, *where, "--json"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["images"]["train"] == 30
+    assert json.loads(captured.out)["data"]["images"]["train"] == 30
     assert f"training batches from {cluster.address}" in captured.err
     assert "epoch 2/2" in captured.err
     # Where batches were made is no part of the run: it can be resumed without.

@@ -14,7 +14,8 @@ from kerastricks.errors import Interrupted
 pytestmark = pytest.mark.tensorflow_only
 # Modules that have the name of their function.
 FINISH, TRAIN, LOAD = (
-    importlib.import_module(f"kerastricks.{name}") for name in ("runs.finishing", "runs.train", "training.datasets")
+    importlib.import_module(f"kerastricks.{name}")
+    for name in ("runs.finishing", "runs.training_run", "training.datasets")
 )
 QUICK = ["--model", "plain_cnn(widths=(4,))", "--epochs", "2", "--set", "precision=float32", "--set", "jit=False"]
 

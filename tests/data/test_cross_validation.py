@@ -101,7 +101,7 @@ def test_colours_of_fancy_pca_are_those_of_the_training_part():
     for part in data.folds(loaded, 3):
         pixels = part.splits["train"].examples.images.reshape(-1, 3).astype("float64") / 255
         eigenvalues = np.sort(np.linalg.eigvalsh(np.cov(pixels.T, bias=True)))[::-1]
-        np.testing.assert_allclose(part.augmentation.facts.statistics.eigen()[0], eigenvalues, rtol=1e-9)
+        np.testing.assert_allclose(part.augmentation.image_spec.statistics.eigen()[0], eigenvalues, rtol=1e-9)
 
 
 def test_pixels_of_one_array_are_shared(whole, parts):

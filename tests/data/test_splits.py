@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from kerastricks import data
-from kerastricks.data.decoding.pixel_store import PixelStore
-from kerastricks.data.sources.source import Arrays, Source
-from kerastricks.data.splits import make_splits
+from kerastricks.data.loading import make_splits
+from kerastricks.data.sources.source import Arrays, PixelStore, Source
 from kerastricks.errors import DataError
 
 pytestmark = pytest.mark.tensorflow_only

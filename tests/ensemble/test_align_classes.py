@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerastricks.ensemble import Member, align_classes, average, combine, member_outputs
+from kerastricks.ensemble import Member, align_classes, combine, member_outputs
 from kerastricks.errors import EnsembleError
 
 INPUTS = np.random.default_rng(0).normal(size=(7, 4)).astype("float32")
@@ -32,9 +32,9 @@ def test_another_order_of_the_classes_changes_nothing():
     permuted.model.layers[0].set_weights([weights[..., order] for weights in dense.get_weights()])
     expected = combine([first, other]).predict_on_batch(INPUTS)
     np.testing.assert_allclose(combine([first, permuted]).predict_on_batch(INPUTS), expected, atol=1e-6)
-    by_place = average([first.model, permuted.model]).predict_on_batch(INPUTS)
+    by_place = combine([first.model, permuted.model]).predict_on_batch(INPUTS)
     assert np.abs(by_place - expected).max() > 0.05
-    named = average([first.model, permuted.model], class_names=["abc", "cab"]).predict_on_batch(INPUTS)
+    named = combine([first, Member(permuted.model, "permuted", ("c", "a", "b"))]).predict_on_batch(INPUTS)
     np.testing.assert_allclose(named, expected, atol=1e-6)
 
 

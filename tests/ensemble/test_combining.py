@@ -6,7 +6,7 @@ import pytest
 from scipy import special
 
 import kerastricks
-from kerastricks.ensemble import Combination, Member, average, combine, geometric_mean, member_outputs, stack, vote
+from kerastricks.ensemble import Combination, Member, combine, member_outputs
 from kerastricks.errors import EnsembleError
 
 SHAPE = (6, 5, 3)
@@ -74,19 +74,23 @@ def test_the_model_equals_its_members(combination):
     assert model.output_shape == (None, 3)
 
 
-def test_the_friends():
+def test_methods_by_name_and_with_weights():
     models = [classifier(0), classifier(1)]
     probabilities = np.exp(logits_of(models))
     eye = np.concatenate([np.eye(3), np.eye(3)])
     product = probabilities[0] ** 0.75 * probabilities[1] ** 0.25
     for model, expected in (
-        (average(models), probabilities.mean(0)),
-        (average(models, [0.75, 0.25]), 0.75 * probabilities[0] + 0.25 * probabilities[1]),
-        (geometric_mean(models, [0.75, 0.25]), product / product.sum(1, keepdims=True)),
-        (stack(models, eye, np.zeros(3)), probabilities.prod(0) / probabilities.prod(0).sum(1, keepdims=True)),
+        (combine(models), probabilities.mean(0)),
+        (combine(models, Combination("mean", [0.75, 0.25])), 0.75 * probabilities[0] + 0.25 * probabilities[1]),
+        (combine(models, "geometric"), np.sqrt(probabilities.prod(0)) / np.sqrt(probabilities.prod(0)).sum(1)[:, None]),
+        (combine(models, Combination("geometric", [0.75, 0.25])), product / product.sum(1, keepdims=True)),
+        (
+            combine(models, Combination("stack", kernel=eye, bias=np.zeros(3))),
+            probabilities.prod(0) / probabilities.prod(0).sum(1, keepdims=True),
+        ),
     ):
         np.testing.assert_allclose(model.predict_on_batch(IMAGES), expected, atol=1e-5)
-    votes = vote([*models, classifier(2)]).predict_on_batch(IMAGES)
+    votes = combine([*models, classifier(2)], "vote").predict_on_batch(IMAGES)
     majority = [np.bincount(row, minlength=3) for row in logits_of([*models, classifier(2)]).argmax(2).T]
     decided = np.array([row.max() > 1 for row in majority])
     np.testing.assert_array_equal(votes.argmax(1)[decided], np.array(majority).argmax(1)[decided])
@@ -108,7 +112,7 @@ def test_it_is_saved_and_loaded(combination, tmp_path):
 
 def test_an_ensemble_is_trained_and_its_members_with_it():
     models = [classifier(0), classifier(1)]
-    model = average(models)
+    model = combine(models, "mean")
     assert sum(weight.shape[0] for weight in model.trainable_weights) == sum(
         weight.shape[0] for one in models for weight in one.trainable_weights
     )
@@ -124,9 +128,9 @@ def test_an_ensemble_is_trained_and_its_members_with_it():
 
 def test_an_ensemble_is_a_member():
     models = [classifier(seed) for seed in range(3)]
-    inner = average(models[:2])
+    inner = combine(models[:2], "mean")
     np.testing.assert_allclose(
-        average([inner, models[2]], [2 / 3, 1 / 3]).predict_on_batch(IMAGES),
+        combine([inner, models[2]], Combination("mean", [2 / 3, 1 / 3])).predict_on_batch(IMAGES),
         np.exp(logits_of(models)).mean(0),
         atol=1e-5,
     )
@@ -191,12 +195,48 @@ def two_outputs():
         ),
         (lambda: Member(classifier(0), "a", ("x", "y")), "3 different names"),
         (lambda: Member(classifier(0), "a", ("x", "y", "x")), "3 different names"),
-        (lambda: average([classifier(0), classifier(1)], class_names=[("a", "b", "c")]), "class_names must be one"),
-        (lambda: average([classifier(0), classifier(1)], [0.2, 0.3, 0.5]), "for 3 members"),
-        (lambda: stack([classifier(0), classifier(1)], np.zeros((8, 4)), np.zeros(4)), "2 members and 4 classes"),
+        (lambda: combine([classifier(0), classifier(1)], Combination("mean", [0.2, 0.3, 0.5])), "for 3 members"),
+        (
+            lambda: combine(
+                [classifier(0), classifier(1)], Combination("stack", kernel=np.zeros((8, 4)), bias=np.zeros(4))
+            ),
+            "2 members and 4 classes",
+        ),
     ],
 )
 def test_bad_members(make, message):
     with pytest.raises(EnsembleError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("stack", "must have kernel and bias.*fit_stacking"),
+        ("greedy", "mean, geometric, vote, stack, best, logits. Received: method='greedy'; ensemble.fit_combination"),
+        ("avrage", "must be one of mean, .*Received: method='avrage'$"),
+    ],
+)
+def test_methods_that_no_name_alone_makes(method, message):
+    with pytest.raises(ValueError, match=message):
+        combine([classifier(0), classifier(1)], method)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        ("average", r'combine\(members, "mean"\)'),
+        ("geometric_mean", r'combine\(members, "geometric"\)'),
+        ("vote", r'combine\(members, "vote"\)'),
+        ("stack", r'combine\(members, Combination\("stack", kernel=\.\.\., bias=\.\.\.\)\)'),
+        ("recompute_batch_norm", r"kerastricks\.layers\.recompute_batch_norm"),
+    ],
+)
+def test_former_names_say_the_present_one(former, now):
+    with pytest.raises(AttributeError, match=now):
+        getattr(kerastricks.ensemble, former)
+    with pytest.raises(ImportError, match=now):
+        exec(f"from kerastricks.ensemble import {former}")

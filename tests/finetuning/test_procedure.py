@@ -194,7 +194,7 @@ def test_a_frozen_layer_keeps_its_batch_statistics(data, backbone):
     names = {layer.name for layer in network.layers if layer.trainable_weights}
     rates = {name: factor for name, factor in falling_rates(backbone.levels, 1).items() if name in names}
     config = Config(**{**CONFIG.as_dict(), "epochs": 1, "early_stopping_epochs": None})
-    fit(network, data, config, callbacks=[Look()], rates=rates, progress_line=False)
+    fit(network, data, config, callbacks=[Look()], lr_multipliers=rates, progress_line=False)
     assert np.all(seen["stage1_norm1"] == 0) == (not network.get_layer("stage1_norm1").trainable)
     moved = [name for name, mean in seen.items() if np.any(mean != 0)]
     assert moved == [name for name in seen if network.get_layer(name).trainable]

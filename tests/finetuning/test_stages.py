@@ -11,11 +11,11 @@ LEVELS = [Level(f"end{n}", (f"conv{n}", f"end{n}"), (8, 8, 4), 10) for n in rang
 def test_all_moves_every_level():
     stage = make_stage("all", LEVELS)
     assert stage.unfrozen == 5
-    assert set(stage.rates) == {layer for level in LEVELS for layer in level.layers}
+    assert set(stage.lr_multipliers) == {layer for level in LEVELS for layer in level.layers}
     assert not stage.freezes_norms
     # The slowest level learns with more than the rate of the configuration, a quarter of the head's or more.
-    assert min(stage.rates.values()) * stage.rate >= 1.0
-    assert min(stage.rates.values()) >= 0.25
+    assert min(stage.lr_multipliers.values()) * stage.rate >= 1.0
+    assert min(stage.lr_multipliers.values()) >= 0.25
 
 
 def test_last_leaves_the_early_levels_alone():
@@ -23,12 +23,12 @@ def test_last_leaves_the_early_levels_alone():
     assert stage.unfrozen == 2
     assert stage.rate == 1.0
     assert stage.freezes_norms
-    assert set(stage.rates) == {"conv4", "end4", "conv3", "end3"}
+    assert set(stage.lr_multipliers) == {"conv4", "end4", "conv3", "end3"}
     assert make_stage("last", LEVELS[:1]).unfrozen == 1
 
 
 def test_random_weights_have_one_rate():
-    assert make_stage("scratch", LEVELS).rates == {}
+    assert make_stage("scratch", LEVELS).lr_multipliers == {}
 
 
 def test_plans_with_a_head_alone_have_no_stage():

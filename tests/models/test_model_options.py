@@ -1,4 +1,4 @@
-"""The knobs of the zoo: what a spec sets in a model, and what it is told when it is wrong."""
+"""The options of the zoo: what a spec sets in a model, and what it is told when it is wrong."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ FAMILIES = (
 
 
 def kernels(model):
-    """Of the layers that the knobs make, without the frozen whitening one."""
+    """Of the layers that the options make, without the frozen whitening one."""
     return [layer for layer in model.layers if hasattr(layer, "kernel") and layer.trainable]
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 from keras import ops
 
 import kerastricks
@@ -20,8 +21,17 @@ def network(data, spec="plain_cnn(widths=(4,), dropout=0.2)"):
     return kerastricks.models.create(spec, data.image_shape, 3, mean=data.mean, std=data.std)
 
 
-@pytest.mark.parametrize("augment", ["", "pad_crop(1)", "pad_crop(1) | mixup(0.4)"])
-@pytest.mark.parametrize("optimizer", ["sgd(momentum=0.9, nesterov=True)", "adamw"])
+@pytest.mark.parametrize(
+    ("augment", "optimizer"),
+    [
+        ("", "sgd(momentum=0.9, nesterov=True)"),
+        tensorflow_case("", "adamw"),
+        tensorflow_case("pad_crop(1)", "sgd(momentum=0.9, nesterov=True)"),
+        tensorflow_case("pad_crop(1)", "adamw"),
+        tensorflow_case("pad_crop(1) | mixup(0.4)", "sgd(momentum=0.9, nesterov=True)"),
+        ("pad_crop(1) | mixup(0.4)", "adamw"),
+    ],
+)
 def test_the_model_is_afterwards_as_before(augment, optimizer):
     data = digits(augment)
     model = network(data)
@@ -51,6 +61,7 @@ def test_its_first_loss_is_that_of_the_training():
         np.testing.assert_allclose(np.sort(sweep[: data.steps_per_epoch]), np.sort(batches), rtol=1e-4)
 
 
+@pytest.mark.tensorflow_only
 def test_schedule_and_rate_of_the_configuration_do_not_matter():
     data = digits()
     model = network(data)
@@ -61,6 +72,7 @@ def test_schedule_and_rate_of_the_configuration_do_not_matter():
     np.testing.assert_array_equal(found[0].losses, found[1].losses)
 
 
+@pytest.mark.tensorflow_only
 def test_rates_are_those_of_the_base_batch():
     data = digits()
     model = network(data)
@@ -71,6 +83,7 @@ def test_rates_are_those_of_the_base_batch():
     np.testing.assert_allclose(result.losses, plain.losses, rtol=1e-4)
 
 
+@pytest.mark.tensorflow_only
 def test_a_model_of_other_images_is_refused():
     data = digits()
     wrong = kerastricks.models.create("mlp(depth=1, width=8)", (9, 9, 1), 3)

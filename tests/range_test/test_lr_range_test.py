@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 from keras import ops
 
 from kerastricks.errors import UsageError
@@ -81,7 +82,13 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
+# On JAX and torch one with slots and a schedule, one that wraps, and several in one.
+ON_EVERY_BACKEND = ("adamw, schedule", "loss scale", "multi")
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind in ON_EVERY_BACKEND else tensorflow_case(kind, id=kind) for kind in OPTIMIZERS]
+)
 def test_everything_is_afterwards_as_before(kind):
     model = network(OPTIMIZERS[kind]())
     x, y = images()
@@ -236,8 +243,10 @@ def quadratic(curvature, optimizer):
     return model, np.full((256, 1), np.sqrt(curvature / 2), "float32")
 
 
-@pytest.mark.parametrize("curvature", [0.5, 8.0])
-@pytest.mark.parametrize("scheduled", [False, True])
+@pytest.mark.parametrize(
+    ("curvature", "scheduled"),
+    [tensorflow_case(0.5, True), tensorflow_case(0.5, False), tensorflow_case(8.0, True), (8.0, False)],
+)
 def test_a_quadratic_diverges_where_theory_says(curvature, scheduled):
     # Gradient descent on it is stable below 2 / curvature; the noise of y keeps it from resting where it is flat.
     edge = 2 / curvature
@@ -252,7 +261,7 @@ def test_a_quadratic_diverges_where_theory_says(curvature, scheduled):
     assert edge / 30 < result.suggestion < edge
 
 
-@pytest.mark.parametrize("scheduled", [False, True])
+@pytest.mark.parametrize("scheduled", [tensorflow_case(False), True])
 def test_rates_grow_by_one_factor_and_move_the_weights(scheduled):
     # The weight is multiplied by (1 - rate) at each step, and the loss is w^2 / 2.
     rate = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9) if scheduled else 0.1
@@ -296,6 +305,7 @@ def test_mixed_precision_is_tested_and_left_alone():
     assert_same(before, values(model))
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

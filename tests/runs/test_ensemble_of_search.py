@@ -1,18 +1,19 @@
 """A folder of `kerastricks tune` as members: its best runs, in the order of their scores."""
 
 import dataclasses
+import importlib
 import json
 
 import pytest
-from made_runs import nearest_mean, write_run
+from made_runs import SUMMARY, nearest_mean, write_run
 
 from kerastricks.cli import run as command
-from kerastricks.runs import ensemble as module
 from kerastricks.search.trial_record import TrialRecord
 from kerastricks.training import Config
 from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
+module = importlib.import_module("kerastricks.runs.ensemble_run")
 SCORES = {"0000": 0.6, "0001": 0.9, "0002": None, "0003": 0.7, "0004": 0.8}
 
 
@@ -26,7 +27,7 @@ def search(tmp_path, data, monkeypatch):
     """Trials and the runs of all but 0000, and of the best one trained again with the validation images."""
 
     def finish(run, model, images, config, progress, **reports):
-        summary = {"images": 1, "data": images.describe(), "saved_model": "1", **reports}
+        summary = {**SUMMARY, "data": images.describe(), **reports}
         run.write(run.summary, summary)
         return summary
 

@@ -14,9 +14,9 @@ from kerastricks.finetuning import open_backbone
 from kerastricks.finetuning.rungs import Result
 from kerastricks.finetuning.settings import Settings
 from kerastricks.finetuning.trainer import Trainer
-from kerastricks.runs.finetune import make_config, run_finetuning, start
+from kerastricks.runs.finetuning_run import make_config, run_finetuning, start
 from kerastricks.runs.folder import RunFolder
-from kerastricks.runs.train import train
+from kerastricks.runs.training_run import run_training
 from kerastricks.training import resumable
 
 
@@ -65,18 +65,10 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     assert model.output_shape == (None, 3)
     assert "kerastricks finetune" in run.card.read_text()
     again = kerastricks.runs.evaluate(run, str(split_folder))
-    assert again["accuracy"] == summary["accuracy"]
+    assert again.accuracy == summary["accuracy"]
 
 
-@pytest.mark.tensorflow_only  # twenty seconds a backend, for what the test before it says
-def test_a_head_alone_has_no_curves(split_folder, backbone, tmp_path):
-    run = begin(split_folder, backbone, tmp_path / "out", plan="linear")
-    summary = run_finetuning(run, say=lambda line: None)
-    assert summary["epochs"] == 0
-    assert not run.curves.exists()
-    assert "curves.png" not in run.card.read_text()
-
-
+@pytest.mark.slow  # tests/finetuning/test_procedure.py interrupts one on every backend
 def test_an_interrupted_run_goes_on_to_the_same_weights(split_folder, backbone, tmp_path, monkeypatch):
     whole = begin(split_folder, backbone, tmp_path / "a", plan="all")
     run_finetuning(whole, say=lambda line: None)
@@ -102,9 +94,12 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(split_folder, backbone, 
 
 
 @pytest.mark.tensorflow_only  # twenty seconds a backend, for what the test before it says
-def test_a_run_is_a_backbone(split_folder, backbone, tmp_path):
+def test_a_head_alone_has_no_curves_and_its_run_is_a_backbone(split_folder, backbone, tmp_path):
     first = begin(split_folder, backbone, tmp_path / "out", plan="linear")
-    run_finetuning(first, say=lambda line: None)
+    summary = run_finetuning(first, say=lambda line: None)
+    assert summary["epochs"] == 0
+    assert not first.curves.exists()
+    assert "curves.png" not in first.card.read_text()
     second = start(
         dataclasses.replace(make_config({"data": str(split_folder), "epochs": 1}), batch_size=8),
         Settings(backbone=str(first.path), plan="linear"),
@@ -155,15 +150,16 @@ def test_where_the_small_network_wins_the_run_is_that_network(photographs, backb
     assert (run.path / "finetune.png").stat().st_size > 10_000
     assert [json.loads(line)["stage"] for line in run.metrics.read_text().splitlines()][:1] == ["small-rung1"]
     again = kerastricks.runs.evaluate(run, str(photographs))
-    assert again["accuracy"] == summary["accuracy"]
-    assert again["log_loss"] == pytest.approx(summary["log_loss"], rel=1e-5)
+    assert again.accuracy == summary["accuracy"]
+    assert again.log_loss == pytest.approx(summary["log_loss"], rel=1e-5)
     assert open_backbone(run.path).image_shape == (32, 32, 3)
 
 
+@pytest.mark.tensorflow_only
 def test_train_and_finetune_refuse_each_others_runs(split_folder, backbone, tmp_path):
     run = begin(split_folder, backbone, tmp_path / "out")
     with pytest.raises(RunFolderError, match="kerastricks finetune --resume"):
-        train(run, say=lambda line: None)
+        run_training(run, say=lambda line: None)
     record = run.read(run.config)
     del record["finetuning"]
     run.write(run.config, record)

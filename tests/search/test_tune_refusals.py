@@ -167,7 +167,7 @@ def test_resume_with_the_same_words_goes_on(tmp_path, capsys, monkeypatch, argum
     ran = []
     monkeypatch.setattr(search, "prepare", prepare)
     monkeypatch.setattr(search, "look_again", lambda *arguments: DATA)
-    monkeypatch.setattr("kerastricks.cli.tune_search.run", lambda plan, *others: ran.append(plan) or [])
+    monkeypatch.setattr("kerastricks.search.search_run.run", lambda plan, *others, **show: ran.append(plan) or [])
     assert cli.run(["tune", *arguments, "--out", str(tmp_path / "search")]) == 0
     for more in ([], ["--trials", "30"]):
         assert cli.run(["tune", *arguments, "--resume", "--out", str(tmp_path / "search"), *more]) == 0, (

@@ -16,12 +16,12 @@ from kerastricks.runs.series import Series
 from kerastricks.training import Config, SizeTiming, budget, checkpoint, fit, plan_budget, resumable
 from kerastricks.training import pace as pace_module
 from kerastricks.training.datasets import load_data
-from kerastricks.training.fitting import resolve
 from kerastricks.training.pace import Pace, PacedSchedule
+from kerastricks.training.resolved_config import resolve
 
 pytestmark = pytest.mark.tensorflow_only
 
-run_training = importlib.import_module("kerastricks.runs.train")  # the package has a function of that name
+run_training = importlib.import_module("kerastricks.runs.training_run")
 
 STEPS = 10
 # 1 s an epoch at 32 pixels, 4 s at 64, 9 s at 96.

@@ -1,16 +1,20 @@
 """Config: one place for every field, refused with the way out."""
 
 import dataclasses
+import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from kerastricks.data import Fitting
+from kerastricks.data import Fitting, load
 from kerastricks.errors import ConfigError, SpecError, UnknownNameError, UsageError
 from kerastricks.training import Config
+from kerastricks.training.averaging import Average
 from kerastricks.training.config import parse_assignment
 from kerastricks.training.datasets import load_data
+from kerastricks.training.resolved_config import ResolvedConfig, resolve
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -191,3 +195,36 @@ def test_averages_and_kept_weights_are_checked_before_anything_runs(fields, erro
 
 def test_splits_have_the_seed_of_the_training_unless_they_have_their_own():
     assert (Config(seed=3).seed_of_splits, Config(seed=3, split_seed=0).seed_of_splits) == (3, 0)
+
+
+def test_what_is_resolved_has_nothing_left_to_decide():
+    images = np.zeros((8, 8, 8, 3), "uint8")
+    data = load((images, np.arange(8) % 2), augment="flip", batch_size=2, validation=0.25, test=0.25)
+    config = Config(seed=3)
+    resolved = resolve(config, data)
+    assert isinstance(resolved, Config)
+    assert (resolved.augment, resolved.image_size, resolved.batch_size, resolved.epochs) == ("flip", 8, 2, 60)
+    assert "auto" not in resolved.as_dict().values()
+    assert resolve(resolved, data) == resolved
+    assert Config(**resolved.as_dict()).as_dict() == resolved.as_dict()
+    assert list(resolved.as_dict()) == list(config.as_dict())
+    types = {field.name: field.type for field in dataclasses.fields(ResolvedConfig)}
+    assert (types["epochs"], types["precision"], types["jit"]) == (int, str, bool)
+    with pytest.raises(ConfigError, match=r'precision must be decided here.* precision="auto"'):
+        resolved.replace(precision="auto")
+    with pytest.raises(ConfigError, match="epochs must be int"):
+        resolved.replace(epochs=None)
+
+
+def test_a_copy_with_other_values_keeps_what_was_parsed():
+    config = Config(average="swa", schedule="one_cycle")
+    other = config.replace(average="", epochs=3)
+    assert other == Config(schedule="one_cycle", epochs=3)
+    assert other.specs.schedule is config.specs.schedule
+    assert (config.specs.average, other.specs.average) == (Average("swa", 0.75), None)
+    assert "specs" not in repr(config)
+    assert pickle.loads(pickle.dumps(config)) == config
+    with pytest.raises(UnknownNameError, match="epochs"):
+        config.replace(epoch=3)
+    with pytest.raises(ConfigError, match="epochs must be"):
+        config.replace(epochs=0)

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 
 import kerastricks
 from kerastricks.augment import Augment
@@ -158,7 +159,7 @@ def test_training_twice_on_the_same_data_is_the_same_training():
     assert all(np.array_equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
 
 
-@pytest.mark.parametrize("crash", [2, STEPS + 1])
+@pytest.mark.parametrize("crash", [tensorflow_case(2), STEPS + 1])
 def test_a_resumed_training_ends_in_the_same_weights(crash, tmp_path, monkeypatch):
     monkeypatch.setattr(resumable, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     monkeypatch.setattr(resumable, "_SHARE_OF_TIME", 0)

@@ -1,12 +1,15 @@
 """fit: trains in place, is repeatable to the bit, and goes on where it was interrupted."""
 
+import collections
 import json
 
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 
 import kerastricks
+from kerastricks import spec
 from kerastricks.errors import CheckpointError, ConfigError, Interrupted, TrainingDivergedError
 from kerastricks.models import create
 from kerastricks.training import Config, checkpoint, fit, resumable
@@ -56,6 +59,24 @@ def crash_after(batches, counter):
     return keras.callbacks.LambdaCallback(on_train_batch_begin=crash)
 
 
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("stages", ["host", "device"])
+def test_each_spec_is_parsed_once(stages, monkeypatch):
+    images, labels = np.zeros((16, 8, 8, 3), "uint8"), np.arange(16) % 2
+    data = kerastricks.data.load((images, labels), augment="flip", batch_size=4, stages=stages)
+    model, counts, parse = create("mlp(depth=1)", (8, 8, 3), 2), collections.Counter(), spec.parse_sequence
+
+    def counted(text):
+        counts[text] += 1
+        return parse(text)
+
+    monkeypatch.setattr(spec, "parse_sequence", counted)
+    config = Config(epochs=1, augment="auto", schedule="cosine", scale_lr="linear", average="swa(0.5)", jit=False)
+    fit(model, data, config, progress_line=False)
+    # "flip" was parsed when the images were loaded.
+    assert counts == dict.fromkeys([config.model, config.optimizer, config.schedule, config.average], 1)
+
+
 def test_training_lowers_the_loss_and_leaves_a_float32_model():
     model = new_model()
     history = fit(model, load(), Config(epochs=6, learning_rate=0.1, precision="mixed_bfloat16", jit=False))
@@ -71,7 +92,7 @@ def test_same_seed_gives_the_same_weights_to_the_bit():
     assert same(first, second)
 
 
-@pytest.mark.parametrize("crash", [3, STEPS, STEPS + 4])
+@pytest.mark.parametrize("crash", [tensorflow_case(3), tensorflow_case(STEPS), STEPS + 4])
 def test_a_resumed_training_ends_in_the_same_weights_and_records(crash, tmp_path, monkeypatch):
     monkeypatch.setattr(resumable, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     monkeypatch.setattr(resumable, "_SHARE_OF_TIME", 0)
@@ -107,6 +128,7 @@ def test_batch_losses_average_to_the_logged_loss(tmp_path):
     np.testing.assert_allclose(losses.mean(axis=1), [line["loss"] for line in _lines(tmp_path)], rtol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_a_finished_training_is_not_repeated(tmp_path):
     model = new_model()
     fit(model, load(), CONFIG, run_folder=tmp_path)
@@ -129,6 +151,7 @@ def test_stop_request_saves_and_raises(tmp_path):
     assert checkpoint.read_position(tmp_path / checkpoint.FILE_NAME).step == 3
 
 
+@pytest.mark.tensorflow_only
 def test_a_full_disk_is_reported_and_the_last_checkpoint_stays(tmp_path, monkeypatch):
     model, data = new_model(), load()
     fit(model, data, CONFIG, run_folder=tmp_path)
@@ -146,6 +169,7 @@ def test_a_full_disk_is_reported_and_the_last_checkpoint_stays(tmp_path, monkeyp
     assert not list(tmp_path.glob(".tmp-*"))
 
 
+@pytest.mark.tensorflow_only
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     fit(new_model(), load(), CONFIG, run_folder=tmp_path)
     other = create("plain_cnn(widths=(5,))", (8, 8, 3), 3)
@@ -153,6 +177,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         fit(other, load(), CONFIG, run_folder=tmp_path)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-200], lambda b: b[:500] + b"x" * 50 + b[550:]])
 def test_a_damaged_checkpoint_is_named(damage, tmp_path):
     fit(new_model(), load(), CONFIG, run_folder=tmp_path)
@@ -162,6 +187,7 @@ def test_a_damaged_checkpoint_is_named(damage, tmp_path):
         fit(new_model(), load(), CONFIG, run_folder=tmp_path)
 
 
+@pytest.mark.tensorflow_only
 def test_a_callback_that_sets_the_rate_needs_a_constant_schedule():
     with pytest.raises(ConfigError, match=r'ReduceLROnPlateau sets the learning rate.*schedule="constant"'):
         fit(new_model(), load(), CONFIG, callbacks=[keras.callbacks.ReduceLROnPlateau()])
@@ -177,7 +203,7 @@ def test_a_callback_that_sets_the_rate_needs_a_constant_schedule():
     fit(new_model(), load(), Config(epochs=1, schedule="constant"), callbacks=[keras.callbacks.ReduceLROnPlateau()])
 
 
-@pytest.mark.parametrize("schedule", ["constant", "step(at=0.5)", "plateau"])
+@pytest.mark.parametrize("schedule", ["constant", tensorflow_case("step(at=0.5)"), "plateau"])
 def test_a_raised_rate_is_reached_by_a_warm_up(schedule):
     found = []
 
@@ -211,6 +237,7 @@ def test_early_stopping_takes_the_best_weights():
     assert sum(found) / len(data.labels("validation")) == pytest.approx(min(history), rel=1e-3)
 
 
+@pytest.mark.tensorflow_only
 def test_a_model_that_does_not_fit_the_images_is_refused():
     with pytest.raises(ConfigError, match=r"model takes images of shape \(9, 9, 3\)"):
         fit(create("plain_cnn(widths=(4,))", (9, 9, 3), 3), load(), CONFIG)

@@ -5,12 +5,12 @@ import json
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 
 import kerastricks
 from kerastricks.errors import ConfigError
 from kerastricks.models import create
-from kerastricks.training import Config, fit, resumable
-from kerastricks.training import weight_callbacks as weights_on_the_way
+from kerastricks.training import Config, fit, resumable, weight_callbacks
 from kerastricks.training.weight_callbacks import snapshot_steps
 
 STEPS = 6  # per epoch
@@ -102,11 +102,22 @@ def test_a_model_that_ends_in_logits_is_kept_with_a_softmax_in_float32(tmp_path)
     assert {layer.dtype_policy.name for layer in kept.layers} == {"float32"}
 
 
-@pytest.mark.parametrize("crash", [4, 10, 12])
+WAYS = {
+    "snapshots": CYCLES,
+    "top-swa": {"keep": "top(2)", "average": "swa(start=0.3)"},
+    "last-ema": {"keep": "last(2)", "average": "ema(decay=0.8)"},
+}
+CRASHES = (4, 10, 12)
+
+
 @pytest.mark.parametrize(
-    "way",
-    [CYCLES, {"keep": "top(2)", "average": "swa(start=0.3)"}, {"keep": "last(2)", "average": "ema(decay=0.8)"}],
-    ids=["snapshots", "top-swa", "last-ema"],
+    ("way", "crash"),
+    [
+        case(way, crash, id=f"{name}-{crash}")
+        for place, (name, way) in enumerate(WAYS.items())
+        for crash in CRASHES
+        for case in [pytest.param if crash == CRASHES[place] else tensorflow_case]
+    ],
 )
 def test_a_resumed_training_ends_in_the_same_weights_and_members(way, crash, tmp_path, monkeypatch):
     monkeypatch.setattr(resumable, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
@@ -156,7 +167,7 @@ def test_a_crash_after_the_last_epoch_still_ends_in_the_averages(tmp_path, monke
 @pytest.fixture
 def averages_win(monkeypatch):
     """Whatever validation says, which has 16 images here."""
-    monkeypatch.setattr(weights_on_the_way, "is_as_good", lambda averaged, last: True)
+    monkeypatch.setattr(weight_callbacks, "is_as_good", lambda averaged, last: True)
 
 
 @pytest.mark.usefixtures("averages_win")
@@ -164,7 +175,7 @@ def averages_win(monkeypatch):
     "way",
     [
         {"average": "ema(decay=0.4)", "optimizer": "sgd(momentum=0.9)"},  # reached at the sixth step
-        {"average": "ema", "optimizer": "adamw"},
+        tensorflow_case({"average": "ema", "optimizer": "adamw"}),
         {"optimizer": "sgd(momentum=0.9, use_ema=True, ema_momentum=0.4)"},
     ],
     ids=["reached", "default", "of-the-optimizer"],
@@ -173,7 +184,7 @@ def test_exponential_averages_are_those_of_all_steps_with_a_decay_that_warms_up(
     """decay(t) = min(decay, (1 + t) / (10 + t)), t = 0 for the first step, whose weights are the first average."""
     trace, model = Trace(), new_model()
     rates = {model.layers[-1].name: 0.5}
-    fit(model, load(), Config(**BASE, **way), callbacks=[trace], rates=rates, progress_line=False)
+    fit(model, load(), Config(**BASE, **way), callbacks=[trace], lr_multipliers=rates, progress_line=False)
     decay = 0.999 if way.get("average") == "ema" else 0.4
     for place, variable in enumerate(model.trainable_variables):
         expected = trace.after[0][place].astype("float64")
@@ -183,14 +194,14 @@ def test_exponential_averages_are_those_of_all_steps_with_a_decay_that_warms_up(
         np.testing.assert_allclose(keras.ops.convert_to_numpy(variable.value), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("average", ["swa(start=0.3)", "ema(decay=0.8)"])
+@pytest.mark.parametrize("average", ["swa(start=0.3)", tensorflow_case("ema(decay=0.8)")])
 def test_an_average_that_validates_worse_is_not_used_and_that_is_said(average, tmp_path, monkeypatch, capsys):
     class Last(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             self.weights = weights(self.model.classifier)
 
     scores = [{"val_accuracy": 0.5, "val_loss": 1.0}, {"val_accuracy": 0.5, "val_loss": 1.1}]
-    monkeypatch.setattr(weights_on_the_way, "validation_scores", lambda *_: scores.pop(0))
+    monkeypatch.setattr(weight_callbacks, "validation_scores", lambda *_: scores.pop(0))
     last, model = Last(), new_model()
     config = Config(**BASE, average=average)
     fit(model, load(), config, callbacks=[last], run_folder=tmp_path)
@@ -204,7 +215,7 @@ def test_an_average_that_validates_worse_is_not_used_and_that_is_said(average, t
 def test_an_average_is_as_good_by_accuracy_and_then_by_loss():
     def is_as_good(accuracy, loss):
         last = {"val_accuracy": 0.5, "val_loss": 1.0}
-        return weights_on_the_way.is_as_good({"val_accuracy": accuracy, "val_loss": loss}, last)
+        return weight_callbacks.is_as_good({"val_accuracy": accuracy, "val_loss": loss}, last)
 
     assert is_as_good(0.5, 1.0)
     assert is_as_good(0.6, 2.0)
@@ -214,7 +225,7 @@ def test_an_average_is_as_good_by_accuracy_and_then_by_loss():
 
 
 @pytest.mark.usefixtures("averages_win")
-@pytest.mark.parametrize("average", ["swa(start=0.3)", "ema(decay=0.8)"])
+@pytest.mark.parametrize("average", [tensorflow_case("swa(start=0.3)"), "ema(decay=0.8)"])
 def test_statistics_are_those_of_the_averaged_weights(average, tmp_path):
     """Of all training images, which 6 batches of 13 hold, at the first normalisation."""
     model, data = new_model(), load(augment="", batch_size=13)
@@ -237,11 +248,11 @@ def test_statistics_are_those_of_the_averaged_weights(average, tmp_path):
     assert report["kept"] == "averaged"
 
 
-@pytest.mark.parametrize("augment", ["flip", "flip | mixup(0.2)"])
+@pytest.mark.parametrize("augment", [tensorflow_case("flip"), "flip | mixup(0.2)"])
 def test_statistics_are_measured_behind_the_device_stage(augment, monkeypatch):
     """With the model that augments, on one more epoch of what it is trained on."""
     seen = []
-    monkeypatch.setattr(weights_on_the_way, "recompute_batch_norm", lambda *given: seen.append(given))
+    monkeypatch.setattr(weight_callbacks, "recompute_batch_norm", lambda *given: seen.append(given))
     model, data = new_model(), load(augment, "device")
     fit(model, data, Config(**BASE, average="ema(decay=0.8)"), progress_line=False)
     [(trained, batches)] = seen

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from kerastricks.augment.arguments import LUMA, check_fraction, needs_colour
 from kerastricks.augment.colours import SCALES, principal_colours
 from kerastricks.augment.distributions import between, chosen, normal
-from kerastricks.augment.op import ColourMap, Draws, Facts, Parameters
+from kerastricks.augment.op import ColourMap, Draws, ImageSpec, Parameters
 from kerastricks.errors import SpecError
 
 
@@ -51,11 +51,11 @@ class FancyPCA(ColourMap):
         if self.scale not in SCALES:
             raise SpecError(f'fancy_pca: scale must be "variance" or "stddev". Received: scale={self.scale!r}')
 
-    def bind(self, facts: Facts) -> "FancyPCA":
-        needs_colour("fancy_pca", facts)
-        if facts.statistics is None:
+    def bind(self, image_spec: ImageSpec) -> "FancyPCA":
+        needs_colour("fancy_pca", image_spec)
+        if image_spec.statistics is None:
             raise SpecError("fancy_pca needs the colours of the training images: give their statistics")
-        components = principal_colours(*facts.statistics.eigen(), self.scale, 255.0)
+        components = principal_colours(*image_spec.statistics.eigen(), self.scale, 255.0)
         return self.knowing(components=tuple(map(tuple, components.tolist())))
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
@@ -161,8 +161,8 @@ class Saturation(ColourMap):
     def __post_init__(self) -> None:
         check_fraction("saturation", strength=self.strength)
 
-    def bind(self, facts: Facts) -> "Saturation":
-        needs_colour("saturation", facts)
+    def bind(self, image_spec: ImageSpec) -> "Saturation":
+        needs_colour("saturation", image_spec)
         return self
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
@@ -198,8 +198,8 @@ class Grayscale(ColourMap):
     def __post_init__(self) -> None:
         check_fraction("grayscale", rate=self.rate)
 
-    def bind(self, facts: Facts) -> "Grayscale":
-        needs_colour("grayscale", facts)
+    def bind(self, image_spec: ImageSpec) -> "Grayscale":
+        needs_colour("grayscale", image_spec)
         return self
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
@@ -260,10 +260,10 @@ class Normalize(ColourMap):
 
     ends_raw = True
 
-    def bind(self, facts: Facts) -> "Normalize":
-        if facts.statistics is None:
+    def bind(self, image_spec: ImageSpec) -> "Normalize":
+        if image_spec.statistics is None:
             raise SpecError("normalize needs the mean of the training images: give their statistics")
-        mean, std = facts.statistics.mean, facts.statistics.std
+        mean, std = image_spec.statistics.mean, image_spec.statistics.std
         return self.knowing(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
     def matrix(self, parameters: Parameters, mean: Any, xp: Any) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from kerastricks.augment.arguments import check_fraction, check_outside
 from kerastricks.augment.distributions import ATTEMPTS, drawn_box, integer
-from kerastricks.augment.op import Draws, Facts, GeometricMap, IndexMap, Parameters
+from kerastricks.augment.op import Draws, GeometricMap, ImageSpec, IndexMap, Parameters
 from kerastricks.errors import SpecError
 
 BOX = ("top", "left", "box_height", "box_width")  # parameters, each (batch,), in whole pixels
@@ -78,8 +78,8 @@ class RandomResizedCrop(GeometricMap):
             raise SpecError(f"random_resized_crop: max_ratio must be 1 or more. Received: max_ratio={self.max_ratio}")
         object.__setattr__(self, "aspect_range", (1 / self.max_ratio, self.max_ratio))
 
-    def bind(self, facts: Facts) -> "RandomResizedCrop":
-        height, width, _ = facts.image_shape
+    def bind(self, image_spec: ImageSpec) -> "RandomResizedCrop":
+        height, width, _ = image_spec.image_shape
         return self.knowing(height=height, width=width)
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
@@ -148,8 +148,8 @@ class PadCrop(IndexMap):
     def leaves(self) -> bool:
         return self.pixels > 0
 
-    def bind(self, facts: Facts) -> "PadCrop":
-        side = min(facts.image_shape[:2])
+    def bind(self, image_spec: ImageSpec) -> "PadCrop":
+        side = min(image_spec.image_shape[:2])
         if self.pixels >= side:
             raise SpecError(f"pad_crop: pixels must be below the image's side, {side}. Received: pixels={self.pixels}")
         return self
@@ -196,8 +196,8 @@ class Translate(IndexMap):
         check_fraction("translate", fraction=self.fraction)
         check_outside("translate", self.outside)
 
-    def bind(self, facts: Facts) -> "Translate":
-        height, width = facts.image_shape[:2]
+    def bind(self, image_spec: ImageSpec) -> "Translate":
+        height, width = image_spec.image_shape[:2]
         most = round(self.fraction * height), round(self.fraction * width)
         if self.fraction > 0 and most == (0, 0):
             raise SpecError(

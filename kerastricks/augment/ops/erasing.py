@@ -9,7 +9,7 @@ from typing import Any
 
 from kerastricks.augment.arguments import check_fill, check_fraction, fixed_colour
 from kerastricks.augment.distributions import between, chosen, integer
-from kerastricks.augment.op import Draws, Erasure, Facts, Parameters
+from kerastricks.augment.op import Draws, Erasure, ImageSpec, Parameters
 from kerastricks.errors import SpecError
 
 
@@ -56,9 +56,9 @@ class Erase(Erasure):
     def uniforms(self) -> int:  # type: ignore[override]
         return 5 + (self.image_shape[-1] if self.fill == "colour" else 0)
 
-    def bind(self, facts: Facts) -> "Erase":
-        paint = () if self.fill == "colour" else fixed_colour("erase", self.fill, facts)
-        return self.knowing(image_shape=facts.image_shape, paint=paint)
+    def bind(self, image_spec: ImageSpec) -> "Erase":
+        paint = () if self.fill == "colour" else fixed_colour("erase", self.fill, image_spec)
+        return self.knowing(image_shape=image_spec.image_shape, paint=paint)
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         height, width, channels = self.image_shape
@@ -116,11 +116,11 @@ class Cutout(Erasure):
             raise SpecError(f"cutout: size_px must be an integer, 1 or more. Received: size_px={self.size_px!r}")
         check_fill("cutout", self.fill, ("black", "mean"))
 
-    def bind(self, facts: Facts) -> "Cutout":
-        side = min(facts.image_shape[:2])
+    def bind(self, image_spec: ImageSpec) -> "Cutout":
+        side = min(image_spec.image_shape[:2])
         if self.size_px > side:
             raise SpecError(f"cutout: size_px must be at most the image's side, {side}. Received: {self.size_px}")
-        return self.knowing(image_shape=facts.image_shape, paint=fixed_colour("cutout", self.fill, facts))
+        return self.knowing(image_shape=image_spec.image_shape, paint=fixed_colour("cutout", self.fill, image_spec))
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         height, width, _ = self.image_shape

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerastricks.augment.arguments import check_fraction
 from kerastricks.augment.distributions import chosen
-from kerastricks.augment.op import Draws, IndexMap, Parameters
+from kerastricks.augment.op import Draws, IndexMap, Parameters, op_name
 from kerastricks.errors import SpecError
 
 
@@ -31,7 +31,7 @@ class Mirror(IndexMap):
     neutral: ClassVar[dict[str, float]] = {"flipped": 0.0}
 
     def __post_init__(self) -> None:
-        check_fraction(type(self).__module__.rpartition(".")[2], rate=self.rate)
+        check_fraction(op_name(self), rate=self.rate)
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         return {"flipped": xp.cast(chosen(draws.uniforms[:, 0], self.rate), "float32")}

@@ -14,7 +14,7 @@ import numpy as np
 from kerastricks.augment.arguments import LUMA, needs_colour
 from kerastricks.augment.colours import NEUTRAL, Changes, Ranges, from_hexagon, jitter, to_hexagon
 from kerastricks.augment.distributions import between
-from kerastricks.augment.op import ColourMap, Draws, Facts, Op, Parameters, PixelOp, Policy
+from kerastricks.augment.op import ColourMap, Draws, ImageSpec, Op, Parameters, PixelOp, Policy
 from kerastricks.augment.ops.colour import Brightness, Contrast, Saturation
 from kerastricks.errors import SpecError
 
@@ -43,8 +43,8 @@ class Hue(PixelOp):
         if not 0 <= self.turns <= 0.5:
             raise SpecError(f"hue: turns must be in [0, 0.5]. Received: turns={self.turns}")
 
-    def bind(self, facts: Facts) -> "Hue":
-        needs_colour("hue", facts)
+    def bind(self, image_spec: ImageSpec) -> "Hue":
+        needs_colour("hue", image_spec)
         return self
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
@@ -103,8 +103,8 @@ class Hsv(PixelOp):
     def _ranges(self) -> Ranges:
         return Ranges(self.power_range, self.factor_range, self.shift_range, self.hue_range, self.power_draw)
 
-    def bind(self, facts: Facts) -> "Hsv":
-        needs_colour("hsv", facts)
+    def bind(self, image_spec: ImageSpec) -> "Hsv":
+        needs_colour("hsv", image_spec)
         return self
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
@@ -158,8 +158,8 @@ class HueYiq(ColourMap):
         if not 0 <= self.turns <= 0.5:
             raise SpecError(f"hue_yiq: turns must be in [0, 0.5]. Received: turns={self.turns}")
 
-    def bind(self, facts: Facts) -> "HueYiq":
-        needs_colour("hue_yiq", facts)
+    def bind(self, image_spec: ImageSpec) -> "HueYiq":
+        needs_colour("hue_yiq", image_spec)
         return self
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
@@ -203,8 +203,8 @@ class ColorJitter(Policy):
             if not 0 <= value <= most:
                 raise SpecError(f"color_jitter: {name} must be in [0, {most}]. Received: {name}={value}")
 
-    def bind(self, facts: Facts) -> "ColorJitter":
-        if facts.image_shape[-1] != 3 and (self.saturation or self.hue):
+    def bind(self, image_spec: ImageSpec) -> "ColorJitter":
+        if image_spec.image_shape[-1] != 3 and (self.saturation or self.hue):
             raise SpecError(
                 "color_jitter needs colour images for saturation and hue: "
                 f"write color_jitter({self.brightness}, {self.contrast}, 0, 0), or load in colour"

@@ -8,7 +8,7 @@ from typing import Any
 
 from kerastricks.augment.arguments import check_fraction
 from kerastricks.augment.distributions import check_alpha, chosen, integer, symmetric_beta
-from kerastricks.augment.op import Draws, Facts, MixOp, Parameters
+from kerastricks.augment.op import Draws, ImageSpec, MixOp, Parameters
 from kerastricks.errors import SpecError
 
 
@@ -42,10 +42,10 @@ class Cutmix(MixOp):
         check_alpha("cutmix", self.alpha)
         check_fraction("cutmix", rate=self.rate)
 
-    def bind(self, facts: Facts) -> "Cutmix":
-        if facts.class_count is None:
+    def bind(self, image_spec: ImageSpec) -> "Cutmix":
+        if image_spec.class_count is None:
             raise SpecError("cutmix needs the number of classes, since it mixes labels: give it, or take cutmix out")
-        height, width, _ = facts.image_shape
+        height, width, _ = image_spec.image_shape
         return self.knowing(height=height, width=width)
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
@@ -104,8 +104,8 @@ class Mixup(MixOp):
         check_alpha("mixup", self.alpha)
         check_fraction("mixup", rate=self.rate)
 
-    def bind(self, facts: Facts) -> "Mixup":
-        if facts.class_count is None:
+    def bind(self, image_spec: ImageSpec) -> "Mixup":
+        if image_spec.class_count is None:
             raise SpecError("mixup needs the number of classes, since it mixes labels: give it, or take mixup out")
         return self
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerastricks.augment.arguments import check_fraction
 from kerastricks.augment.distributions import between, chosen
-from kerastricks.augment.op import Draws, Facts, ImageOp, Parameters
+from kerastricks.augment.op import Draws, ImageOp, ImageSpec, Parameters
 from kerastricks.errors import SpecError
 
 
@@ -52,8 +52,8 @@ class Blur(ImageOp):
     def _reach(self) -> int:
         return math.ceil(3 * self.sigma_px_range[1])
 
-    def bind(self, facts: Facts) -> "Blur":
-        side = min(facts.image_shape[:2])
+    def bind(self, image_spec: ImageSpec) -> "Blur":
+        side = min(image_spec.image_shape[:2])
         if self._reach >= side:
             raise SpecError(
                 f"blur: 3 times the largest sigma must be below the image's side, {side}. "
@@ -224,9 +224,9 @@ class Sharpness(ImageOp):
     def __post_init__(self) -> None:
         check_fraction("sharpness", strength=self.strength)
 
-    def bind(self, facts: Facts) -> "Sharpness":
-        if min(facts.image_shape[:2]) < 3:
-            height, width = facts.image_shape[:2]
+    def bind(self, image_spec: ImageSpec) -> "Sharpness":
+        if min(image_spec.image_shape[:2]) < 3:
+            height, width = image_spec.image_shape[:2]
             raise SpecError(f"sharpness needs images of 3x3 or more. Received: {height}x{width}; take it out")
         return self
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kerastricks.augment.arguments import check_outside
 from kerastricks.augment.distributions import integer, sign
-from kerastricks.augment.op import Draws, Facts, Op, Parameters, Policy
+from kerastricks.augment.op import Draws, ImageSpec, Op, Parameters, Policy
 from kerastricks.augment.ops.colour import Brightness, Contrast, Saturation
 from kerastricks.augment.ops.crops import Translate
 from kerastricks.augment.ops.geometric import Rotate, Shear
@@ -56,17 +56,19 @@ class Reach:
     fewest_bits: int
 
 
-def members_for(facts: Facts, outside: str) -> tuple[Op, ...]:
+def members_for(image_spec: ImageSpec, outside: str) -> tuple[Op, ...]:
     """One op for all choices of its kind: neighbours are fused, and each costs once whichever image draws it.
 
     Args:
-        facts: of the images; color is the identity for grey ones, and left out.
+        image_spec: of the images; color is the identity for grey ones, and left out.
         outside: what is seen beyond a moved image.
     """
     spatial = (Shear(outside=outside), Translate(1.0, outside), Rotate(outside=outside))
-    colours = (Brightness(), Saturation(), Contrast()) if facts.image_shape[-1] == 3 else (Brightness(), Contrast())
+    colours = (
+        (Brightness(), Saturation(), Contrast()) if image_spec.image_shape[-1] == 3 else (Brightness(), Contrast())
+    )
     others = (Posterize(), Solarize(), Equalize(), Autocontrast(), Sharpness())
-    return tuple(op.bind(facts) for op in (*spatial, *colours, *others))
+    return tuple(op.bind(image_spec) for op in (*spatial, *colours, *others))
 
 
 def parameters_of(member: Op, choice: Any, sign: Any, level: Any, reach: Reach, xp: Any) -> Parameters:
@@ -146,10 +148,10 @@ class Randaugment(Policy):
             raise SpecError(f"randaugment: magnitude must be in [0, 30]. Received: magnitude={self.magnitude}")
         check_outside("randaugment", self.outside)
 
-    def bind(self, facts: Facts) -> "Randaugment":
-        height, width, _ = facts.image_shape
+    def bind(self, image_spec: ImageSpec) -> "Randaugment":
+        height, width, _ = image_spec.image_shape
         reach = Reach(0.3, (_SHIFT * height, _SHIFT * width), math.radians(30), 0.9, 4)
-        return self.knowing(slot=members_for(facts, self.outside), reach=reach)
+        return self.knowing(slot=members_for(image_spec, self.outside), reach=reach)
 
     @property
     def uniforms(self) -> int:  # type: ignore[override]
@@ -201,8 +203,8 @@ class Trivialaugment(Policy):
     def __post_init__(self) -> None:
         check_outside("trivialaugment", self.outside)
 
-    def bind(self, facts: Facts) -> "Trivialaugment":
-        return self.knowing(slot=members_for(facts, self.outside))
+    def bind(self, image_spec: ImageSpec) -> "Trivialaugment":
+        return self.knowing(slot=members_for(image_spec, self.outside))
 
     @property
     def members(self) -> tuple[Op, ...]:

@@ -1,7 +1,7 @@
 """Batches of a split as tf.data data sets, by counter: any batch of any epoch can be had at once.
 
 The training order is a stateless permutation of (seed, epoch), and the draws of a batch depend on (seed, epoch,
-step) alone. So the sequence is the same whatever the parallelism, and can be resumed at any step without
+step) only. So the sequence is the same whatever the parallelism, and can be resumed at any step without
 replaying what came before.
 """
 
@@ -19,12 +19,11 @@ from kerastricks.augment.spatial_step import Store
 from kerastricks.data.decoding.decode import decode_image, fit_image
 from kerastricks.data.decoding.decode_crop import decode_crop
 from kerastricks.data.decoding.decoded_cache import Decoded
-from kerastricks.data.decoding.pixels import read_contents
 from kerastricks.data.fitting import WHOLE, Fitting
-from kerastricks.data.pipeline.stages import COMPILE_FROM, Augmentation, draw_uniforms
+from kerastricks.data.pipeline.stages import COMPILE_FROM, StagedOps, draw_uniforms
 from kerastricks.data.service.service import Service
+from kerastricks.data.sources.contents import read_contents, read_in_graph
 from kerastricks.data.sources.folder import FolderReader
-from kerastricks.data.sources.graph_reading import read_in_graph
 from kerastricks.data.sources.source import Arrays, Examples, Files
 from kerastricks.errors import DataError, ServiceLostError
 
@@ -32,16 +31,16 @@ PARALLEL_CALLS = os.cpu_count() or 1
 
 
 class Batches:
-    """Serves one split.
+    """Batches of one split.
 
     Args:
         examples: decoded arrays, or files that are decoded each time they are used.
         image_shape: (height, width, channels).
-        batch_size: of the batches; a training batch is never smaller, the last one of an evaluation may be.
-        seed: of order and draws.
+        batch_size: images in a batch; a training batch is never smaller, the last one of an evaluation may be.
+        seed: seed of order and draws.
         decoded: the files' pixels at their own sizes, where they are at hand.
-        service: whose workers make the training batches, or None.
-        fitting: of whole images to the shape.
+        service: data service whose workers make the training batches, or None.
+        fitting: how whole images are brought to the shape.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class Batches:
                 self._rows = None if examples.rows is None else tf.constant(examples.rows, tf.int32)
 
     def reseeded(self, seed: int) -> "Batches":
-        """The same images in another order, with other draws; the pixels are shared."""
+        """These images in another order, with other draws; the pixels are shared."""
         other = copy.copy(self)
         other.seed = seed
         return other
@@ -109,7 +108,7 @@ class Batches:
 
     @contextmanager
     def one_error(self) -> Iterator[None]:
-        """Around what reads these images: a file that was lost on the way is named, where TensorFlow does not.
+        """Name a file that was lost in the error of what reads these images, where TensorFlow does not.
 
         Raises:
             DataError: for a file that is gone, cut or another one since it was looked at.
@@ -125,7 +124,7 @@ class Batches:
             raise
 
     def each(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """The batches of `evaluation`, for a loop; a file that was lost on the way is named.
+        """The batches of `evaluation`, for a loop; an error names the file that was lost.
 
         Raises:
             DataError: for a file that is gone, cut or another one since it was looked at.
@@ -133,7 +132,7 @@ class Batches:
         with self.one_error():
             yield from self.evaluation()
 
-    def training(self, augmentation: Augmentation) -> tf.data.Dataset:
+    def training(self, augmentation: StagedOps) -> tf.data.Dataset:
         """One epoch an iteration: iteration e gives the batches of epoch e."""
         if self.service is not None:
             dataset = self.service.epochs(lambda steps: self._at(steps, augmentation), self.steps_per_epoch)
@@ -149,13 +148,13 @@ class Batches:
         dataset = self._augmented(steps, augmentation)
         return dataset.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch))
 
-    def training_from(self, augmentation: Augmentation, first_step: int, indices: bool = False) -> tf.data.Dataset:
+    def training_from(self, augmentation: StagedOps, first_step: int, indices: bool = False) -> tf.data.Dataset:
         """Endless training batches from a global step on: epoch e begins at step e * steps_per_epoch.
 
         Args:
-            augmentation: of the images.
-            first_step: of the whole training.
-            indices: gives (places in the store (batch,) int32, labels), for a store on the device.
+            augmentation: augmentation of the images.
+            first_step: first global step, counted over all epochs.
+            indices: whether to give (indices into the store (batch,) int32, labels), for a store on the device.
         """
         if self.service is not None:
             dataset = self.service.endless(lambda steps: self._at(steps, augmentation), first_step)
@@ -171,11 +170,11 @@ class Batches:
         """From global steps to (epoch, step)."""
         return counter.map(_plain(lambda step: (step // self.steps_per_epoch, step % self.steps_per_epoch)))
 
-    def _at(self, counter: tf.data.Dataset, augmentation: Augmentation) -> tf.data.Dataset:
+    def _at(self, counter: tf.data.Dataset, augmentation: StagedOps) -> tf.data.Dataset:
         """The training batches of global steps."""
         return self._augmented(self._positions(counter), augmentation)
 
-    def _augmented(self, steps: tf.data.Dataset, augmentation: Augmentation) -> tf.data.Dataset:
+    def _augmented(self, steps: tf.data.Dataset, augmentation: StagedOps) -> tf.data.Dataset:
         """From (epoch, step) to augmented batches."""
         if isinstance(self.examples, Arrays):
             dataset = steps.map(
@@ -186,7 +185,7 @@ class Batches:
             dataset = self._from_files(augmentation, steps)
         return dataset.prefetch(2).with_options(_options())
 
-    def _from_memory(self, augmentation: Augmentation, epoch: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _from_memory(self, augmentation: StagedOps, epoch: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
         chosen = self._shuffled(epoch, step)
         rows = self._row(chosen)
         if augmentation.host_plan.takes_store:
@@ -197,7 +196,7 @@ class Batches:
         draws = Draws(self._uniforms(augmentation, epoch, step), tf.cast(epoch, tf.int32), chosen)
         return augmentation.host_stage(images, tf.gather(self.labels, chosen), draws, self._compiled)
 
-    def _from_files(self, augmentation: Augmentation, steps: tf.data.Dataset) -> tf.data.Dataset:
+    def _from_files(self, augmentation: StagedOps, steps: tf.data.Dataset) -> tf.data.Dataset:
         """Each file is read and decoded by itself; whole batches are augmented."""
         height, width, channels = self.image_shape
         crops = augmentation.crop is not None
@@ -242,7 +241,7 @@ class Batches:
 
     @property
     def _parallel_calls(self) -> int:
-        """As many as there are cores, of the machine that works: tf.data counts those of a worker there, up to 16."""
+        """The number of cores; on a worker of a data service tf.data counts its own, up to 16."""
         return PARALLEL_CALLS if self.service is None else tf.data.AUTOTUNE
 
     @property
@@ -256,7 +255,7 @@ class Batches:
         seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
         return tf.cast(tf.random.experimental.index_shuffle(positions, seed, self.size - 1), tf.int32)
 
-    def _uniforms(self, augmentation: Augmentation, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    def _uniforms(self, augmentation: StagedOps, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         return draw_uniforms(self.seed, epoch, step, self.batch_size, augmentation.uniforms)
 
     def _row(self, chosen: tf.Tensor) -> tf.Tensor:
@@ -284,14 +283,14 @@ def _plain(function: Callable) -> Callable:
 
 
 def _one_or_each(flags: np.ndarray | None) -> bool | tf.Tensor | None:
-    """What holds for all of them, or a tensor of each; None where nobody knows."""
+    """The one flag where all are equal, else a tensor of all; None where they are not known."""
     if flags is None:
         return None
     return bool(flags[0]) if (flags == flags[0]).all() else tf.constant(flags)
 
 
 def _as_tensor(array: object) -> tf.Tensor:
-    """The same memory."""
+    """View an array as a tensor, in the same memory."""
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())  # type: ignore[attr-defined]
 
 

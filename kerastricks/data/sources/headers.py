@@ -1,13 +1,11 @@
-"""First look at files: is it an image, how large, in colour? Only headers are read.
+"""Read the headers of image files: format, size, colour.
 
 By code of its own, which knows what `decode_image` decodes: Pillow calls a JPEG with a second picture by another name,
 unpacks texts in a PNG, and has other rules for EXIF.
 """
 
 import io
-import lzma
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +15,10 @@ from PIL import Image
 
 from kerastricks.data.decoding.decode import BMP_HEADERS, BMP_MASKS, PALETTE_BITS
 from kerastricks.data.decoding.exif import is_upright_jpeg, orientation_of
+from kerastricks.data.sources.contents import UNREADABLE
 from kerastricks.data.sources.source import Files
 from kerastricks.progress import Progress
 
-UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 # Markers of JPEG (ITU-R T.81, table B.1).
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -44,7 +42,7 @@ _NAMED = {
 
 @dataclass(frozen=True)
 class Headers:
-    """What the headers of a split say.
+    """Headers of the files of a split.
 
     Args:
         sizes: (N, 2) height and width in pixels as seen upright; 0 where skipped.
@@ -62,13 +60,13 @@ class Headers:
 
 
 def read_headers(files: Files, max_pixels: int, description: str, progress: Progress) -> Headers:
-    """Reads every file once.
+    """Read every file of a split once.
 
     Args:
-        files: a split.
-        max_pixels: an image of more is a decompression bomb.
-        description: for the progress.
-        progress: shown there.
+        files: files of the split.
+        max_pixels: largest number of pixels; an image of more is a decompression bomb.
+        description: label of the progress.
+        progress: shows how many files are done.
     """
     sizes = np.zeros((len(files), 2), np.int32)
     checksums = np.zeros(len(files), np.uint32)
@@ -92,9 +90,9 @@ def read_headers(files: Files, max_pixels: int, description: str, progress: Prog
 
 
 def read_header(contents: bytes, max_pixels: int) -> tuple[int, int, bool]:
-    """Height and width of an upright image, and whether it is grey.
+    """Read height and width of an upright image, and whether it is grey.
 
-    The sizes are those of what `decode_image` gives. Nothing is unpacked.
+    They are those of the image that `decode_image` gives. Nothing is unpacked.
 
     Raises:
         ValueError: with the reason why the file cannot be used.
@@ -119,7 +117,7 @@ def _jpeg(contents: bytes) -> tuple[int, int, bool]:
     """The first frame header; other pictures may follow the first (MPO), which no decoder looks at."""
     position = 2
     while True:
-        # As libjpeg goes on after a damaged segment: to the next byte 0xFF that neither fills nor stands for itself.
+        # As libjpeg resumes after a damaged segment: at the next byte 0xFF that neither fills nor stands for itself.
         position = contents.find(0xFF, position) + 1
         if not position:
             break

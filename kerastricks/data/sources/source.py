@@ -1,32 +1,28 @@
-"""What a source of images is: named classes, and for each split either files or arrays.
-
-Some of the classes of a source.
-"""
+"""Sources of images: named classes, and for each split either files or decoded arrays."""
 
 import math
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from kerastricks.data.decoding.pixel_store import PixelStore
-from kerastricks.data.sources.names import canonical
-from kerastricks.errors import DataError, UnknownNameError
+from kerastricks.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+_ALIGNMENT = 64  # bytes, what TensorFlow and XLA want of memory that is not their own
 
 
 class Reader(Protocol):
-    """Where the bytes of files come from."""
+    """Reader of files by their names."""
 
     path: Path
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file; OSError or zipfile.BadZipFile where they cannot be had."""
+        """Read one file; OSError or zipfile.BadZipFile where that fails."""
         ...
 
 
@@ -60,7 +56,7 @@ class Files:
         return Files([self.names[i] for i in indices], self.labels[indices], self.reader, *of_these)
 
     def read_again(self, index: int) -> bytes:
-        """The bytes of a file that was looked at before.
+        """Read a file that was looked at before.
 
         Raises:
             DataError: naming the file, where it can no longer be read or has changed since.
@@ -88,10 +84,57 @@ class Files:
             self.read_again(index)
 
     def refuse_fewer(self, count: int) -> None:
-        """Raises DataError where only `count` could be read: names the file that has changed."""
+        """Raise DataError, naming the file that has changed, where only `count` could be read."""
         if count < len(self):
             self.refuse_changed()
             raise DataError(f"{self.reader.path}: a file could not be read for a while: run it again")
+
+
+class PixelStore:
+    """Images as a run of pixels with a black one at its end, which stands for all that lies outside an image.
+
+    Augmentation reads pixels from where they lie here, so that neither padding nor a batch of untouched images is
+    ever made.
+
+    Args:
+        count: number of images.
+        image_shape: (height, width, channels).
+
+    Attributes:
+        pixels: (count * height * width + 1, channels) uint8.
+        images: (count, height, width, channels) uint8, the same memory.
+    """
+
+    def __init__(self, count: int, image_shape: tuple[int, int, int]) -> None:
+        height, width, channels = image_shape
+        self.image_shape = image_shape
+        size = (count * height * width + 1) * channels
+        memory = np.zeros(size + _ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % _ALIGNMENT
+        self.pixels = memory[start : start + size].reshape(-1, channels)
+        self.images = self.pixels[:-1].reshape(count, *image_shape)
+
+    @classmethod
+    def holding(cls, images: np.ndarray) -> "PixelStore":
+        """A store with a copy of (N, height, width, channels) uint8."""
+        store = cls(len(images), images.shape[1:])
+        store.images[...] = images
+        return store
+
+    @classmethod
+    def mapped(cls, path: Path, image_shape: tuple[int, int, int]) -> "PixelStore":
+        """A store whose pixels `numpy.save` wrote; what is written into it stays in this process."""
+        store = cls.__new__(cls)
+        store.image_shape = image_shape
+        # Copy on write: TensorFlow takes no memory that it may not write to. NumPy's header ends at 64 bytes.
+        store.pixels = np.asarray(np.load(path, mmap_mode="c"))
+        store.images = store.pixels[:-1].reshape(-1, *image_shape)
+        return store
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the number of a pixel does not fit into 32 bits."""
+        return len(self.pixels) > 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -99,10 +142,10 @@ class Arrays:
     """Decoded images with their labels: all of a store's, or some of its rows.
 
     Args:
-        store: where the pixels are.
+        store: store of the pixels.
         labels: (N,) int32.
-        rows: (N,) int32: the images' places in the store; None for all, in order.
-        names: of the N files they were decoded from; None where they came as arrays.
+        rows: (N,) int32: the images' indices in the store; None for all, in order.
+        names: names of the N files they were decoded from; None where they came as arrays.
     """
 
     store: PixelStore
@@ -156,12 +199,12 @@ class Source:
 
 
 def arrays(images: np.ndarray, labels: np.ndarray, name: str = "arrays") -> Arrays:
-    """Checks arrays and brings them into the one form.
+    """Check arrays and convert them to uint8 images and int32 labels.
 
     Args:
         images: (N, height, width), (N, height, width, 1) or (N, height, width, 3); values 0 to 255.
         labels: (N,) or (N, 1) integers from 0.
-        name: for messages.
+        name: name of the source, for messages.
 
     Raises:
         DataError: for another shape, values outside 0-255 (also NaN), or labels that do not fit.
@@ -204,41 +247,7 @@ def arrays(images: np.ndarray, labels: np.ndarray, name: str = "arrays") -> Arra
 
 
 def arrays_source(pair: tuple[np.ndarray, np.ndarray]) -> Source:
-    """The source for `(x, y)`."""
+    """Make the source for `(x, y)`."""
     examples = arrays(*pair)
     classes = int(examples.labels.max()) + 1 if len(examples) else 0
     return Source("arrays", tuple(str(i) for i in range(classes)), {"train": examples})
-
-
-def only_classes(source: Source, classes: Sequence[str]) -> Source:
-    """The source with these classes alone, in its own order; nothing is read.
-
-    Args:
-        source: with all of its classes.
-        classes: names, in any order.
-
-    Raises:
-        UnknownNameError: for a class that the source does not have.
-        DataError: for fewer than two.
-    """
-    if isinstance(classes, str):
-        raise DataError(f"classes must be a list of names. Received: classes={classes!r}")
-    names = [str(name) for name in classes]
-    wanted = {canonical(name): name for name in names}
-    known = {canonical(name) for name in source.class_names}
-    for same, name in wanted.items():
-        if same not in known:
-            raise UnknownNameError(f"class of {source.name}", name, source.class_names)
-    if len(wanted) < 2:
-        raise DataError(f"classes must name two or more. Received: {', '.join(names) or 'none'}")
-    chosen = [label for label, name in enumerate(source.class_names) if canonical(name) in wanted]
-    return replace(
-        source,
-        class_names=tuple(source.class_names[label] for label in chosen),
-        splits={split: _only_labels(examples, np.array(chosen)) for split, examples in source.splits.items()},
-    )
-
-
-def _only_labels(examples: Examples, chosen: np.ndarray) -> Examples:
-    taken = examples.take(np.flatnonzero(np.isin(examples.labels, chosen)))
-    return replace(taken, labels=np.searchsorted(chosen, taken.labels).astype(np.int32))

@@ -11,7 +11,7 @@ from kerastricks.augment import sequence
 from kerastricks.errors import SpaceError, UsageError
 from kerastricks.models.catalog import MODELS
 from kerastricks.models.creation import create
-from kerastricks.models.options import Knobs
+from kerastricks.models.options import ModelOptions
 from kerastricks.search.space.defaults import DataFacts
 from kerastricks.search.space.options import KNOBS, check_option, field_value, model_options, option_value
 from kerastricks.search.space.parameter import Parameter, Value
@@ -82,7 +82,7 @@ def _check_option(parameter: Parameter, space: Space, base: Config, facts: DataF
         for value in parameter.tried():
             changed = _with_option(model, option, option_value(value))
             if option in KNOBS:
-                _check_knob(option, option_value(value))
+                _check_option_value(option, option_value(value))
             elif facts is not None and model_options(model)[option] != option_value(value):
                 _build(changed, facts)
 
@@ -102,10 +102,10 @@ def _with_option(model: str, option: str, value: Any) -> str:
     return str(spec.Spec(parsed.name, parsed.args, {**parsed.kwargs, option: value}))
 
 
-def _check_knob(option: str, value: Any) -> None:
+def _check_option_value(option: str, value: Any) -> None:
     """Builds a layer of two units with the option."""
-    knobs = Knobs(**{"activation": "relu", option: value})
-    knobs.activate(knobs.densely(keras.Input((2,)), 2, "dense"), "activation")
+    options = ModelOptions(**{"activation": "relu", option: value})
+    options.activate(options.dense(keras.Input((2,)), 2, "dense"), "activation")
 
 
 def _build(model: str, facts: DataFacts) -> None:

@@ -22,13 +22,15 @@ from kerastricks.data.loading import load
 from kerastricks.errors import ConfigError, Interrupted
 from kerastricks.files import read_json_lines, whole
 from kerastricks.models.creation import create
+from kerastricks.runs.beginning import write_resolved, write_skipped
 from kerastricks.runs.folder import RunFolder
-from kerastricks.runs.train import check_own_model, new_model, write_resolved, write_skipped
+from kerastricks.runs.training_run import check_own_model, new_model
 from kerastricks.search.trials.processes import Channel
 from kerastricks.training import checkpoint
 from kerastricks.training.config import Config
 from kerastricks.training.datasets import load_data
-from kerastricks.training.fitting import fit, resolve
+from kerastricks.training.fitting import fit
+from kerastricks.training.resolved_config import resolve
 
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 # Called with the epoch, from 1, and its metrics; False pauses.
@@ -172,10 +174,10 @@ def look(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
 def finish(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Completes the run folder of a trial; trains the epochs that are left."""
-    from kerastricks.runs.train import train as train_run
+    from kerastricks.runs.training_run import run_training
 
     run = RunFolder(Path(job["folder"]))
-    return {"summary": train_run(run, lambda line: None, _progress(channel))}
+    return {"summary": run_training(run, lambda line: None, _progress(channel))}
 
 
 def refit(job: dict[str, Any], channel: Channel) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.pipeline.stages import Augmentation, leads_with_crop
+from kerastricks.data.pipeline.stages import StagedOps, leads_with_crop
 from kerastricks.data.sources.source import Arrays
 from kerastricks.errors import ConfigError
 from kerastricks.initializers.data_driven import start_from_data
@@ -53,7 +53,7 @@ def adapted(data: ImageData, augment: str, batch_size: int) -> ImageData:
     old = data.augmentation
     train = data.splits["train"]
     batch_size = min(batch_size, train.size)
-    facts = Facts(data.image_shape, len(data.class_names), data.statistics)
+    image_spec = ImageSpec(data.image_shape, len(data.class_names), data.statistics)
     crops_originals = not isinstance(train.examples, Arrays) and train.examples.sizes is not None
     splits = {
         name: Batches(
@@ -67,7 +67,9 @@ def adapted(data: ImageData, augment: str, batch_size: int) -> ImageData:
         )
         for name, batches in data.splits.items()
     }
-    augmentation = old if augment == old.text else Augmentation(augment, facts, data.seed, old.stages, crops_originals)
+    augmentation = (
+        old if augment == old.text else StagedOps(augment, image_spec, data.seed, old.stages, crops_originals)
+    )
     return replace(data, splits=splits, batch_size=batch_size, augmentation=augmentation)
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from kerastricks import data
-from kerastricks.data.inspection.picture import cell_size, draw_picture, label_of
+from kerastricks.data.inspection.picture import cell_size, label_of, plot_preview
 from kerastricks.data.inspection.timing import Throughput
 from kerastricks.errors import UsageError
 
@@ -53,6 +53,7 @@ def test_every_stage_is_in_the_picture(tmp_path):
     assert sum(borders) > 10, "shifts: 1 in 49 draws has none"
 
 
+@pytest.mark.tensorflow_only
 def test_the_seed_decides(tmp_path):
     loaded = data.load(arrays(), augment=COLOURFUL)
     for name, source in {"a": loaded, "b": loaded, "c": loaded.reseeded(1)}.items():
@@ -61,6 +62,7 @@ def test_the_seed_decides(tmp_path):
     assert first == again != other
 
 
+@pytest.mark.tensorflow_only
 def test_looking_does_not_change_the_training_that_follows(tmp_path):
     looked, untouched = (data.load(arrays(), augment=COLOURFUL, batch_size=16) for _ in range(2))
     data.preview(looked, tmp_path / "look.png", seconds=0.1)
@@ -125,7 +127,7 @@ def test_the_throughput_is_that_of_the_images_consumed(monkeypatch):
         ({"images": 0}, "images must be 1 or more. Received: images=0"),
         ({"draws": -1}, "draws must be 1 or more. Received: draws=-1"),
         ({"seconds": float("nan")}, "seconds must be 0 or more"),
-        ({"draws": 10**9}, r"draw fewer images.*Received: 8 rows of 1000000001 images of 4x4 pixels"),
+        ({"draws": 10**9}, r"show fewer images.*Received: 8 rows of 1000000001 images of 4x4 pixels"),
         ({"path": "look.jpg"}, "must be a .png"),
         ({"path": "nowhere/look.png"}, "must be a .png in a folder that is there"),
         ({"path": "taken.png"}, "taken.png exists already"),
@@ -156,7 +158,7 @@ def test_small_images_are_enlarged_by_whole_numbers_and_large_ones_reduced(image
 def test_long_and_strange_names_stay_beside_their_rows(tmp_path):
     names = ["word " * 40, "x" * 500, "n01_tabby_cat-Felis_catus", "Кошка", "a\nb", "\udce4", ""]
     cells = np.zeros((len(names), 3, 32, 32, 1), "uint8")
-    draw_picture("title " * 100, "flip | " * 200, names, cells, tmp_path / "a.png")
+    plot_preview("title " * 100, "flip | " * 200, names, cells, tmp_path / "a.png")
     picture = Image.open(tmp_path / "a.png")
     assert picture.width == 16 + 170 + 10 + 96 + 20 + 2 * 96 + 6 + 16
     found = cells_of(tmp_path / "a.png", len(names), 3)

@@ -95,6 +95,7 @@ def test_each_image_is_as_likely_in_the_first_batch():
     assert np.abs(counts[counts > 0] - epochs * rate).max() < 5 * np.sqrt(epochs * rate * (1 - rate))
 
 
+@tensorflow_only
 @pytest.mark.parametrize("step", [1, 3, 4, 7])  # 3 batches an epoch
 def test_training_can_begin_at_any_step(split_folder, step):
     loaded = data.load(split_folder, augment="flip | fancy_pca(0.3)", batch_size=9)
@@ -102,6 +103,7 @@ def test_training_can_begin_at_any_step(split_folder, step):
     assert_same(taken(loaded.train_from(step), 4), taken(loaded.train_from(0), step + 4)[step:])
 
 
+@tensorflow_only
 def test_memory_and_files_give_the_same_batches(split_folder):
     memory, files = (
         data.load(split_folder, augment=f"{SPEC} | fancy_pca(0.3)", batch_size=7, memory_bytes=size)
@@ -158,6 +160,7 @@ def test_training_labels_stay_with_their_images():
         np.testing.assert_array_equal(found, labels[batch[:, 0, 0, 0]])
 
 
+@tensorflow_only
 @pytest.mark.parametrize("memory_bytes", [1 << 30, 0], ids=["in memory", "streamed"])
 def test_dtypes_shapes_ranges_and_cardinality_are_as_documented(split_folder, memory_bytes):
     loaded = data.load(split_folder, augment="flip | fancy_pca(9.0)", batch_size=8, memory_bytes=memory_bytes)

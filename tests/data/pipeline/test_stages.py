@@ -6,12 +6,12 @@ import tensorflow as tf
 from keras import ops
 
 from kerastricks import data
-from kerastricks.augment.op import Draws, Facts
+from kerastricks.augment.op import Draws, ImageSpec
 from kerastricks.augment.plan import Plan
 from kerastricks.data import PixelStatistics
 from kerastricks.data.pipeline import batches as batches_module
 from kerastricks.data.pipeline import tensorflow_arrays
-from kerastricks.data.pipeline.stages import Augmentation, draw_uniforms
+from kerastricks.data.pipeline.stages import StagedOps, draw_uniforms
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.errors import SpecError, UnknownNameError
 
@@ -25,11 +25,11 @@ def photographs(count=40, channels=3):
     return np.clip(base + generator.normal(0, 20, (count, 8, 8, channels)), 0, 255).astype("uint8")
 
 
-def facts(images=None):
+def image_spec(images=None):
     images = photographs() if images is None else images
     statistics = PixelStatistics(images.shape[-1])
     statistics.update(images)
-    return Facts(images.shape[1:], 2, statistics)
+    return ImageSpec(images.shape[1:], 2, statistics)
 
 
 def arrays(channels=3):
@@ -39,13 +39,14 @@ def arrays(channels=3):
 def unfused(loaded, images, labels, epoch, step, index):
     """The definition, op by op, with the draws of that batch."""
     augmentation = loaded.augmentation
-    plan = Plan(augmentation.plan.ops, augmentation.facts, fuse=False)
+    plan = Plan(augmentation.plan.ops, augmentation.image_spec, fuse=False)
     epoch, step = tf.constant(epoch, tf.int64), tf.constant(step, tf.int64)
     draws = Draws(draw_uniforms(loaded.seed, epoch, step, len(images), plan.uniforms), epoch, tf.constant(index))
     return plan(tf.constant(images), tf.constant(labels), draws, tensorflow_arrays)
 
 
 @pytest.mark.parametrize("spec", [SPEC, "pad_crop(3)", "rotate(20) | brightness(0.3)", "flip | normalize | mixup(0.4)"])
+@pytest.mark.tensorflow_only  # what the host does is TensorFlow on every backend
 @pytest.mark.parametrize("compiled", [False, True])
 def test_batches_are_what_the_ops_give_one_by_one(spec, compiled, monkeypatch):
     monkeypatch.setattr(batches_module, "COMPILE_FROM", 0 if compiled else 1 << 60)
@@ -60,13 +61,15 @@ def test_batches_are_what_the_ops_give_one_by_one(spec, compiled, monkeypatch):
         np.testing.assert_allclose(labels, targets, atol=1e-6)
 
 
+@pytest.mark.tensorflow_only
 def test_no_spec_changes_nothing():
-    augmentation = Augmentation("", facts(), 0)
+    augmentation = StagedOps("", image_spec(), 0)
     images, _ = augmentation.on_host(tf.constant(photographs()), tf.zeros(40, tf.int32))
     np.testing.assert_array_equal(images, photographs())
     assert augmentation.device_stage is None
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("spec", ["flip | pad_crop(2)", "rotate(10)"])
 def test_pixels_that_are_only_moved_stay_uint8(spec):
     images, _ = next(iter(data.load(arrays(), augment=spec, batch_size=8, stages="host").train))
@@ -97,8 +100,9 @@ def test_stages_device_leaves_uint8_for_the_layer():
     np.testing.assert_array_equal(ops.convert_to_numpy(untouched), images.numpy())
 
 
+@pytest.mark.tensorflow_only
 def test_an_op_that_counts_epochs_stays_on_the_host_with_all_before_it():
-    augmentation = Augmentation("pad_crop(1) | alternating_flip | brightness(0.1)", facts(), 0, "device")
+    augmentation = StagedOps("pad_crop(1) | alternating_flip | brightness(0.1)", image_spec(), 0, "device")
     assert len(augmentation.host_plan.ops) == 2
     assert augmentation.device_plan.uniforms == 1
 
@@ -115,6 +119,7 @@ def test_the_store_of_the_device_holds_the_images_and_a_black_pixel():
         np.testing.assert_array_equal(labels, expected)
 
 
+@pytest.mark.tensorflow_only
 def test_fancy_pca_is_fitted_on_the_training_split():
     loaded = data.load(arrays(), augment="fancy_pca(0.3, 'stddev')", batch_size=8)
     train = np.concatenate([images.numpy() for images, _ in loaded.splits["train"].evaluation()])
@@ -127,6 +132,7 @@ def test_fancy_pca_is_fitted_on_the_training_split():
     )
 
 
+@pytest.mark.tensorflow_only
 def test_normalize_is_applied_to_evaluation_too():
     loaded = data.load(arrays(), augment="flip | normalize", batch_size=8)
     raw = np.concatenate([images.numpy() for images, _ in loaded.splits["validation"].evaluation()])

@@ -3,7 +3,7 @@
 import pytest
 
 from kerastricks.augment import sequence
-from kerastricks.augment.op import Facts
+from kerastricks.augment.op import ImageSpec
 from kerastricks.data import PixelStatistics
 from kerastricks.search import DataFacts, default_space
 from kerastricks.search.space.checks import check_space
@@ -94,12 +94,12 @@ def test_batches_leave_an_epoch_its_steps(images, sizes):
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (28, 28, 1), (8, 8, 1)])
 def test_strengths_fit_the_images(shape):
-    facts = Facts(shape, 10, PixelStatistics(shape[-1]))
+    image_spec = ImageSpec(shape, 10, PixelStatistics(shape[-1]))
     specs = augment_strength("pad_crop(1)", shape)
     assert specs[:2] == ("", "pad_crop(1)")
     assert len(specs) == 4
     for spec in specs:
-        sequence.read(spec, facts)
+        sequence.read(spec, image_spec)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
-"""One fine-tuning from a configuration to a finished run folder, begun or resumed."""
+"""Fine-tuning as a job: a new run folder, or an interrupted one resumed."""
 
 import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -15,22 +15,113 @@ from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.sources.reading import find_source
 from kerastricks.data.sources.source import Files
-from kerastricks.errors import RunFolderError
+from kerastricks.errors import RunFolderError, UsageError
 from kerastricks.files import read_json_lines, write_text
+from kerastricks.finetuning import procedure
 from kerastricks.finetuning.backbone import Backbone, open_backbone
-from kerastricks.finetuning.procedure import FineTuned, finetune, finetuning_config, small_config
+from kerastricks.finetuning.procedure import FineTuned, finetuning_config, small_config
 from kerastricks.finetuning.report import draw_report
 from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, SMALL_SIDE_PX, TRAINING_DEFAULTS, Settings
-from kerastricks.progress import Progress, silent
+from kerastricks.progress import Progress, in_lines, silent
+from kerastricks.runs.beginning import describe_data, refuse_other_data, write_skipped
+from kerastricks.runs.configuration import FinetuningFields, Source, as_path, fields_of_data
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes, check_room
 from kerastricks.runs.own_model import check_export, copy_recipes
-from kerastricks.runs.train import describe_data, refuse_other_data, write_skipped
+from kerastricks.runs.record import RunRecord
+from kerastricks.runs.resumable import Resumption, Say, carry_out, refuse_settings, reopened
 from kerastricks.training import device
 from kerastricks.training.config import Config
 from kerastricks.training.datasets import load_data
 
-Say = Callable[[str], None]
+RESUMPTION = Resumption("kerastricks finetune --resume", "kerastricks.runs.finetune")
+
+
+def finetune(
+    source: Source | None = None,
+    *,
+    backbone: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    strategy: str | None = None,
+    minutes: float | None = None,
+    head: Sequence[int] | None = None,
+    scratch: bool | None = None,
+    out: str | os.PathLike[str] = "saved_models",
+    name: str | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    say: Say = print,
+    progress: Progress | None = None,
+    **fields: Unpack[FinetuningFields],
+) -> RunRecord:
+    """Fine-tune a pretrained network and leave a run folder, as `kerastricks finetune` does.
+
+    Ctrl-C and SIGTERM save the state: `resume` goes on from there.
+
+    Args:
+        source: a folder, zip or table of images, the name of a data set, or a recipe, of which the data are taken.
+        backbone: of the zoo, `applications/NAME`, a run folder or a `.keras` file; None for efficientnet_lite0.
+        weights: of a backbone of the zoo, a name or path; None for imagenet.
+        strategy: "linear", "last", "all", "earlier", "small" or "scratch"; None or "auto" for what validates best.
+        minutes: of measuring and training; None for 5 where the strategy is "auto".
+        head: units of dense layers before the last one.
+        scratch: train from random weights too, to compare with.
+        out: the folder of run folders.
+        name: of the run folder; None for BACKBONE-finetuned-DATA-NUMBER.
+        resume: the folder of an interrupted run; only `data` may be given besides, where they have moved.
+        cache_dir: on a local disk; keeps decoded images that a `random_resized_crop` cuts from.
+        say: gets a line about each thing decided.
+        progress: where long work shows how far it is; None for a line to `say` every ten seconds.
+        **fields: of the configuration, instead of the defaults of fine-tuning.
+
+    Returns:
+        The finished run; its summary has the report in `finetuning`.
+
+    Raises:
+        UsageError: for anything wrong with the arguments, the images or the folder.
+        RunFailedError: where training or export fails.
+        Interrupted: after Ctrl-C or SIGTERM, when the state has been saved.
+    """
+    wanted: dict[str, Any] = {
+        "backbone": None if backbone is None else os.fspath(backbone),
+        "weights": None if weights is None else os.fspath(weights),
+        "plan": strategy,
+        "minutes": minutes,
+        "head": None if head is None else tuple(head),
+        "scratch": scratch,
+    }
+    wanted = {setting: value for setting, value in wanted.items() if value is not None}
+    if resume is None:
+        config = make_config(finetuning_fields(source, fields))
+        run = start(config, Settings(**wanted), as_path(out), name)
+    else:
+        refuse_settings(resume, "source", {"source": source, **wanted}, fields)
+        run = reopened(as_path(resume), fields)
+        if run.summary.exists():
+            say(f"{run.path}: finished already")
+            return RunRecord.open(run)
+    progress = progress or in_lines(say)
+    where = {"cache_dir": None if cache_dir is None else Path(cache_dir)}
+    summary = carry_out(
+        run,
+        lambda: run_finetuning(run, say, progress, **where),
+        RESUMPTION,
+        resumed=resume is not None,
+        say=say,
+    )
+    return RunRecord.of(run, summary)
+
+
+def finetuning_fields(source: Source | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a source and those given; how a recipe trains is for random weights, and is not taken.
+
+    Raises:
+        UsageError: without data.
+    """
+    found = {**fields_of_data(source), **fields}
+    if "data" not in found:
+        raise UsageError("data is missing: a folder or zip of images, or a data set")
+    return found
 
 
 def make_config(fields: Mapping[str, Any]) -> Config:
@@ -138,7 +229,7 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
     if run.recipe.exists() and not (run.path / "stages").exists():
         _check_backbone(run, backbone, data)
     how: dict[str, Any] = {"run_folder": run.path, "say": say, "progress": progress}
-    tuned = finetune(data, backbone, config, settings, small_data=small, **how)
+    tuned = procedure.finetune(data, backbone, config, settings, small_data=small, **how)
     say("saving, exporting, checking the export in a fresh process")
     _merge_logs(run, tuned)
     run.write(run.path / "finetune.json", tuned.report.to_json())

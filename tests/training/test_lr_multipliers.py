@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kerastricks
-from kerastricks.errors import ConfigError, UnknownNameError
+from kerastricks.errors import ConfigError, UnknownNameError, UsageError
 from kerastricks.training import Config, fit
 
 CONFIG = Config(
@@ -36,7 +36,7 @@ def steps(data, rates):
     keras.utils.set_random_seed(0)
     model = kerastricks.models.create("mlp(depth=2, width=4)", (8, 8, 3), 2)
     before = {layer.name: layer.get_weights() for layer in model.layers}
-    fit(model, data, CONFIG, rates=rates, progress_line=False)
+    fit(model, data, CONFIG, lr_multipliers=rates, progress_line=False)
     return {
         layer.name: [b - a for a, b in zip(before[layer.name], layer.get_weights(), strict=True)]
         for layer in model.layers
@@ -55,7 +55,7 @@ def test_a_layer_goes_its_factor_as_far(data):
 
 def test_the_log_has_the_highest_rate(data, tmp_path):
     model = kerastricks.models.create("mlp(depth=2, width=4)", (8, 8, 3), 2)
-    fit(model, data, CONFIG, rates={"dense1": 0.1}, run_folder=tmp_path, progress_line=False)
+    fit(model, data, CONFIG, lr_multipliers={"dense1": 0.1}, run_folder=tmp_path, progress_line=False)
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert line["learning_rate"] == pytest.approx(0.01)
 
@@ -66,7 +66,7 @@ def test_decay_leaves_biases_alone_in_every_group(data):
     for layer in ("dense1", "logits"):
         model.get_layer(layer).bias.assign(np.full(model.get_layer(layer).bias.shape, 5.0))
     config = Config(**{**CONFIG.as_dict(), "learning_rate": 1e-6, "weight_decay": 1e5})
-    fit(model, data, config, rates={"dense1": 0.5}, progress_line=False)
+    fit(model, data, config, lr_multipliers={"dense1": 0.5}, progress_line=False)
     for layer in ("dense1", "logits"):
         np.testing.assert_allclose(model.get_layer(layer).get_weights()[1], 5.0, atol=1e-3)
         assert np.abs(model.get_layer(layer).get_weights()[0]).max() < 5.0
@@ -76,11 +76,17 @@ def test_decay_leaves_biases_alone_in_every_group(data):
     ("rates", "error", "message"),
     [
         ({"dense7": 0.1}, UnknownNameError, "no layer of the model is called 'dense7': did you mean dense1"),
-        ({"dense1": 0.0}, ConfigError, r"rates must be above 0: freeze a layer by trainable = False"),
-        ({"dense1": float("nan")}, ConfigError, "rates must be above 0"),
+        ({"dense1": 0.0}, ConfigError, r"lr_multipliers must be above 0: freeze a layer by trainable = False"),
+        ({"dense1": float("nan")}, ConfigError, "lr_multipliers must be above 0"),
     ],
 )
 def test_bad_rates_are_named(data, rates, error, message):
     model = kerastricks.models.create("mlp(depth=1, width=4)", (8, 8, 3), 2)
     with pytest.raises(error, match=message):
-        fit(model, data, CONFIG, rates=rates)
+        fit(model, data, CONFIG, lr_multipliers=rates)
+
+
+def test_the_former_name_of_the_argument_is_refused_with_the_new_one():
+    for error in (TypeError, UsageError):
+        with pytest.raises(error, match=r"fit\(rates=\.\.\.\) is now fit\(lr_multipliers=\.\.\.\)"):
+            fit(None, None, CONFIG, rates={"dense1": 0.1})

@@ -1,7 +1,4 @@
-"""A plan as text.
-
-What `plan` found.
-"""
+"""The profile of a pipeline, as text and as JSON."""
 
 import io
 from collections.abc import Sequence
@@ -17,17 +14,17 @@ from kerastricks.data.inspection.timing import ROUNDS, Throughput
 
 
 @dataclass(frozen=True)
-class PlanRow:
-    """A step of a plan, or several together.
+class StepProfile:
+    """One step of a plan, or several together.
 
     Args:
-        kind: what is done: "index", "resample", "colour", "pixel", "image" or "mix"; before the first step "decode"
+        kind: kind of the step: "index", "resample", "colour", "pixel", "image" or "mix"; before the first step "decode"
             (files), "window" (decoded originals) or "gather" (images in memory); "plan" and "definition" for all.
-        ops: that are done by it, in order.
-        stage: where it runs: "host" or "device", "host, device" for a plan that is divided.
-        passes: the compiled functions that it is a part of, or is made of, when it is executed, counted from 1.
-        bytes_read: of an image, by each pass alone, summed; 0 for windows, whose size is drawn.
-        bytes_written: the same.
+        ops: names of the ops that it executes, in order.
+        stage: "host" or "device", "host, device" for a plan that is divided.
+        passes: numbers, from 1, of the compiled functions that it is a part of, or is made of.
+        bytes_read: bytes of an image that its passes read; 0 for windows, whose size is drawn.
+        bytes_written: bytes of an image that its passes write.
         draws: uniform numbers for an image; those of a policy are counted where it begins.
         cpu_us_per_image: microseconds of CPU time over all threads, the median of the rounds; None if not measured.
     """
@@ -49,22 +46,22 @@ class PlanRow:
 
 
 @dataclass(frozen=True)
-class PlanReport:
-    """What is executed for a spec, and what it costs.
+class PipelineProfile:
+    """Steps of an augmentation as they are executed, and what they cost.
 
     Args:
-        data: the name of the source.
+        data: name of the source.
         image_shape: (height, width, channels) in pixels.
-        augment: the spec; "" is none.
+        augment: spec of the augmentation; "" is none.
         batch_size: images in a batch.
         in_memory: whether the decoded images are kept in memory, or each is decoded when it is used.
         compiled: whether the pipeline compiles its host stage; where an epoch is small, it does not pay.
-        reading: what comes before the first step: decoding of files, or the gathering of a batch in memory; None
+        reading: the row before the first step: decoding of files, or the gathering of a batch in memory; None
             where the first step reads images where they lie.
-        steps: of the fused plan.
+        steps: rows of the fused plan.
         fused: all steps as they are executed; None without ops.
         one_by_one: each op in a pass of its own, nothing fused: the definition; None without ops.
-        throughput: of the training batches; None where it was not measured.
+        throughput: throughput of the training batches; None where it was not measured.
     """
 
     data: str
@@ -73,16 +70,15 @@ class PlanReport:
     batch_size: int
     in_memory: bool
     compiled: bool
-    reading: PlanRow | None
-    steps: tuple[PlanRow, ...]
-    fused: PlanRow | None
-    one_by_one: PlanRow | None
+    reading: StepProfile | None
+    steps: tuple[StepProfile, ...]
+    fused: StepProfile | None
+    one_by_one: StepProfile | None
     throughput: Throughput | None
 
     def to_text(self) -> str:
         """A table and a few lines."""
-
-        return draw_table(self)
+        return format_profile(self)
 
     def to_json(self) -> dict[str, Any]:
         """For JSON."""
@@ -112,12 +108,8 @@ _KINDS = {
 }
 
 
-def draw_table(report: PlanReport) -> str:
-    """Text of lines of at most 100 characters, but for long specs and names.
-
-    Args:
-        report: measured or not.
-    """
+def format_profile(report: PipelineProfile) -> str:
+    """Format a profile in lines of at most 100 characters, but for long specs and names."""
     console = Console(file=io.StringIO(), width=_WIDTH, highlight=False, markup=False, color_system=None)
     for line in _head(report):
         console.print(line, soft_wrap=True)
@@ -129,7 +121,7 @@ def draw_table(report: PlanReport) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
-def _head(report: PlanReport) -> list[str]:
+def _head(report: PipelineProfile) -> list[str]:
     height, width, channels = report.image_shape
     source = "decoded images in memory" if report.in_memory else "each image decoded when it is used"
     return [
@@ -139,7 +131,7 @@ def _head(report: PlanReport) -> list[str]:
     ]
 
 
-def _table(report: PlanReport) -> Table:
+def _table(report: PipelineProfile) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("step", no_wrap=True)
@@ -158,7 +150,7 @@ def _table(report: PlanReport) -> Table:
     return table
 
 
-def _add(table: Table, number: str, row: PlanRow) -> None:
+def _add(table: Table, number: str, row: StepProfile) -> None:
     is_total = row.kind in ("plan", "definition")
     count = len(row.passes)
     passes = f"in {count} compiled pass{'es' * (count > 1)}"
@@ -190,7 +182,7 @@ def _three_digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _notes(report: PlanReport) -> list[str]:
+def _notes(report: PipelineProfile) -> list[str]:
     notes = []
     plan, definition = report.fused, report.one_by_one
     times = [None if row is None else row.cpu_us_per_image for row in (plan, definition)]

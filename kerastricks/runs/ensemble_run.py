@@ -1,6 +1,7 @@
-"""Several finished runs as one: opened, combined, measured, and left as a run folder of its own."""
+"""Making an ensemble as a job: a new run folder."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,30 +11,93 @@ import numpy as np
 
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.relabeling import relabelled
+from kerastricks.ensemble.build import EnsembleResult, EnsembleSettings, build_ensemble
 from kerastricks.ensemble.inputs import align_classes, shared_pixels
 from kerastricks.ensemble.outputs import stacked_outputs
-from kerastricks.errors import EnsembleError
-from kerastricks.progress import Progress, silent
-from kerastricks.runs.ensemble_data import load_for_members, shared_config
+from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
+from kerastricks.progress import Progress, in_lines, silent
+from kerastricks.runs.beginning import describe_data, write_skipped
+from kerastricks.runs.configuration import CLASSIFIERS, METHODS, as_path
+from kerastricks.runs.ensemble_data import load_for_members, member_predictions, predict_split, shared_config
 from kerastricks.runs.ensemble_report import draw_ensemble, measured
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes
-from kerastricks.runs.made import Made, Members, Settings, make, over_split
 from kerastricks.runs.members import RunMember, open_members
 from kerastricks.runs.own_model import copy_recipes
+from kerastricks.runs.record import RunRecord
+from kerastricks.runs.resumable import Say, sigterm_interrupts
 from kerastricks.runs.seen_images import refuse_seen_images
-from kerastricks.runs.train import describe_data, write_skipped
 from kerastricks.training import device
 from kerastricks.training.config import Config
 
-Say = Callable[[str], None]
+
+def ensemble(
+    runs: Sequence[RunRecord | str | os.PathLike[str]],
+    *,
+    method: str = "auto",
+    temperatures: bool = False,
+    data: str | os.PathLike[str] | None = None,
+    classifier: str = "logistic",
+    late: bool = False,
+    seed: int = 0,
+    out: str | os.PathLike[str] = "saved_models",
+    name: str | None = None,
+    say: Say = print,
+    progress: Progress | None = None,
+) -> RunRecord:
+    """Make one model of several and leave a run folder, as `kerastricks ensemble` does.
+
+    The folder is there only when it is finished; what is interrupted is begun again.
+
+    Args:
+        runs: finished ones, their folders, or `.keras` files. A run that kept several models stands for all of them.
+        method: "auto" takes the simplest that is as good as any on validation; else "mean", "geometric", "vote",
+            "weighted", "greedy", "stack", "soup", "greedy_soup" or "fuse".
+        temperatures: whether a named method is combined with temperatures that are fitted to validation.
+        data: whose validation images decide and whose test images measure; None for what the first run was trained on.
+        classifier: of "fuse": "logistic", "linear" or "mlp".
+        late: whether "fuse" is combined with the members' own probabilities.
+        seed: of folds, bags and bootstrap.
+        out: the folder of run folders.
+        name: of the run folder; None for ensemble-METHOD-DATA-NUMBER.
+        say: gets a line about each thing decided.
+        progress: where long work shows how far it is; None for a line to `say` every ten seconds.
+
+    Returns:
+        The finished run; its summary has the report in `ensemble`.
+
+    Raises:
+        EnsembleError: for members that cannot be one model, or were trained on the images that would choose.
+        UsageError: for anything else that is wrong with the arguments, the images or the folders.
+    """
+    for kind, value, known in (("method", method, METHODS), ("classifier", classifier, CLASSIFIERS)):
+        if value not in known:
+            raise UnknownNameError(kind, value, known, "kerastricks ensemble --help")
+    if method != "fuse" and (classifier != CLASSIFIERS[0] or late):
+        raise EnsembleError(f"classifier and late are for method='fuse'. Received: method={method!r}")
+    paths = [run.path if isinstance(run, RunRecord) else as_path(run) for run in runs]
+    for path in paths:
+        if not path.exists():
+            raise RunFolderError(f"{path}: no such run folder or .keras file")
+    with sigterm_interrupts():
+        run, summary = make_ensemble(
+            paths,
+            EnsembleSettings(method, classifier, late, seed, temperatures),
+            data=None if data is None else os.fspath(data),
+            out=as_path(out),
+            name=name,
+            say=say,
+            progress=progress or in_lines(say),
+        )
+    return RunRecord.of(run, summary)
+
+
 PLOT = "ensemble.png"
 
 
 def make_ensemble(
     paths: Sequence[Path],
-    settings: Settings,
+    settings: EnsembleSettings,
     *,
     data: str | None = None,
     out: Path = Path("saved_models"),
@@ -73,7 +137,7 @@ def make_ensemble(
         opened = [_with_classes(one, images) for one in opened]
     knowing = [one for one in opened if not settings.by_features or _knows(one, images)]
     if knowing:
-        images = relabelled(images, align_classes([one.member for one in knowing]).class_names or images.class_names)
+        images = images.relabelled(align_classes([one.member for one in knowing]).class_names or images.class_names)
     check_classes(images.class_names)
     for line in describe_data(images):
         say(line)
@@ -84,7 +148,8 @@ def make_ensemble(
     _refuse_no_numbers(knowing, validation)
     labels = images.labels("validation")
     names = [one.member.name for one in knowing]
-    made = make(Members([one.member for one in opened], images, names, validation, labels, progress), settings)
+    members = [one.member for one in opened]
+    made = build_ensemble(member_predictions(members, images, names, validation, labels, progress), settings)
     test = _outputs(knowing, images, "test", progress)
     method = made.method.partition(",")[0]
     with RunFolder.begin(out, name, f"ensemble-{method}", Path(str(config.data)).stem) as run:
@@ -129,7 +194,7 @@ def _outputs(members: Sequence[RunMember], images: ImageData, split: str, progre
     if not members:
         return np.empty((0, len(images.labels(split)), len(images.class_names)))
     model = keras.Model(*stacked_outputs([one.member for one in members]), name="members")
-    return np.moveaxis(over_split(model, images, split, progress), 1, 0)
+    return np.moveaxis(predict_split(model, images, split, progress), 1, 0)
 
 
 def _refuse_no_numbers(opened: Sequence[RunMember], log_probabilities: np.ndarray) -> None:
@@ -140,12 +205,12 @@ def _refuse_no_numbers(opened: Sequence[RunMember], log_probabilities: np.ndarra
 
 def _leave(
     run: RunFolder,
-    made: Made,
+    made: EnsembleResult,
     opened: Sequence[RunMember],
     images: ImageData,
     config: Config,
     report: dict[str, Any],
-    settings: Settings,
+    settings: EnsembleSettings,
     say: Say,
     progress: Progress,
 ) -> dict[str, Any]:

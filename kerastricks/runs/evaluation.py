@@ -1,43 +1,50 @@
 """A finished run on images it was not trained on."""
 
+import os
 from typing import Any
 
 import keras
 import numpy as np
 
 from kerastricks.classifier_file import load_classifier
+from kerastricks.data.loading import make_splits
 from kerastricks.data.pipeline.batches import Batches
-from kerastricks.data.relabeling import relabel
+from kerastricks.data.sources.classes import relabel
 from kerastricks.data.sources.names import canonical
 from kerastricks.data.sources.reading import Readable, find_source, read_source
 from kerastricks.data.sources.source import Arrays, Examples, Source
-from kerastricks.data.splits import make_splits
 from kerastricks.errors import DataError
 from kerastricks.metrics.classification import scores
 from kerastricks.progress import Progress, silent
+from kerastricks.runs.configuration import as_path
 from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.record import Evaluation, RunRecord
 from kerastricks.training.config import FIELDS, Config
 
 
-def evaluate(run: RunFolder, data: Any, progress: Progress = silent) -> dict[str, Any]:
-    """Scores `model.keras` of a run.
+def evaluate(run: RunFolder | RunRecord | str | os.PathLike[str], data: Any, progress: Progress = silent) -> Evaluation:
+    """Score `model.keras` of a run, as `kerastricks evaluate` does.
 
     The images are the test split of the data; the run's own test split where the data are those it was trained on;
     and all images where the data have no splits. A run that was trained on some of the classes (`classes`) is scored
     on these where the data have all of them.
 
     Args:
-        run: a finished one.
+        run: a finished one, or its folder.
         data: whatever `kerastricks.data.load` takes. Its classes may be some of the run's.
         progress: where long work shows how far it is.
 
     Returns:
-        What `scores` returns, with `split`, `data`, `skipped` and `classes_left_out`.
+        The scores, and on which images.
 
     Raises:
         DataError: for a class that the run does not know.
         RunFolderError: for a run that is not finished.
     """
+    if isinstance(run, RunRecord):
+        run = run.folder
+    elif not isinstance(run, RunFolder):
+        run = RunFolder.open(as_path(run))
     record = run.read(run.config)
     summary = run.read(run.summary)
     model = load_classifier(run.model)
@@ -65,13 +72,13 @@ def evaluate(run: RunFolder, data: Any, progress: Progress = silent) -> dict[str
         raise DataError(f"{readable.source.name}: images are {examples.image_shape}, the model takes {image_shape}")
     batches = Batches(examples, image_shape, 128, 0, fitting=config.fitting)
     probabilities = predict(model, batches, f"evaluating {split}", progress)
-    return {
-        "data": readable.source.name,
-        "split": split,
-        "skipped": len(readable.skipped),
-        "classes_left_out": len(source.class_names) - len(readable.source.class_names),
+    return Evaluation(
+        data=readable.source.name,
+        split=split,
+        skipped=len(readable.skipped),
+        classes_left_out=len(source.class_names) - len(readable.source.class_names),
         **scores(examples.labels, probabilities, class_names),
-    }
+    )
 
 
 def predict(model: keras.Model, batches: Batches, description: str, progress: Progress) -> np.ndarray:

@@ -10,7 +10,7 @@ from kerastricks import data
 from kerastricks.augment.op import Draws
 from kerastricks.augment.plan import Plan
 from kerastricks.data.inspection import timing as step_timing
-from kerastricks.data.inspection.plan_report import joined
+from kerastricks.data.inspection.profile_report import joined
 from kerastricks.data.inspection.timing import ROUNDS, Chain, TimedBatch, measure_in_turn, timed_batches, undone
 from kerastricks.data.pipeline import tensorflow_arrays
 from kerastricks.errors import UsageError
@@ -24,8 +24,9 @@ def loaded(spec, channels=3, count=60, **options):
     return data.load((pixels, np.arange(count) % 3), augment=spec, batch_size=16, **{"stages": "host", **options})
 
 
+@pytest.mark.tensorflow_only
 def test_the_steps_with_their_ops_bytes_and_draws():
-    report = data.plan(loaded(USUAL), seconds=0)
+    report = data.profile_pipeline(loaded(USUAL), seconds=0)
     first, second = report.steps
     assert (first.kind, first.ops, first.stage) == ("index", ("flip", "pad_crop"), "host")
     assert (second.kind, second.ops) == ("colour", ("fancy_pca", "clip", "normalize"))
@@ -43,8 +44,9 @@ def test_the_steps_with_their_ops_bytes_and_draws():
     assert report.reading is None, "the first step reads images where they lie"
 
 
+@pytest.mark.tensorflow_only
 def test_nothing_is_measured_in_no_time():
-    report = data.plan(loaded(USUAL), seconds=0)
+    report = data.profile_pipeline(loaded(USUAL), seconds=0)
     rows = (*report.steps, report.fused, report.one_by_one)
     assert {row.cpu_us_per_image for row in rows} == {None}
     assert report.throughput is None
@@ -55,7 +57,7 @@ def test_nothing_is_measured_in_no_time():
 
 @pytest.mark.tensorflow_only
 def test_everything_is_measured():
-    report = data.plan(loaded(USUAL), seconds=0.1)
+    report = data.profile_pipeline(loaded(USUAL), seconds=0.1)
     rows = (*report.steps, report.fused, report.one_by_one)
     assert all(row.cpu_us_per_image > 0 for row in rows)
     assert report.throughput.images_per_second > 0
@@ -79,8 +81,9 @@ def test_everything_is_measured():
     }  # fmt: skip
 
 
+@pytest.mark.tensorflow_only
 def test_a_policy_is_named_once_a_step_and_its_draws_are_counted_once():
-    report = data.plan(loaded("flip | randaugment(2) | fancy_pca"), seconds=0)
+    report = data.profile_pipeline(loaded("flip | randaugment(2) | fancy_pca"), seconds=0)
     draws = [step.draws for step in report.steps]
     assert draws == [1 + 4, *[0] * 13, 3]
     assert sum(draws) == report.fused.draws
@@ -89,27 +92,32 @@ def test_a_policy_is_named_once_a_step_and_its_draws_are_counted_once():
     assert "randaugment(equalize)" in report.to_text()
 
 
+@pytest.mark.tensorflow_only
 def test_a_plan_that_mixes_labels():
-    report = data.plan(loaded("flip | brightness | mixup"), seconds=0)
+    report = data.profile_pipeline(loaded("flip | brightness | mixup"), seconds=0)
     assert [step.kind for step in report.steps] == ["index", "colour", "mix"]
     assert len(report.one_by_one.passes) == 4
 
 
+@pytest.mark.tensorflow_only
 def test_images_that_the_first_step_cannot_read_where_they_lie_are_gathered():
-    report = data.plan(loaded("brightness | flip"), seconds=0)
+    report = data.profile_pipeline(loaded("brightness | flip"), seconds=0)
     assert (report.reading.kind, report.reading.bytes_read, report.reading.bytes_written) == ("gather", 240, 240)
     assert [step.kind for step in report.steps] == ["colour", "index"]
 
 
+@pytest.mark.tensorflow_only
 def test_without_ops_there_are_no_steps():
-    report = data.plan(loaded(""), seconds=0)
+    report = data.profile_pipeline(loaded(""), seconds=0)
     assert (report.steps, report.fused, report.one_by_one, report.reading) == ((), None, None, None)
     assert report.to_text().splitlines()[0] == "augment     none"
     assert report.to_json()["fused"] is None
 
 
 def test_the_device_has_its_steps():
-    report = data.plan(loaded("pad_crop(2) | alternating_flip | rotate(9) | brightness", stages="device"), seconds=0)
+    report = data.profile_pipeline(
+        loaded("pad_crop(2) | alternating_flip | rotate(9) | brightness", stages="device"), seconds=0
+    )
     assert [(step.stage, step.ops) for step in report.steps] == [
         ("host", ("pad_crop", "alternating_flip")),
         ("device", ("rotate",)),
@@ -117,7 +125,7 @@ def test_the_device_has_its_steps():
     ]
     assert (report.fused.stage, report.fused.passes) == ("host, device", (1, 2))
     assert report.fused.bytes_read == 240 + 240
-    whole = data.plan(loaded(USUAL, stages="device"), seconds=0)
+    whole = data.profile_pipeline(loaded(USUAL, stages="device"), seconds=0)
     assert {step.stage for step in whole.steps} == {"device"}
     assert whole.fused.passes == (1,)
 
@@ -125,7 +133,7 @@ def test_the_device_has_its_steps():
 @pytest.mark.tensorflow_only
 def test_files_are_read_and_decoded_first(image_folder):
     spec = "flip | pad_crop(2) | brightness"
-    report = data.plan(data.load(image_folder, augment=spec, batch_size=8, memory_bytes=0), seconds=0.1)
+    report = data.profile_pipeline(data.load(image_folder, augment=spec, batch_size=8, memory_bytes=0), seconds=0.1)
     sizes = [path.stat().st_size for path in image_folder.rglob("*.jpg")]
     assert (report.reading.kind, report.reading.ops, report.reading.bytes_written) == ("decode", (), 20 * 24 * 3)
     assert min(sizes) <= report.reading.bytes_read <= max(sizes)
@@ -137,7 +145,9 @@ def test_files_are_read_and_decoded_first(image_folder):
 @pytest.mark.tensorflow_only
 def test_a_crop_that_the_decoder_does_is_no_step(image_folder):
     crop = "random_resized_crop(0.5)"
-    report = data.plan(data.load(image_folder, augment=f"flip | {crop} | brightness", memory_bytes=0), seconds=0.1)
+    report = data.profile_pipeline(
+        data.load(image_folder, augment=f"flip | {crop} | brightness", memory_bytes=0), seconds=0.1
+    )
     assert report.reading.ops == ("random_resized_crop",)
     assert report.reading.draws == 22
     assert [step.ops for step in report.steps] == [("flip",), ("brightness", "clip")]
@@ -148,17 +158,18 @@ def test_a_crop_that_the_decoder_does_is_no_step(image_folder):
 def test_the_crop_alone_leaves_bytes(image_folder):
     for memory, kind in ((0, "decode"), (1 << 30, "window")):
         options = {"augment": "random_resized_crop", "memory_bytes": memory, "image_size": 16}
-        report = data.plan(data.load(image_folder, **options), seconds=0.1)
+        report = data.profile_pipeline(data.load(image_folder, **options), seconds=0.1)
         assert (report.steps, report.reading.kind, report.reading.bytes_written) == ((), kind, 16 * 16 * 3)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("spec", [USUAL, "brightness | rotate(20) | mixup", "trivialaugment"])
 def test_what_is_measured_is_what_the_plan_does(spec):
     source = loaded(spec)
     plan = source.augmentation.plan
     (batch,) = timed_batches(source, [plan], 1)
     expected, expected_labels = plan(batch.images, batch.labels, batch.draws, tensorflow_arrays)
-    unfused = Plan(plan.ops, plan.facts, fuse=False)
+    unfused = Plan(plan.ops, plan.image_spec, fuse=False)
     for chain in (Chain.of_steps([plan]), Chain.of_passes([plan]), Chain.of_steps([unfused])):
         images, labels = batch.images, batch.labels
         for function in chain.functions:
@@ -167,6 +178,7 @@ def test_what_is_measured_is_what_the_plan_does(spec):
         np.testing.assert_allclose(labels, expected_labels, atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_the_batches_are_images_of_the_training_split():
     source = loaded("brightness")
     (batch,) = timed_batches(source, [source.augmentation.plan], 1)
@@ -208,9 +220,10 @@ def test_each_function_gets_its_own_time_and_chains_take_turns(monkeypatch):
     assert turns == ("abab" + "cccc") * ROUNDS
 
 
+@pytest.mark.tensorflow_only
 def test_looking_does_not_change_the_training_that_follows():
     looked, untouched = (loaded(USUAL) for _ in range(2))
-    data.plan(looked, seconds=0)
+    data.profile_pipeline(looked, seconds=0)
     for (images, _), (others, _) in zip(looked.train, untouched.train, strict=True):
         np.testing.assert_array_equal(images, others)
 
@@ -219,4 +232,4 @@ def test_looking_does_not_change_the_training_that_follows():
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
 def test_seconds_that_are_none_are_refused(seconds):
     with pytest.raises(UsageError, match=r"seconds must be 0 or more, and finite\. Received: seconds="):
-        data.plan(loaded("flip"), seconds=seconds)
+        data.profile_pipeline(loaded("flip"), seconds=seconds)

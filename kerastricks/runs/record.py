@@ -1,0 +1,236 @@
+"""What finished runs leave, as types: their JSON is that of summary.json."""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from kerastricks.errors import RunFolderError
+from kerastricks.runs.folder import RunFolder
+from kerastricks.training.config import FIELDS, Config
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+_MEANS = ("accuracy", "balanced_accuracy", "log_loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Scores of predictions on labelled images.
+
+    Args:
+        accuracy: share of the images whose most probable class is right.
+        balanced_accuracy: mean recall of the classes with an image.
+        log_loss: in nats.
+        images: how many.
+        recall: by class; None for a class without an image.
+        confusion_matrix: as summary.json has it; `matrix` reads it.
+    """
+
+    accuracy: float
+    balanced_accuracy: float
+    log_loss: float
+    images: int
+    recall: dict[str, float | None]
+    confusion_matrix: list[list[int]] | dict[str, list[int]]
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """The scores of a JSON record.
+
+        Raises:
+            RunFolderError: where a field is missing.
+        """
+        known = {one.name for one in dataclasses.fields(cls)} - {"more"}
+        values: dict[str, Any] = {name: value for name, value in record.items() if name in known}
+        more = {name: value for name, value in record.items() if name not in known}
+        if more:
+            values["more"] = more
+        try:
+            return cls(**values)
+        except TypeError:
+            required = [one.name for one in dataclasses.fields(cls) if one.default is dataclasses.MISSING]
+            missing = ", ".join(name for name in required if name not in record and name != "more")
+            raise RunFolderError(f"is no {cls.__name__.lower()}: {missing} missing") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record that `from_json` reads, of plain values."""
+        record = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        more = record.pop("more", {})
+        optional = {one.name for one in dataclasses.fields(self) if one.default is None}
+        return {name: value for name, value in record.items() if value is not None or name not in optional} | more
+
+    def matrix(self) -> "np.ndarray":
+        """The confusion matrix (K, K): images of the class of a row that were taken for the class of a column."""
+        from kerastricks.metrics.classification import confusion_matrix
+
+        return confusion_matrix({"confusion_matrix": self.confusion_matrix})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Scores):
+    """Scores of a run on images that it was not trained on.
+
+    Args:
+        accuracy: share of the images whose most probable class is right.
+        balanced_accuracy: mean recall of the classes with an image.
+        log_loss: in nats.
+        images: how many.
+        recall: by class; None for a class without an image.
+        confusion_matrix: as summary.json has it; `matrix` reads it.
+        data: name of the data.
+        split: which of their images, as words.
+        skipped: how many files were left out.
+        classes_left_out: how many classes of the data the run was not trained on.
+    """
+
+    data: str
+    split: str
+    skipped: int
+    classes_left_out: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The record that `from_json` reads, of plain values."""
+        record = super().to_json()
+        first = ("data", "split", "skipped", "classes_left_out")
+        return {name: record[name] for name in first} | record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary(Scores):
+    """The summary of a finished run: summary.json.
+
+    Args:
+        accuracy: share of the test images whose most probable class is right.
+        balanced_accuracy: mean recall of the classes with a test image.
+        log_loss: in nats.
+        images: how many test images.
+        recall: by class; None for a class without an image.
+        confusion_matrix: as summary.json has it; `matrix` reads it.
+        class_names: in the order of the probabilities.
+        data: what the images were: name, fingerprint, numbers.
+        model: name of the network.
+        parameters: how many weights it has.
+        epochs: trained.
+        training_seconds: of the epochs.
+        device: that trained it.
+        saved_model: name of the SavedModel's folder.
+        versions: of Python and the packages that decide the result.
+        finetuning: report of a fine-tuning; None for none.
+        distillation: report of a distillation; None for none.
+        ensemble: report of an ensemble; None for none.
+        members: models that were kept of the epochs; None where none were asked for.
+        average: report of averaged weights; None for none.
+        more: fields of a newer version.
+    """
+
+    class_names: list[str]
+    data: dict[str, Any]
+    model: str
+    parameters: int
+    epochs: int
+    training_seconds: float
+    device: str
+    saved_model: str
+    versions: dict[str, str]
+    finetuning: dict[str, Any] | None = None
+    distillation: dict[str, Any] | None = None
+    ensemble: dict[str, Any] | None = None
+    members: list[dict[str, Any]] | None = None
+    average: dict[str, Any] | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A finished run.
+
+    Args:
+        path: of its folder.
+        config: all fields of its configuration, with what was decided.
+        summary: what came out.
+    """
+
+    path: Path
+    config: Config
+    summary: Summary
+
+    @classmethod
+    def open(cls, path: "Path | str | RunFolder") -> "RunRecord":
+        """Reads the folder of a finished run.
+
+        Raises:
+            RunFolderError: for a folder that no run wrote, or whose run is not finished.
+        """
+        run = path if isinstance(path, RunFolder) else RunFolder.open(Path(path).expanduser())
+        return cls.of(run, run.read(run.summary))
+
+    @classmethod
+    def of(cls, run: RunFolder, summary: Mapping[str, Any]) -> "RunRecord":
+        """The record of a run and of the content of its summary.json."""
+        fields = {name: value for name, value in run.read(run.config)["config"].items() if name in FIELDS}
+        try:
+            return cls(run.path, Config(**fields), Summary.from_json(summary))
+        except RunFolderError as error:
+            raise RunFolderError(f"{run.summary}: {error}") from None
+
+    @property
+    def folder(self) -> RunFolder:
+        """Paths of its files."""
+        return RunFolder(self.path)
+
+    def load_model(self) -> "keras.Model":
+        """The model: pixels 0-255 to probabilities.
+
+        Raises:
+            RunFolderError: where the file cannot be read.
+        """
+        from kerastricks.classifier_file import load_classifier
+
+        return load_classifier(self.folder.model)
+
+
+@dataclass(frozen=True)
+class SeriesRecord:
+    """A finished series: runs that differ in the seed.
+
+    Args:
+        path: their folders are PATH-sSEED.
+        seeds: of the runs.
+        runs: in the order of the seeds.
+    """
+
+    path: Path
+    seeds: tuple[int, ...]
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """Mean accuracy, balanced accuracy and log-loss."""
+        return {name: statistics.mean(values) for name, values in self._scores().items()}
+
+    @property
+    def standard_deviation(self) -> dict[str, float]:
+        """Their standard deviations (of the sample)."""
+        return {name: statistics.stdev(values) for name, values in self._scores().items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """The scores of each run, their mean and standard deviation, of plain values."""
+        names = (*_MEANS, "training_seconds")
+        rows = [
+            {"run": str(run.path), "seed": seed, **{name: getattr(run.summary, name) for name in names}}
+            for run, seed in zip(self.runs, self.seeds, strict=True)
+        ]
+        return {
+            "series": str(self.path),
+            "runs": rows,
+            "mean": self.mean,
+            "standard_deviation": self.standard_deviation,
+        }
+
+    def _scores(self) -> dict[str, list[float]]:
+        return {name: [getattr(run.summary, name) for run in self.runs] for name in _MEANS}

@@ -1,0 +1,74 @@
+"""A configuration without anything left to decide: what data, device and defaults make of a `Config`."""
+
+from dataclasses import dataclass, field
+
+from kerastricks.data.image_data import ImageData
+from kerastricks.errors import ConfigError
+from kerastricks.training import device
+from kerastricks.training.config import Config
+
+IMAGES_SEEN = 540_000  # by default: twelve epochs of CIFAR-10
+_FEWEST_EPOCHS, _MOST_EPOCHS = 12, 60
+_FALLING = ("cosine", "linear", "one_cycle", "polynomial")
+_DECIDED = ("augment", "precision", "jit", "early_stopping_epochs")
+
+
+@dataclass(frozen=True)
+class ResolvedConfig(Config):
+    """A `Config` in which nothing is left open: what `resolve` makes, and what a training reads.
+
+    The fields are those of `Config`; none is "auto", and `epochs` is a number. Where a field may still be None, that is
+    its value: no limit (`minutes`, `clip_norm`, `early_stopping_epochs`), all `classes`, the splits of `seed`
+    (`split_seed`), images that are not square (`image_size`) or come from no path (`data`).
+
+    Raises:
+        ConfigError: for a value outside its range, or one that is still to be decided.
+    """
+
+    epochs: int = field(kw_only=True)
+    precision: str = field(kw_only=True)
+    jit: bool = field(kw_only=True)
+    early_stopping_epochs: int | str | None = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in _DECIDED:
+            if getattr(self, name) == "auto":
+                raise ConfigError(f'{name} must be decided here, see `resolve`. Received: {name}="auto"')
+        super().__post_init__()
+
+    @property
+    def stops_when_saturated(self) -> bool:
+        """Whether the training ends where nothing is left to learn."""
+        return self.early_stopping_epochs == "saturated"
+
+    @property
+    def patience(self) -> int | None:
+        """Epochs without a better validation loss after which training stops; None for no such limit."""
+        return self.early_stopping_epochs if isinstance(self.early_stopping_epochs, int) else None
+
+
+def resolve(config: Config, data: ImageData) -> ResolvedConfig:
+    """Decides every "auto", and each None that data and device decide."""
+    height, width, _ = data.image_shape
+    decided = {
+        "augment": data.augmentation.text,
+        "image_size": height if height == width else None,
+        "batch_size": data.batch_size,
+        "epochs": config.epochs or _default_epochs(len(data.labels("train"))),
+        "precision": device.choose_precision() if config.precision == "auto" else config.precision,
+        "jit": device.choose_jit() if config.jit == "auto" else config.jit,
+        "early_stopping_epochs": _early_stopping(config),
+    }
+    return config.converted(ResolvedConfig, decided)
+
+
+def _default_epochs(images: int) -> int:
+    return min(max(round(IMAGES_SEEN / images), _FEWEST_EPOCHS), _MOST_EPOCHS)
+
+
+def _early_stopping(config: Config) -> int | str | None:
+    """Decides "auto": where nobody said how long to train, and the end of the schedule is what makes a model good."""
+    if config.early_stopping_epochs != "auto":
+        return config.early_stopping_epochs
+    falls = config.specs.schedule.name in _FALLING
+    return "saturated" if config.epochs is None and falls and not (config.average or config.keep) else None

@@ -1,0 +1,48 @@
+"""A notebook as a user would write it. Never run: tests/test_typing.py has mypy read it.
+
+Keras has no type information, so that a model is `Any` to mypy; all that is kerastricks's own has a type.
+"""
+
+from typing import Any, assert_type
+
+import kerastricks
+from kerastricks import ensemble, models, schedules, training
+from kerastricks.data.image_data import ImageData
+from kerastricks.ensemble import Choice, Combination, Member
+from kerastricks.initializers import HeNormal
+from kerastricks.layers import StochasticDepth
+from kerastricks.metrics import Estimate
+
+# Images
+data = kerastricks.data.load("digits", augment="pad_crop(1)", batch_size=64)
+assert_type(data, ImageData)
+assert_type(data.class_names, tuple[str, ...])
+assert_type(data.image_shape, tuple[int, int, int])
+assert_type(data.labels("test").shape, tuple[Any, ...])
+
+# Training
+config = training.Config(data="digits", epochs=3, learning_rate=0.05)
+assert_type(config, training.Config)
+assert_type(config.epochs, int | None)
+first = models.create("plain_cnn", data.image_shape, classes=len(data.class_names))
+second = models.create("mlp", data.image_shape, classes=len(data.class_names))
+for model in (first, second):
+    training.fit(model, data, config, progress_line=False)
+
+# One layer, one initializer, one schedule
+layer = StochasticDepth(0.1)
+assert_type(layer, StochasticDepth)
+assert_type(HeNormal(seed=1), HeNormal)
+schedule = schedules.OneCycle(peak=0.1, total_steps=1_000, warmup_steps=300)
+assert_type(schedule, schedules.OneCycle)
+
+# An ensemble
+members = [Member(first, "first", data.class_names), Member(second, "second", data.class_names)]
+assert_type(members[0].classes, int)
+outputs = ensemble.member_outputs(members).predict(data.validation)
+choice = ensemble.choose(outputs.transpose(1, 0, 2), data.labels("validation"), ["first", "second"])
+assert_type(choice, Choice)
+assert_type(choice.combination, Combination)
+assert_type(choice.candidates[0].log_loss, Estimate)
+ensemble.combine(members, choice.combination).save("ensemble.keras")
+ensemble.combine(members, "mean").save("mean.keras")
