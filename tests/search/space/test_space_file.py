@@ -113,7 +113,7 @@ ONE = "[learning_rate]\nmin = 0.1\nmax = 0.2\n"
     [
         ("[learning_rate\nmin = 1", r"is not TOML: .*line 1"),
         ("", r"nothing to search"),
-        ("batch_size = 64", r"nothing to search: each parameter has one value"),
+        ("batch_size = 64", r"nothing to search: each parameter has only one value"),
         ('extends = "defaults"', r'extends must be "default"'),
         ("[lerning_rate]\nmin = 1\nmax = 2", r"'lerning_rate': did you mean learning_rate"),
         ("[learning_rate]\nmin = 1\nmaks = 2", r"learning_rate: no key is called 'maks': did you mean max"),
