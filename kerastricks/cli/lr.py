@@ -97,7 +97,7 @@ def lr(
     from kerastricks.initializers.data_driven import start_from_data
     from kerastricks.models.creation import create
     from kerastricks.range_test.budget import STEPS, SWEEPS, plan_range_test
-    from kerastricks.range_test.for_trainings import for_training
+    from kerastricks.range_test.for_trainings import find_learning_rate
     from kerastricks.runs.own_model import own_model
     from kerastricks.training.datasets import load_data
     from kerastricks.training.size_timing import image_sizes, own_size, size_timer
@@ -140,7 +140,7 @@ def lr(
         screen.say(note)
     seconds = left() if sweeps is None else None
     settings |= {"sweeps": plan.sweeps, "steps": plan.steps}
-    result = for_training(built, loaded, config, screen.bar, seconds, **settings)
+    result = find_learning_rate(built, loaded, config, screen.bar, seconds, **settings)
     if len(result.losses) < plan.sweeps:
         made = f"{len(result.losses)} of {plan.sweeps} sweeps"
         late = f"{made} fitted into {minutes:g} minutes: steps took longer than timed"
@@ -148,7 +148,7 @@ def lr(
     if result.reason.startswith("diverged at once"):
         raise UsageError(result.reason)
     target = out or options.free_name("lr.png")  # another may have taken it meanwhile
-    result.draw(target, f"{loaded.name}, {built.name}, {config.optimizer}")
+    result.plot(target, f"{loaded.name}, {built.name}, {config.optimizer}")
     command = None
     if result.suggestion is not None:
         size = ["--set", f"image_size={plan.image_size}"] if shrunk else []

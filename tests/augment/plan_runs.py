@@ -142,11 +142,11 @@ def on_host(
 
 
 def check_everywhere(text: str, images: np.ndarray, labels: np.ndarray | None = None, atol: float = 1e-5 * 255) -> None:
-    """Host and device, both also compiled, give the same for the same draws."""
+    """Host and device, also compiled, give the same for the same draws; test_op_contract.py compiles the host."""
     plan = plan_of(text, images)
     draws = uniforms(plan, len(images))
     expected, expected_labels = on_device(plan, images, draws, labels, epoch=3)
-    for run, compiled in ((on_device, True), (on_host, False), (on_host, True)):
+    for run, compiled in ((on_device, True), (on_host, False)):
         found, found_labels = run(plan, images, draws, labels, epoch=3, compiled=compiled)
         assert found.dtype == expected.dtype
         assert found.shape == images.shape

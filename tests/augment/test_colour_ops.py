@@ -221,6 +221,7 @@ def test_color_jitter_leaves_out_what_is_0():
     np.testing.assert_array_equal(by_backend([jitter], images, drawn), alone)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("spec", "parameter", "low", "high"),
     [
@@ -236,6 +237,7 @@ def test_strengths_are_drawn_uniformly(spec, parameter, low, high):
     check_uniform(parameters_of(op, uniforms(op, 20_000))[parameter], low, high)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("spec", ["grayscale(0.3)", "invert(0.3)"])
 def test_an_image_is_drawn_with_its_rate(spec):
     op = bound(spec, photographs())
@@ -244,11 +246,13 @@ def test_an_image_is_drawn_with_its_rate(spec):
     check_rate(applied, 0.3)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", REFERENCES)
 def test_neutral_parameters_change_nothing(name):
     check_neutral(name)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     "spec",
     [

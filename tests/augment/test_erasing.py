@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 from plan_runs import (
     applied,
     are_equally_frequent,
@@ -25,6 +26,7 @@ from kerastricks.augment.ops import OPS
 from kerastricks.errors import SpecError
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     "text", ["erase(0.7)", "erase(0.7, fill='mean')", "erase(0.7, fill='colour')", "cutout(5, 'mean')"]
 )
@@ -42,8 +44,8 @@ def painted_by_loop(image, box, colour):
     return result
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", ["uint8", tensorflow_case("float32")])
+@pytest.mark.parametrize("channels", [tensorflow_case(1), 3])
 @pytest.mark.parametrize("fill", ["black", "mean", "colour"])
 def test_erase_paints_its_box(fill, channels, dtype):
     images = noise(4, channels=channels).astype(dtype)
@@ -72,6 +74,7 @@ def drawn(text, height, width, count=10_000):
     return top, left, bottom - top, right - left
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("rate", [0.0, 0.25, 0.9, 1.0])
 def test_erase_has_its_rate_and_an_empty_box_otherwise(rate):
     count = 4000
@@ -81,6 +84,7 @@ def test_erase_has_its_rate_and_an_empty_box_otherwise(rate):
     assert abs(erased.mean() - rate) <= 5 * math.sqrt(rate * (1 - rate) / count)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(("height", "width"), [(2000, 2000), (1500, 3000)])
 def test_erase_draws_area_aspect_and_place_as_the_definition_says(height, width):
     top, left, tall, wide = drawn((1.0, (0.1, 0.2), 3.0), height, width)  # all such boxes fit
@@ -94,6 +98,7 @@ def test_erase_draws_area_aspect_and_place_as_the_definition_says(height, width)
     assert are_independent(area, log_aspect, down, right)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(("height", "width"), [(2000, 2000), (500, 4000)])
 def test_erase_draws_the_aspect_from_those_that_fit(height, width):
     _, _, tall, wide = drawn((1.0, (0.3, 0.5), 10.0), height, width)
@@ -106,12 +111,14 @@ def test_erase_draws_the_aspect_from_those_that_fit(height, width):
     assert is_uniform((log_aspect - steepest) / (flattest - steepest), 0, 1, rounded)
 
 
+@pytest.mark.tensorflow_only
 def test_erase_of_a_tiny_share_takes_a_pixel():
     _, _, tall, wide = drawn((1.0, (0.001, 0.002), 1.0), 12, 9, 100)
     assert (tall == 1).all()
     assert (wide == 1).all()
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(("count", "values"), [(4000, 256)])
 def test_erase_draws_one_colour_per_image_of_all_there_are(count, values):
     colour = parameters_of(op_of("erase(1.0, fill='colour')", noise(1)), count)["colour"]
@@ -123,7 +130,7 @@ def test_erase_draws_one_colour_per_image_of_all_there_are(count, values):
     assert are_independent(*colour.T)
 
 
-@pytest.mark.parametrize("size", [1, 4, 5, 9])
+@pytest.mark.parametrize("size", [tensorflow_case(1), 4, tensorflow_case(5), tensorflow_case(9)])
 @pytest.mark.parametrize("fill", ["black", "mean"])
 def test_cutout_paints_a_square_that_may_stick_out(size, fill):
     images = noise(5)
@@ -137,6 +144,7 @@ def test_cutout_paints_a_square_that_may_stick_out(size, fill):
         np.testing.assert_array_equal(result[i], expected)
 
 
+@pytest.mark.tensorflow_only
 def test_cutouts_centre_is_any_pixel():
     parameters = parameters_of(op_of("cutout(4)", noise(1)), 10_000)
     assert are_equally_frequent(parameters["row"], np.arange(9))
@@ -144,6 +152,7 @@ def test_cutouts_centre_is_any_pixel():
     assert are_independent(parameters["row"], parameters["column"])
 
 
+@pytest.mark.tensorflow_only
 def test_cutout_cuts_every_image():
     images = np.full((50, 8, 8, 3), 9, "uint8")
     plan = plan_of("cutout(3)", images)

@@ -35,12 +35,14 @@ EVERY = [
 ]
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("text", EVERY)
 def test_host_and_device_give_the_same(text):
     # 1e-5 of a pixel between neighbours that differ by 255, four of them.
     check_everywhere(text, noise(24).astype("float32"), atol=4e-5 * 255)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("text", ["rotate", "shear", "zoom"])
 @pytest.mark.parametrize("outside", ["black", "reflect", "nearest"])
 def test_neutral_parameters_change_nothing(text, outside):
@@ -141,6 +143,7 @@ def test_shear_in_both_directions_keeps_areas():
     np.testing.assert_allclose(a * e - b * d, 1, rtol=1e-4)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("text", "name", "read", "bounds"),
     [
@@ -156,6 +159,7 @@ def test_draws_have_the_distribution_of_the_definition(text, name, read, bounds)
     assert are_independent(values)
 
 
+@pytest.mark.tensorflow_only
 def test_shears_are_drawn_on_their_own_and_one_number_shears_rows_alone():
     images = noise(1)
     assert are_independent(*parameters_of(op_of("shear(30, 30)", images), 10_000).values())
@@ -209,6 +213,7 @@ def test_random_resized_crop_of_the_whole_is_the_identity():
     np.testing.assert_array_equal(applied(op_of("random_resized_crop(1.0, 1.0, 1.0)", images), images), images)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(("height", "width"), [(9, 14), (500, 375), (40, 300)])
 def test_random_resized_crop_and_the_layer_draw_the_same_boxes(height, width):
     op = op_of("random_resized_crop(0.2, 0.9, 1.5)", noise(1))
@@ -220,6 +225,7 @@ def test_random_resized_crop_and_the_layer_draw_the_same_boxes(height, width):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(found), keras.ops.convert_to_numpy(expected))
 
 
+@pytest.mark.tensorflow_only
 def test_windows_of_images_of_many_sizes_lie_inside_and_have_the_area_and_aspect_asked_for():
     generator = np.random.default_rng(0)
     height, width = generator.integers(100, 900, (2, 2000))

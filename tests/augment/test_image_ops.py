@@ -112,6 +112,7 @@ def test_blur_keeps_the_mean_of_colours_apart():
     assert 20 < result[0, 4, 4, 1] < 40  # 200 / (2 pi)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("spec", ["equalize(0.3)", "autocontrast(0.3)"])
 def test_an_image_is_drawn_with_its_rate(spec):
     op = bound(spec, photographs())
@@ -120,6 +121,7 @@ def test_an_image_is_drawn_with_its_rate(spec):
     check_rate(applied, 0.3)
 
 
+@pytest.mark.tensorflow_only
 def test_sharpness_and_blur_are_drawn_uniformly():
     op = bound("sharpness(0.4)", photographs())
     check_uniform(parameters_of(op, uniforms(op, 20_000))["factor"], 0.6, 1.4)
@@ -129,11 +131,13 @@ def test_sharpness_and_blur_are_drawn_uniformly():
     check_uniform(sigma[sigma > 0], 0.5, 1.5)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", ["equalize", "autocontrast", "sharpness", "blur"])
 def test_neutral_parameters_change_nothing(name):
     check_neutral(name)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("spec", "atol"), [("equalize", 0), ("autocontrast", 1e-3), ("sharpness(1)", 1e-3), ("blur((0.1, 1.5))", 1e-3)]
 )

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 from plan_runs import (
     CLASSES,
     are_independent,
@@ -35,6 +36,7 @@ def run(text, images, labels, seed=0):
     return on_device(plan, images, uniforms(plan, len(images), seed), labels)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("text", EVERY)
 def test_host_and_device_give_the_same(text):
     check_everywhere(text, noise(24), labels_of(24))
@@ -51,6 +53,7 @@ def test_one_uniform_becomes_a_beta_draw(alpha):
     np.testing.assert_allclose(found + mirrored, 1, rtol=0, atol=1e-6)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 3.0])
 def test_mixups_share_is_drawn_per_image_from_the_beta_distribution(alpha):
     count = 10_000
@@ -88,7 +91,7 @@ def box_by_loop(image, share, centre):
     return inside
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [tensorflow_case(1), 3])
 def test_cutmix_pastes_a_box_and_mixes_labels_by_the_area_that_is_kept(channels):
     images, labels = noise(40, channels=channels), labels_of(40)
     plan = plan_of("cutmix", images)
@@ -106,6 +109,7 @@ def test_cutmix_pastes_a_box_and_mixes_labels_by_the_area_that_is_kept(channels)
     assert sticking_out > 3
 
 
+@pytest.mark.tensorflow_only
 def test_cutmix_draws_area_and_centre():
     """Without the edge, sides and centres are what equation 2 says: seen in large images."""
     count, side = 10_000, 1000
@@ -128,6 +132,7 @@ def test_cutmix_draws_area_and_centre():
     assert are_independent(middle, (left + right)[free])
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
 def test_rate_is_the_share_of_images_that_are_mixed(name, rate):
@@ -140,6 +145,7 @@ def test_rate_is_the_share_of_images_that_are_mixed(name, rate):
     assert abs((1 - alone).mean() - rate) <= 5 * math.sqrt(rate * (1 - rate) / count) + 0.005 * rate
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("text", EVERY)
 def test_labels_stay_probabilities(text):
     targets = run(text, noise(64), labels_of(64))[1]
@@ -148,6 +154,7 @@ def test_labels_stay_probabilities(text):
     np.testing.assert_allclose(targets.sum(-1), 1, rtol=0, atol=1e-6)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("text", EVERY)
 def test_an_image_alone_is_mixed_with_itself(text):
     images = noise(1)
@@ -156,6 +163,7 @@ def test_an_image_alone_is_mixed_with_itself(text):
     np.testing.assert_array_equal(targets, np.eye(CLASSES)[[4]])
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("text", ["mixup", "cutmix"])
 def test_images_without_labels_are_mixed_alike(text):
     images = noise(8)

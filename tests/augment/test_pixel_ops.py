@@ -48,6 +48,7 @@ def test_gamma_is_a_power_of_the_image_in_0_to_1():
     np.testing.assert_allclose(with_parameters(bound("gamma", images), images, gamma=gammas), expected, atol=2e-3)
 
 
+@pytest.mark.tensorflow_only
 def test_gamma_is_drawn_log_uniformly():
     op = bound("gamma(3)", photographs())
     check_uniform(np.log(parameters_of(op, uniforms(op, 20_000))["gamma"]), -np.log(3), np.log(3))
@@ -76,6 +77,7 @@ def test_hsv_is_the_layers():
     np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("power_draw", ["log_uniform", "uniform"])
 def test_hsv_draws_have_the_distribution_of_the_definition(power_draw):
     op = bound(f"hsv(power_draw='{power_draw}')", photographs())
@@ -111,6 +113,7 @@ def test_solarize_inverts_what_pillow_inverts():
     np.testing.assert_array_equal(result[..., 0], expected)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("spec", "parameter", "value"), [("posterize(3, 0.3)", "bits", 3), ("solarize(100, 0.3)", "threshold", 100)]
 )
@@ -121,11 +124,13 @@ def test_an_image_is_drawn_with_its_rate(spec, parameter, value):
     check_rate(drawn == value, 0.3)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", ["gamma", "hsv", "posterize", "solarize"])
 def test_neutral_parameters_change_nothing(name):
     check_neutral(name)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("spec", "atol"), [("gamma(3)", 1e-3), ("hsv", 2e-3), ("posterize(3)", 0), ("solarize(100.5)", 0)]
 )

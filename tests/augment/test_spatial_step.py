@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 from plan_runs import image_spec_of, noise, on_device, on_host, op_of, plan_of, smooth, uniforms, with_parameters
 
 from kerastricks.augment.op import Draws
@@ -68,12 +69,13 @@ def check_resampled_run(text):
     np.testing.assert_allclose(on_device(plan, images, draws)[0], expected, rtol=0, atol=4e-3)
 
 
-@pytest.mark.parametrize("text", INDEX_RUNS)
+# On JAX and torch every third: what runs there is the same gather.
+@pytest.mark.parametrize("text", [run if n % 3 == 2 else tensorflow_case(run) for n, run in enumerate(INDEX_RUNS)])
 def test_a_run_of_whole_pixels_is_the_ops_one_after_the_other(text):
     check_index_run(text)
 
 
-@pytest.mark.parametrize("text", RESAMPLED_RUNS)
+@pytest.mark.parametrize("text", [run if n % 3 == 1 else tensorflow_case(run) for n, run in enumerate(RESAMPLED_RUNS)])
 def test_one_resampling_among_whole_pixels_is_the_ops_one_after_the_other(text):
     check_resampled_run(text)
 

@@ -210,10 +210,16 @@ def crash_after(steps, log):
     return keras.callbacks.LambdaCallback(on_train_batch_begin=crash)
 
 
-@pytest.mark.parametrize("rates", [tensorflow_case(None), {"dense1": 0.1}])
 @pytest.mark.parametrize(
-    ("crash", "scale_lr"),
-    [(STEPS * 3 + 2, "constant"), tensorflow_case(STEPS * 4, "constant"), tensorflow_case(3, "linear")],
+    ("crash", "scale_lr", "rates"),
+    [
+        (STEPS * 3 + 2, "constant", {"dense1": 0.1}),
+        tensorflow_case(STEPS * 4, "constant", None),
+        pytest.param(STEPS * 3 + 2, "constant", None, marks=pytest.mark.slow),
+        pytest.param(STEPS * 4, "constant", {"dense1": 0.1}, marks=pytest.mark.slow),
+        tensorflow_case(3, "linear", None),
+        pytest.param(3, "linear", {"dense1": 0.1}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_resumed_training_divides_alike(crash, scale_lr, rates, tmp_path, monkeypatch):
     monkeypatch.setattr(resumable, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
