@@ -234,7 +234,7 @@ def run_distillation(run: RunFolder, say: Say = print, progress: Progress = sile
     run.clean()
     record = run.read(run.config).get("distillation")
     if record is None:
-        raise RunFolderError(f"{run.path}: is no distillation: go on with kerastricks train --resume {run.path}")
+        raise RunFolderError(f"{run.path}: is no distillation: resume with kerastricks train --resume {run.path}")
     teacher = TeacherFile.open(Path(record["teacher"]))
     if teacher.digest != record["teacher_digest"]:
         raise RunFolderError(

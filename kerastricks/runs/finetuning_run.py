@@ -190,7 +190,7 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
     run.clean()
     record = run.read(run.config)
     if "finetuning" not in record:
-        raise RunFolderError(f"{run.path}: is no fine-tuning: go on with kerastricks train --resume {run.path}")
+        raise RunFolderError(f"{run.path}: is no fine-tuning: resume with kerastricks train --resume {run.path}")
     if record["resolved"] and record["backend"] != keras.backend.backend():
         raise RunFolderError(
             f"{run.path}: began with the {record['backend']} backend: resume it with KERAS_BACKEND={record['backend']}"

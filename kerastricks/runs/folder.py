@@ -98,7 +98,7 @@ class RunFolder:
         if name is not None:
             if not is_taken(out / name):
                 yield name
-            resume = f", or go on with --resume {out / name}" if (out / name / "config.json").exists() else ""
+            resume = f", or resume with --resume {out / name}" if (out / name / "config.json").exists() else ""
             raise RunFolderError(
                 f"{out / name} exists already and nothing is overwritten: choose another --name{resume}"
             )
@@ -139,7 +139,9 @@ class RunFolder:
                 raise ValueError(f"no {needed!r} in it")
             return record
         except FileNotFoundError:
-            raise RunFolderError(f"{path}: missing: the run is not finished: go on with --resume {self.path}") from None
+            raise RunFolderError(
+                f"{path}: missing: the run is not finished: resume with --resume {self.path}"
+            ) from None
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{path}: cannot be read ({error})") from None
 

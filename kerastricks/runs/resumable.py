@@ -97,7 +97,7 @@ def carry_out(
         with sigterm_interrupts():
             return work()
     except KeyboardInterrupt as stop:
-        say(f"interrupted; go on with: {how.line(path)}")
+        say(f"interrupted; resume with: {how.line(path)}")
         raise interrupted(stop, how, path) from None
     except Exception as error:
         full = isinstance(error, WriteError) or says_full(error) is not None
@@ -105,7 +105,7 @@ def carry_out(
         if not (resumed or trained) and (full or isinstance(error, UsageError)):
             shutil.rmtree(run.path, ignore_errors=True)
         elif full:
-            say(f"when there is room, go on with: {how.line(path)}")
+            say(f"when there is room, resume with: {how.line(path)}")
         raise
 
 

@@ -59,7 +59,7 @@ class Series:
         taken = [run for run in (series.folder(seed) for seed in seeds) if is_taken(run.path)]
         if taken:
             raise RunFolderError(
-                f"{taken[0].path} exists already and nothing is overwritten: choose another --name, or go on with "
+                f"{taken[0].path} exists already and nothing is overwritten: choose another --name, or resume with "
                 f"--resume {series.path}"
             )
         return series

@@ -155,7 +155,7 @@ def run_training(
     for kind, command in OTHER_KINDS.items():
         if kind in record:
             raise RunFolderError(
-                f"{run.path}: was begun by kerastricks {command}: go on with kerastricks {command} --resume {run.path}"
+                f"{run.path}: was begun by kerastricks {command}: resume with kerastricks {command} --resume {run.path}"
             )
 
     def read(config: Config) -> ImageData:

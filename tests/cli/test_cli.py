@@ -318,7 +318,7 @@ def test_a_full_disk_leaves_no_new_folder_or_says_how_to_go_on(tmp_path, capsys)
         (folder.path / trained).write_text("")
         with pytest.raises(WriteError):
             carry_out(folder, full, RESUMPTION, resumed=False)
-        assert f"go on with: kerastricks train --resume {folder.path}" in capsys.readouterr().out
+        assert f"resume with: kerastricks train --resume {folder.path}" in capsys.readouterr().out
         (folder.path / trained).unlink()
         with pytest.raises(WriteError):
             carry_out(folder, full, RESUMPTION, resumed=True)
