@@ -26,10 +26,10 @@ import numpy as np
 
 import kerastricks
 from kerastricks.ensemble import Member, greedy_soup, uniform_soup
-from kerastricks.ensemble.build import Members, Settings, make
+from kerastricks.ensemble.build import EnsembleSettings, build_ensemble
 from kerastricks.ensemble.cost import costs
 from kerastricks.progress import silent
-from kerastricks.runs.ensemble_data import TrainingImages
+from kerastricks.runs.ensemble_data import TrainingImages, member_predictions
 from kerastricks.training import Config, Distillation
 from kerastricks.training.resolved_config import resolve
 
@@ -194,10 +194,14 @@ def fusions(number: int, group: Sequence[int], data: Any, out: Path) -> None:
     names = tuple(data.class_names)
     own = [Member(model, f"single-{seed}", names) for seed, model in zip(group, members(group, out), strict=True)]
     outputs = np.stack([np.load(out / f"single-{seed}.npz")["final/validation"] for seed in group])
-    given = Members(own, data, [one.name for one in own], outputs, data.labels("validation"), silent)
-    ways = {kind: Settings("fuse", kind) for kind in ("logistic", "linear", "mlp")}
-    ways["logistic, late"] = Settings("fuse", "logistic", late=True)
-    keep({name: make(given, settings).model for name, settings in ways.items()}, data, out / f"fusions-{number}.npz")
+    given = member_predictions(own, data, [one.name for one in own], outputs, data.labels("validation"), silent)
+    ways = {kind: EnsembleSettings("fuse", kind) for kind in ("logistic", "linear", "mlp")}
+    ways["logistic, late"] = EnsembleSettings("fuse", "logistic", late=True)
+    keep(
+        {name: build_ensemble(given, settings).model for name, settings in ways.items()},
+        data,
+        out / f"fusions-{number}.npz",
+    )
 
 
 def keep(models: Mapping[str, keras.Model], data: Any, path: Path) -> None:

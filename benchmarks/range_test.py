@@ -30,7 +30,7 @@ import kerastricks
 from kerastricks.range_test import LRRangeTest, RangeTestResult, exponential_average, steepest, valley
 from kerastricks.range_test.for_trainings import first_batches, training_model
 from kerastricks.range_test.kept_state import KeptState, model_variables
-from kerastricks.schedules import WarmupLinear
+from kerastricks.schedules import LinearDecay
 from kerastricks.training import Config
 from kerastricks.training.resolved_config import resolve
 
@@ -133,7 +133,7 @@ class Trainer:
         """Test accuracy after a training, and its loss; a training that is not finite scores as chance."""
         self.start.restore()
         steps, epochs = self.data.steps_per_epoch, self.case.epochs
-        schedule = WarmupLinear(rate, steps * epochs, round(WARMUP * steps * epochs))
+        schedule = LinearDecay(rate, steps * epochs, round(WARMUP * steps * epochs))
         history = self.compiled.fit(
             self.seeded.train_from(0),
             steps_per_epoch=steps,

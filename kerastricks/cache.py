@@ -1,4 +1,4 @@
-"""The cache on disk: files or folders that can be made again, which appear atomically, up to a limit of bytes."""
+"""The cache on disk: files or folders that can be made again, written atomically, up to a limit of bytes."""
 
 import contextlib
 import os
@@ -18,20 +18,20 @@ _users: list[tuple["weakref.ref[object]", Path]] = []
 
 
 def cache_home(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of all caches: the given one, else $KERASTRICKS_CACHE, else ~/.cache/kerastricks."""
+    """Folder of all caches: the given one, else $KERASTRICKS_CACHE, else ~/.cache/kerastricks."""
     return Path(os.path.expanduser(cache_dir or os.environ.get("KERASTRICKS_CACHE") or "~/.cache/kerastricks"))
 
 
 class DiskCache:
-    """Names, makes and removes the entries of one folder.
+    """Entries of one folder: named by keys, written atomically, removed where room is needed.
 
     Several processes may use the same folder: each writes under a name of its own, and what it has mapped stays
     readable for it when another one removes or replaces the entry. Drafts that killed processes left are removed.
 
     Args:
-        path: of the folder; made where it is missing.
-        limit_bytes: of all entries together, with the drafts of all processes; None for no limit.
-        suffix: of entries that are files; "" where entries are folders.
+        path: the folder; made where it is missing.
+        limit_bytes: largest size of all entries together, with the drafts of all processes; None for no limit.
+        suffix: suffix of entries that are files; "" where entries are folders.
 
     Raises:
         OSError: where it cannot be made.
@@ -45,21 +45,21 @@ class DiskCache:
         remove_leftovers(self._drafts())
 
     def entry(self, key: str) -> Path:
-        """Where the entry of a key is or will be."""
+        """Path of the entry of a key, whether or not it exists."""
         return self.path / f"{key}{self.suffix}"
 
     def touch(self, key: str) -> None:
-        """Notes that it was used."""
+        """Mark an entry as used now."""
         with contextlib.suppress(OSError):  # a folder that can only be read serves too
             os.utime(self.entry(key))
 
     def hold(self, key: str, user: object) -> None:
-        """Keeps an entry from making room while its user lives, and notes that it was used."""
+        """Keep an entry from being removed while its user lives, and mark it as used now."""
         _users.append((weakref.ref(user), self.entry(key).resolve()))
         self.touch(key)
 
     def make_room(self, needed: int) -> str | None:
-        """Removes the entries that were not used for longest, where that makes enough room; else says why not."""
+        """Remove the least recently used entries where that makes enough room; else return why it does not."""
         _users[:] = [pair for pair in _users if pair[0]() is not None]
         in_use = {path for _, path in _users}
         entries = [(_last_use(path), _size(path), path) for path in self._entries()]
@@ -83,12 +83,12 @@ class DiskCache:
         return None
 
     def remove(self, key: str) -> None:
-        """Removes the entry of a key, all at once for those who look for it."""
+        """Remove the entry of a key, atomically for other processes."""
         discard(self.entry(key), self.path / f".{key}-{secrets.token_hex(4)}{_UNFINISHED}")
 
     @contextlib.contextmanager
     def writing(self, key: str) -> Iterator[Path]:
-        """An empty file or folder, which becomes the entry of a key at the end of the block; an error leaves nothing.
+        """Write an entry atomically: the empty file or folder of this block, unless an error ends it.
 
         A file is forced to disk before, and replaces one that another process made meanwhile; a folder is as good as
         that of another process, which stays.
@@ -114,7 +114,7 @@ class DiskCache:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; other processes may remove them meanwhile."""
+    """Size in bytes of a file, or of all files in a folder; other processes may remove them meanwhile."""
     files = [path] if not path.is_dir() else [Path(at, name) for at, _, names in os.walk(path) for name in names]
     total = 0
     for file in files:

@@ -1,4 +1,4 @@
-"""Loading a model from its file, or refusing it in one line."""
+"""Load a model from its file; errors say in one line why it was refused."""
 
 import re
 import zipfile
@@ -18,7 +18,7 @@ def load_classifier(path: Path) -> Any:
     """Load a classifier without its optimizer; see `load_model_file` for its layers.
 
     Args:
-        path: of a `.keras` file.
+        path: a `.keras` file.
 
     Returns:
         The `keras.Model`, from images (batch, height, width, channels) to (batch, classes).
@@ -45,7 +45,7 @@ def load_model_file(path: Path) -> Any:
     register them. As any recipe, they are Python: loading such a run from a stranger runs their code.
 
     Args:
-        path: of a `.keras` file.
+        path: a `.keras` file.
 
     Returns:
         The `keras.Model`.
@@ -63,10 +63,10 @@ def load_model_file(path: Path) -> Any:
 
 
 def check_model_file(path: Path) -> None:
-    """Raise ModelFileError for a file that is visibly no model, without importing Keras.
+    """Raise ModelFileError for a file that is no model, as far as that is seen without importing Keras.
 
     Args:
-        path: of a `.keras` file.
+        path: a `.keras` file.
     """
     if path.is_dir():
         raise ModelFileError(f"{path}: is a folder: give a .keras file, such as the model.keras inside a run folder")
@@ -129,10 +129,10 @@ def _load(path: Path) -> Any:
 
 
 def _said(error: Exception) -> str:
-    """The reason in Keras's message, without the configurations of model and layer before and after it."""
+    """Reason of an error: Keras puts the configuration of the whole model before it, and that of the layer after it."""
     text = str(error)
     if "safe_mode" in text and "ambda" in text:
-        return "holds a Lambda, which is Python code that is not run: write a keras.layers.Layer in its place"
+        return "holds a Lambda, which is Python code that is not run: write a keras.layers.Layer instead"
     text = text.rpartition("Exception encountered: ")[2].partition(" Full object config:")[0]
     reason = first_line(text) or type(error).__name__
     return f"is damaged, or not a Keras model ({reason[:_LONGEST_REASON]}): copy or train it again"

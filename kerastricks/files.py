@@ -35,7 +35,7 @@ _DAY = 24 * 3600
 
 @contextmanager
 def written(path: Path) -> Iterator[None]:
-    """Name `path` in the error of a write inside that the system refuses.
+    """Name `path` in the error of a write in this block that the system refuses.
 
     Raises:
         WriteError: for an OSError, and for errors of TensorFlow and HDF5 that say that a disk is full.
@@ -50,7 +50,7 @@ def written(path: Path) -> Iterator[None]:
 
 
 def write_error(path: Path, error: Exception) -> WriteError | None:
-    """The `WriteError` for an error while `path` was written; None where the system did not refuse it."""
+    """Convert an error while `path` was written to a WriteError; None where the system did not refuse it."""
     if isinstance(error, KerasTricksError):
         return None
     full = says_full(error)
@@ -62,7 +62,7 @@ def write_error(path: Path, error: Exception) -> WriteError | None:
 
 
 def says_full(error: Exception) -> str | None:
-    """The reason why the disk took no more, in an error of the system, TensorFlow or HDF5; None for other errors."""
+    """Reason why a disk is full, from an error of the system, of TensorFlow or of HDF5; None for other errors."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
         number = next((number for words, number in _WORDS.items() if words.search(str(error))), None)
@@ -71,10 +71,10 @@ def says_full(error: Exception) -> str | None:
 
 @contextmanager
 def replacing(path: Path, durable: bool = False, exclusive: bool = False, label: str | None = None) -> Iterator[Path]:
-    """A temporary path beside `path`, which replaces it at the end; an error leaves what was there before.
+    """Replace a file atomically by the temporary one of this block; an error leaves what was there before.
 
     Args:
-        path: of the file.
+        path: the file.
         durable: whether it survives a power cut from the end on.
         exclusive: whether an existing file is left as it is.
         label: ends the temporary name; None for the name of the file.
@@ -107,14 +107,14 @@ def _link(temporary: Path, path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force a file's contents to disk."""
+    """Force the contents of a file to disk."""
     with open(path, "r+b") as file:
         os.fsync(file.fileno())
 
 
 @contextmanager
 def whole(path: Path, durable: bool = False, label: str | None = None) -> Iterator[Path]:
-    """An atomic write of a file: `replacing`, with errors that name it.
+    """Write a file atomically: `replacing`, with errors that name it.
 
     Raises:
         WriteError: where it cannot be written.
@@ -127,8 +127,8 @@ def write_text(path: Path, text: str, durable: bool = False) -> None:
     """Write a text file atomically.
 
     Args:
-        path: of the file.
-        text: that it holds, as UTF-8.
+        path: the file.
+        text: its contents, encoded as UTF-8.
         durable: whether it survives a power cut from the return on.
 
     Raises:
@@ -144,7 +144,7 @@ def write_json(path: Path, record: Any, indent: int | None = 2, durable: bool = 
 
 
 def read_json(path: Path) -> Any:
-    """A JSON record.
+    """Read a JSON record.
 
     Raises:
         OSError: where it cannot be read.
@@ -154,7 +154,7 @@ def read_json(path: Path) -> Any:
 
 
 def try_read_json(path: Path) -> Any:
-    """A JSON record that another process may not have written yet; None where it is missing or damaged."""
+    """Read a JSON record that another process may not have written yet; None where it is missing or damaged."""
     try:
         return read_json(path)
     except (FileNotFoundError, ValueError):
@@ -162,7 +162,7 @@ def try_read_json(path: Path) -> Any:
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """The records of a file with one in each line; errors are those of `read_json`."""
+    """Read the records of a file with one in each line; errors are those of `read_json`."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -181,9 +181,9 @@ def append_line(path: Path, line: str, durable: bool = False) -> None:
 
 @contextmanager
 def begun_folder(parent: Path) -> Iterator[Path]:
-    """An empty folder in `parent` under a temporary name, for `take_name` when its first state is in it.
+    """Make an empty folder in `parent` under a temporary name, for `take_name` when its first state is in it.
 
-    It is removed at the end unless it was renamed. What killed processes left is removed, too.
+    It is removed at the end unless it was renamed; so are those that killed processes left.
     """
     remove_leftovers(parent.glob(f"{_BEGUN}*"))
     with draft(parent, _BEGUN) as path:
@@ -192,7 +192,7 @@ def begun_folder(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def draft(parent: Path, prefix: str, suffix: str = "", folder: bool = True) -> Iterator[Path]:
-    """An empty file or folder with a random name, to be renamed; what is still there at the end is removed.
+    """Make an empty file or folder with a random name, to be renamed; one still there at the end is removed.
 
     It is locked meanwhile, so that `remove_leftovers` of another process leaves it.
     """
@@ -225,11 +225,11 @@ def take_name(begun: Path, target: Path) -> None:
 
 
 def discard(path: Path, away: Path | None = None) -> None:
-    """Remove a file or folder atomically; a missing one is no error.
+    """Remove a file or folder, atomically for other processes; a missing one is no error.
 
     Args:
-        path: to remove.
-        away: the name that it has while it is removed; None for one that is cleared as a begun folder is.
+        path: the file or folder.
+        away: its name while it is removed; None for a temporary one in the same folder.
     """
     if away is None:
         remove_leftovers(path.parent.glob(f"{_BEGUN}*"))
@@ -240,7 +240,7 @@ def discard(path: Path, away: Path | None = None) -> None:
 
 
 def _delete(path: Path) -> None:
-    """Remove a file or folder as far as possible."""
+    """Remove a file or folder as far as that is possible."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -249,9 +249,9 @@ def _delete(path: Path) -> None:
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
-    """Remove the drafts of killed processes: nobody holds their locks.
+    """Remove the drafts of processes that were killed: nobody holds their locks.
 
-    Where there are no locks, those that were not changed for a day.
+    Where there are no locks, only those that were not changed for a day.
     """
     for path in paths:
         lock, held = _lock(path)
@@ -269,7 +269,7 @@ def _age(path: Path) -> float:
 
 
 def _lock(path: Path) -> tuple[int | None, bool]:
-    """A descriptor that locks a file or folder as long as it is open, and whether another process has the lock.
+    """Lock a file or folder: a descriptor that holds the lock, and whether another process has it.
 
     Neither where there are no locks: on Windows and on some network file systems.
     """

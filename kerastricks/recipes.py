@@ -1,4 +1,4 @@
-"""Find and load recipes: files in pipelines/ that a user reads, copies and runs.
+"""Recipes: files in pipelines/ that a user reads, copies and runs.
 
 A recipe is a Python file whose docstring opens with the command, the score and the wall time, with a dictionary
 `CONFIG` of fields of `kerastricks.training.Config`, and, if it wants its own network, a function
@@ -45,19 +45,19 @@ class Recipe:
 
     @property
     def data(self) -> Any:
-        """The source that the recipe names."""
+        """Source of images that the recipe names."""
         if "data" not in self.config:
             raise UsageError(f"{self.path}: CONFIG names no data: give it on the command line, --set data=PATH")
         return self.config["data"]
 
 
 def names() -> list[str]:
-    """The recipes that come with kerastricks."""
+    """Names of the recipes that come with kerastricks."""
     return sorted(path.stem for path in _folder().glob("*.py"))
 
 
 def find(name: str | Path) -> Path:
-    """The file of a recipe's name, or the path itself where it is one.
+    """Find the file of a recipe by its name, or by its path.
 
     Raises:
         UnknownNameError: for neither.
@@ -73,7 +73,7 @@ def find(name: str | Path) -> Path:
 
 
 def text_of(name: str | Path) -> str:
-    """A recipe's text.
+    """Read a recipe's text.
 
     Raises:
         UnknownNameError: for a name that is neither a recipe nor a file.
@@ -87,13 +87,13 @@ def text_of(name: str | Path) -> str:
 
 
 def summary(name: str | Path) -> str:
-    """The first line of a recipe's docstring, without running the recipe."""
+    """Read the first line of a recipe's docstring, without running it."""
     text = ast.get_docstring(ast.parse(text_of(name))) or ""
     return text.split("\n")[0]
 
 
 def load(name: str | Path) -> Recipe:
-    """Run a recipe file and takes its `CONFIG` and `create_model`.
+    """Run a recipe file and take its `CONFIG` and `create_model`.
 
     Raises:
         UnknownNameError: for a name that is neither a recipe nor a file.
@@ -134,7 +134,7 @@ def of_source(source: str | Path) -> Recipe | None:
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Run a user's code: what it prints goes to standard error, and Keras's global settings stay as they were.
+    """Contain a user's code: redirect its output to standard error, and restore Keras's global settings.
 
     The precision of a training is the configuration's `precision`.
     """
@@ -162,10 +162,10 @@ def _keras_settings() -> tuple[Any, str, str] | None:
 
 
 def beside(model: Path) -> list[Path]:
-    """The recipes that a run folder holds: those whose layers its models may have.
+    """Find the recipes in the run folder of a model, which may register its layers.
 
     Args:
-        model: `RUN/model.keras`, or a file in `RUN/members`.
+        model: path `RUN/model.keras`, or a file in `RUN/members`.
     """
     folder = model.resolve().parent
     run = folder.parent if folder.name == "members" else folder
@@ -173,7 +173,7 @@ def beside(model: Path) -> list[Path]:
 
 
 def copy(name: str, folder: Path) -> Path:
-    """Copy a recipe into a folder, to be edited; an existing file is not overwritten.
+    """Copy a recipe into a folder, to edit it; an existing file is not overwritten.
 
     Raises:
         UnknownNameError: for a name that is no recipe.

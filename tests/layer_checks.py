@@ -125,17 +125,19 @@ LOSSES = {
 }
 
 SCHEDULES = {
-    "CosineRestarts": lambda: kerastricks.schedules.CosineRestarts(0.1, 100, cycles=3, t_mul=1.5, final_rate=0.1),
+    "CosineRestarts": lambda: kerastricks.schedules.CosineRestarts(0.1, 100, cycles=3, t_mul=1.5, final_fraction=0.1),
     "ExponentialCyclical": lambda: kerastricks.schedules.ExponentialCyclical(0.1, 12.5, 0.2, 0.99, "cycle"),
     "InverseSqrt": lambda: kerastricks.schedules.InverseSqrt(0.1, warmup_steps=20),
-    "LinearWarmup": lambda: kerastricks.schedules.LinearWarmup(
-        keras.optimizers.schedules.CosineDecay(0.1, 100), warmup_steps=20, start_rate=0.1
+    "Warmup": lambda: kerastricks.schedules.Warmup(
+        keras.optimizers.schedules.CosineDecay(0.1, 100), warmup_steps=20, start_fraction=0.1
     ),
-    "OneCycle": lambda: kerastricks.schedules.OneCycle(0.1, 100, 30, start_rate=0.1, final_rate=0.01),
+    "OneCycle": lambda: kerastricks.schedules.OneCycle(0.1, 100, 30, start_fraction=0.1, final_fraction=0.01),
     "StepDecay": lambda: kerastricks.schedules.StepDecay(0.1, boundaries=(20, 60), factor=5.0),
-    "Triangular": lambda: kerastricks.schedules.Triangular(0.1, 12.5, start_rate=0.2),
+    "Triangular": lambda: kerastricks.schedules.Triangular(0.1, 12.5, start_fraction=0.2),
     "Triangular2": lambda: kerastricks.schedules.Triangular2(0.1, 12.5, 0.2, "iterations"),
-    "WarmupLinear": lambda: kerastricks.schedules.WarmupLinear(0.1, total_steps=100, warmup_steps=20, final_rate=0.01),
+    "LinearDecay": lambda: kerastricks.schedules.LinearDecay(
+        0.1, total_steps=100, warmup_steps=20, final_fraction=0.01
+    ),
 }
 
 # spec and input shape; every name of the zoo has a row, narrow enough to be fast, and some are less deep than they are:

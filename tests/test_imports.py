@@ -82,6 +82,11 @@ def test_no_module_is_named_like_what_its_package_exports():
         package = importlib.import_module(f"kerastricks.{name}")
         modules = {path.stem for path in Path(package.__file__).parent.iterdir()} - {"__init__"}
         assert not modules & set(getattr(package, "__all__", ())), name
+        # And none like a former export: once imported, the module would come in place of the message.
+        tree = ast.parse(Path(package.__file__).read_text())
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            for keyword in call.keywords:
+                assert keyword.arg != "former" or not modules & set(ast.literal_eval(keyword.value)), name
 
 
 @pytest.mark.parametrize("name", ["augment.Augment", "initializers.HeNormal", "layers.PCAWhitening"])

@@ -51,7 +51,7 @@ def texts(path):
 
 
 def first_lines(path):
-    """(line, text) of the first lines of docstrings and of `help=` of options."""
+    """(line, text) of the first lines of docstrings, of `help=`, and of all texts of the command line."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             doc = ast.get_docstring(node)
@@ -62,9 +62,12 @@ def first_lines(path):
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 yield node.value.lineno, value.value
 
+    if path.parent.name == "cli":
+        yield from texts(path)
+
 
 def beginnings(path):
-    for line, text in first_lines(path):
+    for line, text in sorted(set(first_lines(path))):
         if BEGINNINGS.match(text):
             yield line, f"{text!r}: begin with a noun phrase or an imperative"
 

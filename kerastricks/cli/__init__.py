@@ -19,25 +19,25 @@ from kerastricks.files import says_full
 
 # Known here, so that the help page imports no subcommand.
 COMMANDS = {
-    "check": "Show why a network learns or does not.",
+    "check": "Diagnose a network: signal, units, shapes.",
     "compare": "Compare activations, initializers or regularizers.",
     "data-dispatcher": "Run the dispatcher of a data service.",
     "data-worker": "Run a worker of a data service.",
-    "distill": "Train a small model to say what a teacher says.",
-    "ensemble": "Make one model of several runs.",
+    "distill": "Distill a teacher into a smaller model.",
+    "ensemble": "Combine several runs into one model.",
     "evaluate": "Score a run on images.",
-    "features": "Write what a network's layers make of images.",
-    "finetune": "Fine-tune a pretrained network by a plan.",
+    "features": "Extract features: write layer activations to disk.",
+    "finetune": "Fine-tune a pretrained network.",
     "lr": "Find the learning rate of a training.",
     "models": "List the models of the zoo, or show one.",
-    "pack": "Write images as a few large files.",
-    "plan": "Show and time what an augmentation executes.",
+    "pack": "Pack images into a few large files.",
+    "plan": "Show and time the plan of an augmentation.",
     "predict": "Classify image files with a run.",
-    "preview": "Draw augmented images and time them.",
+    "preview": "Plot augmented images and time the augmentation.",
     "recipe": "List, show and copy recipes.",
-    "schedule": "Draw a learning-rate schedule, or list them.",
+    "schedule": "Plot a learning-rate schedule, or list all.",
     "train": "Train a classifier from images.",
-    "tune": "Search for the best values of a training.",
+    "tune": "Search hyperparameters.",
     "tune-worker": "Run trials of a search for its chief.",
 }
 
@@ -79,12 +79,12 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command and exits."""
+    """Run the command and exit."""
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Runs the command and returns its exit code; every expected error is one line."""
+    """Run the command and return its exit code; every expected error is one line."""
     os.environ["KERASTRICKS_COMMAND"] = "1"  # for `kerastricks.keras_hook`, here and in the processes it starts
     _write_any_text()
     try:
@@ -121,12 +121,12 @@ def run(arguments: list[str] | None = None) -> int:
         return 1
 
 
-# What is shown where the output has no such letter; all others become "\xe9".
+# Shown where the output has no such letter; all others become "\xe9".
 _PLAIN = str.maketrans({"±": "+/-", "…": "...", "²": "^2", "≤": "<="} | dict(zip("▁▂▃▄▅▆▇█", "_.,-=+*#", strict=True)))
 
 
 def _write_any_text() -> None:
-    """Lets the output take every text, whatever its encoding: a name must not end a job that is finished."""
+    """Make the output accept every text, whatever its encoding: a name must not end a finished job."""
     codecs.register_error("kerastricks", _in_ascii)
     codecs.register(_plain_ascii)
     for stream in (sys.stdout, sys.stderr):
@@ -157,5 +157,5 @@ def _plain_ascii(name: str) -> codecs.CodecInfo | None:
 
 
 def _one_line(message: object) -> str:
-    """The message without line breaks, and what was received cut where it is no word any more."""
+    """Format a message without line breaks, a long received value cut."""
     return " ".join(word if len(word) <= 400 else f"{word[:400]}..." for word in str(message).split())

@@ -17,26 +17,35 @@ from kerastricks.errors import UsageError
 
 
 def _options(images: int) -> Callable[[Any], Any]:
-    """What all checks share; `images` is how many are looked at by default."""
+    """Options that all checks share; `images` is their default number."""
     shared = (
         click.option(
             "--initializer",
             type=options.SPEC,
             metavar="SPEC",
-            help='Of a zoo model: "he_normal", "small_normal(0.01)".',
+            help='Initializer of a zoo model: "he_normal", "small_normal(0.01)".',
         ),
         click.option(
-            "--activation", type=options.SPEC, metavar="SPEC", help='Of a zoo model: "relu", "leaky_relu(0.18)".'
+            "--activation",
+            type=options.SPEC,
+            metavar="SPEC",
+            help='Activation of a zoo model: "relu", "leaky_relu(0.18)".',
         ),
         click.option(
             "--images",
             type=options.number(2, 1_000_000),
             default=images,
             show_default=True,
-            help="How many to look at.",
+            help="Number of images to run.",
         ),
-        click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of all draws."),
-        click.option("--plot", type=options.PNG, metavar="PNG", help="Draw it, too."),
+        click.option(
+            "--seed",
+            type=options.SEED,
+            default=0,
+            show_default=True,
+            help="Seed of weights and of the choice of images.",
+        ),
+        click.option("--plot", type=options.PNG, metavar="PNG", help="Plot it, too."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     )
 
@@ -50,7 +59,7 @@ def _options(images: int) -> Callable[[Any], Any]:
 
 @click.group()
 def check() -> None:
-    """Show why a network learns or does not: its signal, its dead units, its equal units, its shapes.
+    """Diagnose a network: signal propagation, dead units, equal units, shapes.
 
     MODEL is a model of the zoo, "mlp(depth=30)", a .keras file or a run folder. DATA is what `kerastricks train`
     takes; by default the data of the run, or digits.
@@ -62,7 +71,7 @@ def check() -> None:
 @click.argument("data", required=False, type=options.SOURCE)
 @_options(images=256)
 def init(model: str, data: str | None, plot: Path | None, as_json: bool, **choices: Any) -> None:
-    """Variance of the signal and of the gradient, layer by layer.
+    """Measure the variance of signal and gradient, layer by layer.
 
     \b
     kerastricks check init --initializer xavier_normal
@@ -80,7 +89,7 @@ def init(model: str, data: str | None, plot: Path | None, as_json: bool, **choic
 @click.argument("data", required=False, type=options.SOURCE)
 @_options(images=2048)
 def activation(model: str, data: str | None, plot: Path | None, as_json: bool, **choices: Any) -> None:
-    """Dead and saturated units of each activation.
+    """Find dead and saturated units of each activation.
 
     \b
     kerastricks check activation saved_models/RUN
@@ -97,11 +106,15 @@ def activation(model: str, data: str | None, plot: Path | None, as_json: bool, *
 @click.argument("model", type=options.MODEL)
 @click.argument("data", required=False, type=options.SOURCE)
 @click.option(
-    "--steps", type=options.number(1, 1_000_000), default=20, show_default=True, help="Of training between two looks."
+    "--steps",
+    type=options.number(1, 1_000_000),
+    default=20,
+    show_default=True,
+    help="Training steps between two measurements.",
 )
 @_options(images=256)
 def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: bool, **choices: Any) -> None:
-    """Units of a layer that are the same, and stay so in training.
+    """Find units of a layer that are equal, and stay so in training.
 
     \b
     kerastricks check units "mlp(depth=3)" digits --initializer zeros
@@ -115,10 +128,10 @@ def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: 
 
 @check.command()
 @click.argument("model", type=options.MODEL)
-@click.option("--image-size", type=options.field("image_size"), metavar="N", help="Of a zoo model: side in pixels.")
+@click.option("--image-size", type=options.field("image_size"), metavar="N", help="Side in pixels, of a zoo model.")
 @job_options.as_json()
 def shapes(model: str, image_size: int | None, as_json: bool) -> None:
-    """Image size, filters, strides, padding and pooling beside the advice.
+    """Compare image size, filters, strides, padding and pooling with the advice.
 
     \b
     kerastricks check shapes resnet_50
@@ -135,7 +148,7 @@ def shapes(model: str, image_size: int | None, as_json: bool) -> None:
 
 
 class _Subject:
-    """The model and the images that a command line names; what can be refused at once is refused here."""
+    """The model and the images of a command line; early refusals happen here."""
 
     def __init__(
         self,

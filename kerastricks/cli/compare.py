@@ -24,15 +24,15 @@ def _complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.command()
 @click.argument("kind", required=False, type=options.TEXT, shell_complete=_complete_kind)
 @click.argument("data", required=False, type=options.SOURCE)
-@job_options.model('Of the zoo: "mlp(depth=10)".  [default: nin]')
+@job_options.model('Model of the zoo: "mlp(depth=10)".  [default: nin]')
 @click.option("--arms", type=options.SPEC, metavar="SPECS", help='"relu | rrelu"; the first is the baseline.')
-@click.option("--seeds", type=options.number(1, 1000), help="How many times each arm is trained.  [default: 5]")
+@click.option("--seeds", type=options.number(1, 1000), help="Number of trainings of each arm.  [default: 5]")
 @job_options.epochs()
 @click.option("--limit", type=options.number(1, 2**31 - 1), metavar="N", help="Train on N images only.")
 @options.assignments
 @options.out
-@click.option("--name", type=options.NAME, help="Of the folder.  [default: compare-KIND-MODEL-DATA-NUMBER]")
-@click.option("--resume", type=options.PATH, metavar="FOLDER", help="Go on, also with more --seeds.")
+@click.option("--name", type=options.NAME, help="Name of the folder.  [default: compare-KIND-MODEL-DATA-NUMBER]")
+@click.option("--resume", type=options.PATH, metavar="FOLDER", help="Resume, also with more --seeds.")
 @job_options.as_json("Print the result as JSON.")
 def compare(
     kind: str | None,
@@ -48,7 +48,7 @@ def compare(
     resume: Path | None,
     as_json: bool,
 ) -> None:
-    """Train one network with several KINDs of a thing and say which is better, and whether the data can tell.
+    """Train one network with several variants of KIND and test whether they differ.
 
     KIND is activations, initializers or regularizers. DATA is what `kerastricks train` takes: a folder or zip of
     images, or digits, mnist, fashion_mnist, cifar10, cifar100.

@@ -20,11 +20,11 @@ from kerastricks.cli.until_stopped import prepare, wait, warn_if_open
     "--work-dir",
     type=options.FOLDER,
     metavar="FOLDER",
-    help="Of the journal.  [default: ~/.cache/kerastricks/dispatcher-PORT]",
+    help="Folder of the journal.  [default: ~/.cache/kerastricks/dispatcher-PORT]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print address, folder and process id as JSON.")
 def data_dispatcher(host: str, port: int, work_dir: Path | None, as_json: bool) -> None:
-    """Tell the workers of a data service which batches to make, until Ctrl-C.
+    """Run the dispatcher of a data service, until Ctrl-C.
 
     The first line of the output is its address. Started again with the same port and folder, after a crash too, it goes
     on where it was.

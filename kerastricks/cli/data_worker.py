@@ -19,12 +19,12 @@ from kerastricks.errors import UsageError
     type=options.TEXT,
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on, which trainers are sent to.",
+    help="Address to listen on, under which trainers reach it.",
 )
 @click.option("--port", type=options.PORT, default=0, help="[default: a free one]")
 @click.option("--json", "as_json", is_flag=True, help="Print address and process id as JSON.")
 def data_worker(dispatcher: str, host: str, port: int, as_json: bool) -> None:
-    """Make training batches for a data service, until Ctrl-C.
+    """Run a worker of a data service, which makes training batches, until Ctrl-C.
 
     It reads the images itself, under the paths that they have where the training runs. The first line of the output is
     its address.

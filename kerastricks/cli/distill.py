@@ -19,14 +19,17 @@ from kerastricks.errors import RunFolderError, UsageError
 @click.option(
     "--temperature",
     type=options.number(0, 1000, whole=False, above=True),
-    help="Of the soft targets, above 0.  [default: 4]",
+    help="Temperature of the soft targets, above 0.  [default: 4]",
 )
 @click.option(
-    "--hard-weight", type=options.SHARE, metavar="SHARE", help="Of the labels in the loss, 0 to 1.  [default: 0.1]"
+    "--hard-weight",
+    type=options.SHARE,
+    metavar="SHARE",
+    help="Weight of the labels in the loss, 0 to 1.  [default: 0.1]",
 )
 @job_options.augment('"flip | pad_crop(4)"; "" for none.')
 @job_options.epochs()
-@job_options.seed("Of weights, order and draws; the splits are the teacher's.")
+@job_options.seed("Seed of weights, order and augmentation; the splits are the teacher's.")
 @options.assignments
 @options.out
 @job_options.name("MODEL-DATA-NUMBER")
@@ -47,7 +50,7 @@ def distill(
     resume: Path | None,
     as_json: bool,
 ) -> None:
-    """Train a small model to say what TEACHER says, and leave a run folder.
+    """Distill TEACHER into a smaller model and write a run folder.
 
     TEACHER is a run folder, of an ensemble or of a single model, or a .keras file. DATA is by default what it was
     trained on, with the same splits: its test images stay unseen.

@@ -22,17 +22,17 @@ from kerastricks.runs.configuration import CLASSIFIERS, METHODS
     "--data",
     type=options.SOURCE,
     metavar="DATA",
-    help="Images that decide and measure.  [default: what the first RUN took]",
+    help="Images to choose and test with.  [default: those of the first RUN]",
 )
 @click.option("--top", type=options.number(2, 9999), metavar="K", help="The best K of a folder of `kerastricks tune`.")
 @click.option(
     "--classifier",
     type=options.TEXT,
     metavar="NAME",
-    help=f"Of fuse, on all features: {', '.join(CLASSIFIERS)}.  [default: logistic]",
+    help=f"Classifier of fuse: {', '.join(CLASSIFIERS)}.  [default: logistic]",
 )
-@click.option("--late", is_flag=True, help="Of fuse: together with the members' probabilities.")
-@click.option("--seed", type=options.SEED, default=0, help="Of folds, bags and bootstrap.")
+@click.option("--late", is_flag=True, help="With fuse: combine with the members' probabilities.")
+@click.option("--seed", type=options.SEED, default=0, help="Seed of folds, bags and bootstrap.")
 @options.out
 @job_options.name("ensemble-METHOD-DATA-NUMBER")
 @job_options.as_json("Print the summary as JSON.")
@@ -49,7 +49,7 @@ def ensemble(
     name: str | None,
     as_json: bool,
 ) -> None:
-    """Make one model of several and leave a run folder.
+    """Combine several runs into one model and write a run folder.
 
     RUN is a run folder, a .keras file, or a folder of `kerastricks tune`. A run that kept several models (--snapshots,
     --set keep="top(3)") stands for all of them.
@@ -102,7 +102,7 @@ def ensemble(
 
 
 def _expand(path: Path, top: int | None) -> list[Path]:
-    """A run or file is itself; a folder of a search is the runs that it kept, best first."""
+    """Replace the folder of a search by the runs that it kept, best first."""
     if not (path / "search.json").is_file():
         if top is not None:
             raise EnsembleError(f"--top is for a folder of `kerastricks tune`. Received: {path}")
@@ -152,10 +152,10 @@ def _show(record: Any) -> None:
 
 
 def _scores(of: dict[str, Any]) -> list[str]:
-    """Of a member, of their mean, or of the one model, which has its temperature inside."""
+    """Format the scores of a member, of their mean, or of the ensemble, whose temperature is part of the model."""
     test, own = of["test"], of.get("test_at_own_temperature")
     if test is None:
-        return ["features", "alone", "", ""]
+        return ["features", "only", "", ""]
     return [
         f"{test['accuracy']:.2%}",
         f"{test['log_loss']:.3f}",
@@ -169,5 +169,5 @@ def _cost(of: dict[str, float]) -> list[str]:
 
 
 def _signed(value: float) -> str:
-    """Three digits, and no minus before a zero."""
+    """Format with three digits, without a minus before zero."""
     return f"{round(value, 3) + 0.0:.3f}"

@@ -15,8 +15,8 @@ from kerastricks.cli import job_options, options
 def evaluate(run: Path, data: str, as_json: bool) -> None:
     """Score the run folder RUN on the images of DATA.
 
-    Of a DATA with splits the test split is used, of the data the run was trained on the images it did not see, and
-    of a folder of classes all images.
+    Scored are the test split of DATA; the images that the run did not see, of the data it was trained on; or all
+    images, of a folder of classes.
     """
     from kerastricks.runs.folder import RunFolder
 

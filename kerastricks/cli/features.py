@@ -32,11 +32,11 @@ _SPLITS = ("train", "validation", "test")
     metavar="L",
     help='"list" prints them.  [default: the last one]',
 )
-@click.option("--out", type=options.PATH, metavar="FOLDER", help="The folder to make.")
+@click.option("--out", type=options.PATH, metavar="FOLDER", help="Folder to write.")
 @job_options.image_size("Side of the images.  [default: the model's]")
 @click.option("--no-pool", is_flag=True, help="Keep height and width of maps.")
 @click.option("--split", "splits", multiple=True, type=options.Choice(_SPLITS), help="[default: all three]")
-@job_options.seed("Of the splits that are made.")
+@job_options.seed("Seed of the splits.")
 @options.assignments
 @job_options.as_json()
 def features(
@@ -51,7 +51,7 @@ def features(
     assignments: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write what layers of the model M make of the images of DATA into memory-mapped arrays.
+    """Extract features: write layer activations of the model M on DATA to memory-mapped arrays.
 
     DATA is what `kerastricks train` takes. FOLDER/SPLIT/LAYER.npy has a row for each image, FOLDER/SPLIT/labels.npy its
     class and FOLDER/SPLIT/files.txt its name. Images are cut and resized as the model is used to.
@@ -128,7 +128,7 @@ def features(
 
 
 def _for_images(backbone: Any, image_shape: tuple[int, int, int]) -> Any:
-    """The network, with a resizing in front of it where images came at a size of their own."""
+    """Prepend a resizing to the network where images come at a size of their own."""
     import keras
 
     from kerastricks.finetuning.backbone import graft
@@ -142,7 +142,7 @@ def _for_images(backbone: Any, image_shape: tuple[int, int, int]) -> Any:
 
 
 def _list(backbone: Any, names: list[str], as_json: bool) -> None:
-    """The layers that can be taken; the ends of the network's levels are marked."""
+    """List the layers, the ends of the network's levels marked."""
     if as_json:
         click.echo(json.dumps({"layers": names, "levels": list(backbone.layers), "top": backbone.top}, indent=2))
         return

@@ -24,7 +24,7 @@ from kerastricks.errors import ConfigError, UsageError
 )
 @click.option("--from", "from_run", type=options.PATH, metavar="RUN", help="A run of yours as backbone.")
 @click.option(
-    "--weights", type=options.SOURCE, metavar="NAME|PATH", help="Of a backbone of the zoo.  [default: imagenet]"
+    "--weights", type=options.SOURCE, metavar="NAME|PATH", help="Weights of a backbone of the zoo.  [default: imagenet]"
 )
 @click.option(
     "--plan",
@@ -69,12 +69,12 @@ def finetune(
     cache_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Fine-tune a pretrained network on DATA by the plan that fits, and leave a run folder.
+    """Fine-tune a pretrained network on DATA by the best strategy, and write a run folder.
 
     It measures the features of the backbone, tries a small network from random weights, the last levels and all levels
-    for a short time each, gives up what cannot win on validation, and spends the rest of --minutes on the best. It
-    ends in what validates best, never below the linear probe or the small network; the plan, its evidence and the
-    figures of the others are printed.
+    for a short time each, stops those that cannot win on validation, and spends the remaining --minutes on the best.
+    The result is the one that validates best, never below the linear probe or the small network; the choice, its
+    evidence and the figures of the others are printed.
 
     \b
     kerastricks finetune path/to/images/
@@ -94,7 +94,7 @@ def finetune(
     wanted: dict[str, Any] = {
         "backbone": str(from_run) if from_run is not None else backbone,
         "weights": weights,
-        "plan": plan,
+        "strategy": plan,
         "minutes": minutes,
         "head": parse_head(head) if head is not None else None,
         "scratch": scratch or None,
@@ -143,7 +143,7 @@ def parse_head(text: str) -> tuple[int, ...]:
 
 
 def _check_backbone(backbone: str, is_run: bool) -> None:
-    """An unknown name is refused before anything slow."""
+    """Refuse an unknown name before anything slow."""
     from kerastricks.errors import RunFolderError
     from kerastricks.models.catalog import MODELS
     from kerastricks.spec import parse

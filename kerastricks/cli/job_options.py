@@ -1,4 +1,4 @@
-"""What several commands take, declared once: the source of images, fields of the configuration, the run folder."""
+"""Options that several commands share: the source of images, fields of the configuration, the run folder."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -42,7 +42,7 @@ def augment(text: str = '"flip | pad_crop(4) | fancy_pca(0.1)"; "" for none.') -
     return click.option("--augment", type=options.SPEC, metavar="SPEC", help=text)
 
 
-def classes(text: str = 'Use these alone: "cat, dog".') -> Decorator:
+def classes(text: str = 'Use only these: "cat, dog".') -> Decorator:
     """--classes of the data."""
     return click.option("--classes", type=options.CLASSES, metavar="NAMES", help=text)
 
@@ -53,7 +53,7 @@ def epochs(text: str = "Passes over the training images.") -> Decorator:
 
 
 def minutes(text: str) -> Decorator:
-    """--minutes of the wall."""
+    """--minutes of wall-clock time."""
     return click.option("--minutes", type=options.field("minutes"), metavar="N", help=text)
 
 
@@ -67,19 +67,19 @@ def image_size(text: str = "Side that images are cut and resized to.") -> Decora
     return click.option("--image-size", type=options.field("image_size"), metavar="PIXELS", help=text)
 
 
-def seed(text: str = "Of splits, weights, order and draws.") -> Decorator:
+def seed(text: str = "Seed of splits, weights, order and augmentation.") -> Decorator:
     """--seed."""
     return click.option("--seed", type=options.SEED, help=text)
 
 
 def name(default: str) -> Decorator:
     """--name of a run folder."""
-    return click.option("--name", type=options.NAME, help=f"Of the run folder.  [default: {default}]")
+    return click.option("--name", type=options.NAME, help=f"Name of the run.  [default: {default}]")
 
 
 def resume(command: F) -> F:
     """--resume RUN."""
-    text = "Go on with an interrupted run."
+    text = "Resume an interrupted run."
     return click.option("--resume", type=options.PATH, metavar="RUN", help=text)(command)
 
 

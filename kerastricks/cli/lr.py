@@ -24,16 +24,23 @@ from kerastricks.errors import UsageError
 @job_options.batch_size()
 @job_options.seed()
 @options.assignments
-@click.option("--sweeps", type=options.number(1, 1000), help="Over the same batches.  [default: 5, or what fits]")
-@click.option("--steps", type=options.number(20, 1_000_000), help="Of a sweep.  [default: 100, or what fits]")
 @click.option(
-    "--minutes", type=options.field("minutes"), default=2.0, show_default=True, metavar="N", help="What must fit."
+    "--sweeps", type=options.number(1, 1000), help="Sweeps over the same batches.  [default: 5, or what fits]"
+)
+@click.option("--steps", type=options.number(20, 1_000_000), help="Steps of a sweep.  [default: 100, or what fits]")
+@click.option(
+    "--minutes",
+    type=options.field("minutes"),
+    default=2.0,
+    show_default=True,
+    metavar="N",
+    help="Budget for all sweeps.",
 )
 @click.option(
     "--bounds",
     type=options.TEXT,
     metavar="LOW,HIGH",
-    help="Of the rate.  [default: by the optimizer; SGD 1e-5,10; Adam 1e-6,1]",
+    help="Range of the rate.  [default: by the optimizer; SGD 1e-5,10; Adam 1e-6,1]",
 )
 @click.option("--out", type=options.PNG, metavar="PNG", help="[default: lr.png, lr-2.png, ...]")
 @job_options.as_json()
@@ -52,7 +59,7 @@ def lr(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Find the learning rate for training on DATA: a range test, several times over.
+    """Find the learning rate for training on DATA by repeated range tests.
 
     DATA is what `kerastricks train` takes; of a recipe, its model and configuration count. What is found is the highest
     rate of the schedule. The picture is a PNG; none is overwritten. Where the curves give no answer, it says why; a
@@ -90,7 +97,7 @@ def lr(
     from kerastricks.initializers.data_driven import start_from_data
     from kerastricks.models.creation import create
     from kerastricks.range_test.budget import STEPS, SWEEPS, plan_range_test
-    from kerastricks.range_test.for_trainings import for_training
+    from kerastricks.range_test.for_trainings import find_learning_rate
     from kerastricks.runs.own_model import own_model
     from kerastricks.training.datasets import load_data
     from kerastricks.training.size_timing import image_sizes, own_size, size_timer
@@ -133,7 +140,7 @@ def lr(
         screen.say(note)
     seconds = left() if sweeps is None else None
     settings |= {"sweeps": plan.sweeps, "steps": plan.steps}
-    result = for_training(built, loaded, config, screen.bar, seconds, **settings)
+    result = find_learning_rate(built, loaded, config, screen.bar, seconds, **settings)
     if len(result.losses) < plan.sweeps:
         made = f"{len(result.losses)} of {plan.sweeps} sweeps"
         late = f"{made} fitted into {minutes:g} minutes: steps took longer than timed"
@@ -141,7 +148,7 @@ def lr(
     if result.reason.startswith("diverged at once"):
         raise UsageError(result.reason)
     target = out or options.free_name("lr.png")  # another may have taken it meanwhile
-    result.draw(target, f"{loaded.name}, {built.name}, {config.optimizer}")
+    result.plot(target, f"{loaded.name}, {built.name}, {config.optimizer}")
     command = None
     if result.suggestion is not None:
         size = ["--set", f"image_size={plan.image_size}"] if shrunk else []
@@ -160,7 +167,7 @@ def lr(
 
 
 def _note(plan: Any, wanted: str, minutes: float, largest: int | None) -> str:
-    """What was cut for the budget, and what that means."""
+    """Describe what was cut for the budget, and its consequence."""
     whole = f"{wanted} steps would take about {plan.whole_seconds / 60:.1f} minutes, and there are {minutes:g}"
     smaller = f"images of {plan.image_size} pixels in place of {largest}: the rate is for that size"
     return f"{whole}; {smaller}" if plan.image_size != largest else whole
@@ -180,7 +187,7 @@ def _bounds(text: str | None) -> dict[str, float]:
 
 
 def _given(given: dict[str, Any], assignments: tuple[str, ...]) -> list[str]:
-    """The flags as they were typed, but for the rate."""
+    """The flags as they were typed, without the rate."""
     flags = [
         part
         for field, value in given.items()

@@ -36,7 +36,7 @@ def models() -> None:
 @click.argument("filter", required=False, type=options.TEXT, default="")
 @job_options.as_json()
 def list_models(filter: str, as_json: bool) -> None:
-    """List the models whose name contains FILTER; what is done without a command."""
+    """List the models whose name contains FILTER; the default command."""
     from kerastricks.errors import UnknownNameError
     from kerastricks.models.catalog import APPLICATIONS, CATALOG, MODELS, PREFIX
 
@@ -89,12 +89,10 @@ def list_models(filter: str, as_json: bool) -> None:
 @click.option(
     "--image-size", type=options.field("image_size"), metavar="N", help="Side in pixels; by default the model's own."
 )
-@click.option(
-    "--classes", type=options.number(2, 100_000), metavar="N", help="By default those that its weights count for."
-)
+@click.option("--classes", type=options.number(2, 100_000), metavar="N", help="By default those of its weights.")
 @job_options.as_json()
 def show(name: str, image_size: int | None, classes: int | None, as_json: bool) -> None:
-    """Show the layers of the model NAME, size by size of its maps, and what the advice on shapes says.
+    """Show the layers of the model NAME, by size of their maps, and the advice on shapes.
 
     \b
     kerastricks models show resnet_20
@@ -140,7 +138,7 @@ def show(name: str, image_size: int | None, classes: int | None, as_json: bool) 
 
 
 def zoo_model(name: str, image_size: int | None = None, classes: int | None = None) -> Any:
-    """A model of the zoo for the images and classes it is meant for, unless told otherwise."""
+    """Create a model of the zoo, by default for the image size and classes of its paper or weights."""
     from kerastricks.models.catalog import CATALOG, ModelEntry
     from kerastricks.models.creation import create
     from kerastricks.spec import parse

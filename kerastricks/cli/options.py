@@ -1,4 +1,4 @@
-"""What the options of all commands take: each type with its bounds, declared once.
+"""Types of the options of all commands, each with its bounds, declared once.
 
 A value that no command could use is refused when the line is parsed, before TensorFlow is imported.
 """
@@ -97,7 +97,7 @@ class PathText(Text):
     Args:
         as_text: whether it may also be a name, such as digits, and is returned as text.
         spec: whether it may also be a spec, which may be too long for a path.
-        any_bytes: whether a name may be no valid UTF-8, as those of images may.
+        any_bytes: whether a name may be invalid UTF-8, as those of images may.
         kind: "file" or "folder", which it is if it is there; "" for either.
     """
 
@@ -135,7 +135,7 @@ class PathText(Text):
 
 
 class Assignment(Text):
-    """FIELD=VALUE; a value is judged with the rest of the configuration, but for where the data are."""
+    """FIELD=VALUE; a value is checked with the rest of the configuration, except for the path of the data."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The text itself."""
@@ -203,7 +203,7 @@ def free_name(name: str) -> Path:
 
 
 def write_output(path: Path, write: Callable[[TextIO], None]) -> None:
-    """Writes a text file that `OutputFile` has checked, atomically, or into a pipe or device.
+    """Write a text file that `OutputFile` has checked, atomically, or into a pipe or device.
 
     Args:
         path: of the file.

@@ -20,7 +20,7 @@ from kerastricks.runs.resumable import sigterm_interrupts
     type=options.number(0, 1_000_000, whole=False, above=True),
     default=128,
     show_default=True,
-    help="Megabytes of a shard.",
+    help="Size of a shard in megabytes.",
 )
 @click.option(
     "--max-skipped",
@@ -31,7 +31,7 @@ from kerastricks.runs.resumable import sigterm_interrupts
 )
 @job_options.as_json()
 def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: bool) -> None:
-    """Write the images of DATA into the new folder OUT, as a few large TFRecord files with an index.
+    """Pack the images of DATA into the new folder OUT: a few large TFRecord files with an index.
 
     The bytes of image files are kept as they are. `kerastricks train OUT` does what `kerastricks train DATA` does.
     See docs/data.md.

@@ -15,12 +15,18 @@ from kerastricks.errors import UsageError
 @click.command()
 @click.argument("spec", type=options.SPEC)
 @click.option(
-    "--data", required=True, type=options.SOURCE, shell_complete=complete_source, help="What `kerastricks train` takes."
+    "--data",
+    required=True,
+    type=options.SOURCE,
+    shell_complete=complete_source,
+    help="Images, as for `kerastricks train`.",
 )
 @job_options.batch_size("Images in a batch.", metavar="IMAGES")
 @job_options.image_size()
-@job_options.seed("Of splits, order and draws.")
-@click.option("--seconds", type=options.SECONDS, default=3.0, show_default=True, help="To measure; 0 does not.")
+@job_options.seed("Seed of splits, order and augmentation.")
+@click.option(
+    "--seconds", type=options.SECONDS, default=3.0, show_default=True, help="Duration of the measurement; 0 for none."
+)
 @options.assignments
 @job_options.as_json()
 def plan(
@@ -33,7 +39,7 @@ def plan(
     assignments: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show what is executed for the augmentation SPEC on the images of DATA, what was fused, and what it costs.
+    """Show the execution plan of the augmentation SPEC on DATA: fused steps and their cost.
 
     \b
     kerastricks plan "flip | pad_crop(4) | fancy_pca(0.1)" --data path/to/images/

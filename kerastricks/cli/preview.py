@@ -21,9 +21,11 @@ from kerastricks.errors import UsageError
     "--draws", type=options.number(1, 10_000), default=7, show_default=True, help="Augmented versions of each."
 )
 @click.option("--out", type=options.PNG, metavar="PNG", help="[default: preview.png, preview-2.png, ...]")
-@job_options.seed("Of splits, choice and draws.")
+@job_options.seed("Seed of splits, choice and augmentation.")
 @job_options.image_size()
-@click.option("--seconds", type=options.SECONDS, default=3.0, show_default=True, help="To measure; 0 does not.")
+@click.option(
+    "--seconds", type=options.SECONDS, default=3.0, show_default=True, help="Duration of the measurement; 0 for none."
+)
 @options.assignments
 @job_options.as_json()
 def preview(
@@ -38,7 +40,7 @@ def preview(
     assignments: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Draw training images of DATA beside augmented versions of them, and time the augmentation.
+    """Plot training images of DATA beside augmented versions of them, and time the augmentation.
 
     DATA is what `kerastricks train` takes; of a recipe, its augmentation is shown. The picture is a PNG; none is
     overwritten.
@@ -80,7 +82,7 @@ def preview(
 
 
 def _check_arguments(augment: str) -> None:
-    """An argument that an op refuses is refused before any image is read."""
+    """Refuse an illegal argument of an op before any image is read."""
     from kerastricks.augment import sequence
 
     sequence.read(augment, None)

@@ -15,7 +15,7 @@ from kerastricks.errors import UsageError
 
 @contextmanager
 def stderr_kept_back() -> Iterator[None]:
-    """Keeps what C++ writes to standard error, and shows it only if something fails.
+    """Hold back standard error of C++ code, and show it only if something fails.
 
     Ctrl-C takes effect at its end: imports that catch every exception would swallow it.
     """
@@ -46,7 +46,7 @@ def stderr_kept_back() -> Iterator[None]:
 
 
 def import_keras() -> None:
-    """Imports Keras and TensorFlow and lets them look for devices."""
+    """Import Keras and TensorFlow and let them look for devices."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with stderr_kept_back():
         try:
@@ -62,7 +62,7 @@ def import_keras() -> None:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and lets it look for devices."""
+    """Import TensorFlow and let it look for devices."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with stderr_kept_back():
         import tensorflow as tf

@@ -44,5 +44,5 @@ def show(name: str) -> None:
 @click.argument("name", type=options.SOURCE, shell_complete=_complete)
 @click.argument("folder", type=options.FOLDER)
 def copy(name: str, folder: Path) -> None:
-    """Put an editable copy of a recipe into FOLDER; run it with `kerastricks train FOLDER/NAME.py`."""
+    """Copy a recipe into FOLDER, to be edited; run it with `kerastricks train FOLDER/NAME.py`."""
     click.echo(recipes.copy(name, folder))

@@ -23,17 +23,17 @@ def _complete_schedule(ctx: click.Context, param: click.Parameter, incomplete: s
 @click.command()
 @click.argument("spec", required=False, type=options.SPEC, shell_complete=_complete_schedule)
 @click.option(
-    "--steps", type=options.number(1, 2**31 - 1), default=1000, show_default=True, help="Of the whole training."
+    "--steps", type=options.number(1, 2**31 - 1), default=1000, show_default=True, help="Steps of the whole training."
 )
 @click.option(
     "--out",
     type=options.PNG,
     metavar="PNG",
-    help="Draw it, or without SPEC all of them.",
+    help="Plot it, or all of them without SPEC.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the rates, of at most 1,000 steps.")
 def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> None:
-    """Draw the learning rate of the schedule SPEC, or list all schedules.
+    """Plot the learning rate of the schedule SPEC, or list all schedules.
 
     The first argument of SPEC is the highest rate, 1 where it is not given. Durations are fractions of all steps.
 
@@ -42,11 +42,11 @@ def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> N
     kerastricks schedule "one_cycle(0.1)" --steps 1000 --out one_cycle.png
     kerastricks schedule "step(factor=5, at=(0.5, 0.75))" --json
     """
-    from kerastricks.schedules.specs import CATALOG, plan
+    from kerastricks.schedules.specs import CATALOG, read_schedule
     from kerastricks.spec import parse
 
     specs = list(CATALOG) if spec is None else [spec]
-    planned = {text: plan(text, steps, None if parse(text).args else 1.0) for text in specs}
+    planned = {text: read_schedule(text, steps, None if parse(text).args else 1.0) for text in specs}
     if spec is None and out is None:
         _list(as_json)
         return
@@ -54,9 +54,9 @@ def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> N
     import_keras()
     curves = {text: _curve(each, steps) for text, each in planned.items()}
     if out is not None:
-        from kerastricks.schedules.curves import draw_schedules
+        from kerastricks.schedules.curves import plot_schedules
 
-        draw_schedules({text: ([*curve], [*curve.values()]) for text, curve in curves.items()}, out)
+        plot_schedules({text: ([*curve], [*curve.values()]) for text, curve in curves.items()}, out)
     if spec is None:
         from kerastricks.cli import screen
 
@@ -72,7 +72,7 @@ def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> N
 
 
 def _curve(planned: Any, steps: int) -> dict[int, float]:
-    """The rate at all steps, or at as many at equal distances as can be drawn, and where it is highest."""
+    """Sample the rate at all steps, or at as many as can be plotted, and at its highest."""
     from kerastricks.schedules.curves import rates
 
     schedule = planned.build()

@@ -1,4 +1,4 @@
-"""What the commands show: progress on standard error, results on standard output."""
+"""Output of the commands: progress on standard error, results on standard output."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ output = Console(highlight=False, markup=False)
 
 
 def say(line: str) -> None:
-    """A line about what is going on."""
+    """Print a line about the work in progress."""
     errors.print(line, soft_wrap=True)
 
 

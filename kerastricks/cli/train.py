@@ -20,7 +20,7 @@ from kerastricks.errors import UsageError
 @job_options.epochs()
 @job_options.minutes("End in so many; with --seeds, each training.")
 @job_options.batch_size()
-@click.option("--learning-rate", type=options.field("learning_rate"), metavar="RATE", help="Its highest value.")
+@click.option("--learning-rate", type=options.field("learning_rate"), metavar="RATE", help="Highest learning rate.")
 @click.option(
     "--schedule",
     type=options.SPEC,
@@ -28,13 +28,16 @@ from kerastricks.errors import UsageError
     help='"one_cycle", "plateau(factor=2)": see `kerastricks schedule`.',
 )
 @click.option(
-    "--scale-lr", type=options.SPEC, metavar="RULE", help="How the rate follows the batch size: constant, linear, sqrt."
+    "--scale-lr",
+    type=options.SPEC,
+    metavar="RULE",
+    help="Scaling of the rate with the batch size: constant, linear, sqrt.",
 )
 @click.option(
     "--base-batch", type=options.field("base_batch"), metavar="N", help="Batch size that the rate is meant for."
 )
 @job_options.seed()
-@click.option("--seeds", type=options.SEEDS, metavar="N", help="Train N times, of N seeds: NAME-s0, NAME-s1, ...")
+@click.option("--seeds", type=options.SEEDS, metavar="N", help="Train N times with N seeds: NAME-s0, NAME-s1, ...")
 @click.option("--snapshots", type=options.SEEDS, metavar="N", help="N cycles of the rate; keep the end of each.")
 @click.option("--swa", is_flag=True, help="Average the weights at 3/4 of the epochs and after each later one.")
 @options.assignments
@@ -70,7 +73,7 @@ def train(
     cache_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Train a classifier from SOURCE and leave a run folder.
+    """Train a classifier from SOURCE and write a run folder.
 
     SOURCE is a folder or zip of images (CLASS/*.jpg, or train/ validation/ test/ with classes inside), a .csv of
     paths and labels, a folder that `kerastricks pack` wrote, the name of a recipe (`kerastricks recipe list`), a
@@ -83,7 +86,7 @@ def train(
 
     --minutes chooses the image size and the epochs that are not given, says so, and ends in time.
 
-    --seeds is a series: the same splits, images read once, a table at the end; --resume OUT/NAME goes on with it.
+    --seeds is a series: the same splits, images read once, a table at the end; --resume OUT/NAME resumes it.
     """
     from kerastricks.data.service.address import Address, reach
     from kerastricks.runs.configuration import check_early, configure
@@ -135,7 +138,7 @@ def train(
 
 
 def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> dict[str, Any]:
-    """The fields with those that --snapshots and --swa stand for.
+    """Add the fields that --snapshots and --swa stand for.
 
     Raises:
         UsageError: for one that is given besides.
@@ -153,7 +156,7 @@ def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> 
 
 
 def report(record: Any, as_json: bool) -> None:
-    """Prints a `kerastricks.runs.RunRecord`."""
+    """Print a `kerastricks.runs.RunRecord`."""
     from kerastricks.cli import screen
 
     run, summary = record.folder, record.summary
@@ -179,7 +182,7 @@ def report(record: Any, as_json: bool) -> None:
 
 
 def report_series(series: Any, as_json: bool) -> None:
-    """Prints a `kerastricks.runs.SeriesRecord`."""
+    """Print a `kerastricks.runs.SeriesRecord`."""
     from kerastricks.cli import screen
 
     summary = series.to_json()

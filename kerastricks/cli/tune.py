@@ -23,25 +23,31 @@ from kerastricks.errors import UsageError
     "--objective", type=options.TEXT, metavar="METRIC", help="A metric that training logs.  [default: val_accuracy]"
 )
 @click.option("--direction", type=options.Choice(["min", "max"]), help="[default: min of a loss, max of an accuracy]")
-@click.option("--trials", type=options.number(1, 9999), help="The most there will be.  [default: 20]")
-@job_options.epochs("Of a trial that is not stopped.  [default: 10]")
+@click.option("--trials", type=options.number(1, 9999), help="Maximum number of trials.  [default: 20]")
+@job_options.epochs("Epochs of a trial that is not stopped.  [default: 10]")
 @job_options.minutes("End in so many: fewer epochs, then fewer trials.")
-@job_options.seed("Of the oracle, splits, weights, order and draws.  [default: 0]")
+@job_options.seed("Seed of oracle, splits, weights, order and augmentation.  [default: 0]")
 @click.option(
     "--folds", type=options.number(0, 1000), metavar="K", help="Cross-validation in place of the validation split."
 )
-@click.option("--early-stop/--no-early-stop", default=None, help="The median rule.  [default: early-stop]")
-@click.option("--retries", type=options.number(0, 1000), help="Of a trial that crashed.  [default: 1]")
-@click.option("--range-test/--no-range-test", default=True, help="Finds the rates to search.  [default: range-test]")
+@click.option(
+    "--early-stop/--no-early-stop", default=None, help="Stop trials by the median rule.  [default: early-stop]"
+)
+@click.option("--retries", type=options.number(0, 1000), help="Retries of a crashed trial.  [default: 1]")
+@click.option(
+    "--range-test/--no-range-test", default=True, help="Find the interval of rates to search.  [default: range-test]"
+)
 @click.option("--top", type=options.number(0, 9999), metavar="K", help="Keep the best as run folders.  [default: 1]")
 @click.option("--refit/--no-refit", default=None, help="Train the best again with the validation images.")
-@click.option("--workers", type=options.number(0, 1024), default=1, show_default=True, help="Trials at once, here.")
+@click.option(
+    "--workers", type=options.number(0, 1024), default=1, show_default=True, help="Trials at once on this machine."
+)
 @click.option(
     "--host", type=options.TEXT, default="127.0.0.1", show_default=True, help="Address of the chief; 0.0.0.0 for all."
 )
-@click.option("--port", type=options.PORT, default=0, help="Of the chief.  [default: a free one]")
+@click.option("--port", type=options.PORT, default=0, help="Port of the chief.  [default: a free one]")
 @click.option("--out", type=options.FOLDER, metavar="DIR", help="[default: saved_models/tune-DATA-NUMBER]")
-@click.option("--resume", is_flag=True, help="Go on with the search in --out.")
+@click.option("--resume", is_flag=True, help="Resume the search in --out.")
 @click.option("--tensorboard", is_flag=True, help="Write HParams for TensorBoard into DIR/tensorboard.")
 @job_options.as_json("Print the result as JSON.")
 def tune(
@@ -58,7 +64,7 @@ def tune(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Search for the values that a training on SOURCE depends on, and keep the best runs.
+    """Search hyperparameters for SOURCE and keep the best runs.
 
     SOURCE is what `kerastricks train` takes. The learning rate comes first: a range test finds the interval to search.
     Each trial is a process of its own; what kills it costs one trial. Trials that cannot win any more are stopped. With

@@ -19,12 +19,12 @@ from kerastricks.errors import Interrupted, SearchError
     required=True,
     type=options.TEXT,
     metavar="HOST:PORT",
-    help="Of the search, as `kerastricks tune` shows it.",
+    help="Chief of the search, as shown by `kerastricks tune`.",
 )
 @click.option(
     "--name",
     type=options.NAME,
-    help="Of this worker: one that is started again under it goes on.  [default: this machine's]",
+    help="Name of this worker; restarted under it, it resumes.  [default: this machine's]",
 )
 def tune_worker(folder: Path, chief: str, name: str | None) -> None:
     """Run trials of the search in FOLDER for its chief, until nothing is left.

@@ -11,13 +11,13 @@ from kerastricks.cli.quiet import import_tensorflow
 
 
 def prepare() -> None:
-    """Imports TensorFlow for a server: none of them needs a GPU, and its memory is the trainer's."""
+    """Import TensorFlow for a server, without GPUs: their memory is the trainer's."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     import_tensorflow()
 
 
 def warn_if_open(listening: Any) -> None:
-    """A line where others can connect."""
+    """Print the address."""
     if not listening.is_loopback:
         click.echo(
             f"warning: port {listening.port} is open on every address of this machine, without password or encryption, "
@@ -27,7 +27,7 @@ def warn_if_open(listening: Any) -> None:
 
 
 def wait() -> None:
-    """Returns at the first Ctrl-C or SIGTERM, which is how a server is meant to end: its exit code is 0."""
+    """Return at the first Ctrl-C or SIGTERM, which is how a server is meant to end: its exit code is 0."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

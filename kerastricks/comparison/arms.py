@@ -1,7 +1,4 @@
-"""One arm with one seed: made, trained, measured.
-
-The same random numbers for every arm.
-"""
+"""One arm with one seed: created with random numbers that all arms share, trained, evaluated."""
 
 import math
 import time
@@ -26,7 +23,7 @@ from kerastricks.runs.evaluation import predict
 from kerastricks.training.config import Config
 from kerastricks.training.fitting import fit
 
-# A weight and the initializer it starts from.
+# A weight and its initializer.
 _KERNELS = (
     ("kernel", "kernel_initializer"),
     ("kernel", "depthwise_initializer"),
@@ -39,12 +36,12 @@ def same_draws(model: keras.Model, seed: int) -> None:
     """Gives each layer the random numbers of (seed, its name), in place.
 
     `keras.utils.set_random_seed` alone does not pair two arms: a layer that draws, such as RReLU, takes a seed when it
-    is made, and every layer behind it starts from another one. Here kernels with equal names are drawn from equal
-    seeds, so that two starts of one distribution differ by their scale alone, and so do the layers that draw while
+    is created, and every layer after it gets another one. Here kernels with equal names are drawn from equal
+    seeds, so that two initializations of one distribution differ in scale only, and so do the layers that draw while
     training. An initializer that was given a seed keeps it.
 
     Args:
-        model: newly made.
+        model: newly created.
         seed: in [0, 2^31).
     """
     for layer in all_layers(model, include_self=False):
@@ -66,7 +63,7 @@ def _seed_of(name: str, seed: int) -> int:
 
 
 def create_arm(kind: str, arm: str, model: str, data: ImageData) -> keras.Model:
-    """The model of an arm, as `kerastricks.models.create` makes it.
+    """Creates the model of an arm, as `kerastricks.models.create` makes it.
 
     Raises:
         UsageError: where the model has no such knob, or the knob no such value.
@@ -91,7 +88,7 @@ def run_arm(
         arm: its value.
         seed: of weights, order and draws.
         model: of the zoo.
-        data: of all arms and seeds; its own seed decided the splits and is not used any more.
+        data: of all arms and seeds; its own seed decided the splits and is not used here.
         config: resolved.
         callbacks: for `fit`.
 
@@ -135,6 +132,6 @@ def run_arm(
 
 
 def _score(model: keras.Model, batches: Batches, class_names: Sequence[str]) -> dict[str, float]:
-    """Without augmentation and dropout, so that training and test can be compared."""
+    """Evaluates without augmentation and dropout, so that training and test can be compared."""
     found = scores(batches.examples.labels, predict(model, batches, "", silent), class_names)
     return {"accuracy": found["accuracy"], "log_loss": found["log_loss"]}

@@ -29,7 +29,7 @@ Say = Callable[[str], object]
 
 
 def _quiet(line: str) -> None:
-    """Shows nothing."""
+    """Prints nothing."""
 
 
 def compare(
@@ -48,20 +48,20 @@ def compare(
     """Trains one network once per arm and seed, and compares the arms seed by seed.
 
     All arms of a seed start from the same random numbers and see the same batches, for as many steps, under the same
-    configuration; the compared knob alone differs. The splits are the same for all seeds. On one machine's CPU the
+    configuration; only the compared knob differs. The splits are the same for all seeds. On one machine's CPU the
     result is the same to the bit each time; two arms that compute the same thing have equal results.
 
     Args:
         kind: "activations", "initializers" or "regularizers".
         data: an `ImageData`, or whatever `kerastricks.data.load` takes.
-        model: of the zoo; its spec may set anything but what is compared.
+        model: of the zoo; its spec may set anything but the compared knob.
         arms: specs of the knob, "relu | rrelu" or a sequence; the first is the baseline. By default the usual ones.
         seeds: how many, from 0, or which.
         config: by default `default_config(kind)`. Its `seed` decides the splits; its `data` and `model` are not read,
             nor, for an `ImageData`, its batch size, augmentation and splits.
-        folder: where the plan, a line per finished run, and the result are written. If runs of this comparison are
-            there they are not repeated, and `seeds` may be more than those.
-        limit: so many training images, the first of a seeded shuffle; all by default.
+        folder: where the plan, a line per finished run, and the result are written. Runs of this comparison that are
+            there are not repeated, and `seeds` may be more than those.
+        limit: the number of training images, the first of a seeded shuffle; all by default.
         say: gets a line per run.
         progress: shows how far all runs are.
 
@@ -133,7 +133,7 @@ def _run_all(
     say: Say,
     progress: Progress,
 ) -> None:
-    """Does the runs that are missing: all arms of a seed first, so that what an interruption leaves is paired."""
+    """Runs what is missing: all arms of a seed first, so that an interrupted comparison is paired."""
     finished = {(run["arm"], run["seed"]) for run in runs}
     missing = [(arm, seed) for seed in plan["seeds"] for arm in plan["arms"] if (arm, seed) not in finished]
     started = time.perf_counter()

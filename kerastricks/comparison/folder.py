@@ -24,10 +24,10 @@ class ComparisonFolder:
         self.plot = path / "comparison.png"
 
     def begin(self, plan: dict[str, Any]) -> None:
-        """Makes the folder, or checks that it holds this comparison.
+        """Creates the folder, or checks that it holds this comparison.
 
         Args:
-            plan: what was asked for. It may have seeds that the folder has not.
+            plan: of the comparison. It may have seeds that the folder lacks.
 
         Raises:
             RunFolderError: where the folder holds something else, or cannot be written to.
@@ -52,7 +52,7 @@ class ComparisonFolder:
             raise RunFolderError(f"{self.path}: cannot be written to ({error.strerror})") from None
 
     def read_plan(self) -> dict[str, Any]:
-        """What was asked for.
+        """Reads the plan.
 
         Raises:
             RunFolderError: where no comparison began here.
@@ -70,7 +70,7 @@ class ComparisonFolder:
             raise RunFolderError(f"{self.plan}: cannot be read ({error})") from None
 
     def read_runs(self) -> list[dict[str, Any]]:
-        """The finished runs. A last line that was cut off by a power cut is dropped.
+        """Reads the finished runs. A last line that a power failure cut off is dropped.
 
         Raises:
             RunFolderError: for a damaged line.
@@ -87,7 +87,7 @@ class ComparisonFolder:
             raise RunFolderError(f"{self.runs}: cannot be read ({error}): delete the damaged line") from None
 
     def append(self, run: dict[str, Any]) -> None:
-        """Writes a finished run."""
+        """Appends a finished run."""
         append_line(self.runs, json.dumps(run), durable=True)
 
     def _refuse_other(self, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What can be compared: which knob of the zoo differs, with which values, under which configuration.
+"""The kinds of comparison: the option of the zoo that differs, its values, the configuration.
 
 Plain data, so that a wrong word on the command line is refused before Keras is imported.
 """
@@ -14,7 +14,7 @@ from kerastricks.training.config import Config
 
 @dataclass(frozen=True)
 class Kind:
-    """One comparison.
+    """One kind of comparison.
 
     Args:
         knob: the argument of `kerastricks.models.create` that differs.
@@ -53,7 +53,7 @@ KINDS: dict[str, Kind] = {
 
 
 def find_kind(name: str) -> Kind:
-    """The comparison of that name.
+    """Finds a kind by its name.
 
     Raises:
         UnknownNameError: where there is none.
@@ -64,7 +64,7 @@ def find_kind(name: str) -> Kind:
 
 
 def default_config(kind: str) -> Config:
-    """The configuration that `compare` takes where none is given.
+    """The configuration that `compare` uses where none is given.
 
     Args:
         kind: "activations", "initializers" or "regularizers".
@@ -84,14 +84,14 @@ def default_config(kind: str) -> Config:
 
 
 def read_arms(kind: str, arms: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The arms of a comparison, each in its one spelling.
+    """Parses the arms of a comparison, each to its one spelling.
 
     Args:
         kind: of the comparison.
         arms: "relu | rrelu", or a sequence in which an arm may itself be several specs, "l2(0.001) | max_norm(3)".
 
     Raises:
-        ConfigError: for fewer than two, or the same one twice.
+        ConfigError: for fewer than two, or two that are equal.
         SpecError: for one that does not parse.
     """
     if arms is None:
@@ -109,10 +109,10 @@ def read_arms(kind: str, arms: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def read_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """The seeds of a comparison: 5 is 0 to 4.
+    """Parses the seeds of a comparison: 5 is 0 to 4.
 
     Raises:
-        ConfigError: for none, a negative one, or the same one twice.
+        ConfigError: for none, a negative one, or two that are equal.
     """
     found = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     legal = all(isinstance(seed, int) and 0 <= seed < 2**31 for seed in found)

@@ -1,7 +1,4 @@
-"""A comparison as text.
-
-What a comparison found.
-"""
+"""The result of a comparison: rows with means, differences and verdicts; as text, JSON and a plot."""
 
 import io
 from dataclasses import asdict, dataclass
@@ -14,18 +11,21 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from kerastricks.comparison.plot import plot_comparison
 from kerastricks.metrics.paired_differences import CONFIDENCE, PairedDifference, holm, paired_difference
 
-# Of each run; the first two are compared with the baseline, and whether more is better.
 MEASURES = (
     "log_loss", "accuracy", "training_log_loss", "training_accuracy", "validation_accuracy", "seconds",
 )  # fmt: skip
-COMPARED = {"log_loss": False, "accuracy": True}
+COMPARED = {"log_loss": False, "accuracy": True}  # with the baseline: whether more is better
+
+_WIDTH = 100
+_MANY_SEEDS = 1000
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The runs of a comparison and what follows from them.
+    """The runs of a comparison and the conclusions from them.
 
     Args:
         plan: kind, model, arms, seeds, limit, config, data, backend, device, versions.
@@ -59,28 +59,28 @@ class Comparison:
         ]
 
     def values(self, arm: str, measure: str) -> list[float]:
-        """One measure of an arm, in the order of the seeds."""
+        """One measure of an arm, seed by seed."""
         by_seed = {run["seed"]: run[measure] for run in self.runs if run["arm"] == arm}
         return [by_seed[seed] for seed in self.plan["seeds"]]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, in plain values: the plan's fields, `rows` and `runs`."""
+        """Plain values for JSON: the plan's fields, `rows` and `runs`."""
         return {**self.plan, "rows": self.rows, "runs": list(self.runs)}
 
     def to_text(self) -> str:
-        """The tables, as `kerastricks compare` prints them."""
-
-        return draw_table(self)
+        """Formats the tables, as `kerastricks compare` prints them."""
+        return format_comparison(self)
 
     def plot(self, path: str | Path) -> None:
-        """Draws every seed, mean and interval of every arm into a PNG file.
+        """Plots every seed, mean and interval of every arm.
 
         Args:
-            path: of the file.
+            path: of the PNG.
         """
-        from kerastricks.comparison.plot import draw_plot
-
-        draw_plot(self, Path(path))
+        plan = self.plan
+        counts = f"{_count_seeds(plan)}, {_count_epochs(plan)}"
+        title = f"{plan['kind']} on {plan['model']}, {plan['data']['name']}: {counts}"
+        plot_comparison(title, self.rows, self.values, Path(path))
 
     def _compare(self, measure: str) -> dict[str, dict[str, Any]]:
         baseline, *others = self.plan["arms"]
@@ -110,12 +110,8 @@ def _std(values: list[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-_WIDTH = 100
-_MANY_SEEDS = 1000
-
-
-def draw_table(comparison: Comparison) -> str:
-    """Three tables: the arms, and their differences to the baseline in log-loss and in accuracy.
+def format_comparison(comparison: Comparison) -> str:
+    """Formats three tables: the arms, and their differences to the baseline in log-loss and in accuracy.
 
     Args:
         comparison: finished.
@@ -125,9 +121,9 @@ def draw_table(comparison: Comparison) -> str:
     """
     console = Console(file=io.StringIO(), width=_WIDTH, highlight=False, markup=False, color_system=None)
     plan, rows = comparison.plan, comparison.rows
-    for line in describe(plan):
+    for line in _describe(plan):
         console.print(line, soft_wrap=True)
-    console.print(_arms(rows))
+    console.print(_format_arms(rows))
     if len(plan["seeds"]) == 1:
         console.print("one seed: there is no interval, and nothing can be said about the differences: --seeds 5")
     for measure, title, factor, digits in (
@@ -136,39 +132,39 @@ def draw_table(comparison: Comparison) -> str:
     ):
         if len(plan["seeds"]) > 1:
             console.print(f"difference to {rows[0]['arm']}, paired by seed: {title}", soft_wrap=True)
-            console.print(_differences(rows[1:], measure, factor, digits))
+            console.print(_format_differences(rows[1:], measure, factor, digits))
     for line in _notes(plan, rows):
         console.print(line, soft_wrap=True)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
-def describe(plan: dict[str, Any]) -> list[str]:
-    """What was compared on what."""
+def _describe(plan: dict[str, Any]) -> list[str]:
+    """Names the kind, the model, the data and the configuration."""
     images, config = plan["data"]["images"], plan["config"]
     decay = config["weight_decay"]
     return [
-        f"{plan['kind']} on {plan['model']}, {plan['data']['name']}: {count_seeds(plan)}, "
-        f"{images['train']:,} training images, {count_epochs(plan)} in batches of {config['batch_size']}",
+        f"{plan['kind']} on {plan['model']}, {plan['data']['name']}: {_count_seeds(plan)}, "
+        f"{images['train']:,} training images, {_count_epochs(plan)} in batches of {config['batch_size']}",
         f"{config['optimizer']}, rate {config['learning_rate']:g}, {config['schedule']}, "
         f"weight decay {decay:g}{' in every arm' if plan['kind'] == 'regularizers' else ''}",
         f"augmentation {config['augment'] or 'none'}, {config['precision']}, {plan['device']}",
     ]
 
 
-def count_seeds(plan: dict[str, Any]) -> str:
+def _count_seeds(plan: dict[str, Any]) -> str:
     """ "1 seed" or "5 seeds"."""
     count = len(plan["seeds"])
     return f"{count} seed{'s' if count > 1 else ''}"
 
 
-def count_epochs(plan: dict[str, Any]) -> str:
+def _count_epochs(plan: dict[str, Any]) -> str:
     """ "1 epoch" or "15 epochs"."""
     count = plan["config"]["epochs"]
     return f"{count} epoch{'s' if count > 1 else ''}"
 
 
-def _arms(rows: list[dict[str, Any]]) -> Table:
+def _format_arms(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("\narm", overflow="fold")
     names = ["test\nlog-loss", "test\naccuracy %", "training\nlog-loss", "best vali-\ndation %", "\nseconds"]
@@ -194,7 +190,7 @@ def _spread(row: dict[str, Any], measure: str, factor: float, digits: int) -> st
     return f"{mean * factor:.{digits}f}{spread}"
 
 
-def _differences(rows: list[dict[str, Any]], measure: str, factor: float, digits: int) -> Table:
+def _format_differences(rows: list[dict[str, Any]], measure: str, factor: float, digits: int) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("arm", overflow="fold")
     for name in ("mean", "95 % interval", "p (Holm)"):
@@ -209,13 +205,13 @@ def _differences(rows: list[dict[str, Any]], measure: str, factor: float, digits
             f"{found['mean'] * factor:+.{digits}f}",
             f"{low} to {high}",
             "-" if p_value is None else ("< 0.001" if p_value < 0.001 else f"{p_value:.3f}"),
-            say_verdict(found),
+            _format_verdict(found),
         )
     return table
 
 
-def say_verdict(found: dict[str, Any]) -> str:
-    """The verdict in words, with the seeds it would take."""
+def _format_verdict(found: dict[str, Any]) -> str:
+    """Formats the verdict, with the number of seeds that it would take."""
     if found["verdict"] == "same":
         return "the same in every seed"
     if found["verdict"] != "cannot tell":

@@ -1,4 +1,4 @@
-"""From a folder, a zip or arrays of images to batches: `load("path/to/images", augment="flip | pad_crop(4)")`."""
+"""Image data sets, from files or arrays to batches: `load("path/to/images", augment="flip | pad_crop(4)")`."""
 
 from typing import TYPE_CHECKING
 

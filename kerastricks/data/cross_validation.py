@@ -1,7 +1,4 @@
-"""Training and validation images together, and data sets made of them.
-
-K-fold cross-validation: the training and validation images, divided in another way each time.
-"""
+"""K-fold cross-validation, and training on the training and validation images together."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -21,21 +18,21 @@ from kerastricks.data.statistics import PixelStatistics, measure_pixels
 from kerastricks.errors import DataError
 from kerastricks.progress import silent
 
-MEMORY_BYTES = 1 << 30  # of decoded images, as `load` has it
+MEMORY_BYTES = 1 << 30  # of decoded images, the default of `load`
 _MAX_PIXELS = 1 << 40  # those files were looked at when they were loaded
 
 
 def pooled(data: ImageData) -> ImageData:
-    """Trains on the training and validation images together, for a last training with values that were found.
+    """Pool training and validation images for training, for a final run with hyperparameters that were found.
 
-    The validation images stay what they are and are trained on, too: what is measured on them says no longer how well
-    new images are told apart. That is what the test images are for, which stay untouched.
+    The validation split stays as it is and is trained on, too: its accuracy is no estimate of that on new images any
+    more. The test images are for that; they stay untouched.
 
     Args:
-        data: of `kerastricks.data.load`.
+        data: data set of `kerastricks.data.load`.
 
     Returns:
-        The data set, with mean, deviation and colours of all that is trained on.
+        The data set, with mean, deviation and colours of all images that are trained on.
 
     Example:
         >>> import kerastricks, numpy
@@ -66,7 +63,7 @@ def divided(
     which: str,
     mark: str,
 ) -> ImageData:
-    """`data` with other training and validation images, and what was fitted to them."""
+    """Replace the training and validation images of a data set, and what was fitted to them."""
     old = data.augmentation
     image_spec = ImageSpec(data.image_shape, len(data.class_names), statistics)
     batch_size = min(data.batch_size, len(train))
@@ -89,7 +86,7 @@ def divided(
 
 
 def pool(data: ImageData) -> Examples:
-    """The images of both splits."""
+    """Concatenate the training and validation images."""
     train, validation = (data.splits[name].examples for name in ("train", "validation"))
     if isinstance(train, Arrays):
         assert isinstance(validation, Arrays)
@@ -98,7 +95,7 @@ def pool(data: ImageData) -> Examples:
 
 
 def originals(data: ImageData, pool: Examples) -> Decoded | None:
-    """The originals' pixels, where the data set has them in memory."""
+    """Decode the originals, where the data set has them in memory."""
     kept = data.splits["train"].decoded
     if kept is None or not kept.in_memory or isinstance(pool, Arrays):
         return None
@@ -122,7 +119,7 @@ def _pooled_arrays(train: Arrays, validation: Arrays) -> Arrays:
 
 
 def _pooled_files(train: Files, validation: Examples) -> Files:
-    """Originals; validation images that were decoded into memory go back to the files they came from."""
+    """Concatenate files; validation images that were decoded into memory become files again."""
     names = [*train.names, *(validation.names or ())]
     labels = np.concatenate([train.labels, validation.labels])
     columns: list[np.ndarray | None] = []
@@ -143,7 +140,7 @@ def _with_headers(files: Files) -> Files:
 
 
 def folds(data: ImageData, count: int, seed: int = 0) -> list[ImageData]:
-    """Divides training and validation images into `count` parts, each of which is once the validation split.
+    """Divide training and validation images into `count` parts, each of which is once the validation split.
 
     A class has its share in every part: parts differ by at most one image of a class. Mean, deviation and colours, and
     so normalisation and fancy PCA, are those of each fold's own training images. The test images stay what they are,
@@ -151,9 +148,9 @@ def folds(data: ImageData, count: int, seed: int = 0) -> list[ImageData]:
     came apart.
 
     Args:
-        data: of `kerastricks.data.load`.
-        count: of folds, 2 or more.
-        seed: which images are in a fold; no other seed matters.
+        data: data set of `kerastricks.data.load`.
+        count: number of folds, 2 or more.
+        seed: seed of the assignment of images to folds; no other seed matters.
 
     Returns:
         `count` data sets.
@@ -172,19 +169,19 @@ def folds(data: ImageData, count: int, seed: int = 0) -> list[ImageData]:
 
 
 def fold(data: ImageData, index: int, count: int, seed: int = 0) -> ImageData:
-    """One of `folds`, without making the others.
+    """Make one of `folds`, without the others.
 
     Args:
-        data: of `kerastricks.data.load`.
-        index: which one, from 0.
-        count: of folds, 2 or more.
-        seed: which images are in a fold.
+        data: data set of `kerastricks.data.load`.
+        index: index of the fold, from 0.
+        count: number of folds, 2 or more.
+        seed: seed of the assignment of images to folds.
 
     Returns:
         The data set `folds(data, count, seed)[index]`.
 
     Raises:
-        DataError: as of `folds`, and for an index that is not in 0 to count - 1.
+        DataError: see `folds`; also for an index that is not in 0 to count - 1.
     """
     if not 0 <= index < count:
         raise DataError(f"fold must be in 0-{count - 1}. Received: fold={index}")
@@ -217,7 +214,7 @@ class _Folds:
 
     @cached_property
     def parts(self) -> list[np.ndarray]:
-        """For each fold the places of its validation images, sorted."""
+        """Indices of the validation images of each fold, sorted."""
         labels = self.examples.labels
         order = np.lexsort((np.random.default_rng(self.seed).random(len(labels)), labels))
         return [np.sort(order[start :: self.count]) for start in range(self.count)]
@@ -226,19 +223,19 @@ class _Folds:
     def decoded(self) -> Decoded | None:
         return originals(self.data, self.examples)
 
-    def statistics(self, place: int) -> PixelStatistics:
-        """Of the pixels of a part; those of a training split are sums of them."""
-        if place not in self.measured:
-            part = self.examples.take(self.parts[place])
-            self.measured[place] = measure_pixels(
+    def statistics(self, index: int) -> PixelStatistics:
+        """Statistics of the pixels of a part; those of a training split are their sum."""
+        if index not in self.measured:
+            part = self.examples.take(self.parts[index])
+            self.measured[index] = measure_pixels(
                 part, self.data.image_shape, "measuring the folds", silent, self.data.fitting
             )
-        return self.measured[place]
+        return self.measured[index]
 
     def fold(self, index: int) -> ImageData:
         data, examples = self.data, self.examples
-        others = [place for place in range(self.count) if place != index]
-        chosen = np.sort(np.concatenate([self.parts[place] for place in others]))
+        others = [other for other in range(self.count) if other != index]
+        chosen = np.sort(np.concatenate([self.parts[other] for other in others]))
         train = examples.take(chosen)
         validation = examples.take(self.parts[index])
         if isinstance(validation, Files) and isinstance(data.splits["validation"].examples, Arrays):
@@ -246,8 +243,8 @@ class _Folds:
                 validation, data.image_shape, MEMORY_BYTES, "decoding validation", silent, data.fitting
             )
         statistics = PixelStatistics(data.image_shape[-1])
-        for place in others:
-            statistics = statistics + self.statistics(place)
+        for other in others:
+            statistics = statistics + self.statistics(other)
         decoded = self.decoded.take(chosen) if self.decoded is not None else None
         which = f"fold {index + 1} of {self.count}"
         return divided(data, train, validation, decoded, statistics, which, f"{which} {self.seed}")

@@ -1,4 +1,4 @@
-"""How an image of any size becomes one of the size that a model takes, where nothing is drawn."""
+"""Deterministic crop and resize of an image of any size to the size that a model takes."""
 
 from dataclasses import dataclass
 

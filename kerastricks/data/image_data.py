@@ -1,4 +1,4 @@
-"""What `load` returns: three data sets and what is known of them."""
+"""The result of `load`: training, validation and test data sets, and what is known of them."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,16 +35,16 @@ class ImageData:
     their remainder.
 
     Args:
-        name: of the source.
-        class_names: the label is the index.
+        name: name of the source.
+        class_names: names of the classes; the label is the index.
         image_shape: (height, width, channels) in pixels.
-        splits: "train", "validation", "test".
-        augmentation: of the training split.
-        statistics: of the pixels of the training split.
+        splits: batches of "train", "validation" and "test".
+        augmentation: ops of the training split, by stage.
+        statistics: statistics of the training pixels.
         skipped: a record for each file that was left out: split, class, file, reason.
-        fingerprint: of names, labels and contents; equal for equal data.
+        fingerprint: hash of names, labels and contents; equal for equal data.
         batch_size: images in a batch.
-        seed: of splits, order and draws.
+        seed: seed of splits, order and draws.
         in_memory: whether the decoded images are kept in memory.
         fitting: how whole images were brought to the shape.
     """
@@ -89,21 +89,21 @@ class ImageData:
 
     @property
     def mean(self) -> np.ndarray:
-        """(channels,): of the training pixels, 0 to 255."""
+        """Mean of the training pixels, (channels,), 0 to 255."""
         return self.statistics.mean
 
     @property
     def std(self) -> np.ndarray:
-        """(channels,): of the training pixels, 0 to 255."""
+        """Standard deviation of the training pixels, (channels,), 0 to 255."""
         return self.statistics.std
 
     def reseeded(self, seed: int) -> "ImageData":
-        """The same splits with another order and other draws of the training batches; the pixels are shared."""
+        """These splits with another order and other draws of the training batches; the pixels are shared."""
         splits = {name: batches.reseeded(seed) for name, batches in self.splits.items()}
         return replace(self, splits=splits, augmentation=self.augmentation.reseeded(seed), seed=seed)
 
     def limited(self, count: int, split: str = "train") -> "ImageData":
-        """The same with `count` images of a split, the first of a seeded shuffle; mean and deviation stay.
+        """A data set of `count` images of a split, the first of a seeded shuffle; mean and deviation stay.
 
         Raises:
             DataError: for none, or more than there are.
@@ -116,10 +116,10 @@ class ImageData:
         return self.taken(np.sort(chosen), split)
 
     def bagged(self) -> "ImageData":
-        """The same with as many training images, drawn from those there are with replacement; mean and deviation stay.
+        """A bootstrap sample of the training images, drawn with replacement by `seed`; mean and deviation stay.
 
-        Which ones, `seed` decides. Networks that were each trained on a bag of their own differ more than those that
-        differ by seed alone, and each has seen about 63 % of the images: Breiman, Bagging Predictors, 1996.
+        Networks that were each trained on a bag of their own differ more than those that
+        differ only by seed, and each has seen about 63 % of the images: Breiman, Bagging Predictors, 1996.
 
         Raises:
             DataError: with a data service, whose workers know all of the images.
@@ -131,7 +131,7 @@ class ImageData:
         return self.taken(np.sort(chosen))
 
     def taken(self, chosen: np.ndarray, split: str = "train") -> "ImageData":
-        """The same with some images of a split, by their places in it; mean and deviation stay."""
+        """A data set of some images of a split, by their indices; mean and deviation stay."""
         batches = self.splits[split]
         batch_size = min(self.batch_size, len(chosen)) if split == "train" else self.batch_size
         decoded = None if batches.decoded is None else batches.decoded.take(chosen)
@@ -172,14 +172,14 @@ class ImageData:
         """Endless augmented batches from global step `step` on, for resuming.
 
         Args:
-            step: of the whole training.
-            indices: gives places in `device_store()` instead of images.
+            step: global step, counted over all epochs.
+            indices: whether to give indices into `device_store()` instead of images.
         """
         return self.splits["train"].training_from(self.augmentation, step, indices)
 
     @contextmanager
     def one_error(self) -> Iterator[None]:
-        """Around what consumes batches: what goes wrong with a file or a data service is raised as one line.
+        """Raise in one line what goes wrong with a file or a data service, in a block that consumes batches.
 
         Raises:
             DataError: for a file that is gone, cut or another one since it was looked at.
@@ -234,10 +234,10 @@ class ImageData:
         return np.concatenate([images.numpy() for images, _ in part.each()])
 
     def left_out(self, where: str = "") -> list[str]:
-        """What was left out, in a line for files that are plainly no images and one for all others.
+        """Describe the files that were left out: a line for those that are plainly no images, one for all others.
 
         Args:
-            where: they are named, for the second line.
+            where: where they are named, for the second line.
         """
         kinds = Counter(kind_of(record["file"]) for record in self.skipped if is_no_image(record["file"]))
         lost = [record for record in self.skipped if not is_no_image(record["file"])]
@@ -250,7 +250,7 @@ class ImageData:
         return lines
 
     def describe(self) -> dict[str, Any]:
-        """What a run records, and compares when it is resumed."""
+        """The record of the data that a run keeps, and compares when it is resumed."""
         return {
             "name": self.name,
             "class_names": list(self.class_names),

@@ -1,4 +1,4 @@
-"""Decoded images of a data set in a folder, which many processes map at once."""
+"""Decoded images of a data set in a folder, which many processes map into memory."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ _MEASURES = ("total", "products")
 
 
 def keep_pixels(data: ImageData, folder: Path) -> None:
-    """Writes splits that are in memory, atomically.
+    """Write splits that are in memory, atomically.
 
     Args:
-        data: of arrays, as `data.in_memory` and `can_keep` say.
-        folder: is made; what was there is replaced.
+        data: data set for which `can_keep` is true.
+        folder: folder to make; one that is there is replaced.
 
     Raises:
         WriteError: where the disk does not take it.
@@ -70,7 +70,7 @@ def _write(data: ImageData, begun: Path) -> None:
 
 
 def are_kept(folder: Path) -> bool:
-    """Whether pixels lie there that this version's decoder made."""
+    """Whether a folder holds pixels of this version's decoder."""
     record = folder / _RECORD
     return record.exists() and read_json(record).get("decoder") == DECODER
 
@@ -81,15 +81,15 @@ def can_keep(data: ImageData) -> bool:
 
 
 def open_kept_pixels(folder: Path, augment: str, batch_size: int, seed: int) -> ImageData:
-    """What `load` gave when the pixels were written, with this augmentation and batch size.
+    """Open a data set that `keep_pixels` wrote, with this augmentation and batch size.
 
     The pixels are mapped: processes that use the same folder share them.
 
     Args:
-        folder: that `keep_pixels` wrote.
-        augment: the ops of training images; not "auto".
+        folder: folder that `keep_pixels` wrote.
+        augment: ops of training images; not "auto".
         batch_size: images in a batch; lowered to the number of training images.
-        seed: of order and draws; the splits are as they were.
+        seed: seed of order and draws; the splits are as they were.
 
     Raises:
         SpecError: for an augmentation that does not parse.

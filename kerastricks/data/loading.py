@@ -1,4 +1,4 @@
-"""Loads images from anywhere: the one entry to `kerastricks.data`."""
+"""Load images from anywhere, and make the splits that a source does not have."""
 
 import os
 from collections.abc import Sequence
@@ -45,18 +45,18 @@ def load(
     data_service: str | None = None,
     progress: Progress = silent,
 ) -> ImageData:
-    """Finds images, leaves out what is none, makes the missing splits and measures the training pixels.
+    """Load images: find them, leave out what is none, make the missing splits and measure the training pixels.
 
     Args:
         source: a folder (CLASS/*.jpg, or train/ validation/ test/ with classes inside), a zip of one, a .csv of
             paths and labels, a folder that `pack` wrote, a folder of IDX files, `(x, y)` arrays, "digits", a name
             of `keras.datasets`, "tfds:NAME", or a recipe's name.
         augment: the ops of training images, "flip | pad_crop(4) | fancy_pca(0.1)"; "" for none, "auto" for
-            flips and shifts by an eighth of photographs and shifts alone of anything else.
+            flips and shifts by an eighth of photographs and only shifts of anything else.
         batch_size: images in a batch; lowered to the number of training images.
-        seed: of splits, order and draws.
+        seed: seed of splits, order and draws.
         validation: fraction of the training images, where the source has no validation split.
-        test: the same for the test split.
+        test: fraction of the training images, where the source has no test split.
         image_size: side in pixels of the square that images are cut and resized to; None keeps images of one
             size up to 128 pixels as they are and takes `photographs_size` for all others.
         photographs_size: see `image_size`.
@@ -74,7 +74,7 @@ def load(
             training step, all that can), or "auto": "device" where the backend has a GPU, else "host".
         data_service: "grpc://HOST:PORT" of a dispatcher whose workers make the training batches; they read the
             files under the same path. No images are kept in memory then. See docs/data_service.md.
-        progress: where long work shows how far it is.
+        progress: shows how far long work is.
 
     Returns:
         An `ImageData`.
@@ -153,19 +153,19 @@ def load(
 
 
 def default_augment(image_shape: tuple[int, int, int], photographs: bool) -> str:
-    """Shifts by an eighth of the side; flips too for photographs, whose left and right mean the same."""
+    """Choose shifts by an eighth of the side; also flips for photographs, whose left and right mean the same."""
     shift = f"pad_crop({max(1, min(image_shape[:2]) // 8)})"
     return f"flip | {shift}" if photographs else shift
 
 
 def make_splits(source: Source, validation: float, test: float, seed: int) -> dict[str, Examples]:
-    """Train, validation and test; what the source has is kept, the rest is cut from its training split.
+    """Make stratified, seeded splits; those of the source are kept, others are taken from its training split.
 
     Args:
-        source: with "train" at least.
+        source: source with at least "train".
         validation: fraction of the source's training images, in (0, 1).
-        test: the same.
-        seed: which ones.
+        test: fraction of the source's training images, in (0, 1).
+        seed: seed of the choice.
 
     Returns:
         The three splits; each class is in each made split in proportion, at least once.

@@ -12,13 +12,13 @@ _CHUNK = 256  # images, of those in memory
 
 
 class PixelStatistics:
-    """Collects the moments of pixels over batches; partial results add up.
+    """Moments of pixels, collected over batches; partial results add up.
 
     Sums of integers up to 255 are exact in float64 up to 10^11 pixels, so that neither the order nor the size
     of the batches changes the result.
 
     Args:
-        channels: of the images.
+        channels: number of channels of the images.
 
     Example:
         >>> import numpy
@@ -35,7 +35,7 @@ class PixelStatistics:
         self.products = np.zeros((channels, channels))
 
     def update(self, images: np.ndarray) -> None:
-        """Adds images (batch, height, width, channels), uint8."""
+        """Add images (batch, height, width, channels), uint8."""
         pixels = images.reshape(-1, images.shape[-1]).astype("float64")
         self.count += len(pixels)
         self.total += pixels.sum(axis=0)
@@ -50,17 +50,17 @@ class PixelStatistics:
 
     @property
     def mean(self) -> np.ndarray:
-        """(channels,), 0 to 255."""
+        """Mean per channel, (channels,), 0 to 255."""
         return self.total / max(self.count, 1)
 
     @property
     def covariance(self) -> np.ndarray:
-        """(channels, channels), in squared pixel values."""
+        """Covariance of the channels, (channels, channels), in squared pixel values."""
         return self.products / max(self.count, 1) - np.outer(self.mean, self.mean)
 
     @property
     def std(self) -> np.ndarray:
-        """(channels,); 1 where a channel never changes, so that dividing by it is safe."""
+        """Standard deviation per channel, (channels,); 1 for a constant channel, so that dividing by it is safe."""
         variance = np.diag(self.covariance)
         return np.where(variance > 1e-6, np.sqrt(np.maximum(variance, 0)), 1.0)
 

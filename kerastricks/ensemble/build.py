@@ -1,6 +1,6 @@
-"""Several members made into one model, by each method."""
+"""Build one model of several members by a named method, or by the one that validation chooses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from kerastricks.data.image_data import ImageData
-from kerastricks.data.pipeline.batches import Batches
 from kerastricks.ensemble.choosing import Candidate, choose
 from kerastricks.ensemble.combination import Combination, tempered
 from kerastricks.ensemble.combination_fitting import SCALINGS, fit_combination
@@ -23,24 +22,21 @@ from kerastricks.errors import EnsembleError
 from kerastricks.keras_graph import producer, split_head, with_probabilities
 from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.metrics.calibration import log_losses
-from kerastricks.progress import Progress
-from kerastricks.runs.ensemble_data import TrainingImages
-from kerastricks.runs.evaluation import predict
 
 _LOWEST = 1e-30
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How members become one.
+class EnsembleSettings:
+    """The method that builds an ensemble, and its options.
 
     Args:
         method: "auto" takes the simplest that is as good as any on validation; else "mean", "geometric", "vote",
             "weighted", "greedy", "stack", "soup", "greedy_soup" or "fuse".
         classifier: of `fuse`: "logistic", "linear" or "mlp".
-        late: `fuse` is combined with the members' own probabilities.
+        late: whether `fuse` is combined with the members' own probabilities.
         seed: of folds, bags and bootstrap.
-        temperatures: a named method is combined with temperatures, fitted to validation; "auto" tries them anyway.
+        temperatures: whether those of a named method are fitted to validation; "auto" tries them anyway.
 
     Raises:
         EnsembleError: for temperatures of "auto" or "stack".
@@ -59,26 +55,26 @@ class Settings:
 
     @property
     def may_scale(self) -> bool:
-        """Whether temperatures were allowed: then what a temperature gains by itself is no gain of combining."""
+        """Whether temperatures were allowed; the gain of a temperature by itself is then no gain of combining."""
         return self.temperatures or self.method == "auto"
 
     @property
     def by_features(self) -> bool:
-        """Whether features alone are asked of the members, whatever classes these know."""
+        """Whether only features of the members are used, whatever classes they know."""
         return self.method == "fuse" and not self.late
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
-    """One model, and what it is made of.
+class EnsembleResult:
+    """The model that was built, and how.
 
     Args:
         model: from pixels 0-255 to probabilities.
-        method: that made it; "best" where it is a single member.
-        reason: a sentence or two.
-        weights: (M,) of the members, 0 for those that are not in it; None where they have none.
+        method: that built it; "best" where it is a single member.
+        reason: for the method, in a sentence or two.
+        weights: (M,) of the members, 0 for those that are left out; None where the method has none.
         temperatures: (M,) of the members, or None.
-        candidates: the ways that were compared, for JSON.
+        candidates: the combinations that were compared, for JSON.
     """
 
     model: keras.Model
@@ -90,16 +86,18 @@ class Made:
 
 
 @dataclass(frozen=True, eq=False)
-class Members:
-    """Members with what they say to the images that decide.
+class MemberPredictions:
+    """Members with their predictions for the validation images.
 
     Args:
         members: with the names of their classes.
-        data: as they take it, with labels in the ensemble's numbers; its validation images decide.
-        names: of the members that tell these classes apart: all of them, but for `fuse` without `late`.
-        log_probabilities: (len(names), N, K) of these images.
+        data: in the members' size, with labels as indices of the ensemble's classes.
+        names: of the members that know these classes: all of them, except for `fuse` without `late`.
+        log_probabilities: (len(names), N, K) of the validation images.
         labels: (N,) of these.
-        progress: where long work shows how far it is.
+        predict: the outputs of a model for the images of a split ("train", "validation"), in their order.
+        training_images: batches of augmented training images, for the batch-norm statistics of a soup; they can be
+            read several times.
     """
 
     members: Sequence[Member]
@@ -107,24 +105,15 @@ class Members:
     names: Sequence[str]
     log_probabilities: np.ndarray
     labels: np.ndarray
-    progress: Progress
-
-    def predicted(self, model: keras.Model) -> np.ndarray:
-        """What a model makes of the images that decide."""
-        return over_split(model, self.data, "validation", self.progress)
+    predict: Callable[[keras.Model, str], np.ndarray]
+    training_images: Iterable[Any]
 
 
-def over_split(model: keras.Model, data: ImageData, split: str, progress: Progress) -> np.ndarray:
-    """What a model makes of the images of a split, in their order."""
-    batches = Batches(data.splits[split].examples, data.image_shape, 128, 0, fitting=data.fitting)
-    return predict(model, batches, f"{model.name} on {split}", progress)
-
-
-def make(given: Members, settings: Settings) -> Made:
-    """Makes one model of the members.
+def build_ensemble(given: MemberPredictions, settings: EnsembleSettings) -> EnsembleResult:
+    """Build one model of the members.
 
     Raises:
-        EnsembleError: for members that the method cannot make one of.
+        EnsembleError: for members that the method cannot combine.
     """
     if settings.method in ("soup", "greedy_soup"):
         return _soup(given, settings)
@@ -133,14 +122,14 @@ def make(given: Members, settings: Settings) -> Made:
     return _combined(given, settings)
 
 
-def _combined(given: Members, settings: Settings) -> Made:
+def _combined(given: MemberPredictions, settings: EnsembleSettings) -> EnsembleResult:
     rows, labels, method = given.log_probabilities, given.labels, settings.method
     candidates: Sequence[Candidate] = ()
     if method == "auto":
         choice = choose(rows, labels, given.names, settings.seed)
         combination, method, reason, candidates = choice.combination, choice.method, choice.reason, choice.candidates
     elif len(given.names) > 1 and (len(labels) < 4 or len(np.unique(labels)) < 2):
-        # Nothing has to be judged for a method that was named, and a plain mean needs no images at all.
+        # A named method needs no comparison, and a plain mean needs no images at all.
         combination = fit_combination(method, rows, labels, settings.seed, "after" if settings.temperatures else "none")
         reason = f"{method} was asked for; the validation images are too few to judge it."
     else:
@@ -152,7 +141,7 @@ def _combined(given: Members, settings: Settings) -> Made:
     model = _model_of(given.members, combination)
     weights = None if combination.method == "stack" else _weights(combination, len(given.members))
     temperatures = None if combination.temperatures is None else combination.temperatures.tolist()
-    return Made(model, method, reason, weights, temperatures, tuple(one.to_json() for one in candidates))
+    return EnsembleResult(model, method, reason, weights, temperatures, tuple(one.to_json() for one in candidates))
 
 
 def _weights(combination: Combination, count: int) -> list[float]:
@@ -160,9 +149,9 @@ def _weights(combination: Combination, count: int) -> list[float]:
 
 
 def _model_of(members: Sequence[Member], combination: Combination) -> keras.Model:
-    """Without the members of weight 0, where the others do not need them."""
+    """Combine the members, without those of weight 0 where the others do not need them."""
     used = list(range(len(members)))
-    # The first member's classes give the order, and a specialist is completed by the others.
+    # Otherwise the first member's classes give the order, and a specialist is completed by the others.
     alike = {(member.class_names, member.input_shape, member.fitting) for member in members}
     if combination.weights is not None and len(alike) == 1:
         used = np.flatnonzero(combination.weights > 0).tolist()
@@ -173,39 +162,41 @@ def _model_of(members: Sequence[Member], combination: Combination) -> keras.Mode
         temperatures=None if temperatures is None else temperatures[used],
     )
     if len(used) > 1:
-        return combine([members[place] for place in used], fewer)
+        return combine([members[index] for index in used], fewer)
     pixels, outputs = stacked_outputs([members[used[0]]])
     return keras.Model(pixels, put_combination(outputs, fewer), name="ensemble")
 
 
-def _soup(given: Members, settings: Settings) -> Made:
+def _soup(given: MemberPredictions, settings: EnsembleSettings) -> EnsembleResult:
     orders = {member.class_names for member in given.members}
     if len(orders) > 1:
         raise EnsembleError("a soup needs members with the same classes in the same order: combine these by mean")
     models = [with_probabilities(member.model) for member in given.members]
     check_same_network(models, given.names)
-    batches = TrainingImages(given.data)
+    batches = given.training_images
     if settings.method == "soup":
         model = uniform_soup(models, batches)
         weights = [1 / len(models)] * len(models)
     else:
         scores = [_accuracy(log_probabilities, given.labels) for log_probabilities in given.log_probabilities]
-        soup = greedy_soup(models, lambda one: _accuracy(given.predicted(one), given.labels), batches, scores)
+        soup = greedy_soup(
+            models, lambda one: _accuracy(given.predict(one, "validation"), given.labels), batches, scores
+        )
         model = soup.model
-        weights = [float(place in soup.chosen) / len(soup.chosen) for place in range(len(models))]
-    return _judged(given, settings, model, settings.method, weights)
+        weights = [float(index in soup.chosen) / len(soup.chosen) for index in range(len(models))]
+    return _compared(given, settings, model, settings.method, weights)
 
 
 def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(outputs.argmax(axis=1) == labels))
 
 
-def _fused(given: Members, settings: Settings) -> Made:
+def _fused(given: MemberPredictions, settings: EnsembleSettings) -> EnsembleResult:
     extract = member_features(given.members)
     fusion = fit_fusion(
-        over_split(extract, given.data, "train", given.progress),
+        given.predict(extract, "train"),
         given.data.labels("train"),
-        given.predicted(extract),
+        given.predict(extract, "validation"),
         given.labels,
         len(given.data.class_names),
         settings.classifier,
@@ -213,26 +204,28 @@ def _fused(given: Members, settings: Settings) -> Made:
     )
     if not settings.late:
         model = fuse(given.members, fusion)
-        return _judged(given, settings, model, f"fuse, {settings.classifier}", None)
-    alone = _log(given.predicted(fuse(given.members, fusion)))
-    weights = convex_weights(np.concatenate([given.log_probabilities, alone[None]]), given.labels)
+        return _compared(given, settings, model, f"fuse, {settings.classifier}", None)
+    fused = _log(given.predict(fuse(given.members, fusion), "validation"))
+    weights = convex_weights(np.concatenate([given.log_probabilities, fused[None]]), given.labels)
     model = fuse(given.members, fusion, Combination("mean", weights))
-    return _judged(given, settings, model, f"fuse, {settings.classifier}, and late", weights[:-1].tolist())
+    return _compared(given, settings, model, f"fuse, {settings.classifier}, and late", weights[:-1].tolist())
 
 
-def _judged(given: Members, settings: Settings, model: keras.Model, method: str, weights: list[float] | None) -> Made:
-    """The model beside the best member, on the images that decided; both at their own temperature if one is wanted."""
+def _compared(
+    given: MemberPredictions, settings: EnsembleSettings, model: keras.Model, method: str, weights: list[float] | None
+) -> EnsembleResult:
+    """Compare the model with the best member on validation; both at their own temperature where these are wanted."""
 
     def temperature_of(log_probabilities: np.ndarray) -> float:
         return fit_temperature(log_probabilities, given.labels) if settings.temperatures else 1.0
 
-    scaled = _log(given.predicted(model))
+    scaled = _log(given.predict(model, "validation"))
     temperature = temperature_of(scaled)
     if settings.temperatures:
         model = _at_temperature(model, temperature)
     if not given.names:
         reason = f"{method} was asked for; no member tells {given.data.name}'s classes apart by itself."
-        return Made(model, method, reason, weights)
+        return EnsembleResult(model, method, reason, weights)
     found = log_losses(np.exp(tempered(scaled, temperature)), given.labels)
     members = [log_losses(np.exp(tempered(one, temperature_of(one))), given.labels) for one in given.log_probabilities]
     best = int(np.argmin([losses.mean() for losses in members]))
@@ -241,7 +234,7 @@ def _judged(given: Members, settings: Settings, model: keras.Model, method: str,
         f"{method} was asked for: its log-loss is {gain} below that of {given.names[best]}, the best member, on images "
         "that were used to make it."
     )
-    return Made(model, method, reason, weights)
+    return EnsembleResult(model, method, reason, weights)
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:
@@ -249,7 +242,7 @@ def _log(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _at_temperature(model: keras.Model, temperature: float) -> keras.Model:
-    """Divides the logits, in the weights of a last dense layer: the network stays what it is."""
+    """Divide the logits by a temperature, in the weights of a last dense layer where possible: no layer is added."""
     body, ends_in_logits = split_head(model)
     layer = producer(body.outputs[0])
     if ends_in_logits and isinstance(layer, keras.layers.Dense):

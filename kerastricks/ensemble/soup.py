@@ -12,7 +12,7 @@ from keras import ops
 from kerastricks.ensemble.member import Member
 from kerastricks.errors import EnsembleError
 from kerastricks.keras_graph import all_layers, sublayers
-from kerastricks.layers.adapted_state import finish_adapting
+from kerastricks.layers.adapting import finish_adapting
 from kerastricks.layers.batch_norm_statistics import recompute_batch_norm
 
 _RULE = "models must be one architecture"

@@ -1,4 +1,4 @@
-"""What a network makes of images, computed once: outputs of its layers in memory-mapped arrays."""
+"""Feature extraction: layer outputs of a network, computed once, as memory-mapped arrays."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Features that are computed once and found again by all that decides them."""
+"""The cache of features, keyed by all that decides their values."""
 
 import hashlib
 import json
@@ -31,11 +31,11 @@ def cached(
     cache_dir: str | os.PathLike[str] | None = None,
     cache_bytes: int = 5 << 30,
 ) -> Features:
-    """The same as `compute`, from a cache: computed where it is not there.
+    """Open features from the cache, or compute them as `compute` does.
 
-    What decides the numbers decides the place: structure and weights of the network up to the layers, contents, labels
-    and choice of the images, how they were cut and resized, versions. Freezing layers, a new head or another order of
-    training batches change nothing.
+    The key is a hash of all that decides the values: structure and weights of the network up to the layers, contents,
+    labels and choice of the images, how they were cut and resized, versions. Freezing layers, a new head or
+    another order of training batches change nothing.
 
     Args:
         model: see `compute`.
@@ -43,7 +43,7 @@ def cached(
         data: see `compute`.
         splits: see `compute`.
         progress: see `compute`.
-        cache_dir: where the folder `features` of the cache is; None for $KERASTRICKS_CACHE, or ~/.cache/kerastricks.
+        cache_dir: folder of all caches; None for $KERASTRICKS_CACHE, or ~/.cache/kerastricks.
         cache_bytes: the most that all features in the cache may take; those not used for longest make room.
 
     Returns:
@@ -106,7 +106,7 @@ def _key(extractor: Extractor, data: ImageData, splits: Sequence[str]) -> str:
 
 
 def _members(data: ImageData, split: str) -> str:
-    """Which images a split has, in which order, and their labels."""
+    """Hash the images of a split, their order and their labels."""
     digest = hashlib.blake2b(digest_size=16)
     for name in data.files(split):
         digest.update(os.fsencode(name) + b"\n")

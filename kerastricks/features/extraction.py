@@ -1,7 +1,4 @@
-"""One forward pass over the images of each split, kept on disk.
-
-Where a folder of features is to be made; imports nothing slow, so that a mistake is seen at once.
-"""
+"""Feature extraction: one forward pass over the images of each split, written to a folder."""
 
 import json
 import math
@@ -23,16 +20,15 @@ from kerastricks.features.folder import FILES, FORMAT, LABELS, RECORD, VERSION, 
 from kerastricks.files import begun_folder, take_name, written
 from kerastricks.progress import Progress, silent
 
+SPLITS = ("train", "validation", "test")
+
 
 def check_target(path: Path) -> None:
-    """Raises DataError unless a folder can be made there."""
+    """Raise DataError unless a folder can be made there."""
     if path.exists() or path.is_symlink():
         raise DataError(f"{path}: exists already: name another folder, or delete it")
     if not path.absolute().parent.is_dir():
         raise DataError(f"{path.absolute().parent}: no such folder: make it first")
-
-
-SPLITS = ("train", "validation", "test")
 
 
 def compute(
@@ -45,21 +41,21 @@ def compute(
     batch_size: int = 64,
     progress: Progress = silent,
 ) -> Features:
-    """Writes what some layers of a network make of the images into a folder of memory-mapped arrays.
+    """Extract features: write layer outputs of a network for all images into a folder of memory-mapped arrays.
 
     The images are those of evaluation: whole, fitted, in order, without augmentation, 0 to 255. All layers are computed
     in one forward pass, in inference mode. `path/SPLIT/LAYER.npy` is float32 (N, D), `labels.npy` int32 (N,),
-    `files.txt` a name a line; `path/features.json` says what they are of. The folder appears when it is whole.
+    `files.txt` a name a line; `path/features.json` records model, data and versions. The folder is written atomically.
 
     Args:
         model: functional or Sequential, of pixels 0 to 255. Grey images are repeated for a network of three channels.
         layers: names of its layers.
-        data: of `kerastricks.data.load`, with images of the size that the model takes.
+        data: data set of `kerastricks.data.load`, with images of the size that the model takes.
         path: the folder to make.
-        splits: which ones: "train", "validation", "test".
+        splits: names of splits: "train", "validation", "test".
         pool: whether maps are averaged over height and width; otherwise an array is (N, height, width, channels).
         batch_size: images in a forward pass; it does not change the result.
-        progress: where it shows how far it is.
+        progress: shows how many images are done.
 
     Returns:
         The `Features` of the folder.
@@ -84,7 +80,7 @@ def compute(
     extractor = Extractor(model, layers, pool)
     check_request(extractor, data, splits, batch_size)
     check_target(path)
-    # Beside its final place, since only a rename inside one file system happens at once.
+    # Beside its final path, since only a rename inside one file system happens at once.
     with written(path), begun_folder(path.absolute().parent) as unfinished:
         write_features(unfinished, extractor, data, splits, batch_size, progress)
         take_name(unfinished, path)
@@ -92,7 +88,7 @@ def compute(
 
 
 def check_request(extractor: Extractor, data: ImageData, splits: Sequence[str], batch_size: int = 1) -> None:
-    """Refuses what cannot be computed before anything is."""
+    """Refuse what cannot be computed, before anything is computed."""
     for split in splits:
         if split not in data.splits:
             raise UnknownNameError("split", split, data.splits)
@@ -110,7 +106,7 @@ def check_request(extractor: Extractor, data: ImageData, splits: Sequence[str], 
 
 
 def bytes_needed(extractor: Extractor, data: ImageData, splits: Sequence[str]) -> int:
-    """What the arrays take on disk."""
+    """Size in bytes of the arrays on disk."""
     values = sum(math.prod(shape) for shape in extractor.shapes(data.image_shape).values())
     return sum(data.splits[split].size * (4 * values + 64) for split in splits)
 
@@ -123,7 +119,7 @@ def write_features(
     batch_size: int,
     progress: Progress,
 ) -> None:
-    """Fills an empty folder; the record is written last."""
+    """Write features into an empty folder; the record is written last."""
     shapes = extractor.shapes(data.image_shape)
     for split in splits:
         (folder / split).mkdir()
@@ -149,7 +145,7 @@ def write_features(
 
 
 def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
+    """Versions of the packages that decide the values."""
     found = {"kerastricks": __version__}
     for package in dict.fromkeys(("keras", "tensorflow", keras.backend.backend())):
         try:

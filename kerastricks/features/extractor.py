@@ -1,7 +1,4 @@
-"""A network up to some of its layers: one forward pass gives the outputs of all of them.
-
-What decides the outputs of a network, as a short text: its structure, its weights.
-"""
+"""A network up to some of its layers, and hashes of its structure and weights."""
 
 import hashlib
 import json
@@ -16,13 +13,17 @@ from kerastricks.errors import DataError, UnknownNameError, UsageError
 from kerastricks.keras_graph import nodes
 
 _LUMA = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R BT.601, as `kerastricks.data` takes it
+# Keys of serialized models: with names of layers; without influence on outputs.
+_REFERENCES = {"keras_history", "input_layers", "output_layers"}
+_TRAINING_ONLY = {"build_config", "compile_config", "trainable"}
+_TRAINING_ONLY_SUFFIXES = ("_constraint", "_initializer", "_regularizer")
 
 
 class Extractor:
-    """Runs a network up to the layers that are asked for.
+    """A network up to some of its layers: one forward pass gives the outputs of all of them.
 
     Args:
-        model: functional or Sequential, of images 0 to 255.
+        model: functional or Sequential model of images 0 to 255.
         layers: names of its layers, one or more.
         pool: whether outputs of four dimensions are averaged over height and width.
 
@@ -47,7 +48,7 @@ class Extractor:
         self.model.compile(jit_compile=compiled)
 
     def shapes(self, image_shape: tuple[int, int, int]) -> dict[str, tuple[int, ...]]:
-        """The shape of each layer's output for one image.
+        """Shape of each layer's output for one image.
 
         Raises:
             DataError: for images that the network does not take.
@@ -63,7 +64,7 @@ class Extractor:
         return {name: tuple(shape[1:]) for name, shape in zip(self.layers, found, strict=True)}
 
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
-        """The output of each layer, float32, for a batch of images; grey is repeated, colour reduced to its luma."""
+        """Compute the output of each layer, float32, for a batch; grey is repeated, colour reduced to its luma."""
         channels = self.model.inputs[0].shape[-1] or images.shape[-1]
         if channels > images.shape[-1]:
             images = np.repeat(images, channels, axis=-1)
@@ -75,7 +76,7 @@ class Extractor:
 
 
 def layer_names(model: keras.Model) -> list[str]:
-    """The layers whose outputs can be taken, from early to late."""
+    """Names of the layers whose outputs can be taken, from early to late."""
     return [layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
@@ -95,17 +96,12 @@ def _output(model: keras.Model, name: str, pool: bool) -> keras.KerasTensor:
 
 
 def _outputs(model: keras.Model, name: str) -> list[keras.KerasTensor]:
-    """What a layer gives in the graph of this model: its `output` may be that of another model that has it too."""
+    """Outputs of a layer in the graph of this model: its `output` may be that of another model that has it too."""
     return [tensor for node in nodes(model) if node.operation.name == name for tensor in node.output_tensors]
 
 
-_REFERENCES = {"keras_history", "input_layers", "output_layers"}
-_TRAINING_ONLY = {"build_config", "compile_config", "trainable"}
-_TRAINING_ONLY_SUFFIXES = ("_constraint", "_initializer", "_regularizer")
-
-
 def weights_digest(model: keras.Model) -> str:
-    """Of all weights, in order; names are no part of it."""
+    """Hash all weights, in order, without their names."""
     digest = hashlib.blake2b(digest_size=16)
     for weight in model.weights:
         value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
@@ -115,7 +111,7 @@ def weights_digest(model: keras.Model) -> str:
 
 
 def structure_digest(model: keras.Model) -> str:
-    """Of layers, their arguments and how they are connected; not of what counts in training alone.
+    """Hash layers, their arguments and connections, without what counts only in training.
 
     Names of layers are replaced by numbers: a network that is built twice in a process gets new automatic ones.
 
@@ -134,13 +130,13 @@ def structure_digest(model: keras.Model) -> str:
 
 
 def _numbered(node: Any, numbers: dict[str, str], named: bool = False, reference: bool = False) -> Any:
-    """The configuration with numbers in the place of the layers' names, in the order in which they appear.
+    """Replace the names of layers in a configuration by numbers, in the order in which they appear.
 
     Args:
-        node: of the configuration.
-        numbers: those given so far.
-        named: whether its "name" is that of a layer.
-        reference: whether its texts are names of layers.
+        node: part of the configuration.
+        numbers: numbers given so far, by name.
+        named: whether the node's "name" is that of a layer.
+        reference: whether the node's texts are names of layers.
     """
     if isinstance(node, dict):
         # The name of a policy is the precision.

@@ -1,4 +1,4 @@
-"""A folder of features: for each split an array of each layer's outputs, the labels and the files' names."""
+"""Folders of features: for each split an array of each layer's outputs, the labels and the names of the files."""
 
 import os
 from pathlib import Path
@@ -18,17 +18,17 @@ FILES = "files.txt"
 
 
 class Features:
-    """Features that `compute` or `cached` wrote, mapped into memory and not read in.
+    """Features of a folder that `compute` or `cached` wrote, mapped into memory.
 
     Row `i` of `of(split, layer)`, of `labels(split)` and of `files(split)` is the same image. The arrays stay readable
     when the folder is removed.
 
     Args:
-        path: of the folder.
+        path: the folder.
 
     Attributes:
-        path: of the folder.
-        record: what features.json says: model, data, geometry of the images, versions.
+        path: the folder.
+        record: contents of features.json: model, data, geometry of the images, versions.
 
     Raises:
         DataError: for a folder that holds no features, or damaged ones.
@@ -63,7 +63,7 @@ class Features:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Features":
-        """The features in a folder.
+        """Open the features in a folder.
 
         Raises:
             DataError: for a folder that holds no features, or damaged ones.
@@ -72,38 +72,38 @@ class Features:
 
     @property
     def layers(self) -> list[str]:
-        """Names, in the order they were asked for."""
+        """Names of the layers, in the order they were asked for."""
         return list(self.record["layers"])
 
     @property
     def splits(self) -> list[str]:
-        """Names of the splits that are there."""
+        """Names of the splits."""
         return list(self.record["splits"])
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The label is the index."""
+        """Names of the classes; the label is the index."""
         return tuple(self.record["class_names"])
 
     def of(self, split: str, layer: str) -> np.ndarray:
-        """(N, D) float32, mapped; (N, ...) as the layer has it where maps were not averaged."""
+        """Features of a layer: (N, D) float32, mapped; (N, ...) as the layer has it where maps were not averaged."""
         self._check_split(split)
         if layer not in self.record["layers"]:
             raise UnknownNameError(f"layer in {self.path}", layer, self.layers)
         return self._arrays[split, layer]
 
     def labels(self, split: str) -> np.ndarray:
-        """(N,) int32."""
+        """Labels of a split, (N,) int32."""
         self._check_split(split)
         return self._labels[split]
 
     def files(self, split: str) -> list[str]:
-        """N names as in the source; row numbers, where the images came as arrays."""
+        """Names of the N files as in the source; row numbers, where the images came as arrays."""
         self._check_split(split)
         return list(self._files[split])
 
     def check_model(self, model: keras.Model) -> None:
-        """Raises DataError where the features are not this model's."""
+        """Raise DataError where the features are not this model's."""
         from kerastricks.features.extractor import Extractor, weights_digest
 
         have = {layer.name for layer in model.layers}

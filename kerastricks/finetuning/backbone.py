@@ -17,7 +17,7 @@ from kerastricks.errors import ConfigError, RunFolderError, first_line
 from kerastricks.files import read_json
 from kerastricks.finetuning.levels import Level, find_levels
 from kerastricks.keras_graph import producer
-from kerastricks.layers.adapted_state import finish_adapting
+from kerastricks.layers.adapting import finish_adapting
 from kerastricks.models.catalog import CATALOG
 from kerastricks.models.creation import create
 

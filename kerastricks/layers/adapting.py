@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from kerastricks.augment.colour_statistics import batches
+from kerastricks.keras_graph import all_layers
 
 BLOCK_VALUES = 2**22  # converted to float64 at a time: 32 MB
 
@@ -228,3 +229,17 @@ def _to_numbers(images: Any) -> np.ndarray:
             f"Received: {type(images).__name__} of dtype {array.dtype}"
         )
     return array.astype("float64")
+
+
+def finish_adapting(layer: Any) -> None:
+    """Makes the constants of all layers inside from their weights, after these were assigned.
+
+    `keras.layers.Normalization` computes with constants that it makes when it is adapted or loaded, not with its
+    weights: `set_weights` alone leaves it at mean 0 and variance 1.
+
+    Args:
+        layer: a layer or a model, built.
+    """
+    for inner in all_layers(layer):
+        if hasattr(inner, "finalize_state"):
+            inner.finalize_state()

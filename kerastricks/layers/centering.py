@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from kerastricks.layers.adapting import AdaptingLayer
-from kerastricks.layers.streaming_moments import StreamingMoments
+from kerastricks.layers.streaming import StreamingMoments
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")

@@ -11,9 +11,8 @@ from keras import ops
 from kerastricks.augment.colour_statistics import image_batches
 from kerastricks.augment.colours import eigenpairs, principal_colours
 from kerastricks.augment.ops.colour import FancyPCA as FancyPCAOp
-from kerastricks.layers.op_layer import ColourLayer
-from kerastricks.layers.streaming_covariance import StreamingCovariance
-from kerastricks.layers.value_range import check_dtype
+from kerastricks.layers.op_layer import ColourLayer, check_dtype
+from kerastricks.layers.streaming import StreamingCovariance
 
 # Eigenvalues and eigenvectors (rows R, G, B; columns p1, p2, p3) of ImageNet's pixels in [0, 1].
 IMAGENET_EIGENVALUES = (0.2175, 0.0188, 0.0045)

@@ -7,7 +7,7 @@ from keras import ops
 
 from kerastricks.augment.colours import eigenpairs
 from kerastricks.layers.adapting import AdaptingLayer
-from kerastricks.layers.streaming_covariance import StreamingCovariance
+from kerastricks.layers.streaming import StreamingCovariance
 
 
 class Whitening(AdaptingLayer):

@@ -1,4 +1,4 @@
-"""The learning-rate range test: on any compiled Keras model, or of a training as `kerastricks.training` does it."""
+"""The learning-rate range test: of any compiled Keras model, or of a training by `kerastricks.training.fit`."""
 
 from typing import TYPE_CHECKING
 
@@ -7,11 +7,11 @@ from kerastricks.lazy import attach
 __all__ = [
     "LRRangeTest",
     "RangeTestResult",
-    "answer",
     "between_edges",
     "exponential_average",
     "fill_stopped",
-    "for_training",
+    "find_learning_rate",
+    "judge_sweeps",
     "minimum_over_ten",
     "smooth",
     "steepest",
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from kerastricks.range_test.for_trainings import for_training
+    from kerastricks.range_test.for_trainings import find_learning_rate
     from kerastricks.range_test.lr_range_test import LRRangeTest
     from kerastricks.range_test.result import RangeTestResult
     from kerastricks.range_test.rules import (
@@ -31,21 +31,25 @@ if TYPE_CHECKING:
         steepest,
         valley,
     )
-    from kerastricks.range_test.verdict import answer
+    from kerastricks.range_test.verdict import judge_sweeps
 else:
     __getattr__, __dir__, load_all = attach(
         __name__,
         {
             "LRRangeTest": "lr_range_test",
             "RangeTestResult": "result",
-            "answer": "verdict",
             "between_edges": "rules",
             "exponential_average": "rules",
             "fill_stopped": "rules",
-            "for_training": "for_trainings",
+            "find_learning_rate": "for_trainings",
+            "judge_sweeps": "verdict",
             "minimum_over_ten": "rules",
             "smooth": "rules",
             "steepest": "rules",
             "valley": "rules",
+        },
+        former={
+            "answer": "is now kerastricks.range_test.judge_sweeps",
+            "for_training": "is now kerastricks.range_test.find_learning_rate",
         },
     )

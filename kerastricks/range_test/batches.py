@@ -1,4 +1,4 @@
-"""The batches of a range test: taken once, kept in memory, the same in every sweep."""
+"""The batches of a range test: read once, kept in memory, equal in every sweep."""
 
 import itertools
 import sys
@@ -14,15 +14,15 @@ MEMORY_BYTES = 1 << 30
 
 
 def take_batches(dataset: Any, y: Any = None, batch_size: int | None = None, count: int = 100) -> list[tuple]:
-    """At most `count` batches of one size, as (x, y, sample_weight); those of another size are left out.
+    """Reads at most `count` batches of one size, as (x, y, sample_weight); those of another size are left out.
 
-    Nothing is moved in what they come from: what would begin its next epoch with another order is refused.
+    The source is left as it was: one that would begin its next epoch with another order is refused.
 
     Args:
         dataset: a `tf.data.Dataset`, `keras.utils.PyDataset`, torch `DataLoader`, list of batches, or arrays with `y`.
         y: targets of arrays; None for all else, whose batches bring theirs.
         batch_size: of arrays; 32 by default, as in `fit`.
-        count: at most so many, and as many as a gibibyte holds.
+        count: the most batches; fewer where they exceed a gibibyte.
 
     Raises:
         UsageError: for data that cannot be read without being used up, and for none.
@@ -51,7 +51,7 @@ def _batches(dataset: Any, y: Any, batch_size: int | None) -> Iterable[Any]:
     if y is not None or _is_array(dataset) or (isinstance(dataset, tuple) and all(map(_is_array, dataset))):
         return _slices(dataset, y, batch_size or 32)
     if batch_size is not None:
-        raise UsageError(f"batch_size: is for arrays alone; {type(dataset).__name__} has its own")
+        raise UsageError(f"batch_size: is for arrays only; {type(dataset).__name__} has its own")
     tensorflow = sys.modules.get("tensorflow")  # of a tf.data.Dataset it is imported already
     if tensorflow is not None and isinstance(dataset, tensorflow.data.Dataset):
         if _reshuffles(dataset):
@@ -69,7 +69,7 @@ def _batches(dataset: Any, y: Any, batch_size: int | None) -> Iterable[Any]:
         return dataset
     raise UsageError(
         "dataset: must be a tf.data.Dataset, keras.utils.PyDataset, torch DataLoader, arrays, or a list of batches; "
-        f"what can be read only once could not be put back. Received: {type(dataset).__name__}"
+        f"what can be read only once could not be restored. Received: {type(dataset).__name__}"
     )
 
 
@@ -81,7 +81,7 @@ def _reshuffles(dataset: Any) -> bool:
 
 
 def _slices(x: Any, y: Any, batch_size: int) -> Iterator[tuple]:
-    """Batches of arrays, of images drawn in a fixed order: arrays are often sorted by class."""
+    """Yields batches of arrays in a fixed random order: arrays are often sorted by class."""
     arrays = x if y is None and isinstance(x, tuple) else (x, y)
     flat = [part for part in keras.tree.flatten(arrays) if part is not None]
     total = len(flat[0])
@@ -101,13 +101,13 @@ def _rows(part: Any, rows: np.ndarray) -> Any:
 
 
 def _items(dataset: keras.utils.PyDataset) -> Iterator[Any]:
-    """By number, without the workers' processes and without the end of an epoch."""
+    """Yields batches by index, without worker processes and without the end of an epoch."""
     numbers: Iterable[int] = itertools.count() if dataset.num_batches is None else range(dataset.num_batches)
     return (dataset[number] for number in numbers)
 
 
 def _loader(loader: Any) -> Iterator[Any]:
-    """A torch DataLoader; a generator of its own is put back. The global one is by whoever calls this."""
+    """Yields the batches of a torch DataLoader; its own generator is restored, the global one by the caller."""
     generator = getattr(loader, "generator", None)
     state = generator.get_state() if generator is not None else None
     try:
@@ -119,7 +119,7 @@ def _loader(loader: Any) -> Iterator[Any]:
 
 
 def _native(part: Any) -> Any:
-    """TensorFlow's tensors are no other backend's."""
+    """Converts a TensorFlow tensor to NumPy under another backend."""
     foreign = keras.backend.backend() != "tensorflow" and type(part).__module__.startswith("tensorflow")
     return part.numpy() if foreign else part
 

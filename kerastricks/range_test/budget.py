@@ -1,4 +1,4 @@
-"""Chooses image size, sweeps and steps so that a range test fits a budget of time."""
+"""Choice of image size, sweeps and steps so that a range test fits a time budget."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from kerastricks.training.size_timing import SizeTiming
 SWEEPS, STEPS = 5, 100  # where there is time
 # What is cut, in this order, before the images are made smaller: a median of three, and 60 steps of a curve.
 _SHAPES = ((SWEEPS, STEPS), (3, STEPS), (3, 60))
-_LAST_SHAPES = ((3, 40), (2, 40), (1, 40), (1, 20))  # of the smallest images alone
+_LAST_SHAPES = ((3, 40), (2, 40), (1, 40), (1, 20))  # of the smallest images only
 _MARGIN = 0.1  # of the time
 
 
@@ -21,7 +21,7 @@ class RangeTestPlan:
         image_size: side in pixels; None where the images are used as they are and not square.
         sweeps: over the same batches.
         steps: of a sweep.
-        whole_seconds: that the test without cuts would take.
+        whole_seconds: the time of the test without cuts.
         is_cut: whether anything was.
     """
 
@@ -39,10 +39,10 @@ def plan_range_test(
     sweeps: int | None = None,
     steps: int | None = None,
 ) -> RangeTestPlan:
-    """The largest images with at least three sweeps of 60 steps, and as much of five of 100 as fits.
+    """Plans the largest images with at least three sweeps of 60 steps, and as much of five of 100 as fits.
 
-    The largest size is timed; others are estimated by their pixels, and that which is chosen is timed before it is
-    taken. What is given stays. Where nothing fits, it is one sweep of 20 steps over the smallest images.
+    The largest size is timed; others are estimated by their pixels, and the chosen one is timed before it is
+    taken. Given sweeps and steps are kept. Where nothing fits, it is one sweep of 20 steps over the smallest images.
 
     Args:
         sizes: sides in pixels that may be chosen; the largest is that of the training.

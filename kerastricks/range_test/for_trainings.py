@@ -1,4 +1,4 @@
-"""The range test of a training as `kerastricks.training.fit` does it."""
+"""The range test of a training by `kerastricks.training.fit` does it."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from kerastricks.keras_graph import precision, split_head
 from kerastricks.progress import Progress, silent
 from kerastricks.range_test.lr_range_test import LRRangeTest
 from kerastricks.range_test.result import RangeTestResult
-from kerastricks.range_test.verdict import answer
+from kerastricks.range_test.verdict import judge_sweeps
 from kerastricks.training.config import Config
 from kerastricks.training.fitting import check_fits, fresh_stage, training_loss
 from kerastricks.training.fused_batch_norm import fused_batch_norm
@@ -21,7 +21,7 @@ from kerastricks.training.resolved_config import resolve
 from kerastricks.training.training_model import TrainingModel
 
 
-def for_training(
+def find_learning_rate(
     model: keras.Model,
     data: ImageData,
     config: Config | None = None,
@@ -31,15 +31,15 @@ def for_training(
 ) -> RangeTestResult:
     """Finds the `learning_rate` of a training: its optimizer, loss, augmentation, precision and batches.
 
-    The schedule is set aside: what is found is its highest rate. All rates are values of `config.learning_rate`, which
+    The schedule is set aside: the suggestion is its highest rate. All rates are values of `config.learning_rate`, which
     `scale_lr` may multiply. `model` is left as it was.
 
     Args:
         model: as `kerastricks.training.fit` takes it, with the weights that training begins with.
         data: from `kerastricks.data.load`; the batches are the first of its training.
         config: of the training; its `learning_rate`, `schedule` and `epochs` do not matter.
-        progress: where it shows how far it is.
-        seconds: no sweep is begun that would end later; see `LRRangeTest.run`.
+        progress: shows how far it is.
+        seconds: wall-clock limit; see `LRRangeTest.run`.
         **settings: of `LRRangeTest`: low, high, steps, sweeps, seed, divergence.
 
     Returns:
@@ -53,7 +53,7 @@ def for_training(
         >>> x = numpy.random.default_rng(0).integers(0, 256, (64, 8, 8, 1)).astype("uint8")
         >>> data = kerastricks.data.load((x, numpy.arange(64) % 2), batch_size=16)
         >>> model = kerastricks.models.create("plain_cnn(widths=(4,))", data.image_shape, 2)
-        >>> result = kerastricks.range_test.for_training(model, data, sweeps=1, steps=20)
+        >>> result = kerastricks.range_test.find_learning_rate(model, data, sweeps=1, steps=20)
         >>> result.losses.shape
         (1, 20)
     """
@@ -63,7 +63,7 @@ def for_training(
     with training_model(model, data, config) as compiled, data.one_error():
         test = LRRangeTest(compiled, **{"seed": config.seed, **scaled})
         result = test.run(first_batches(data, compiled, test.steps), progress=progress, seconds=seconds)
-    return result if factor == 1 else answer(result.rates / factor, result.losses)
+    return result if factor == 1 else judge_sweeps(result.rates / factor, result.losses)
 
 
 @contextmanager

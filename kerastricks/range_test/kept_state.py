@@ -1,4 +1,4 @@
-"""What a range test puts back: variables, and the random state of the process."""
+"""State that a range test restores: variables, and the random state of the process."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ SEED_NAME = "seed_generator_state"  # what Keras calls the variable of a seed ge
 
 
 class KeptState:
-    """Values of variables, copied to memory, that can be put back any number of times.
+    """Values of variables, copied to memory, that can be restored any number of times.
 
     Args:
         variables: Keras's; one that is named twice is kept once.
@@ -36,7 +36,7 @@ def model_variables(model: keras.Model) -> list[Any]:
 
 
 def reseed(model: keras.Model, seed: int, sweep: int) -> np.random.Generator:
-    """Seeds everything that draws in a training step; returns a generator for what is left to draw."""
+    """Seeds everything that draws in a training step; returns a generator for the remaining draws."""
     generator = np.random.default_rng([seed, sweep])
     for variable in [*model.variables, global_seed_state()]:
         if variable.name == SEED_NAME and tuple(variable.shape) == (2,):
@@ -53,9 +53,9 @@ def reseed(model: keras.Model, seed: int, sweep: int) -> np.random.Generator:
 
 @contextmanager
 def random_state_kept() -> Iterator[None]:
-    """Puts the generators of Python, NumPy, Keras and torch back, whatever is drawn inside.
+    """Restores the generators of Python, NumPy, Keras and torch afterwards.
 
-    Keras's own is made if there is none yet; Python's generator, which seeds it, does not move by that.
+    Keras's own is created if there is none yet; Python's generator, which seeds it, does not move by that.
     """
     python, numpy = random.getstate(), np.random.get_state()
     with ExitStack() as stack:
@@ -80,7 +80,7 @@ def global_seed_state() -> Any:
 
 
 class _Listener(keras.StatelessScope):
-    """Changes no variable, and notes those that are read: Keras gives its global generator to nobody."""
+    """Changes no variable, and records those that are read: Keras does not expose its global generator."""
 
     def __init__(self) -> None:
         super().__init__()

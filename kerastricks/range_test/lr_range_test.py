@@ -1,7 +1,4 @@
-"""The range test of a compiled model.
-
-One sweep: trains from the low rate to the high one, and notes the loss of each batch.
-"""
+"""The range test of a compiled model: sweeps from a low rate to a high one, after which the model is as before."""
 
 import math
 import time
@@ -19,10 +16,10 @@ from kerastricks.range_test.batches import take_batches
 from kerastricks.range_test.kept_state import KeptState, model_variables, random_state_kept, reseed
 from kerastricks.range_test.rate_control import RateControl, leaves
 from kerastricks.range_test.result import RangeTestResult
-from kerastricks.range_test.verdict import answer
+from kerastricks.range_test.verdict import judge_sweeps
 
 _MEMORY = 0.8  # of the running average that decides about stopping
-_FIRST_STEPS = 5  # before these nothing is known of the loss it began with
+_FIRST_STEPS = 5  # whose average is the initial loss
 
 
 def sweep(
@@ -33,11 +30,11 @@ def sweep(
     divergence: float,
     done: Callable[[int], None],
 ) -> np.ndarray:
-    """The loss of the batch at each step, before the step's update; NaN from where it was stopped.
+    """Trains from the low rate to the high one and records the loss of each batch, before the update.
 
-    Stopped is where the loss is not finite (it is noted as infinite) or the running average exceeds
+    It stops where the loss is not finite (recorded as infinite) or the running average exceeds
     `best + (divergence - 1) max(|best|, |first - best|)`: that is `divergence * best` as long as the loss has not
-    fallen by half, and does not stop at a ripple once it is almost zero.
+    fallen by half, and a ripple is no reason to stop once the loss is almost zero.
 
     Args:
         model: compiled.
@@ -45,7 +42,10 @@ def sweep(
         order: of the batches, one for each step.
         control: sets the rate.
         divergence: how many times the best loss is too much.
-        done: gets the number of steps that need no more waiting for.
+        done: receives the number of steps that are done or skipped.
+
+    Returns:
+        (steps,) losses; NaN after the stop.
     """
     losses = np.full(len(order), np.nan)
     average, best, first = 0.0, math.inf, math.inf
@@ -73,12 +73,12 @@ def sweep(
     return losses
 
 
-# Their steps are as long as the gradient says; those of all others are about as long as the rate, or shorter.
+# Their steps are proportional to the gradient; those of all others are about as long as the rate, or shorter.
 _BY_GRADIENT = (keras.optimizers.SGD, keras.optimizers.Adadelta, keras.optimizers.Adagrad, keras.optimizers.Ftrl)
 
 
 class LRRangeTest:
-    """Trains with a rate that grows from step to step, several times over, and leaves the model as it was.
+    """Trains with a rate that grows from step to step, in several sweeps, and leaves the model as it was.
 
     Each sweep begins with the weights the model has, sees the same batches in another order and draws its dropout and
     augmentation from other seeds; the rate grows by the same factor at each step. Weights, optimizer (slots,
@@ -161,17 +161,17 @@ class LRRangeTest:
         progress: Progress = silent,
         seconds: float | None = None,
     ) -> RangeTestResult:
-        """Makes the sweeps and puts everything back, also when it is interrupted.
+        """Runs the sweeps and restores everything, also when interrupted.
 
         Args:
             dataset: what `fit` takes: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a torch `DataLoader`, arrays;
-                or a list of batches. No generator, and no `tf.data.Dataset` that shuffles anew at each iteration: what
-                they gave could not be put back.
+                or a list of batches. No generator, and no `tf.data.Dataset` that shuffles anew at each iteration: their
+                position could not be restored.
             y: targets of arrays.
             batch_size: of arrays; 32 by default.
-            progress: where it shows how far it is.
-            seconds: of the wall: no sweep is begun that would end later, if it takes as long as the longest before it;
-                there is always one. None for all.
+            progress: shows how far it is.
+            seconds: wall-clock limit: no sweep begins that would end later, judged by the longest before it; there is
+                always one. None for no limit.
 
         Returns:
             A `RangeTestResult`.
@@ -197,7 +197,7 @@ class LRRangeTest:
                     longest, sweep_began = max(longest, now - sweep_began), now
                     if seconds is not None and now - began + longest > seconds:
                         break
-        return answer(rates, losses[:made])
+        return judge_sweeps(rates, losses[:made])
 
     @contextmanager
     def _kept(self) -> Iterator[tuple[KeptState, RateControl]]:
@@ -215,7 +215,7 @@ class LRRangeTest:
 
 
 def default_bounds(optimizer: Any) -> tuple[float, float]:
-    """1e-5 to 10 for SGD and its like, 1e-6 to 1 for Adam and its like, 1e-7 to 0.1 for Lion."""
+    """The default bounds: 1e-5 to 10 for SGD and its like, 1e-6 to 1 for Adam and its like, 1e-7 to 0.1 for Lion."""
     kinds = leaves(optimizer)
     if any(isinstance(kind, _BY_GRADIENT) for kind in kinds):
         return 1e-5, 10.0
@@ -223,7 +223,7 @@ def default_bounds(optimizer: Any) -> tuple[float, float]:
 
 
 def _build(model: keras.Model, batch: tuple) -> None:
-    """Makes all variables, so that there is something to keep."""
+    """Creates all variables, so that they can be kept."""
     if not all(layer.built for layer in all_layers(model)):
         model(batch[0])
     if not model.optimizer.built:

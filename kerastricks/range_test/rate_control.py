@@ -1,4 +1,4 @@
-"""Sets the learning rate of any optimizer, step by step, and puts its own back."""
+"""Control of the learning rate of any optimizer, step by step; its own is restored."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ class RateControl:
     """The learning rates of a compiled model: one, or several in the ratio they have.
 
     A rate that is a number is a variable of the optimizer and is assigned. A schedule is compiled into the training
-    step: it is set aside with the step, and both are put back as the objects they were.
+    step: it is set aside with the step, and both are restored as the objects they were.
 
     Args:
         model: compiled, its optimizer built.
@@ -55,7 +55,7 @@ class RateControl:
         self.model.train_function = None
 
     def set(self, step: int) -> None:
-        """The rate of a step, from 0 on."""
+        """Sets the rate of a step, counted from 0."""
         rate = self._low * math.exp(self._growth * step)
         for optimizer, own, factor, first in zip(self._optimizers, self._own, self._factors, self._first, strict=True):
             if isinstance(own, keras.Variable):
@@ -64,7 +64,7 @@ class RateControl:
                 step_counter(optimizer).assign(first + step)
 
     def end(self) -> None:
-        """Puts schedules and the compiled step back; values of variables are put back with the others."""
+        """Restores schedules and the compiled step; values of variables are restored with the others."""
         if not self.replaces_schedules:
             return
         for optimizer, own in zip(self._optimizers, self._own, strict=True):
@@ -77,7 +77,7 @@ class RateControl:
 
 
 class _Rising(keras.optimizers.schedules.LearningRateSchedule):
-    """low exp(growth (step - first)): a function of the step alone, so that it can be compiled on every backend."""
+    """low exp(growth (step - first)): a function of the step only, so that it can be compiled on every backend."""
 
     def __init__(self, low: float, growth: float, first: int) -> None:
         self.low = low
@@ -101,7 +101,7 @@ def leaves(optimizer: Any) -> list[Any]:
 
 
 def _peak(optimizer: Any) -> float:
-    """The rate, or the highest one a schedule was seen to have."""
+    """The rate, or the highest one of a schedule at a few steps."""
     own = own_learning_rate(optimizer)
     if isinstance(own, keras.optimizers.schedules.LearningRateSchedule):
         first = int(ops.convert_to_numpy(step_counter(optimizer)))

@@ -1,11 +1,8 @@
-"""What a range test found.
-
-The picture of a range test.
-"""
+"""The result of a range test: curves, interval and suggestion; as text, plain values and a plot."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,33 +10,35 @@ from kerastricks.plotting import new_figure, save_figure, style_axes
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARKS = 50
+_CURVE, _INTERVAL, _SUGGESTION = "#1f77b4", "#2ca02c", "#d62728"
+_MARKERS = {"steepest": "v", "valley": "D", "minimum_over_ten": "s"}
 
 
 @dataclass(frozen=True)
 class RangeTestResult:
-    """The curves of a range test and its answer; as text, as a picture and as plain values.
+    """The curves of a range test and the rate they suggest; as text, plain values and a plot.
 
     Args:
         rates: (steps,): of the optimizer with the highest rate, where there are several.
-        losses: (sweeps, steps): of each batch, before it was learned; NaN from where a sweep was stopped, infinite
+        losses: (sweeps, steps): of each batch, before its update; NaN from where a sweep was stopped, infinite
             where that was because the loss was not finite.
         median: (steps,): of the sweeps, smoothed; finite, see `fill_stopped`.
         band: (2, steps): lowest and highest of the smoothed sweeps.
-        interval: rates between which the loss is near its lowest: those worth searching; None without an answer.
+        interval: rates between which the loss is near its lowest: those worth searching; None without a suggestion.
         suggestion: the rate, None if it cannot be told.
-        spread: the highest suggestion of a single sweep over the lowest; None without an answer, or with one sweep.
-        confidence: the share of 200 draws of as many sweeps, with replacement, whose suggestion is within a factor of
-            1.5 of this one; halved where the loss does not rise up to the highest rate, 0 without an answer.
-        reason: a sentence: why it cannot be told ("flat: ...", "noisy: ...", "diverged at once: ..."), or what to
-            keep in mind; "" where there is nothing to say.
-        others: what the rules of other range tests say of the median: name to rate.
+        spread: the highest suggestion of a single sweep over the lowest; None without a suggestion, or with one sweep.
+        confidence: the share of 200 bootstrap samples of the sweeps whose suggestion is within a factor of
+            1.5 of this one; halved where the loss does not rise up to the highest rate, 0 without a suggestion.
+        reason: a sentence: why no rate can be told ("flat: ...", "noisy: ...", "diverged at once: ..."), or a note on
+            the suggestion; "" for none.
+        others: the rates that the rules of other range tests read off the median, by name.
 
     Example:
         >>> import numpy
-        >>> from kerastricks.range_test import answer
+        >>> from kerastricks.range_test import judge_sweeps
         >>> rates = numpy.geomspace(1e-4, 10, 50)
         >>> bend = 2 - 1.5 / (1 + 0.02 / rates) + 9 / (1 + (2 / rates) ** 3)
-        >>> result = answer(rates, numpy.stack([bend, bend]))
+        >>> result = judge_sweeps(rates, numpy.stack([bend, bend]))
         >>> 0.05 < result.suggestion < 1, result.spread
         (True, 1.0)
     """
@@ -56,7 +55,7 @@ class RangeTestResult:
     others: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: what is not a finite number is None."""
+        """Plain values for JSON; NaN and infinity are None."""
         return {
             "suggestion": self.suggestion,
             "interval": None if self.interval is None else list(self.interval),
@@ -70,15 +69,21 @@ class RangeTestResult:
             "losses": [[float(loss) if np.isfinite(loss) else None for loss in sweep] for sweep in self.losses],
         }
 
-    def draw(self, path: str | Path, title: str = "learning-rate range test") -> Path:
-        """Draws the curves, the interval, the suggestion and what other rules say, as a PNG.
+    def plot(self, path: str | Path, title: str = "learning-rate range test") -> Path:
+        """Plots the curves, the interval, the suggestion and the rates of other rules, as a PNG.
 
         Args:
-            path: a .png; one that is there is replaced.
+            path: a .png; an existing one is replaced.
             title: above it.
         """
+        return _plot_result(self, Path(path), title)
 
-        return draw_result(self, Path(path), title)
+    if not TYPE_CHECKING:  # or a type checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "draw":
+                raise AttributeError("RangeTestResult.draw is now RangeTestResult.plot")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __str__(self) -> str:
         sweeps = f"{len(self.losses)} {'sweep' if len(self.losses) == 1 else 'sweeps'}"
@@ -94,26 +99,16 @@ class RangeTestResult:
         return "\n".join([*lines, *([f"note          {self.reason}"] if self.reason else [])])
 
     def _sparkline(self) -> str:
-        """The median in at most fifty blocks."""
+        """Formats the median as at most fifty blocks."""
         parts = np.array_split(self.median, min(_SPARKS, len(self.median)))
         heights = np.array([part.mean() for part in parts])
         reach = heights.max() - heights.min()
-        places = np.zeros(len(heights)) if reach == 0 else (heights - heights.min()) / reach
-        return "".join(_BLOCKS[min(int(place * len(_BLOCKS)), len(_BLOCKS) - 1)] for place in places)
+        shares = np.zeros(len(heights)) if reach == 0 else (heights - heights.min()) / reach
+        return "".join(_BLOCKS[min(int(share * len(_BLOCKS)), len(_BLOCKS) - 1)] for share in shares)
 
 
-_CURVE, _INTERVAL, _SUGGESTION = "#1f77b4", "#2ca02c", "#d62728"
-_MARKERS = {"steepest": "v", "valley": "D", "minimum_over_ten": "s"}
-
-
-def draw_result(result: RangeTestResult, path: Path, title: str) -> Path:
-    """Draws the sweeps faintly, their median and band, the interval, the suggestion and the marks of other rules.
-
-    Args:
-        result: of a range test.
-        path: a .png, written under another name and renamed when it is whole.
-        title: above it.
-    """
+def _plot_result(result: RangeTestResult, path: Path, title: str) -> Path:
+    """Plots the sweeps faintly, their median and band, the interval, the suggestion and the marks of other rules."""
     figure = new_figure(10, 4.4)
     axes = figure.subplots()
     rates, median = result.rates, result.median
@@ -150,6 +145,6 @@ def draw_result(result: RangeTestResult, path: Path, title: str) -> Path:
 
 
 def _shown(result: RangeTestResult) -> int:
-    """Steps up to where most sweeps were stopped: what follows is no measurement."""
+    """The number of steps until most sweeps were stopped; the rest is no measurement."""
     running = np.isfinite(result.losses).mean(axis=0) >= 0.5
     return len(running) if running.all() else max(int(np.argmin(running)), 2)

@@ -1,21 +1,20 @@
-"""Our rule: a rate between where the loss has come down and where it rises again.
-
-What every rule looks at: rates that rise, and a finite loss for each.
-The rate where the loss falls fastest.
-The rate in the middle of the longest way down.
-A tenth of the rate with the lowest loss.
-The loss of a sweep without its noise.
-"""
+"""Rules that read a learning rate off a curve of losses: ours and those of other libraries; smoothing of curves."""
 
 import numpy as np
 
 from kerastricks.errors import UsageError
 
+FALLEN = 0.9  # of the whole fall
+RISEN = 0.25  # of the whole fall
+_WEIGHT = 0.6  # of the upper edge
+_REACH = 6.0  # times the lower edge, at most
+_BEGINNING = 0.1  # of the steps: their rates are too low to learn, so their median is the initial loss
+
 
 def check_curve(
     rates: np.ndarray, losses: np.ndarray, choice: tuple[str, str, tuple[str, ...]] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64.
+    """Checks a curve and converts it to float64.
 
     Args:
         rates: (steps,), above 0 and rising.
@@ -41,20 +40,13 @@ def check_curve(
     return rates, losses
 
 
-FALLEN = 0.9  # of the whole fall
-RISEN = 0.25
-_WEIGHT = 0.6  # of the upper edge
-_REACH = 6.0  # times the lower edge, at most
-_BEGINNING = 0.1  # of the steps: too low a rate to learn, their median is the loss it began with
-
-
 def between_edges(rates: np.ndarray, losses: np.ndarray) -> float | None:
     """The geometric mean of the two edges of the bottom of the curve, the upper one weighing three to two.
 
     The lower edge is where the loss has come down by 90 % of its whole fall, the upper edge is where, right of its
     lowest point, it is up again by 25 % of it. Both lie on steep parts of the curve, where noise moves them little;
-    the bottom between them is flat, and where it is lowest is chance. The answer is at most six times the lower edge:
-    what learns by normalised gradients may bear far higher rates for some steps without its loss showing it, and
+    the bottom between them is flat, and where it is lowest is chance. The result is at most six times the lower edge:
+    an optimizer that normalises gradients may bear far higher rates for some steps without its loss showing it, and
     train badly with them.
 
     Args:
@@ -99,17 +91,17 @@ def edges(rates: np.ndarray, losses: np.ndarray) -> tuple[float, float] | None:
 
 
 def fall(losses: np.ndarray) -> tuple[float, int]:
-    """The loss of the beginning, and the place of the lowest one behind it."""
+    """The loss of the beginning, and the index of the lowest one after it."""
     beginning = max(round(_BEGINNING * len(losses)), 1)
     return float(np.median(losses[:beginning])), beginning + int(np.argmin(losses[beginning:]))
 
 
-def _crossing(rates: np.ndarray, losses: np.ndarray, place: int, level: float) -> float:
-    """The rate at which the line from the step before to `place` crosses a level, on the logarithmic scale."""
-    if place == 0 or losses[place - 1] == losses[place]:
-        return float(rates[place])
-    share = (level - losses[place - 1]) / (losses[place] - losses[place - 1])
-    return float(rates[place - 1] * (rates[place] / rates[place - 1]) ** np.clip(share, 0.0, 1.0))
+def _crossing(rates: np.ndarray, losses: np.ndarray, index: int, level: float) -> float:
+    """The rate at which the line from the step before to `index` crosses a level, on the logarithmic scale."""
+    if index == 0 or losses[index - 1] == losses[index]:
+        return float(rates[index])
+    share = (level - losses[index - 1]) / (losses[index] - losses[index - 1])
+    return float(rates[index - 1] * (rates[index] / rates[index - 1]) ** np.clip(share, 0.0, 1.0))
 
 
 def steepest(rates: np.ndarray, losses: np.ndarray, difference: str = "forward") -> float:
@@ -170,8 +162,8 @@ def valley(rates: np.ndarray, losses: np.ndarray) -> float:
         0.0001
 
     Reference:
-        fastai 2, `callback/schedule.py`, `valley`, its default. As there, the way is taken to begin as many steps
-        before its end as the subsequence has losses, and the answer is a third and half a third of it behind the
+        fastai 2, `callback/schedule.py`, `valley`, its default. As there, the fall is taken to begin as many steps
+        before its end as the subsequence has losses, and the result lies a third and half a third of it after the
         beginning, each rounded down.
     """
     rates, losses = check_curve(rates, losses)
@@ -227,18 +219,18 @@ def smooth(losses: np.ndarray, width_steps: float) -> np.ndarray:
         width_steps: standard deviation of the Gaussian; 0 leaves the losses as they are.
 
     Returns:
-        The same shape.
+        Losses of that shape.
     """
     losses = np.asarray(losses, "float64")
     if width_steps <= 0:
         return losses.copy()
-    places = np.arange(losses.shape[-1])
-    weights = np.exp(-0.5 * ((places[:, None] - places) / width_steps) ** 2)
+    steps = np.arange(losses.shape[-1])
+    weights = np.exp(-0.5 * ((steps[:, None] - steps) / width_steps) ** 2)
     return losses @ (weights / weights.sum(axis=0))
 
 
 def fill_stopped(losses: np.ndarray) -> np.ndarray:
-    """Losses that are finite everywhere: where a sweep was stopped it is as bad as a divergence can be.
+    """Replaces losses where a sweep was stopped by a finite one that is as bad as a divergence can be.
 
     That is the first loss and as much above it as the best sweep came below, at least a quarter of the first loss.
     Greater losses are lowered to it, so that a single step that blew up does not reach far when it is smoothed.
@@ -262,8 +254,8 @@ def exponential_average(losses: np.ndarray, memory: float, unbiased: bool = True
     Args:
         losses: (steps,), finite.
         memory: fastai takes 0.98, torch-lr-finder 0.95.
-        unbiased: starts at nothing and is divided by `1 - memory^n`, as in fastai; otherwise it starts at the first
-            loss, as in torch-lr-finder.
+        unbiased: whether it starts at 0 and is divided by `1 - memory^n`, as in fastai, or starts at the first loss, as
+            in torch-lr-finder.
     """
     averaged, average = np.empty(len(losses)), 0.0 if unbiased else float(losses[0])
     for step, loss in enumerate(np.asarray(losses, "float64")):

@@ -1,4 +1,4 @@
-"""From the curves of a range test to its answer."""
+"""The verdict on the curves of a range test: a learning rate with its interval and confidence, or why there is none."""
 
 import math
 
@@ -28,8 +28,8 @@ _TOO_NOISY = 0.35  # confidence
 _ONE_SWEEP = 0.5  # confidence, at most: nothing says how another would have gone
 
 
-def answer(rates: np.ndarray, losses: np.ndarray) -> RangeTestResult:
-    """Smooths the sweeps, takes their median, and says what rate follows, how surely, or why none does.
+def judge_sweeps(rates: np.ndarray, losses: np.ndarray) -> RangeTestResult:
+    """Smooths the sweeps, takes their median, and finds the rate, its confidence, or the reason why none can be told.
 
     Args:
         rates: (steps,), rising.
@@ -43,8 +43,8 @@ def answer(rates: np.ndarray, losses: np.ndarray) -> RangeTestResult:
 
     Example:
         >>> import numpy
-        >>> from kerastricks.range_test import answer
-        >>> answer(numpy.geomspace(1e-4, 10, 50), numpy.full((3, 50), 2.3)).reason.split(":")[0]
+        >>> from kerastricks.range_test import judge_sweeps
+        >>> judge_sweeps(numpy.geomspace(1e-4, 10, 50), numpy.full((3, 50), 2.3)).reason.split(":")[0]
         'flat'
     """
     losses = np.atleast_2d(np.asarray(losses, "float64"))
@@ -54,7 +54,7 @@ def answer(rates: np.ndarray, losses: np.ndarray) -> RangeTestResult:
     rates, _ = check_curve(rates, filled[0])
     smoothed = smooth(filled, WIDTH * len(rates))
     median = np.median(smoothed, axis=0)
-    reason = _no_answer(rates, losses, filled, smoothed, median)
+    reason = _why_none(rates, losses, filled, smoothed, median)
     others = {rule.__name__: rule(rates, median) for rule in (steepest, valley, minimum_over_ten)}
     suggestion = interval = spread = None
     confidence = 0.0
@@ -88,16 +88,16 @@ def answer(rates: np.ndarray, losses: np.ndarray) -> RangeTestResult:
     )
 
 
-def _no_answer(
+def _why_none(
     rates: np.ndarray, losses: np.ndarray, filled: np.ndarray, smoothed: np.ndarray, median: np.ndarray
 ) -> str:
-    """Why no rate can be told from the median, "" where one can."""
+    """The reason why no rate can be told from the median, "" where one can."""
     ran = np.isfinite(losses).sum(axis=1)
     last = int(np.median(ran))
     if last < _AT_ONCE * len(rates):
         when = "in the first step" if last == 0 else f"after {last} {'step' if last == 1 else 'steps'}"
         where = f"the loss blew up {when}, at a rate of {rates[last]:.2g}"
-        return f"diverged at once: {where}: lower the bounds, or mend the model or its data"
+        return f"diverged at once: {where}: lower the bounds, or repair the model or its data"
     first, bottom = fall(median)
     depth = first - float(median[bottom])
     noise = _SURE * _standard_error(losses, filled, smoothed)
@@ -108,16 +108,16 @@ def _no_answer(
     if risen.size and risen[0] < len(rates) / 4:
         return (
             f"diverged at once: the loss rises from a rate of {rates[risen[0]]:.2g} on and falls at none: lower the "
-            "bounds, or mend the model or its data"
+            "bounds, or repair the model or its data"
         )
     singly = [
-        start - curve[place] >= least * math.sqrt(len(losses)) for curve in smoothed for start, place in [fall(curve)]
+        start - curve[lowest] >= least * math.sqrt(len(losses)) for curve in smoothed for start, lowest in [fall(curve)]
     ]
     if np.mean(singly) > 0.5:
         return "noisy: the sweeps fall, each at other rates: take more sweeps, more steps or larger batches"
     if noise > _LEAST_FALL * abs(first) and depth >= _LEAST_FALL * abs(first):
         return (
-            f"noisy: the loss falls by {depth:.2g}, and its noise alone may make {noise:.2g} of that: take "
+            f"noisy: the loss falls by {depth:.2g}, of which noise may make {noise:.2g}: take "
             "more sweeps, more steps or larger batches"
         )
     until = f"and rises from {rates[risen[0]]:.2g} on" if risen.size else f"up to {rates[-1]:.2g}"
@@ -128,12 +128,12 @@ def _no_answer(
 
 
 def _standard_error(losses: np.ndarray, filled: np.ndarray, smoothed: np.ndarray) -> float:
-    """Of a point of the median curve, from how far single losses are from the smoothed ones."""
+    """Standard error of a point of the median curve, from how far losses are from the smoothed ones."""
     residuals = np.abs(filled - smoothed)[np.isfinite(losses)]
     scatter = 1.4826 * float(np.median(residuals)) if residuals.size else 0.0
     averaged = max(2 * math.sqrt(math.pi) * WIDTH * losses.shape[1], 1.0)  # losses that a Gaussian average is worth
-    ofmedian = 1.2533 if len(losses) > 2 else 1.0
-    return ofmedian * scatter / math.sqrt(averaged * len(losses))
+    of_median = 1.2533 if len(losses) > 2 else 1.0
+    return of_median * scatter / math.sqrt(averaged * len(losses))
 
 
 def _confidence(rates: np.ndarray, smoothed: np.ndarray, suggestion: float) -> float:

@@ -11,8 +11,12 @@ import numpy as np
 
 from kerastricks.data.fitting import Fitting
 from kerastricks.data.image_data import ImageData
+from kerastricks.data.pipeline.batches import Batches
+from kerastricks.ensemble.build import MemberPredictions
+from kerastricks.ensemble.member import Member
 from kerastricks.errors import EnsembleError
 from kerastricks.progress import Progress
+from kerastricks.runs.evaluation import predict
 from kerastricks.runs.members import RunMember
 from kerastricks.training.config import Config
 from kerastricks.training.datasets import load_data
@@ -106,6 +110,28 @@ class TrainingImages:
                     inputs: Any = (images.numpy(), labels.numpy()) if stage.mixes else images.numpy()
                     found = stage(inputs, training=True)
                     yield keras.ops.convert_to_numpy(found[0] if stage.mixes else found)
+
+
+def predict_split(model: keras.Model, data: ImageData, split: str, progress: Progress) -> np.ndarray:
+    """Compute a model's outputs for the images of a split, in their order."""
+    batches = Batches(data.splits[split].examples, data.image_shape, 128, 0, fitting=data.fitting)
+    return predict(model, batches, f"{model.name} on {split}", progress)
+
+
+def member_predictions(
+    members: Sequence[Member],
+    data: ImageData,
+    names: Sequence[str],
+    log_probabilities: np.ndarray,
+    labels: np.ndarray,
+    progress: Progress,
+) -> MemberPredictions:
+    """Members with their predictions for the validation images, and the data for others; see `MemberPredictions`."""
+
+    def predict_one(model: keras.Model, split: str) -> np.ndarray:
+        return predict_split(model, data, split, progress)
+
+    return MemberPredictions(members, data, names, log_probabilities, labels, predict_one, TrainingImages(data))
 
 
 def _width(config: Config) -> int:

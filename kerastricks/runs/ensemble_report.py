@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerastricks.data.image_data import ImageData
-from kerastricks.ensemble.build import Made, over_split
+from kerastricks.ensemble.build import EnsembleResult
 from kerastricks.ensemble.combination import tempered
 from kerastricks.ensemble.cost import costs
 from kerastricks.ensemble.stacking import fit_temperature
@@ -20,6 +20,7 @@ from kerastricks.metrics.bootstrap import bootstrap_mean
 from kerastricks.metrics.calibration import disagreement, log_losses, mean_disagreement, quality
 from kerastricks.plotting import new_figure, save_figure, style_axes
 from kerastricks.progress import Progress
+from kerastricks.runs.ensemble_data import predict_split
 from kerastricks.runs.members import RunMember
 
 _SCORES = ("validation", "test", "test_at_own_temperature")
@@ -29,7 +30,7 @@ _COMPARED = ("mean_member", "best_member", "gain_over_mean", "gain_over_best", "
 def measured(
     opened: Sequence[RunMember],
     knowing: Sequence[str],
-    made: Made,
+    made: EnsembleResult,
     images: ImageData,
     validation: np.ndarray,
     labels: np.ndarray,
@@ -55,7 +56,7 @@ def measured(
         Fields of the report in docs/ensembles.md; those that compare are None where S is 0.
     """
     test_labels = images.labels("test")
-    combined = over_split(made.model, images, "test", progress)
+    combined = predict_split(made.model, images, "test", progress)
     models = {one.member.name: with_probabilities(one.member.model) for one in opened}
     spent = {name: asdict(cost) for name, cost in costs({**models, "": made.model}).items()}
     # A temperature needs no ensemble: what it gains is no gain of combining.

@@ -11,14 +11,14 @@ import numpy as np
 
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
-from kerastricks.ensemble.build import Made, Members, Settings, make, over_split
+from kerastricks.ensemble.build import EnsembleResult, EnsembleSettings, build_ensemble
 from kerastricks.ensemble.inputs import align_classes, shared_pixels
 from kerastricks.ensemble.outputs import stacked_outputs
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
 from kerastricks.progress import Progress, in_lines, silent
 from kerastricks.runs.beginning import describe_data, write_skipped
 from kerastricks.runs.configuration import CLASSIFIERS, METHODS, as_path
-from kerastricks.runs.ensemble_data import load_for_members, shared_config
+from kerastricks.runs.ensemble_data import load_for_members, member_predictions, predict_split, shared_config
 from kerastricks.runs.ensemble_report import draw_ensemble, measured
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes
@@ -82,7 +82,7 @@ def ensemble(
     with sigterm_interrupts():
         run, summary = make_ensemble(
             paths,
-            Settings(method, classifier, late, seed, temperatures),
+            EnsembleSettings(method, classifier, late, seed, temperatures),
             data=None if data is None else os.fspath(data),
             out=as_path(out),
             name=name,
@@ -97,7 +97,7 @@ PLOT = "ensemble.png"
 
 def make_ensemble(
     paths: Sequence[Path],
-    settings: Settings,
+    settings: EnsembleSettings,
     *,
     data: str | None = None,
     out: Path = Path("saved_models"),
@@ -148,7 +148,8 @@ def make_ensemble(
     _refuse_no_numbers(knowing, validation)
     labels = images.labels("validation")
     names = [one.member.name for one in knowing]
-    made = make(Members([one.member for one in opened], images, names, validation, labels, progress), settings)
+    members = [one.member for one in opened]
+    made = build_ensemble(member_predictions(members, images, names, validation, labels, progress), settings)
     test = _outputs(knowing, images, "test", progress)
     method = made.method.partition(",")[0]
     with RunFolder.begin(out, name, f"ensemble-{method}", Path(str(config.data)).stem) as run:
@@ -193,7 +194,7 @@ def _outputs(members: Sequence[RunMember], images: ImageData, split: str, progre
     if not members:
         return np.empty((0, len(images.labels(split)), len(images.class_names)))
     model = keras.Model(*stacked_outputs([one.member for one in members]), name="members")
-    return np.moveaxis(over_split(model, images, split, progress), 1, 0)
+    return np.moveaxis(predict_split(model, images, split, progress), 1, 0)
 
 
 def _refuse_no_numbers(opened: Sequence[RunMember], log_probabilities: np.ndarray) -> None:
@@ -204,12 +205,12 @@ def _refuse_no_numbers(opened: Sequence[RunMember], log_probabilities: np.ndarra
 
 def _leave(
     run: RunFolder,
-    made: Made,
+    made: EnsembleResult,
     opened: Sequence[RunMember],
     images: ImageData,
     config: Config,
     report: dict[str, Any],
-    settings: Settings,
+    settings: EnsembleSettings,
     say: Say,
     progress: Progress,
 ) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from kerastricks.errors import RunFolderError, UsageError
 from kerastricks.files import read_json_lines, write_text
 from kerastricks.finetuning import procedure
 from kerastricks.finetuning.backbone import Backbone, open_backbone
-from kerastricks.finetuning.procedure import FineTuned, finetuning_config, small_config
+from kerastricks.finetuning.configs import finetuning_config, small_config
+from kerastricks.finetuning.procedure import FineTuned
 from kerastricks.finetuning.report import draw_report
 from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, SMALL_SIDE_PX, TRAINING_DEFAULTS, Settings
 from kerastricks.progress import Progress, in_lines, silent
@@ -207,9 +208,9 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
     check_room(run.path, backbone.model.count_params())
     config = finetuning_config(config, data, backbone, settings)
     small = None
-    if settings.plan in ("auto", "small"):
+    if settings.strategy in ("auto", "small"):
         side = None if max(data.image_shape[:2]) <= SMALL_SIDE_PX else SMALL_SIDE_PX
-        small = load_data(config.data, dataclasses.replace(small_config(config), image_size=side), progress)
+        small = load_data(config.data, small_config(config).replace(image_size=side), progress)
     write_skipped(run, data)
     run.write(
         run.config,

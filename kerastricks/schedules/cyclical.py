@@ -1,29 +1,27 @@
-"""Triangles between two rates.
-
-Triangles, each half as high as the one before.
-Triangles under a falling exponential.
-"""
+"""Cyclical learning rates: triangles of one height, halved in each cycle, or under a falling exponential."""
 
 from typing import Any
 
 import keras
 from keras import ops
 
+from kerastricks.schedules.former_names import renamed
+
 
 def triangle(step: Any, half_cycle_steps: float) -> Any:
-    """0 at the start of a cycle, 1 in its middle.
+    """Height of the triangle at `step`: 0 at the start of a cycle, 1 in its middle.
 
     Args:
         step: integers or floats, a scalar or an array.
-        half_cycle_steps: from 0 to 1.
+        half_cycle_steps: steps from 0 to 1.
     """
     # The remainder first: a difference of large numbers of cycles would round.
-    place = ops.mod(ops.cast(step, "float32"), 2.0 * half_cycle_steps)
-    return ops.maximum(0.0, 1.0 - ops.abs(place / half_cycle_steps - 1.0))
+    position = ops.mod(ops.cast(step, "float32"), 2.0 * half_cycle_steps)
+    return ops.maximum(0.0, 1.0 - ops.abs(position / half_cycle_steps - 1.0))
 
 
 def cycle(step: Any, half_cycle_steps: float) -> Any:
-    """The number of the cycle that `step` is in, from 1.
+    """Number of the cycle that `step` is in, from 1.
 
     Args:
         step: integers or floats, a scalar or an array.
@@ -32,19 +30,20 @@ def cycle(step: Any, half_cycle_steps: float) -> Any:
     return ops.floor(1.0 + ops.cast(step, "float32") / (2.0 * half_cycle_steps))
 
 
-def check_cycle(half_cycle_steps: float, start_rate: float, scale_mode: str = "cycle") -> None:
+def check_cycle(half_cycle_steps: float, start_fraction: float, scale_mode: str = "cycle") -> None:
     """Raises ValueError for arguments that make no triangles."""
     if not half_cycle_steps > 0:
         raise ValueError(f"half_cycle_steps must be above 0. Received: half_cycle_steps={half_cycle_steps}")
-    if not 0 <= start_rate <= 1:
-        raise ValueError(f"start_rate is a fraction of the peak, in [0, 1]. Received: start_rate={start_rate}")
+    if not 0 <= start_fraction <= 1:
+        raise ValueError(f"start_fraction must be in [0, 1], of the peak. Received: start_fraction={start_fraction}")
     if scale_mode not in ("cycle", "iterations"):
         raise ValueError(f'scale_mode must be "cycle" or "iterations". Received: scale_mode={scale_mode!r}')
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
+@renamed(start_rate="start_fraction")
 class Triangular(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate goes in straight lines between `peak * start_rate` and `peak`, for ever.
+    """Moves the learning rate in straight lines between `peak * start_fraction` and `peak`, without an end.
 
     rate(t) = low + (peak - low) max(0, 1 - |t / s - 2 c + 1|),   c = floor(1 + t / 2 s),   low = peak start
 
@@ -54,7 +53,7 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: the highest learning rate; the paper's max_lr, the largest at which accuracy still rises.
         half_cycle_steps: s, from the lowest rate to the highest; the paper's stepsize, that of 2 to 10 epochs.
-        start_rate: the lowest learning rate as a fraction of the peak; the paper takes a third or a quarter.
+        start_fraction: the lowest learning rate as a fraction of the peak; the paper takes a third or a quarter.
         name: of the schedule.
 
     Call arguments:
@@ -64,7 +63,7 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
         float32 of the shape of `step`.
 
     Raises:
-        ValueError: for half cycles that are not above 0, or a start_rate outside [0, 1].
+        ValueError: for half cycles that are not above 0, or a start_fraction outside [0, 1].
 
     Example:
         >>> import kerastricks
@@ -74,33 +73,35 @@ class Triangular(keras.optimizers.schedules.LearningRateSchedule):
 
     Reference:
         Smith: Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186, section 3.1. The values are those
-        of `TriangularCyclicalLearningRate` of tensorflow-addons with initial_learning_rate = peak * start_rate.
+        of `TriangularCyclicalLearningRate` of tensorflow-addons with initial_learning_rate = peak * start_fraction.
     """
 
     def __init__(
-        self, peak: float, half_cycle_steps: float, start_rate: float = 0.25, name: str = "triangular"
+        self, peak: float, half_cycle_steps: float, start_fraction: float = 0.25, name: str = "triangular"
     ) -> None:
-        check_cycle(half_cycle_steps, start_rate)
+        check_cycle(half_cycle_steps, start_fraction)
         self.peak = peak
         self.half_cycle_steps = half_cycle_steps
-        self.start_rate = start_rate
+        self.start_fraction = start_fraction
         self.name = name
 
     def __call__(self, step: Any) -> Any:
-        return self.peak * (self.start_rate + (1.0 - self.start_rate) * triangle(step, self.half_cycle_steps))
+        height = triangle(step, self.half_cycle_steps)
+        return self.peak * (self.start_fraction + (1.0 - self.start_fraction) * height)
 
     def get_config(self) -> dict[str, Any]:
         return {
             "peak": self.peak,
             "half_cycle_steps": self.half_cycle_steps,
-            "start_rate": self.start_rate,
+            "start_fraction": self.start_fraction,
             "name": self.name,
         }
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
+@renamed(start_rate="start_fraction")
 class Triangular2(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate goes in triangles over `peak * start_rate`, the next one half as high as the last.
+    """Moves the learning rate in triangles over `peak * start_fraction`, each half as high as the one before.
 
     rate(t) = low + (peak - low) max(0, 1 - |t / s - 2 c + 1|) / 2^(c - 1),   c = floor(1 + t / 2 s),   low = peak start
 
@@ -110,7 +111,7 @@ class Triangular2(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: the highest learning rate.
         half_cycle_steps: s, from the lowest rate to the highest.
-        start_rate: the lowest learning rate as a fraction of the peak.
+        start_fraction: the lowest learning rate as a fraction of the peak.
         scale_mode: "cycle" halves after each cycle; "iterations", which tensorflow-addons also takes, after each step.
         name: of the schedule.
 
@@ -121,7 +122,7 @@ class Triangular2(keras.optimizers.schedules.LearningRateSchedule):
         float32 of the shape of `step`.
 
     Raises:
-        ValueError: for half cycles that are not above 0, a start_rate outside [0, 1], or an unknown scale_mode.
+        ValueError: for half cycles that are not above 0, a start_fraction outside [0, 1], or an unknown scale_mode.
 
     Example:
         >>> import kerastricks
@@ -131,42 +132,45 @@ class Triangular2(keras.optimizers.schedules.LearningRateSchedule):
 
     Reference:
         Smith: Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186, section 3.1. The values are those
-        of `Triangular2CyclicalLearningRate` of tensorflow-addons with initial_learning_rate = peak * start_rate.
+        of `Triangular2CyclicalLearningRate` of tensorflow-addons with initial_learning_rate = peak * start_fraction.
     """
 
     def __init__(
         self,
         peak: float,
         half_cycle_steps: float,
-        start_rate: float = 0.25,
+        start_fraction: float = 0.25,
         scale_mode: str = "cycle",
         name: str = "triangular2",
     ) -> None:
-        check_cycle(half_cycle_steps, start_rate, scale_mode)
+        check_cycle(half_cycle_steps, start_fraction, scale_mode)
         self.peak = peak
         self.half_cycle_steps = half_cycle_steps
-        self.start_rate = start_rate
+        self.start_fraction = start_fraction
         self.scale_mode = scale_mode
         self.name = name
 
     def __call__(self, step: Any) -> Any:
         count = cycle(step, self.half_cycle_steps) if self.scale_mode == "cycle" else ops.cast(step, "float32")
         height = ops.power(2.0, 1.0 - count)
-        return self.peak * (self.start_rate + (1.0 - self.start_rate) * triangle(step, self.half_cycle_steps) * height)
+        return self.peak * (
+            self.start_fraction + (1.0 - self.start_fraction) * triangle(step, self.half_cycle_steps) * height
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {
             "peak": self.peak,
             "half_cycle_steps": self.half_cycle_steps,
-            "start_rate": self.start_rate,
+            "start_fraction": self.start_fraction,
             "scale_mode": self.scale_mode,
             "name": self.name,
         }
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
+@renamed(start_rate="start_fraction")
 class ExponentialCyclical(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate goes in triangles over `peak * start_rate` whose height falls exponentially with the steps.
+    """Moves the learning rate in triangles over `peak * start_fraction` whose height falls exponentially.
 
     rate(t) = low + (peak - low) max(0, 1 - |t / s - 2 c + 1|) gamma^t,   c = floor(1 + t / 2 s),   low = peak start
 
@@ -176,8 +180,8 @@ class ExponentialCyclical(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: what the highest learning rate is without `gamma`.
         half_cycle_steps: s, from the lowest rate to the highest.
-        start_rate: the lowest learning rate as a fraction of the peak.
-        gamma: of the height, per step, in (0, 1]; 1 is `Triangular`.
+        start_fraction: the lowest learning rate as a fraction of the peak.
+        gamma: factor of the height, per step, in (0, 1]; 1 is `Triangular`.
         scale_mode: "iterations" counts steps; "cycle", which tensorflow-addons also takes, cycles.
         name: of the schedule.
 
@@ -188,7 +192,7 @@ class ExponentialCyclical(keras.optimizers.schedules.LearningRateSchedule):
         float32 of the shape of `step`.
 
     Raises:
-        ValueError: for half cycles that are not above 0, a start_rate outside [0, 1], a gamma outside (0, 1], or an
+        ValueError: for half cycles that are not above 0, a start_fraction outside [0, 1], a gamma outside (0, 1], or an
             unknown scale_mode.
 
     Example:
@@ -200,7 +204,7 @@ class ExponentialCyclical(keras.optimizers.schedules.LearningRateSchedule):
     Reference:
         Smith: Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186, section 3.1, "exp_range". The
         values are those of `ExponentialCyclicalLearningRate` of tensorflow-addons with
-        initial_learning_rate = peak * start_rate. Deviation: the text lets both bounds fall, the published code and
+        initial_learning_rate = peak * start_fraction. Deviation: the text lets both bounds fall, the published code and
         tensorflow-addons the height alone, as here.
     """
 
@@ -208,17 +212,17 @@ class ExponentialCyclical(keras.optimizers.schedules.LearningRateSchedule):
         self,
         peak: float,
         half_cycle_steps: float,
-        start_rate: float = 0.25,
+        start_fraction: float = 0.25,
         gamma: float = 1.0,
         scale_mode: str = "iterations",
         name: str = "exponential_cyclical",
     ) -> None:
-        check_cycle(half_cycle_steps, start_rate, scale_mode)
+        check_cycle(half_cycle_steps, start_fraction, scale_mode)
         if not 0 < gamma <= 1:
             raise ValueError(f"gamma must be in (0, 1]. Received: gamma={gamma}")
         self.peak = peak
         self.half_cycle_steps = half_cycle_steps
-        self.start_rate = start_rate
+        self.start_fraction = start_fraction
         self.gamma = gamma
         self.scale_mode = scale_mode
         self.name = name
@@ -226,13 +230,15 @@ class ExponentialCyclical(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: Any) -> Any:
         count = cycle(step, self.half_cycle_steps) if self.scale_mode == "cycle" else ops.cast(step, "float32")
         height = ops.power(float(self.gamma), count)
-        return self.peak * (self.start_rate + (1.0 - self.start_rate) * triangle(step, self.half_cycle_steps) * height)
+        return self.peak * (
+            self.start_fraction + (1.0 - self.start_fraction) * triangle(step, self.half_cycle_steps) * height
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {
             "peak": self.peak,
             "half_cycle_steps": self.half_cycle_steps,
-            "start_rate": self.start_rate,
+            "start_fraction": self.start_fraction,
             "gamma": self.gamma,
             "scale_mode": self.scale_mode,
             "name": self.name,

@@ -6,10 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerastricks.schedules.former_names import renamed
+
 
 @keras.saving.register_keras_serializable(package="kerastricks")
-class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate rises linearly from `peak / 25` to `peak`, then falls linearly to `peak * final_rate`.
+@renamed("WarmupLinear", final_rate="final_fraction")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Raises the learning rate linearly from `peak / 25` to `peak`, then lowers it linearly to `peak * final_fraction`.
 
     rate(t) = peak (1/25 + (1 - 1/25) t / warmup)                              for t < warmup
     rate(t) = peak (1 - (1 - final) (t - warmup) / (total - warmup))           up to total, then constant
@@ -21,7 +24,7 @@ class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
         peak: the highest learning rate.
         total_steps: optimizer steps of the whole training.
         warmup_steps: steps until the peak; 0 starts there.
-        final_rate: the last learning rate as a fraction of the peak.
+        final_fraction: the last learning rate as a fraction of the peak.
         name: of the schedule.
 
     Call arguments:
@@ -35,7 +38,7 @@ class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
 
     Example:
         >>> import kerastricks
-        >>> rate = kerastricks.schedules.WarmupLinear(0.1, total_steps=100, warmup_steps=20)
+        >>> rate = kerastricks.schedules.LinearDecay(0.1, total_steps=100, warmup_steps=20)
         >>> round(float(rate(20)), 6), round(float(rate(100)), 6)
         (0.1, 0.0)
 
@@ -49,8 +52,8 @@ class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
         peak: float,
         total_steps: int,
         warmup_steps: int = 0,
-        final_rate: float = 0.0,
-        name: str = "warmup_linear",
+        final_fraction: float = 0.0,
+        name: str = "linear_decay",
     ) -> None:
         if not 0 <= warmup_steps < total_steps:
             raise ValueError(
@@ -60,14 +63,14 @@ class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
         self.peak = peak
         self.total_steps = total_steps
         self.warmup_steps = warmup_steps
-        self.final_rate = final_rate
+        self.final_fraction = final_fraction
         self.name = name
 
     def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
         rising = 1 / 25 + (1 - 1 / 25) * step / max(self.warmup_steps, 1)
         progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
-        falling = 1.0 - (1.0 - self.final_rate) * ops.clip(progress, 0.0, 1.0)
+        falling = 1.0 - (1.0 - self.final_fraction) * ops.clip(progress, 0.0, 1.0)
         return self.peak * ops.where(step < self.warmup_steps, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
@@ -75,14 +78,14 @@ class WarmupLinear(keras.optimizers.schedules.LearningRateSchedule):
             "peak": self.peak,
             "total_steps": self.total_steps,
             "warmup_steps": self.warmup_steps,
-            "final_rate": self.final_rate,
+            "final_fraction": self.final_fraction,
             "name": self.name,
         }
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
 class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate stays, and is divided by `factor` at fixed steps.
+    """Keeps the learning rate, and divides it by `factor` at fixed steps.
 
     rate(t) = peak / factor^k,   k = the number of boundaries <= t,   or k = floor(t / every_steps)
 
@@ -165,7 +168,7 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="kerastricks")
 class InverseSqrt(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate rises linearly to `peak`, then falls as 1 / sqrt(steps), without an end.
+    """Raises the learning rate linearly to `peak`, then lowers it as 1 / sqrt(steps), without an end.
 
     rate(t) = peak min(n / warmup, sqrt(warmup / n)),   n = t + 1
 

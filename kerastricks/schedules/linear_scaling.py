@@ -1,4 +1,4 @@
-"""How the learning rate follows the batch size."""
+"""Batch-size rules: scaling the learning rate with the batch size, linearly or by its square root."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ RULES: dict[str, Callable[[float], float]] = {
 
 
 def batch_size_rule(rule: str, batch_size: int, base_batch: int = 128) -> float:
-    """What a learning rate that is right for batches of `base_batch` is multiplied by for batches of `batch_size`.
+    """Factor by which the learning rate for batches of `base_batch` is scaled for batches of `batch_size`.
 
     constant: 1;   linear: k;   sqrt: sqrt(k),   with k = batch_size / base_batch
 

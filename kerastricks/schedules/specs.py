@@ -1,7 +1,6 @@
-"""What a spec of a schedule asks for, checked before Keras is there.
+"""Schedules by name: the catalog, and specs such as "one_cycle(warmup=0.3)", which are checked without Keras.
 
-The schedules by name: what a spec may say, known without Keras.
-Schedules by name.
+What the arguments of a spec mean is in `spec_factories`, the schedules themselves in the modules of their families.
 """
 
 import importlib
@@ -21,8 +20,8 @@ class ScheduleEntry:
 
     Args:
         formula: the rate at step t of T, p being the peak and w the steps of the warm-up.
-        serves: the class that computes it.
-        source: where it is from.
+        serves: class that computes it.
+        source: paper.
     """
 
     formula: str
@@ -32,7 +31,7 @@ class ScheduleEntry:
 
 CATALOG = {
     "constant": ScheduleEntry("p", "a float", "-"),
-    "linear": ScheduleEntry("rise to p, then p (1 - (t - w) / (T - w))", "WarmupLinear", "Li et al. 2020"),
+    "linear": ScheduleEntry("rise to p, then p (1 - (t - w) / (T - w))", "LinearDecay", "Li et al. 2020"),
     "cosine": ScheduleEntry(
         "rise to p, then p (1 + cos(pi (t - w) / (T - w))) / 2",
         "keras.optimizers.schedules.CosineDecay",
@@ -55,22 +54,22 @@ CATALOG = {
     ),
 }
 
-# Each entry makes a `Plan` from `peak`, `total_steps` and the arguments of a spec.
+# Each entry makes a `CheckedSchedule` from `peak`, `total_steps` and the arguments of a spec.
 SCHEDULES = Registry(
     "schedule", {name: f"kerastricks.schedules.spec_factories:{name}" for name in CATALOG}, "kerastricks schedule"
 )
 
 
 @dataclass(frozen=True)
-class Plan:
+class CheckedSchedule:
     """A schedule with checked arguments; importing Keras is left to `build`.
 
     Args:
         peak: the highest learning rate, that of the training's start for "plateau".
-        target: "module:Class", or None where the rate stays.
-        arguments: of the class; a `Plan` among them is built first.
-        rises: whether it begins below the peak by itself.
-        plateau: for "plateau" alone, the arguments of `kerastricks.callbacks.PlateauDecay`.
+        target: "module:Class", or None for a constant rate.
+        arguments: of the class; a `CheckedSchedule` among them is built first.
+        rises: whether it has a warm-up of its own.
+        plateau: for "plateau" only, the arguments of `kerastricks.callbacks.PlateauDecay`.
     """
 
     peak: float
@@ -80,29 +79,31 @@ class Plan:
     plateau: dict[str, Any] | None = None
 
     def build(self) -> Any:
-        """The Keras schedule, or the rate as a float."""
+        """Builds the Keras schedule, or returns the constant rate as a float."""
         if self.target is None:
             return self.peak
         module, _, attribute = self.target.partition(":")
         importlib.import_module("keras")  # first: its import loads the classes below
         found = getattr(importlib.import_module(module), attribute)
-        values = {name: each.build() if isinstance(each, Plan) else each for name, each in self.arguments.items()}
+        values = {
+            name: each.build() if isinstance(each, CheckedSchedule) else each for name, each in self.arguments.items()
+        }
         try:
             return found(**values)
         except ValueError as error:  # what only the number of steps decides: cycles of no step
             raise ConfigError(f"schedule: {' '.join(str(error).split())}") from None
 
-    def warmed_up(self, steps: int, start_rate: float) -> "Plan":
-        """The same behind a linear warm-up of so many steps; none of 0 steps."""
+    def warmed_up(self, steps: int, start_fraction: float) -> "CheckedSchedule":
+        """Puts a linear warm-up of `steps` in front; 0 steps are none."""
         if steps < 1:
             return self
-        target = "kerastricks.schedules.warmup:LinearWarmup"
-        arguments = {"schedule": self, "warmup_steps": steps, "start_rate": start_rate}
-        return Plan(self.peak, target, arguments, rises=True)
+        target = "kerastricks.schedules.warmup:Warmup"
+        arguments = {"schedule": self, "warmup_steps": steps, "start_fraction": start_fraction}
+        return CheckedSchedule(self.peak, target, arguments, rises=True)
 
 
-def plan(text: str | Spec, total_steps: int, peak: float | None = None) -> Plan:
-    """Reads the spec of a schedule and checks all its arguments; imports neither Keras nor NumPy.
+def read_schedule(text: str | Spec, total_steps: int, peak: float | None = None) -> CheckedSchedule:
+    """Reads the spec of a schedule and checks its arguments; imports neither Keras nor NumPy.
 
     Args:
         text: the spec, also parsed already; without `peak` its first argument is the peak, all others are named.
@@ -110,10 +111,10 @@ def plan(text: str | Spec, total_steps: int, peak: float | None = None) -> Plan:
         peak: the highest learning rate, where the spec must not name it.
 
     Returns:
-        A `Plan`.
+        A `CheckedSchedule`; `build` makes the Keras object.
 
     Raises:
-        UnknownNameError: for a name that is no schedule.
+        UnknownNameError: for an unknown schedule.
         SpecError: for a text that does not parse, or arguments that the schedule does not have.
         ConfigError: for a value outside its range.
     """
@@ -122,8 +123,8 @@ def plan(text: str | Spec, total_steps: int, peak: float | None = None) -> Plan:
     _check_names(parsed, maker)
     if peak is not None and parsed.args:
         raise SpecError(
-            f"{parsed}: the peak is the learning rate here and not the schedule's to name: take {parsed.args[0]!r} out "
-            f"of it, and set learning_rate; other arguments are named ({', '.join(_names(maker)) or 'none'})"
+            f"{parsed}: the peak is learning_rate here: take {parsed.args[0]!r} out of the spec, and set "
+            f"learning_rate; other arguments are named ({', '.join(_names(maker)) or 'none'})"
         )
     if peak is None:
         if not parsed.args:
@@ -153,7 +154,7 @@ def _check_names(parsed: Spec, maker: Any) -> None:
     names = _names(maker)
     listed = f"arguments of {parsed.name}: {', '.join(names) or 'none'}"
     if len(parsed.args) > 1:
-        raise SpecError(f"{parsed}: one argument stands without a name, the peak ({listed})")
+        raise SpecError(f"{parsed}: only one argument is positional, the peak ({listed})")
     for name in parsed.kwargs:
         if name not in names:
             near = nearest(name, names)
@@ -176,7 +177,7 @@ def get(text: str, total_steps: int, peak: float | None = None) -> Any:
         whose other half is `kerastricks.callbacks.PlateauDecay`.
 
     Raises:
-        UnknownNameError: for a name that is no schedule.
+        UnknownNameError: for an unknown schedule.
         SpecError: for a text that does not parse, or arguments that the schedule does not have.
         ConfigError: for a value outside its range.
 
@@ -188,4 +189,4 @@ def get(text: str, total_steps: int, peak: float | None = None) -> Any:
         >>> kerastricks.schedules.get("constant", total_steps=100, peak=0.3)
         0.3
     """
-    return plan(text, total_steps, peak).build()
+    return read_schedule(text, total_steps, peak).build()

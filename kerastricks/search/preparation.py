@@ -11,7 +11,7 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.errors import SearchError
 from kerastricks.progress import Progress
 from kerastricks.range_test.budget import plan_range_test
-from kerastricks.range_test.for_trainings import for_training
+from kerastricks.range_test.for_trainings import find_learning_rate
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.training_run import new_model
 from kerastricks.search.space.defaults import DataFacts, default_space
@@ -43,7 +43,7 @@ def find_rate(
     config = resolve(config, data)
     model = new_model(RunFolder(folder), config, data, lambda line: None)
     plan = plan_range_test([timing.image_size], lambda size: timing, lambda: seconds)
-    result = for_training(model, data, config, progress, seconds, sweeps=plan.sweeps, steps=plan.steps)
+    result = find_learning_rate(model, data, config, progress, seconds, sweeps=plan.sweeps, steps=plan.steps)
     if result.suggestion is None and result.reason.startswith("diverged"):
         raise SearchError(
             f"{config.model} with {config.optimizer} cannot be trained at any rate ({result.reason}): look at it with "

@@ -1,4 +1,4 @@
-"""Export to SavedModel, and use of what was exported."""
+"""Export of classifiers to SavedModel, its verification, and its use from Python."""
 
 from typing import TYPE_CHECKING
 

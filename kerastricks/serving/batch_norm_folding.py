@@ -1,4 +1,4 @@
-"""Batch normalisations put into the convolutions before them."""
+"""Folding of batch normalisations into the convolutions before them."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from kerastricks.keras_graph import Node, has_graph, nodes, producer
-from kerastricks.layers.adapted_state import finish_adapting
+from kerastricks.layers.adapting import finish_adapting
 
 _FOLDABLE = (
     keras.layers.Conv1D,
@@ -19,12 +19,12 @@ _FOLDABLE = (
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
-    """Copies a model for inference, without the batch normalisations that follow a convolution or a dense layer.
+    """Copy a model for inference, without the batch normalisations that follow a convolution or a dense layer.
 
     In inference batch normalisation is a factor and a number per channel: the factor goes into the kernel before it,
-    the number into its bias. The same function with fewer operations: on CPUs, where small layers cost as much to start
-    as to compute, a residual network answers for one image in three quarters of the time. `export_saved_model` does
-    it. Not for training: the copy has no statistics, and its weights are its own.
+    the number into its bias. The function is equal, with fewer operations: on CPUs, where small layers cost as much to
+    start as to compute, a residual network answers for one image in three quarters of the time. `export_saved_model`
+    does it. Not for training: the copy has no statistics, and its weights are its own.
 
     A normalisation is folded that is on the last axis, runs in inference mode and has for its only input a
     `Conv1D`, `Conv2D`, `Conv3D`, `DepthwiseConv1D`, `DepthwiseConv2D` or `Dense` without activation whose output goes
@@ -109,7 +109,7 @@ def _pairs(model: keras.Model) -> dict[int, Any]:
 
 
 def _takes_it(layer: Any) -> bool:
-    # Subclasses may do anything with their kernel; quantised and low-rank kernels are not in `kernel` alone.
+    # Subclasses may do anything with their kernel; quantised and low-rank kernels are not only in `kernel`.
     return (
         type(layer) in _FOLDABLE
         and layer.activation is keras.activations.linear

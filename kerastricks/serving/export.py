@@ -1,4 +1,4 @@
-"""One SavedModel from a classifier: image bytes in, classes out."""
+"""Export of a classifier as a SavedModel, from encoded images to classes."""
 
 import json
 import os
@@ -65,21 +65,21 @@ def export_saved_model(
     verify: Callable[[Path], None] | None = None,
     fitting: Fitting = WHOLE,
 ) -> Path:
-    """Writes a `.keras` classifier as the next numbered SavedModel below `base`.
+    """Export a `.keras` classifier as the next numbered SavedModel below `base`.
 
     Signatures: `serving_default` takes `bytes`, a string tensor (batch,) of encoded images; `tensor` takes
     `images`, float32 (batch, height, width, channels), 0 to 255. Both return `probabilities` float32 (batch, K),
     `label` string (batch,) and `classes` string (batch, K). The bytes are decoded, turned by EXIF and resized by
     the functions that training used; bytes that are no image, or one of more than 100,000,000 pixels, end their call in
     an InvalidArgumentError. Batch normalisations are folded into the convolutions before them (`fold_batch_norm`), and
-    augmentation inside the model is left out. It is written under a temporary name and renamed.
+    augmentation inside the model is left out. The folder is written atomically.
 
     Args:
-        model_path: of a model from pixels 0-255 to probabilities.
-        class_names: in the order of the probabilities.
+        model_path: file of a model from pixels 0-255 to probabilities.
+        class_names: names of the classes, in the order of the probabilities.
         base: the folder; TensorFlow Serving's base path.
-        verify: called with the folder before it gets its number, so that a server never sees what is wrong.
-        fitting: how the images that the model was evaluated on were cut and resized: those in `bytes` are too.
+        verify: called with the folder before it gets its number, so that a server never loads a wrong one.
+        fitting: how images in `bytes` are cut and resized, as those that the model was evaluated on.
 
     Returns:
         The folder that was written: `base/1`, `base/2` ...
@@ -104,7 +104,7 @@ def export_saved_model(
 
 
 def write(model_path: Path, class_names: Sequence[str], target: Path, fitting: Fitting) -> None:
-    """Writes the SavedModel; the backend must be TensorFlow."""
+    """Write the SavedModel; the backend must be TensorFlow."""
     model = fold_batch_norm(without_augmentation(load_classifier(model_path)))
     module = _Classifier(model, class_names, fitting)
     signatures = {"serving_default": module.serve_bytes, "tensor": module.serve_tensor}
@@ -117,13 +117,13 @@ def next_number(base: Path) -> int:
 
 
 def _write_with_tensorflow(model_path: Path, class_names: Sequence[str], target: Path, fitting: Fitting) -> None:
-    """JAX and torch models have no SavedModel of their own: a process with the TensorFlow backend writes it."""
+    """Write the SavedModel in a process with the TensorFlow backend: JAX and torch models have none of their own."""
     arguments: list[Any] = [model_path, json.dumps(list(class_names)), target, json.dumps(asdict(fitting))]
     run_with_tensorflow("kerastricks.serving.export", arguments)
 
 
 def run_with_tensorflow(module: str, arguments: Sequence[Any]) -> None:
-    """Runs a module in a fresh process with the TensorFlow backend, on the CPU.
+    """Run a module in a fresh process with the TensorFlow backend, on the CPU.
 
     Raises:
         ExportError: with the process's last line where it fails.

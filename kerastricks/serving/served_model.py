@@ -1,4 +1,4 @@
-"""A SavedModel used from Python: files in, classes out."""
+"""Predictions of a SavedModel for image files, from Python."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,10 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says to one file.
+    """Prediction for one file.
 
     Args:
-        file: its path.
+        file: path of the file.
         label: the most probable class; None where the file could not be used.
         probabilities: (K,) float32.
         error: why the file could not be used.
@@ -61,7 +61,7 @@ class ServedModel:
         self.class_names: tuple[str, ...] = tuple(name.decode() for name in names)
 
     def predict(self, files: Sequence[Path], max_pixels: int = MAX_PIXELS) -> Iterator[Prediction]:
-        """One prediction per file, in order; a file that is no usable image gets its `error`."""
+        """Predict the class of each file, in order; a file that is no usable image gets its `error`."""
         for start in range(0, len(files), _BATCH):
             yield from self._predict_batch(files[start : start + _BATCH], max_pixels)
 

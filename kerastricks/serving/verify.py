@@ -1,4 +1,4 @@
-"""Loads what was written in a fresh process and holds it against the model that was trained."""
+"""Verification of an export: it is loaded in a fresh process and compared with the model that was trained."""
 
 import json
 import sys
@@ -16,15 +16,15 @@ TOLERANCE = 1e-4
 def verify_export(
     model_path: Path, saved_model: Path, images: np.ndarray, probabilities: np.ndarray, fitting: Fitting = WHOLE
 ) -> None:
-    """Compares the `.keras` file and both signatures of the SavedModel with given answers.
+    """Compare the `.keras` file and both signatures of the SavedModel with given probabilities.
 
     Args:
         model_path: the `.keras` file.
         saved_model: the numbered folder.
         images: uint8 (N, height, width, channels).
-        probabilities: float32 (N, K), what the trained model says to them.
-        fitting: that was exported. Where it cuts, the encoded images are compared with what the model says to their
-            cut.
+        probabilities: float32 (N, K), predictions of the trained model for them.
+        fitting: fitting that was exported. Where it cuts, encoded images are compared with the model's predictions for
+            their cut.
 
     Raises:
         ExportError: where any of the three differs by more than 1e-4, or cannot be loaded.
@@ -42,7 +42,7 @@ def verify_export(
 def largest_differences(
     model_path: Path, saved_model: Path, reference: Path, fitting: Fitting = WHOLE
 ) -> dict[str, float]:
-    """The largest difference of each way to the reference; called in the fresh process."""
+    """Compute the largest difference of each to the reference; called in the fresh process."""
     import tensorflow as tf
 
     from kerastricks.classifier_file import load_classifier

@@ -13,7 +13,7 @@ from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.data.fitting import INTERPOLATIONS, Fitting
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.schedules.linear_scaling import RULES, batch_size_rule
-from kerastricks.schedules.specs import plan
+from kerastricks.schedules.specs import read_schedule
 from kerastricks.training.specs import ConfigSpecs
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
@@ -127,7 +127,7 @@ class Config:
         _check(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self.precision)
         _check(self.jit in (True, False, "auto"), "jit", "True, False or auto", self.jit)
         specs = self.specs
-        plateau = plan(specs.schedule, _MANY_STEPS, self.learning_rate).plateau
+        plateau = read_schedule(specs.schedule, _MANY_STEPS, self.learning_rate).plateau
         if plateau is not None and plateau["monitor"] not in METRICS:
             raise UnknownNameError("metric", plateau["monitor"], METRICS)
         # Both choose the last weights.

@@ -11,7 +11,7 @@ import numpy as np
 from kerastricks.callbacks.plateau_decay import PlateauDecay
 from kerastricks.keras_graph import all_layers
 from kerastricks.regularizers.weight_decay import undecayed
-from kerastricks.schedules.specs import plan
+from kerastricks.schedules.specs import read_schedule
 from kerastricks.training.config import Config
 from kerastricks.training.pace import Pace
 
@@ -124,10 +124,14 @@ def build_schedule(
     config: Config, total_steps: int, factor: float = 1.0
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """The schedule of `config` for `total_steps` steps, all of it times `factor`; a float where the rate stays."""
-    if plan(config.specs.schedule, total_steps, config.peak_rate).plateau is not None:
+    if read_schedule(config.specs.schedule, total_steps, config.peak_rate).plateau is not None:
         return config.peak_rate * factor  # its callback does the rest, and knows the group of the highest rate
     steps, start_rate = gradual_warmup(config, total_steps)
-    return plan(config.specs.schedule, total_steps, config.peak_rate * factor).warmed_up(steps, start_rate).build()
+    return (
+        read_schedule(config.specs.schedule, total_steps, config.peak_rate * factor)
+        .warmed_up(steps, start_rate)
+        .build()
+    )
 
 
 def gradual_warmup(config: Config, total_steps: int) -> tuple[int, float]:
@@ -137,7 +141,7 @@ def gradual_warmup(config: Config, total_steps: int) -> tuple[int, float]:
     section 2.2: from the rate before scaling, over 5 epochs; of short trainings at most a fifth is taken.
     """
     raised = config.peak_rate / config.learning_rate
-    if raised <= 1 or plan(config.specs.schedule, total_steps, config.peak_rate).rises:
+    if raised <= 1 or read_schedule(config.specs.schedule, total_steps, config.peak_rate).rises:
         return 0, 1.0
     limit = total_steps / 5
     epochs = total_steps if config.epochs is None else _WARMUP_EPOCHS * total_steps / config.epochs
@@ -146,7 +150,7 @@ def gradual_warmup(config: Config, total_steps: int) -> tuple[int, float]:
 
 def plateau_decay(config: Config, total_steps: int) -> PlateauDecay | None:
     """The callback that is the other half of schedule="plateau"."""
-    arguments = plan(config.specs.schedule, total_steps, config.peak_rate).plateau
+    arguments = read_schedule(config.specs.schedule, total_steps, config.peak_rate).plateau
     if arguments is None:
         return None
     steps, start_rate = gradual_warmup(config, total_steps)

@@ -15,7 +15,7 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError
 from kerastricks.files import read_json, write_json
 from kerastricks.layers.batch_norm_statistics import recompute_batch_norm
-from kerastricks.schedules.cosine_restarts import cycle_ends
+from kerastricks.schedules.warm_restarts import cycle_ends
 from kerastricks.training.averaging import Average
 from kerastricks.training.config import Config
 from kerastricks.training.optimizer import finalize

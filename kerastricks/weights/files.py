@@ -1,4 +1,4 @@
-"""Where trained weights are: in a package of pip, a file or a folder; converted ones in the cache."""
+"""Files of pretrained weights: in an installed package, a file or a folder; converted ones in the cache."""
 
 import contextlib
 import hashlib
@@ -26,9 +26,9 @@ class WeightsFile:
     """A file of weights.
 
     Args:
-        path: of the file.
+        path: the file.
         kind: "torch", "weights" (Keras's `.weights.h5`) or "model" (`.keras`).
-        pretrained: what is known of it; None for somebody's own file.
+        pretrained: entry of the catalog; None for a file that is not in it.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class WeightsFile:
 
 
 def find(weights: str | Path, model: str) -> WeightsFile:
-    """Finds the file of some weights; neither a package nor the file itself is run.
+    """Find the file of pretrained weights; neither a package nor the file itself is run.
 
     Args:
         weights: "imagenet", "efficientnet_lite0.imagenet", the path of a file (`.pth`, `.weights.h5`, `.keras`), or of
@@ -45,7 +45,7 @@ def find(weights: str | Path, model: str) -> WeightsFile:
         model: name of the model in the zoo that they are for.
 
     Returns:
-        The file and what is known of it. The checksum of a file that the catalog knows has been compared.
+        The file and its entry of the catalog, with which its checksum has been compared.
 
     Raises:
         WeightsError: for weights the model does not have, a package that is not installed, a path that is not
@@ -77,13 +77,13 @@ def find(weights: str | Path, model: str) -> WeightsFile:
 
 
 def installed(known: Pretrained) -> Path | None:
-    """Where pip put the file, without importing the package; None where it is not installed."""
+    """Path of the installed file, without importing the package; None where it is not installed."""
     try:
         spec = importlib.util.find_spec(known.module)
     except (ImportError, ValueError):
         return None
-    places = spec.submodule_search_locations if spec is not None else None
-    return next((Path(place, known.file) for place in places or () if Path(place, known.file).is_file()), None)
+    folders = spec.submodule_search_locations if spec is not None else None
+    return next((Path(folder, known.file) for folder in folders or () if Path(folder, known.file).is_file()), None)
 
 
 def sha256_of(path: Path) -> str:
@@ -94,35 +94,35 @@ def sha256_of(path: Path) -> str:
 
 @contextlib.contextmanager
 def cached_weights(key: str, write: Callable[[Path], None]) -> Iterator[Path]:
-    """A Keras weights file from the cache, compared with its checksum; written there where it is missing.
+    """Open a Keras weights file from the cache, compared with its checksum; write it where it is missing.
 
     Several processes may do so at once: the first wins and the others use its file. Where the cache cannot be written,
     the file is a temporary one, and a warning says so.
 
     Args:
-        key: name of the weights and of the file they come from.
+        key: name of the weights and hash of the file they come from.
         write: writes the file at a path that ends in `.weights.h5`.
 
     Yields:
         Its path.
     """
-    place = cache_home() / "weights"
+    cache_folder = cache_home() / "weights"
     key = f"{key}-{_FORMAT}"
-    home = place / key
+    home = cache_folder / key
     if _is_whole(home):
         yield home / CONVERTED
         return
     with contextlib.ExitStack() as stack:
         try:
-            cache = DiskCache(place)
+            cache = DiskCache(cache_folder)
             if home.exists():
                 warnings.warn(f"{home}: converted weights that are damaged: they are converted again", stacklevel=4)
                 cache.remove(key)
             folder = stack.enter_context(cache.writing(key))
         except OSError as error:
             warnings.warn(
-                f"{place}: converted weights are not kept ({error.strerror or error}) and converted at each use: set "
-                "KERASTRICKS_CACHE to a folder that can be written",
+                f"{cache_folder}: converted weights are not kept ({error.strerror or error}), and converted anew: "
+                "set KERASTRICKS_CACHE to a folder that can be written",
                 stacklevel=4,
             )
             home = folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

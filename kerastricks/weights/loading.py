@@ -1,7 +1,4 @@
-"""Puts trained weights into a model of the zoo.
-
-The mean and standard deviation that belong to weights.
-"""
+"""Load pretrained weights into a model of the zoo, and the mean and standard deviation that belong to them."""
 
 import re
 import warnings
@@ -20,8 +17,10 @@ from kerastricks.weights.convert import convert_efficientnet_lite
 from kerastricks.weights.files import WeightsFile, cached_weights, find
 from kerastricks.weights.torch_file import read_torch_file
 
-# Names of the layers behind the features.
+# Names of the layers after the features.
 _HEAD = re.compile(r"head\d+|logits")
+# Scales pixels to [-1, 1].
+DEFAULT = 127.5
 
 
 def load_weights(
@@ -29,13 +28,12 @@ def load_weights(
     weights: str | Path | WeightsFile,
     architecture: Callable[[Pretrained], keras.Model] | None = None,
 ) -> bool:
-    """Gives a model of the zoo trained weights; its head too, where that has as many classes.
+    """Load pretrained weights into a model of the zoo, and into its head where that has as many classes.
 
     Args:
-        model: made by `kerastricks.models.create`; its name is the zoo's. Its input size is free.
-        weights: what `find` takes or gave.
-        architecture: makes the network that weights of the catalog are of, with their classes; needed to convert
-            them once.
+        model: model of `kerastricks.models.create`, with its name in the zoo. Its input size is free.
+        weights: argument or result of `find`.
+        architecture: makes the network of weights of the catalog, with their classes; needed to convert them once.
 
     Returns:
         Whether the head was loaded; if not, it stays as it was.
@@ -72,12 +70,12 @@ def _from_model(path: Path) -> dict[str, list[np.ndarray]]:
 
 def _from_torch(path: Path, model: keras.Model) -> dict[str, list[np.ndarray]]:
     if not any(layer.name.endswith("_depthwise") for layer in model.layers):
-        raise WeightsError(f"{path}: PyTorch files are read for efficientnet_lite alone. Received: model {model.name}")
+        raise WeightsError(f"{path}: PyTorch files are only read for efficientnet_lite. Received: model {model.name}")
     return convert_efficientnet_lite(read_torch_file(path), model, str(path))
 
 
 def _assign(model: keras.Model, arrays: dict[str, list[np.ndarray]], source: str) -> bool:
-    """All layers or none, the head apart."""
+    """Assign arrays to all layers or none, the head apart."""
     layers = [layer for layer in model.layers if layer.weights]
     left = set(arrays) - {layer.name for layer in layers}
     if foreign := sorted(name for name in left if not _HEAD.fullmatch(name)):
@@ -103,7 +101,10 @@ def _assign(model: keras.Model, arrays: dict[str, list[np.ndarray]], source: str
 
 
 def _load_file(model: keras.Model, path: Path) -> bool:
-    """All layers or none, the head apart. Keras does not say what a file left out: what is still NaN was not in it."""
+    """Load a Keras file into all layers or none, the head apart.
+
+    Keras does not say what a file left out: what is still NaN was not in it.
+    """
     weights = [weight for weight in model.weights if keras.backend.is_float_dtype(weight.dtype)]
     before = [np.array(keras.ops.convert_to_numpy(weight)) for weight in weights]  # torch's share their memory
     for weight in weights:
@@ -137,7 +138,7 @@ def _load_file(model: keras.Model, path: Path) -> bool:
 
 
 def _count_arrays(path: Path) -> int:
-    """The arrays of a Keras weights file, without those of an optimizer."""
+    """Number of arrays of a Keras weights file, without those of an optimizer."""
     names: list[str] = []
     with h5py.File(path) as file:
         file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
@@ -148,25 +149,21 @@ def _is_of_head(weight: keras.Variable) -> bool:
     return _HEAD.fullmatch(weight.path.split("/")[0]) is not None
 
 
-# Scales pixels to [-1, 1].
-DEFAULT = 127.5
-
-
 def statistics_for(found: WeightsFile | None, model: str, channels: int, mean: Any, std: Any) -> tuple[Any, Any]:
-    """The mean and standard deviation that a model normalises with.
+    """Mean and standard deviation that a model normalises with.
 
     Args:
-        found: the weights it gets, or None.
-        model: its name in the zoo.
-        channels: of the images it gets.
-        mean: what the caller asked for; None for that of the weights.
-        std: the same.
+        found: weights that the model gets, or None.
+        model: name of the model in the zoo.
+        channels: channels of its images.
+        mean: requested mean; None for that of the weights.
+        std: requested standard deviation; None for that of the weights.
 
     Returns:
-        (mean, std): those of the weights; where these do not tell, what was asked for, or else 127.5.
+        (mean, std) of the weights; where these have none, the requested ones, or else 127.5.
 
     Raises:
-        WeightsError: for others than those of the weights, or images with other channels.
+        WeightsError: for values other than those of the weights, or images with other channels.
     """
     theirs = _of(found, model) if found is not None else None
     if theirs is None:

@@ -25,7 +25,7 @@ _CODES = {operation.code.encode("latin-1") for operation in pickletools.opcodes 
 
 
 class Storage(NamedTuple):
-    """A run of numbers that lies elsewhere in the file; `dtype` is a NumPy dtype's string or "bfloat16"."""
+    """A run of numbers elsewhere in the file; `dtype` is a NumPy dtype's string or "bfloat16"."""
 
     key: str
     dtype: str
@@ -42,7 +42,7 @@ class Tensor(NamedTuple):
 
 
 def load_pickle(data: bytes, position: int, storages: dict[str, Storage], source: str) -> tuple[Any, int]:
-    """Loads the pickle at `position`, which adds to `storages`: what it made, and where it ends."""
+    """Load the pickle at `position`, and add its storages to `storages`; returns its object and its end."""
     program, end = _checked_program(data, position, source)
     try:
         return _TensorUnpickler(program, storages, source).load(), end
@@ -54,7 +54,7 @@ def load_pickle(data: bytes, position: int, storages: dict[str, Storage], source
 
 
 def _checked_program(data: bytes, position: int, source: str) -> tuple[bytes, int]:
-    """Checks the instructions of a pickle before any is run.
+    """Check the instructions of a pickle before any is run.
 
     The unpickler would allocate 64 GB for one memo index of 2^32, and hash a tuple of tuples as a dictionary's key
     without end: indices have a limit, and each dictionary is made a `_Dictionary`, which has no such keys.
@@ -77,7 +77,7 @@ def _checked_program(data: bytes, position: int, source: str) -> tuple[bytes, in
             reason = str(error).splitlines()[0][:120]
             raise WeightsError(f"{source}: its pickle is cut short or damaged ({reason}): copy it again") from None
         if operation.name == "PROTO" and argument != 2:
-            raise WeightsError(f"{source}: is of pickle protocol {argument} in place of 2: write it with torch.save")
+            raise WeightsError(f"{source}: is of pickle protocol {argument} instead of 2: write it with torch.save")
         if operation.name == "LONG_BINPUT" and argument > MOST_INSTRUCTIONS:
             raise WeightsError(f"{source}: its pickle has a memo index of {argument}: the file is damaged")
         if operation.name == "EMPTY_DICT":
@@ -89,7 +89,7 @@ def _checked_program(data: bytes, position: int, source: str) -> tuple[bytes, in
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Makes tensors and calls nothing but the functions of this module, whatever the file names.
+    """Unpickler that makes tensors and calls only the functions of this module, whatever the file names.
 
     What it puts at a program's disposal is immutable: BUILD could set attributes of anything else.
     """
@@ -108,7 +108,7 @@ class _TensorUnpickler(pickle.Unpickler):
         return _GLOBALS[full]
 
     def persistent_load(self, pid: Any) -> Storage:
-        """("storage", type, key, place, size), and None in the old format."""
+        """("storage", type, key, device, size), and None in the old format."""
         if type(pid) is not tuple or len(pid) not in (5, 6) or (len(pid) == 6 and pid[5] is not None):
             raise pickle.UnpicklingError("a reference outside the pickle that is no storage")
         kind, dtype, key, _, size = pid[:5]

@@ -17,7 +17,7 @@ _VERSION = 1001
 
 
 def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads the tensors of a `.pth` file: a dictionary of names and tensors that `torch.save` wrote.
+    """Read the tensors of a `.pth` file: a dictionary of names and tensors that `torch.save` wrote.
 
     Both formats are read, the old one and the zip that PyTorch writes since 1.6. The file is a pickle, which
     could run any program; this reader knows tensors and refuses everything else by its name (`tensor_pickle`). Sizes
@@ -25,11 +25,11 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
     file (bfloat16, which NumPy has not, becomes float32, twice its size).
 
     Args:
-        path: of the file.
+        path: the file.
 
     Returns:
-        Names to arrays, read-only views of the file's bytes. Of a checkpoint with other things beside
-        "state_dict", that alone.
+        Names to arrays, read-only views of the file's bytes. From a checkpoint with other things,
+        only "state_dict".
 
     Raises:
         WeightsError: for a file that is missing, damaged, cut short, longer than what it holds, of another format, or

@@ -83,7 +83,7 @@ def test_show_an_application(capsys):
 
 def test_check_shapes_of_a_name_and_of_a_file(capsys, tmp_path):
     assert run(["check", "shapes", "plain_cnn(widths=(8, 8))", "--image-size", "30"]) == 0
-    assert "15 pixels are divided by 2" in capsys.readouterr().out
+    assert "15 pixels are not divisible by 2" in capsys.readouterr().out
     path = tmp_path / "model.keras"
     keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 5, padding="same")]).save(path)
     assert run(["check", "shapes", str(path), "--json"]) == 0

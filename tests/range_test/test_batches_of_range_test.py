@@ -98,7 +98,7 @@ def test_memory_limits_the_batches(monkeypatch):
     [
         ((pair for pair in [(np.zeros(2), np.zeros(2))]), None, None, "can be read only once"),
         ([], None, None, "has no batches"),
-        ([(np.zeros((2, 1)), np.zeros(2))], None, 8, "is for arrays alone"),
+        ([(np.zeros((2, 1)), np.zeros(2))], None, 8, "is for arrays only"),
         (np.zeros((4, 1)), np.zeros(3), None, "must have one length"),
     ],
 )

@@ -7,9 +7,10 @@ import pytest
 from made_runs import classifier, nearest_mean, write_run
 
 from kerastricks.ensemble import Member, convex_weights, greedy_selection
-from kerastricks.ensemble.build import Members, Settings, make
+from kerastricks.ensemble.build import EnsembleSettings, build_ensemble
 from kerastricks.errors import EnsembleError, RunFolderError
 from kerastricks.progress import silent
+from kerastricks.runs.ensemble_data import member_predictions
 from kerastricks.runs.ensemble_run import make_ensemble
 from kerastricks.runs.evaluation import evaluate
 from kerastricks.serving.served_model import ServedModel
@@ -46,7 +47,7 @@ def unfinished(monkeypatch):
 
 def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     said = []
-    run, summary = make_ensemble(runs, Settings("mean"), out=tmp_path / "out", say=said.append)
+    run, summary = make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=said.append)
     assert run.path.name == "ensemble-mean-digits-1"
     report = summary["ensemble"]
     test = report["combined"]["test"]
@@ -67,7 +68,7 @@ def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
 
 @pytest.mark.parametrize("method", ["auto", "geometric", "vote", "weighted", "greedy", "stack", "greedy_soup", "fuse"])
 def test_every_method_makes_one_model_of_the_same_input(runs, tmp_path, data, unfinished, method):
-    _, summary = make_ensemble(runs, Settings(method), out=tmp_path / "out", say=lambda line: None)
+    _, summary = make_ensemble(runs, EnsembleSettings(method), out=tmp_path / "out", say=lambda line: None)
     report, model = summary["ensemble"], unfinished["model"]
     assert report["asked"] == method
     assert model.input_shape == (None, 8, 8, 1)
@@ -108,17 +109,17 @@ def test_a_named_method_does_what_its_name_says(data):
     (images, members), (_, validation) = said("test"), said("validation")
     labels, names = data.labels("validation"), [f"r{seed}" for seed in range(3)]
     ready = [Member(model, name) for model, name in zip(models, names, strict=True)]
-    given = Members(ready, data, names, np.log(validation), labels, silent)
+    given = member_predictions(ready, data, names, np.log(validation), labels, silent)
     right = np.arange(len(images)), data.labels("test")
     for method in ("mean", "geometric", "vote", "weighted", "greedy"):
-        plain = make(given, Settings(method)).model.predict_on_batch(images)
+        plain = build_ensemble(given, EnsembleSettings(method)).model.predict_on_batch(images)
         np.testing.assert_allclose(plain, as_named(method, members, validation, labels), atol=1e-6)
-        scaled = make(given, Settings(method, temperatures=True)).model.predict_on_batch(images)
+        scaled = build_ensemble(given, EnsembleSettings(method, temperatures=True)).model.predict_on_batch(images)
         assert np.log(scaled[right]).mean() > np.log(plain[right]).mean() + 0.05
 
 
 def test_a_soup_is_the_mean_of_the_weights(runs, tmp_path, unfinished):
-    make_ensemble(runs, Settings("soup"), out=tmp_path / "out", say=lambda line: None)
+    make_ensemble(runs, EnsembleSettings("soup"), out=tmp_path / "out", say=lambda line: None)
     members = [keras.models.load_model(path / "model.keras").get_weights() for path in runs]
     for found, *weights in zip(unfinished["model"].get_weights(), *members, strict=True):
         np.testing.assert_allclose(found, np.mean(weights, axis=0), atol=1e-6)
@@ -128,20 +129,20 @@ def test_a_soup_is_the_mean_of_the_weights(runs, tmp_path, unfinished):
 def test_a_named_method_is_not_refused_for_images_that_are_too_few_to_judge_it(data, labels):
     members = [Member(nearest_mean(data, seed), f"r{seed}") for seed in range(2)]
     rows = np.random.default_rng(0).normal(size=(2, len(labels), 10))
-    given = Members(members, data, ["r0", "r1"], rows, np.array(labels), silent)
+    given = member_predictions(members, data, ["r0", "r1"], rows, np.array(labels), silent)
     for method in ("mean", "geometric", "vote", "weighted", "greedy"):
-        made = make(given, Settings(method))
+        made = build_ensemble(given, EnsembleSettings(method))
         assert made.reason == f"{method} was asked for; the validation images are too few to judge it."
         assert made.candidates == ()
     for method in ("stack", "auto"):  # these cannot do without folds
         with pytest.raises(EnsembleError, match="labels must be four or more"):
-            make(given, Settings(method))
+            build_ensemble(given, EnsembleSettings(method))
 
 
 @pytest.mark.parametrize("method", ["auto", "stack"])
 def test_temperatures_of_what_has_its_own_are_refused(method):
     with pytest.raises(EnsembleError, match=f"temperatures must be False for method='{method}'"):
-        Settings(method, temperatures=True)
+        EnsembleSettings(method, temperatures=True)
 
 
 def test_what_is_fitted_is_fitted_without_test_images(runs, tmp_path, unfinished, monkeypatch):
@@ -157,7 +158,7 @@ def test_what_is_fitted_is_fitted_without_test_images(runs, tmp_path, unfinished
     for wrong in (False, True):
         if wrong:
             monkeypatch.setattr("kerastricks.runs.ensemble_data.load_data", spoiled)
-        _, summary = make_ensemble(runs, Settings("weighted"), out=tmp_path / "out", say=lambda line: None)
+        _, summary = make_ensemble(runs, EnsembleSettings("weighted"), out=tmp_path / "out", say=lambda line: None)
         found.append(summary["ensemble"])
     assert found[0]["combined"]["test"] != found[1]["combined"]["test"]
     assert [member["weight"] for member in found[0]["members"]] == [member["weight"] for member in found[1]["members"]]
@@ -172,17 +173,17 @@ def test_members_of_other_orders_are_aligned_by_name(runs, tmp_path, data, unfin
     record = json.loads((runs[1] / "summary.json").read_text())
     record["class_names"] = record["class_names"][::-1]
     (runs[1] / "summary.json").write_text(json.dumps(record))
-    _, summary = make_ensemble(runs, Settings("mean"), out=tmp_path / "out", say=lambda line: None)
+    _, summary = make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=lambda line: None)
     accuracies = [member["test"]["accuracy"] for member in summary["ensemble"]["members"]]
     assert min(accuracies) > 0.7
     with pytest.raises(EnsembleError, match="same classes in the same order"):
-        make_ensemble(runs, Settings("soup"), out=tmp_path / "out", say=lambda line: None)
+        make_ensemble(runs, EnsembleSettings("soup"), out=tmp_path / "out", say=lambda line: None)
 
 
 def test_a_soup_of_unlike_runs_names_them(runs, tmp_path, data, unfinished):
     other = write_run(tmp_path / "normed", classifier(9, norm=True), data)
     with pytest.raises(EnsembleError, match=r"of r0 has shape .* of normed"):
-        make_ensemble([runs[0], other.path], Settings("soup"), out=tmp_path / "out", say=lambda line: None)
+        make_ensemble([runs[0], other.path], EnsembleSettings("soup"), out=tmp_path / "out", say=lambda line: None)
 
 
 def test_labels_of_the_data_are_put_into_the_members_order(runs, tmp_path, data, unfinished):
@@ -194,7 +195,7 @@ def test_labels_of_the_data_are_put_into_the_members_order(runs, tmp_path, data,
         model.save(path / "model.keras")
         record = json.loads((path / "summary.json").read_text())
         (path / "summary.json").write_text(json.dumps({**record, "class_names": record["class_names"][::-1]}))
-    _, summary = make_ensemble(runs, Settings("weighted"), out=tmp_path / "out", say=lambda line: None)
+    _, summary = make_ensemble(runs, EnsembleSettings("weighted"), out=tmp_path / "out", say=lambda line: None)
     report = summary["ensemble"]
     assert report["combined"]["test"]["accuracy"] > 0.7
     assert min(member["validation"]["accuracy"] for member in report["members"]) > 0.7
@@ -210,18 +211,20 @@ def test_features_are_taken_of_members_with_other_classes(runs, tmp_path, data, 
         record = json.loads(run.summary.read_text())
         run.summary.write_text(json.dumps({**record, "class_names": classes}))
     paths = [runs[0], few.path, strange.path]
-    run, summary = make_ensemble(paths, Settings("fuse"), out=tmp_path / "out", say=lambda line: None)
+    run, summary = make_ensemble(paths, EnsembleSettings("fuse"), out=tmp_path / "out", say=lambda line: None)
     report = summary["ensemble"]
     assert [member["test"] is not None for member in report["members"]] == [True, False, False]
     assert report["best_member"] == "r0"
     assert report["disagreement"] is None
     assert report["combined"]["test"]["accuracy"] > 0.7
     assert (run.path / "ensemble.png").is_file()
-    _, summary = make_ensemble(paths[1:], Settings("fuse"), data="digits", out=tmp_path / "out", say=lambda line: None)
+    _, summary = make_ensemble(
+        paths[1:], EnsembleSettings("fuse"), data="digits", out=tmp_path / "out", say=lambda line: None
+    )
     assert summary["ensemble"]["gain_over_best"] is None
     assert summary["ensemble"]["combined"]["test"]["accuracy"] > 0.7
     with pytest.raises(EnsembleError, match="one member at least must know all"):
-        make_ensemble(paths, Settings("fuse", late=True), out=tmp_path / "out", say=lambda line: None)
+        make_ensemble(paths, EnsembleSettings("fuse", late=True), out=tmp_path / "out", say=lambda line: None)
 
 
 def test_a_member_for_any_size_is_refused_with_the_way_out(tmp_path):
@@ -232,7 +235,7 @@ def test_a_member_for_any_size_is_refused_with_the_way_out(tmp_path):
         paths.append(tmp_path / f"net{seed}.keras")
         keras.Model(inputs, outputs).save(paths[-1])
     with pytest.raises(EnsembleError, match=r"net0.keras: takes images of any size.*keras.Input\(\(224, 224, 1\)\)"):
-        make_ensemble(paths, Settings(), data="digits", out=tmp_path / "out", say=lambda line: None)
+        make_ensemble(paths, EnsembleSettings(), data="digits", out=tmp_path / "out", say=lambda line: None)
 
 
 def test_validation_images_alone_decide(runs, tmp_path, unfinished, data):
@@ -240,7 +243,9 @@ def test_validation_images_alone_decide(runs, tmp_path, unfinished, data):
     files = [path / "model.keras" for path in runs]
     for path in runs:
         (path / "summary.json").unlink()
-    _, summary = make_ensemble(files, Settings("mean"), data="digits", out=tmp_path / "out", say=lambda line: None)
+    _, summary = make_ensemble(
+        files, EnsembleSettings("mean"), data="digits", out=tmp_path / "out", say=lambda line: None
+    )
     chosen = summary["ensemble"]["chosen_on"]
     assert chosen["images"] == len(data.labels("validation"))
     assert len(summary["ensemble"]["unknown"]) == len(runs)
@@ -251,7 +256,7 @@ def test_outputs_that_are_no_numbers_are_named(runs, tmp_path, unfinished):
     model.set_weights([weight * np.nan for weight in model.get_weights()])
     model.save(runs[0] / "model.keras")
     with pytest.raises(EnsembleError, match="no numbers"):
-        make_ensemble(runs, Settings("mean"), out=tmp_path / "out", say=lambda line: None)
+        make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=lambda line: None)
 
 
 def test_nothing_is_left_where_it_fails_or_is_stopped(runs, tmp_path, monkeypatch):
@@ -260,7 +265,7 @@ def test_nothing_is_left_where_it_fails_or_is_stopped(runs, tmp_path, monkeypatc
 
     monkeypatch.setattr(module, "finish", stop)
     with pytest.raises(KeyboardInterrupt):
-        make_ensemble(runs, Settings("mean"), out=tmp_path / "out", say=lambda line: None)
+        make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=lambda line: None)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -268,7 +273,7 @@ def test_a_taken_name_is_refused_before_anything_is_read(tmp_path):
     (tmp_path / "out" / "mine").mkdir(parents=True)
     (tmp_path / "out" / "mine" / "notes.txt").write_text("mine")  # an empty folder would be taken over
     with pytest.raises(RunFolderError, match="exists already"):
-        make_ensemble([tmp_path / "nothing"], Settings(), out=tmp_path / "out", name="mine")
+        make_ensemble([tmp_path / "nothing"], EnsembleSettings(), out=tmp_path / "out", name="mine")
 
 
 def test_a_file_needs_data_and_as_many_classes(tmp_path, data):
@@ -277,7 +282,7 @@ def test_a_file_needs_data_and_as_many_classes(tmp_path, data):
         paths.append(tmp_path / f"net{seed}.keras")
         classifier(seed).save(paths[-1])
     with pytest.raises(EnsembleError, match="--data is missing"):
-        make_ensemble(paths, Settings(), out=tmp_path / "out", say=lambda line: None)
+        make_ensemble(paths, EnsembleSettings(), out=tmp_path / "out", say=lambda line: None)
     classifier(2, classes=4).save(paths[1])
     with pytest.raises(EnsembleError, match="tells 4 classes apart and does not name them"):
-        make_ensemble(paths, Settings(), data="digits", out=tmp_path / "out", say=lambda line: None)
+        make_ensemble(paths, EnsembleSettings(), data="digits", out=tmp_path / "out", say=lambda line: None)

@@ -25,7 +25,7 @@ def test_growing_cycles_are_those_of_sgdr():
     for length in (10, 20, 40, 80):
         expected += [low + 0.5 * (0.3 - low) * (1 + math.cos(math.pi * t / length)) for t in range(length)]
         first += length
-    schedule = CosineRestarts(0.3, first, 4, t_mul=2.0, final_rate=0.1)
+    schedule = CosineRestarts(0.3, first, 4, t_mul=2.0, final_fraction=0.1)
     np.testing.assert_allclose([float(schedule(step)) for step in range(first)], expected, rtol=1e-5, atol=1e-7)
 
 
@@ -44,7 +44,7 @@ def test_every_cycle_begins_at_the_peak_and_all_steps_are_used(total, cycles, t_
 
 
 def test_after_the_end_it_stays_at_the_lowest():
-    schedule = CosineRestarts(0.2, 100, 4, final_rate=0.05)
+    schedule = CosineRestarts(0.2, 100, 4, final_fraction=0.05)
     assert [float(schedule(step)) for step in (100, 101, 10_000)] == pytest.approx([0.01] * 3)
 
 

@@ -1,9 +1,9 @@
-"""WarmupLinear against its two formulas."""
+"""LinearDecay against its two formulas."""
 
 import numpy as np
 import pytest
 
-from kerastricks.schedules import WarmupLinear
+from kerastricks.schedules import LinearDecay
 
 
 def reference(step, peak, total, warmup, final):
@@ -14,7 +14,7 @@ def reference(step, peak, total, warmup, final):
 
 @pytest.mark.parametrize(("warmup", "final"), [(0, 0.0), (20, 0.0), (99, 0.1)])
 def test_equals_the_formula(warmup, final):
-    schedule = WarmupLinear(0.4, 100, warmup, final)
+    schedule = LinearDecay(0.4, 100, warmup, final)
     steps = [0, 1, 10, 19, 20, 21, 50, 99, 100, 200]
     expected = [reference(step, 0.4, 100, warmup, final) for step in steps]
     np.testing.assert_allclose([float(schedule(step)) for step in steps], expected, rtol=1e-5, atol=1e-8)
@@ -23,4 +23,4 @@ def test_equals_the_formula(warmup, final):
 @pytest.mark.tensorflow_only
 def test_warmup_longer_than_the_training_is_refused():
     with pytest.raises(ValueError, match="warmup_steps must be at least 0 and below total_steps"):
-        WarmupLinear(0.1, 10, 10)
+        LinearDecay(0.1, 10, 10)

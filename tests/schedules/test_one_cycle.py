@@ -34,7 +34,7 @@ def test_has_the_shape_of_torch():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.4, total_steps=101, pct_start=31 / 101)
     # The 101 steps are 0 to 100, and the peak is at step 30; the end is peak / 25 / 10,000.
-    schedule = OneCycle(0.4, 100, 30, final_rate=1 / 250_000)
+    schedule = OneCycle(0.4, 100, 30, final_fraction=1 / 250_000)
     for step in range(101):
         assert float(schedule(step)) == pytest.approx(theirs.get_last_lr()[0], abs=1e-6), step
         if step < 100:
@@ -56,7 +56,7 @@ def test_equals_fastai_step_by_step():
         return cosine(peak, peak / div_final, (position - start) / (1 - start))
 
     peak, steps = 0.4, 200
-    ours = convert_to_numpy(OneCycle(peak, steps, 50, final_rate=1e-5)(np.arange(steps)))
+    ours = convert_to_numpy(OneCycle(peak, steps, 50, final_fraction=1e-5)(np.arange(steps)))
     theirs = np.array([fastai(step, steps, peak) for step in range(steps)])
     assert np.abs(ours - theirs).max() < 2e-7 * peak
     assert np.abs(ours[1:] - theirs[:-1]).max() > 1e-3 * peak  # a step apart it is not

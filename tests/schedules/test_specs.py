@@ -1,6 +1,5 @@
 """Schedules by name: the catalog, its arguments, and their mistakes."""
 
-import importlib
 import math
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 import kerastricks
 from kerastricks.errors import ConfigError, SpecError, UnknownNameError
 from kerastricks.schedules import SCHEDULES, get, rates
-from kerastricks.schedules.specs import CATALOG, plan
+from kerastricks.schedules.specs import CATALOG, read_schedule
 
 # spec of 100 steps and its rates, computed by hand from the formula
 VALUES = {
@@ -103,7 +102,7 @@ class _Linear(keras.losses.Loss):
     [
         ("linaer(0.1)", UnknownNameError, "no schedule is called 'linaer': did you mean linear.*kerastricks schedule"),
         ("linear(0.1, warmpu=0.1)", SpecError, r"no argument 'warmpu': did you mean warmup\? \(.*warmup, final\)"),
-        ("linear(0.1, 0.2)", SpecError, "one argument stands without a name, the peak"),
+        ("linear(0.1, 0.2)", SpecError, "only one argument is positional, the peak"),
         ("linear", SpecError, r"the peak is missing, the first argument: linear\(0.1\)"),
         ("linear(0.1", SpecError, "does not parse"),
         ("linear(-1)", ConfigError, "peak must be above 0. Received: peak=-1"),
@@ -137,15 +136,15 @@ def test_mistakes_are_one_line(text, error, message):
 
 @pytest.mark.tensorflow_only
 def test_a_peak_in_the_spec_is_refused_where_it_comes_from_outside():
-    with pytest.raises(SpecError, match=r"one_cycle\(0.1\): the peak is the learning rate here.*set learning_rate"):
+    with pytest.raises(SpecError, match=r"one_cycle\(0.1\): the peak is learning_rate here.*set learning_rate"):
         get("one_cycle(0.1)", 100, peak=0.2)
 
 
 @pytest.mark.tensorflow_only
 def test_specs_are_checked_without_keras():
     code = (
-        "import sys; from kerastricks.schedules.plan import plan; plan('one_cycle(warmup=0.1)', 100, 0.1);"
-        "from kerastricks.schedules.batch_size_rule import RULES;"
+        "import sys; from kerastricks.schedules.specs import read_schedule as read; read('one_cycle', 100, 0.1);"
+        "from kerastricks.schedules.linear_scaling import RULES;"
         "sys.exit(any(name in sys.modules for name in ('keras', 'numpy', 'tensorflow')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -153,21 +152,45 @@ def test_specs_are_checked_without_keras():
 
 @pytest.mark.tensorflow_only
 def test_plans_know_which_schedules_rise_by_themselves():
-    rising = {name for name in CATALOG if plan(name, 100, 0.1).rises}
+    rising = {name for name in CATALOG if read_schedule(name, 100, 0.1).rises}
     assert rising == {
         "linear", "cosine", "one_cycle", "inverse_sqrt", "triangular", "triangular2", "exponential_cyclical",
     }  # fmt: skip
-    assert not plan("cosine(warmup=0)", 100, 0.1).rises
-    assert plan("step(warmup=0.1)", 100, 0.1).rises
+    assert not read_schedule("cosine(warmup=0)", 100, 0.1).rises
+    assert read_schedule("step(warmup=0.1)", 100, 0.1).rises
     assert isinstance(kerastricks.schedules.get("constant", 5, 0.1), float)
 
 
 @pytest.mark.tensorflow_only
 def test_the_functions_of_before_name_the_class():
-    with pytest.raises(AttributeError, match=r"^schedules\.one_cycle is now schedules\.OneCycle$"):
+    with pytest.raises(
+        AttributeError, match=r"^kerastricks\.schedules\.one_cycle is now kerastricks\.schedules\.OneCycle$"
+    ):
         kerastricks.schedules.one_cycle  # noqa: B018
-    importlib.import_module("kerastricks.schedules.decay")  # the module does not come in its place
-
-    with pytest.raises(AttributeError, match=r"schedules\.step_decay is now schedules\.StepDecay"):
+    with pytest.raises(AttributeError, match=r"is now kerastricks\.schedules\.StepDecay$"):
         kerastricks.schedules.step_decay  # noqa: B018
     assert "one_cycle" not in dir(kerastricks.schedules)
+
+
+@pytest.mark.tensorflow_only
+def test_former_names_of_classes_and_arguments_are_refused_and_read_in_files():
+    with pytest.raises(AttributeError, match=r"WarmupLinear is now kerastricks\.schedules\.LinearDecay$"):
+        kerastricks.schedules.WarmupLinear  # noqa: B018
+    with pytest.raises(AttributeError, match=r"LinearWarmup is now kerastricks\.schedules\.Warmup$"):
+        kerastricks.schedules.LinearWarmup  # noqa: B018
+    with pytest.raises(TypeError, match=r"^OneCycle: final_rate is now final_fraction$"):
+        kerastricks.schedules.OneCycle(0.1, 10, 3, final_rate=0.1)
+    with pytest.raises(SpecError, match=r"one_cycle has no argument 'final_rate'.*final"):
+        read_schedule("one_cycle(final_rate=0.1)", 100, 0.1)
+
+    one_cycle = {"peak": 0.1, "total_steps": 10, "warmup_steps": 3, "start_rate": 0.5, "final_rate": 0.01}
+    read = kerastricks.schedules.OneCycle.from_config(one_cycle)
+    assert (read.start_fraction, read.final_fraction) == (0.5, 0.01)
+    linear = {"class_name": "WarmupLinear", "registered_name": "kerastricks>WarmupLinear", "module": "any"}
+    linear["config"] = {"peak": 0.1, "total_steps": 10, "final_rate": 0.2}
+    read = keras.optimizers.schedules.deserialize(linear)
+    assert isinstance(read, kerastricks.schedules.LinearDecay)
+    assert read.final_fraction == 0.2
+    written = keras.optimizers.schedules.serialize(read)
+    assert written["registered_name"] == "kerastricks>LinearDecay"
+    assert "final_rate" not in written["config"]

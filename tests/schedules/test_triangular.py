@@ -53,7 +53,7 @@ def test_late_steps_are_as_exact_as_early_ones(stepsize):
     ("make", "message"),
     [
         (lambda: Triangular(0.1, 0), "half_cycle_steps must be above 0"),
-        (lambda: Triangular(0.1, 5, start_rate=2), "start_rate is a fraction of the peak"),
+        (lambda: Triangular(0.1, 5, start_fraction=2), r"start_fraction must be in \[0, 1\], of the peak"),
         (lambda: Triangular2(0.1, 5, scale_mode="epoch"), 'scale_mode must be "cycle" or "iterations"'),
         (lambda: ExponentialCyclical(0.1, 5, gamma=1.1), r"gamma must be in \(0, 1\]"),
     ],

@@ -1,11 +1,11 @@
-"""LinearWarmup in front of rates, Keras's schedules and ours."""
+"""Warmup in front of rates, Keras's schedules and ours."""
 
 import keras
 import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
 
-from kerastricks.schedules import LinearWarmup, StepDecay
+from kerastricks.schedules import StepDecay, Warmup
 
 STEPS = [0, 1, 5, 19, 20, 21, 60, 200]
 BEHIND = {
@@ -24,20 +24,20 @@ def test_equals_line_times_schedule(name, start):
         (start + (1 - start) * min(step / 20, 1)) * (float(behind(step)) if callable(behind) else behind)
         for step in STEPS
     ]
-    schedule = LinearWarmup(behind, 20, start)
+    schedule = Warmup(behind, 20, start)
     np.testing.assert_allclose([float(schedule(step)) for step in STEPS], expected, rtol=1e-5, atol=1e-8)
-    again = LinearWarmup.from_config(schedule.get_config())
+    again = Warmup.from_config(schedule.get_config())
     np.testing.assert_allclose([float(again(step)) for step in STEPS], expected, rtol=1e-5, atol=1e-8)
 
 
 def test_takes_an_array():
-    values = convert_to_numpy(LinearWarmup(0.6, 2, 0.5)(np.arange(4)))
+    values = convert_to_numpy(Warmup(0.6, 2, 0.5)(np.arange(4)))
     np.testing.assert_allclose(values, [0.3, 0.45, 0.6, 0.6], rtol=1e-6)
 
 
 @pytest.mark.tensorflow_only
 def test_arguments_that_warm_nothing_are_refused():
     with pytest.raises(ValueError, match="warmup_steps must be 1 or more"):
-        LinearWarmup(0.1, 0)
-    with pytest.raises(ValueError, match="start_rate is a fraction"):
-        LinearWarmup(0.1, 5, 1.5)
+        Warmup(0.1, 0)
+    with pytest.raises(ValueError, match="start_fraction must be in"):
+        Warmup(0.1, 5, 1.5)

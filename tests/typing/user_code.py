@@ -14,7 +14,7 @@ from kerastricks.layers import StochasticDepth
 from kerastricks.metrics import Estimate
 
 # Images
-data = kerastricks.data.load("digits", augment="crop(padding=1)", batch_size=64)
+data = kerastricks.data.load("digits", augment="pad_crop(1)", batch_size=64)
 assert_type(data, ImageData)
 assert_type(data.class_names, tuple[str, ...])
 assert_type(data.image_shape, tuple[int, int, int])

@@ -1,1 +1,1 @@
-"""From the bytes of a file to pixels, and the caches of pixels."""
+"""Decoding of image files to pixels, and caches of decoded images."""

@@ -1,4 +1,4 @@
-"""Encoded images to pixels, in TensorFlow functions alone.
+"""Decode and fit images, in TensorFlow functions only.
 
 Training, evaluation and the exported model call the same two functions, so that they see the same pixels.
 
@@ -20,7 +20,7 @@ BMP_HEADERS = (40, 52, 56, 64, 108, 124)  # lengths in bytes of those that are k
 BMP_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)  # of red, green and blue, where a BMP says so
 _WEBP_ALPHA, _WEBP_ANIMATED = 0x10, 0x02  # among the flags of VP8X
 _PNG = 0  # of the formats that `_format` tells
-_REST = 2**31 - 1  # bytes, as many as there are
+_TO_THE_END = 2**31 - 1  # bytes, as many as there are
 _BLOCK_JUMP = 3  # 2^3 blocks of a GIF are skipped at once
 # Of the pixels that a file becomes, for the keys of caches: another number where they change. 2 decodes JPEG exactly.
 DECODER = 2
@@ -56,7 +56,7 @@ def decode_image(contents: tf.Tensor) -> tf.Tensor:
 
 
 def refuse_large(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
-    """The same bytes, unless their header announces a decompression bomb.
+    """Refuse the contents of a file whose header announces a decompression bomb; others pass unchanged.
 
     Args:
         contents: scalar string, the file's bytes.
@@ -78,16 +78,16 @@ def refuse_large(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor
 
 
 def fit_image(image: tf.Tensor, height: int, width: int, channels: int, fitting: Fitting = WHOLE) -> tf.Tensor:
-    """The largest centred box of the target's shape, or a part of it, resized with antialiasing.
+    """Crop the largest centred box of the target's shape, or a part of it, and resize it with antialiasing.
 
     An image that has the target's size stays as it is, unless a part of it is asked for.
 
     Args:
         image: uint8 (height, width, 3).
-        height: of the result, in pixels.
-        width: of the result, in pixels.
+        height: height of the result in pixels.
+        width: width of the result in pixels.
         channels: 3, or 1 for luma (ITU-R BT.601).
-        fitting: which part, and how it is resized.
+        fitting: part of the image that is kept, and how it is resized.
 
     Returns:
         uint8 (height, width, channels).
@@ -105,7 +105,7 @@ def fit_image(image: tf.Tensor, height: int, width: int, channels: int, fitting:
 
 
 def to_luma(image: tf.Tensor) -> tf.Tensor:
-    """ITU-R BT.601: uint8 (height, width, 3) to (height, width, 1)."""
+    """Convert to luma (ITU-R BT.601): uint8 (height, width, 3) to (height, width, 1)."""
     luma = tf.tensordot(tf.cast(image, tf.float32), tf.constant([0.299, 0.587, 0.114]), axes=1)
     return tf.cast(tf.round(luma), tf.uint8)[..., None]
 
@@ -160,7 +160,7 @@ def _neither_jpeg_nor_png(contents: tf.Tensor) -> tf.Tensor:
 
 @_apart
 def _pixels_without_jpeg(contents: tf.Tensor) -> tf.Tensor:
-    """How many pixels the header announces, int64."""
+    """Number of pixels that the header announces, int64."""
     sides = tf.io.decode_raw(part(contents, 16, 8), tf.int32, little_endian=False, fixed_length=8)
     is_png = _format(contents) == _PNG
     return tf.cond(is_png, lambda: _product(sides), lambda: _pixels_with_neither(contents))
@@ -229,7 +229,7 @@ def _webp(contents: tf.Tensor) -> tf.Tensor:
 
     def with_alpha() -> tf.Tensor:
         flag = tf.gather([bytes([n | _WEBP_ALPHA]) for n in range(256)], flags)
-        return tf.strings.join([tf.strings.substr(contents, 0, 20), flag, part(contents, 21, _REST)])
+        return tf.strings.join([tf.strings.substr(contents, 0, 20), flag, part(contents, 21, _TO_THE_END)])
 
     contents = tf.cond(animated, with_alpha, lambda: contents)
     image = tf.io.decode_image(contents, channels=0, expand_animations=False)
@@ -269,7 +269,7 @@ def _gif(contents: tf.Tensor) -> tf.Tensor:
     """The first frame, where it stands on the canvas.
 
     TensorFlow unpacks all frames, and gives the first one its own size and not the canvas's: what comes after it is cut
-    off, and its place is set to 0.
+    off, and its position is set to 0.
     """
     frame, end, (top, left, height, width), canvas = _gif_layout(contents)
     parts = [

@@ -1,4 +1,4 @@
-"""A window of an encoded image, resized: what a random resized crop needs. Of a JPEG no more than that is decoded."""
+"""Decode a window of an image and resize it, for random resized crops; no more of a JPEG is decoded."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def decode_crop(
     upright_jpeg: bool | tf.Tensor | None = None,
     rounded: bool = False,
 ) -> tf.Tensor:
-    """Decodes a window of one image and resizes it (bilinear, with antialiasing).
+    """Decode a window of one image and resize it (bilinear, with antialiasing).
 
     The pixels are those of `decode_image`, but for colour in the first and last column of a JPEG's window: where a
     JPEG holds colour at half the resolution, the decoder would take part of it from the columns outside.
@@ -29,10 +29,10 @@ def decode_crop(
         contents: scalar string, the file's bytes.
         window_of: called with the upright image's height and width, scalar int32; gives the window, which must be
             inside and not empty.
-        height: of the result, in pixels.
-        width: of the result, in pixels.
+        height: height of the result in pixels.
+        width: width of the result in pixels.
         channels: 3, or 1 for luma (ITU-R BT.601).
-        upright_jpeg: what `is_upright_jpeg` says of the contents, where that is known; None looks. A Python bool,
+        upright_jpeg: result of `is_upright_jpeg` for the contents, where it is known; None looks. A Python bool,
             where it holds for every file, leaves the other case out of the graph, whose executor also visits what it
             does not run.
         rounded: uint8 instead of float32, a quarter of what is copied afterwards.
@@ -60,12 +60,12 @@ def decode_crop(
 
 
 def resize_window(pixels: tf.Tensor, height: int, width: int, rounded: bool = False) -> tf.Tensor:
-    """Resizes one image (bilinear, half-pixel centres, with antialiasing), as `fit_image` does.
+    """Resize one image (bilinear, half-pixel centres, with antialiasing), as `fit_image` does.
 
     Args:
         pixels: uint8 (h, w, channels).
-        height: of the result, in pixels.
-        width: of the result, in pixels.
+        height: height of the result in pixels.
+        width: width of the result in pixels.
         rounded: uint8 instead of float32.
 
     Returns:

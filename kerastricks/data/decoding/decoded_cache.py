@@ -1,7 +1,4 @@
-"""Decodes a split once: into memory, or into a file of a cache folder that later runs find there.
-
-Decoded images of one split at their own sizes, from which windows are cut.
-"""
+"""Decoded images of one split at their own sizes, from which windows are cut: in memory, or in a cache on disk."""
 
 import errno
 import hashlib
@@ -30,16 +27,19 @@ from kerastricks.data.sources.source import Files
 from kerastricks.errors import DataError
 from kerastricks.progress import Progress
 
+_SUFFIX = ".decoded"
+_ALIGNMENT = 64  # bytes, what TensorFlow wants of memory that is not its own
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """Images of any sizes, one behind the other.
+    """Decoded images of any sizes, one after the other.
 
     Args:
         sizes: (N, 2) int32, height and width.
         offsets: (N,) int64, where each begins.
         pixels: (bytes of all,) uint8; a variable since tf.data copies captured tensors of less than 2 GB once.
-        channels: of all of them.
+        channels: channels of all images.
         in_memory: False where the pixels are in a mapped file.
     """
 
@@ -51,7 +51,7 @@ class Decoded:
 
     @classmethod
     def of(cls, pixels: np.ndarray, sizes: np.ndarray, channels: int, in_memory: bool) -> "Decoded":
-        """Takes over memory, which must begin at a multiple of 64 bytes: TensorFlow aborts otherwise."""
+        """Take over memory, which must begin at a multiple of 64 bytes: TensorFlow aborts otherwise."""
         lengths = image_bytes(sizes, channels)
         with tf.device("CPU:0"):  # where tf.data gathers, also if there is a GPU
             shared = tf.experimental.dlpack.from_dlpack(pixels.__dlpack__())
@@ -70,10 +70,10 @@ class Decoded:
     def window(
         self, index: tf.Tensor, top: tf.Tensor, left: tf.Tensor, height: tf.Tensor, width: tf.Tensor
     ) -> tf.Tensor:
-        """A window of one image, uint8 (height, width, channels); only its rows are read.
+        """Cut a window of one image, uint8 (height, width, channels); only its rows are read.
 
         Args:
-            index: of the image, scalar integer; so are the others.
+            index: index of the image, a scalar integer, as the others.
             top: first row.
             left: first column.
             height: rows.
@@ -96,25 +96,21 @@ class Decoded:
         return tf.slice(image, [0, left, 0], [height, width, self.channels])
 
     def crop(self, index: tf.Tensor, window_of: WindowOf, height: int, width: int, rounded: bool = False) -> tf.Tensor:
-        """`decode_crop` of the file that the image was decoded from, without decoding.
+        """Crop and resize an image as `decode_crop` does with its file, without decoding.
 
         The same to the last bit, but for colour in the first and last column of a JPEG's window: there `decode_crop`
         does not see the columns outside.
 
         Args:
-            index: of the image, scalar integer.
-            window_of: as of `decode_crop`, like the others.
-            height: of the result, in pixels.
-            width: of the result, in pixels.
+            index: index of the image, a scalar integer.
+            window_of: see `decode_crop`.
+            height: height of the result in pixels.
+            width: width of the result in pixels.
             rounded: uint8 instead of float32.
         """
         size = tf.gather(self.sizes, index)
         window = tf.unstack(window_of(size[0], size[1]), num=4)
         return resize_window(self.window(index, *window), height, width, rounded)
-
-
-_SUFFIX = ".decoded"
-_ALIGNMENT = 64  # bytes, what TensorFlow wants of memory that is not its own
 
 
 def open_decoded(
@@ -127,17 +123,17 @@ def open_decoded(
     checksums: np.ndarray | None = None,
     name: str = "train",
 ) -> Decoded | None:
-    """Decodes a split into memory where it fits; else opens or makes its cache in a folder.
+    """Decode a split into memory where it fits; else open or make its cache in a folder.
 
     Args:
-        files: all of which can be decoded.
+        files: files that can all be decoded.
         channels: 3, or 1 for luma.
-        cache_dir: of the caches, on a local disk; None for memory alone.
+        cache_dir: folder of the caches, on a local disk; None for memory only.
         memory_bytes: the most that pixels in memory may take.
         cache_bytes: the most that all caches in the folder may take; those not used for longest make room.
-        progress: where decoding and checking show how far they are.
+        progress: shows how far decoding and checking are.
         checksums: (N,) CRC-32 of the files' bytes; None for those of `files`. Files are read for what is not known.
-        name: of the split, for messages.
+        name: name of the split, for messages.
 
     Returns:
         None where it fits nowhere, with a warning if there is a folder.
@@ -213,7 +209,7 @@ def _aligned(size: int) -> np.ndarray:
 
 
 def _key(files: Files, checksums: np.ndarray, channels: int) -> bytes:
-    """Of what the pixels depend on; neither labels nor the place of the files is part of it."""
+    """Hash what the pixels depend on; neither labels nor the folder of the files is part of it."""
     digest = hashlib.blake2b(f"{VERSION} {DECODER} {tf.__version__} {channels}\n".encode(), digest_size=16)
     for name, checksum in zip(files.names, checksums.tolist(), strict=True):
         digest.update(os.fsencode(name) + b"\0%d\n" % checksum)

@@ -1,4 +1,4 @@
-"""A file of decoded images of any sizes: pixels first, so that they can be mapped; what they are stands at the end."""
+"""The file format of decoded images: pixels first, so that they can be mapped, and an index at the end."""
 
 import mmap
 import os
@@ -22,28 +22,28 @@ _WORKERS = os.cpu_count() or 1
 
 
 def file_bytes(sizes: np.ndarray, channels: int) -> int:
-    """How large the file for these images is.
+    """Size in bytes of the file for these images.
 
     Args:
         sizes: (N, 2), height and width.
-        channels: of all of them.
+        channels: channels of all images.
     """
     return int(image_bytes(sizes, channels).sum()) + 12 * len(sizes) + _END.size + _CRC.size
 
 
 def image_bytes(sizes: np.ndarray, channels: int) -> np.ndarray:
-    """(N,) int64 from (N, 2)."""
+    """Size in bytes of each image: (N,) int64 from (N, 2)."""
     return sizes.astype(np.int64).prod(axis=1) * channels
 
 
 def write_decoded(file: BinaryIO, key: bytes, sizes: np.ndarray, channels: int, images: Iterable[np.ndarray]) -> None:
-    """Writes all of it; nothing is forced to disk.
+    """Write a file of decoded images; nothing is forced to disk.
 
     Args:
         file: empty.
-        key: 16 bytes that tell these images from others.
+        key: 16 bytes that identify these images.
         sizes: (N, 2), height and width.
-        channels: of all of them.
+        channels: channels of all images.
         images: N times uint8, of these sizes.
     """
     file.truncate(file_bytes(sizes, channels))  # others who count what the folder holds see its size at once
@@ -61,21 +61,21 @@ def write_decoded(file: BinaryIO, key: bytes, sizes: np.ndarray, channels: int, 
 def check_decoded(
     path: Path, key: bytes, sizes: np.ndarray, channels: int, names: Sequence[str], description: str, progress: Progress
 ) -> None:
-    """Reads all of the file and compares its checksums.
+    """Read all of a file and compare its checksums.
 
     Training reads it all anyway, and finds it in memory then where there is room for it.
 
     Args:
-        path: of the file.
-        key: as it was written.
-        sizes: as they were written.
-        channels: as they were written.
-        names: of the images, for the message.
-        description: for the progress.
-        progress: shown there.
+        path: the file.
+        key: key that was written.
+        sizes: sizes that were written.
+        channels: channels that were written.
+        names: names of the images, for messages.
+        description: label of the progress.
+        progress: shows how many images are done.
 
     Raises:
-        ValueError: says what is wrong with it.
+        ValueError: for a damaged file, or one of other images.
         OSError: where it cannot be read.
     """
     checksums = _read_index(path, key, sizes, channels)
@@ -100,7 +100,7 @@ def check_decoded(
 
 
 def map_pixels(path: Path, size: int) -> np.ndarray:
-    """The first bytes of a file as (size,) uint8, without reading them.
+    """Map the first bytes of a file as (size,) uint8, without reading them.
 
     The memory cannot be written to, though NumPy takes it for writable: it would not give away what is not, and a
     private writable mapping, which it offers instead, is refused where it is larger than the machine's memory.
@@ -124,13 +124,13 @@ def _read_index(path: Path, key: bytes, sizes: np.ndarray, channels: int) -> np.
         file.seek(total)
         contents = file.read()
     index_bytes, checksum = contents[: -_CRC.size], contents[-_CRC.size :]
-    magic, written_key, version, *rest = _END.unpack(index_bytes[-_END.size :])
+    magic, written_key, version, *counts = _END.unpack(index_bytes[-_END.size :])
     if magic == _MAGIC and version != VERSION:
         raise ValueError(f"version {version} of the format, and {VERSION} is known")
     if zlib.crc32(index_bytes) != _CRC.unpack(checksum)[0] or magic != _MAGIC:
         raise ValueError("checksum mismatch in its index")
     table = np.frombuffer(index_bytes[: -_END.size], "<i4")
     same_sizes = np.array_equal(table[: 2 * len(sizes)], sizes.reshape(-1))
-    if written_key != key or rest != [channels, len(sizes), total] or not same_sizes:
+    if written_key != key or counts != [channels, len(sizes), total] or not same_sizes:
         raise ValueError("it holds other images")
     return table[2 * len(sizes) :].view("<u4")

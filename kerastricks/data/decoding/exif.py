@@ -1,4 +1,4 @@
-"""The EXIF orientation of JPEG, PNG and WebP, in TensorFlow functions alone: the one parser for headers and pixels.
+"""The EXIF orientation of JPEG, PNG and WebP, in TensorFlow functions only: the one parser for headers and pixels.
 
 In few nodes: TensorFlow's executor visits those of branches not taken too, and a photograph is decoded in the time of
 a thousand of them.
@@ -18,10 +18,10 @@ def is_upright_jpeg(contents: bytes) -> bool:
 
 
 def orientation_of(contents: bytes) -> int:
-    """What `decode_image` turns an image by: 1 to 8, and 1 where it does not say.
+    """EXIF orientation that `decode_image` corrects: 1 to 8, and 1 where the file does not say.
 
     Args:
-        contents: of a JPEG, PNG or WebP file.
+        contents: bytes of a JPEG, PNG or WebP file.
     """
     # Most files have no EXIF block, and to look for its name is faster than to call the function.
     if contents.startswith(b"\xff\xd8"):
@@ -108,7 +108,7 @@ def _tiff_orientation(contents: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         return tf.where(little_endian, (words & 0xFF) * 256 + words // 256, words)
 
     def long(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        """Of two words the number of four bytes; something large where it has more than 24 bits."""
+        """Number of four bytes from two words; something large where it has more than 24 bits."""
         high, low = tf.where(little_endian, second, first), tf.where(little_endian, first, second)
         return tf.minimum(high, 0xFF) * 0x10000 + low
 

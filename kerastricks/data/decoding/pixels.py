@@ -1,7 +1,4 @@
-"""Second look at files: decodes every image once, into memory or only to see that it can be.
-
-Decodes every image of a split once, at its own size.
-"""
+"""Decode every image of a split once: fitted or at its own size, into memory or only to see that it can be decoded."""
 
 import io
 import os
@@ -21,21 +18,22 @@ from kerastricks.errors import DataError, first_line
 from kerastricks.progress import Progress
 
 _READ_AHEAD = 64  # files per call into Python
+_PARALLEL_CALLS = os.cpu_count() or 1
 
 
 def decode_all(
     files: Files, image_shape: tuple[int, int, int], description: str, progress: Progress, fitting: Fitting = WHOLE
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches of (indices, images uint8) in order; a file that cannot be decoded is not among them.
+    """Decode files in order, in batches of (indices, images uint8); those that cannot be decoded are left out.
 
-    Nor is one whose pixels have not the size that was read from its header: a crop's window would miss them.
+    So are those whose pixels have not the size that was read from the header: a crop's window would miss them.
 
     Args:
-        files: whose headers were good.
+        files: files whose headers are good.
         image_shape: (height, width, channels) of the result.
-        description: for the progress.
-        progress: shown there.
-        fitting: to the shape.
+        description: label of the progress.
+        progress: shows how many files are done.
+        fitting: how images are brought to the shape.
     """
     contents_of = read_contents(files, or_empty=True)
     sizes = None if files.sizes is None else tf.constant(files.sizes, tf.int32)
@@ -53,7 +51,7 @@ def decode_all(
         .batch(_READ_AHEAD)
         .map(lambda indices: (indices, contents_of(indices)))
         .unbatch()
-        .map(decode, num_parallel_calls=os.cpu_count() or 1, deterministic=True)
+        .map(decode, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
         .ignore_errors(log_warning=False)
         .batch(_READ_AHEAD)
         .prefetch(2)
@@ -75,15 +73,15 @@ def decode_into_memory(
     progress: Progress,
     fitting: Fitting = WHOLE,
 ) -> Examples:
-    """Arrays where they need no more than `memory_bytes`; what is given otherwise.
+    """Decode a split into memory, unless it needs more than `memory_bytes`; files are returned then.
 
     Args:
         examples: files that were decoded before, or arrays.
         image_shape: (height, width, channels) of the result.
         memory_bytes: the most that the pixels may take.
-        description: for the progress.
-        progress: shown there.
-        fitting: to the shape.
+        description: label of the progress.
+        progress: shows how many files are done.
+        fitting: how images are brought to the shape.
     """
     if isinstance(examples, Arrays) or len(examples) * int(np.prod(image_shape)) > memory_bytes:
         return examples
@@ -105,13 +103,13 @@ def decode_into_memory(
 def why_undecodable(
     files: Files, index: int, image_shape: tuple[int, int, int] | None = None, fitting: Fitting = WHOLE
 ) -> str:
-    """Why `decode_all` left a file out, in one line.
+    """Explain in one line why `decode_all` left a file out.
 
     Args:
-        files: that it was given.
-        index: of the file.
-        image_shape: that it was given; None looks at the file alone.
-        fitting: that it was given.
+        files: files that were decoded.
+        index: index of the file.
+        image_shape: shape that they were fitted to; None for their own sizes.
+        fitting: how they were fitted.
     """
     try:
         contents = files.reader.read(files.names[index])
@@ -132,11 +130,11 @@ def why_undecodable(
 
 
 def why_refused(contents: bytes, error: tf.errors.OpError) -> str:
-    """What the decoder says against a file, and whether others can read it.
+    """Explain in one line why the decoder refused a file: whether it is damaged, or of a kind that others can read.
 
     Args:
-        contents: of the file, whose header was good.
-        error: of `decode_image`.
+        contents: bytes of the file, whose header is good.
+        error: error of `decode_image`.
     """
     # The decoder's own words stand on the line before the node that says them.
     lines = [line.strip() for line in error.message.split("[[")[0].splitlines() if line.strip()]
@@ -152,9 +150,6 @@ def why_refused(contents: bytes, error: tf.errors.OpError) -> str:
     return f"a kind of {image.format} that is not supported ({said}): save it again as PNG"
 
 
-_PARALLEL_CALLS = os.cpu_count() or 1
-
-
 def decode_originals(
     files: Files,
     sizes: np.ndarray,
@@ -163,15 +158,15 @@ def decode_originals(
     description: str,
     progress: Progress,
 ) -> Iterator[np.ndarray]:
-    """The images in order, (height, width, channels) uint8.
+    """Decode images in order at their own sizes, (height, width, channels) uint8.
 
     Args:
-        files: all of which could be decoded.
-        sizes: (N, 2), what they were when they were looked at.
-        checksums: (N,) CRC-32 of their bytes then; None to believe it.
+        files: files that can all be decoded.
+        sizes: (N, 2), their sizes when they were looked at.
+        checksums: (N,) CRC-32 of their bytes then; None compares none.
         channels: 3, or 1 for luma.
-        description: for the progress.
-        progress: shown there.
+        description: label of the progress.
+        progress: shows how many files are done.
 
     Raises:
         DataError: names the first file that has changed since.

@@ -1,1 +1,1 @@
-"""What the input pipeline does: previews, timings, the plan of its steps."""
+"""Inspection of the input pipeline: previews of its images, profiles of its steps, throughput."""

@@ -1,4 +1,4 @@
-"""The picture of `preview`: a row per image, the original first."""
+"""The picture of a preview: a row per image, the original first."""
 
 import os
 import re
@@ -24,14 +24,14 @@ _Font = ImageFont.FreeTypeFont
 
 
 def plot_preview(title: str, augment: str, labels: list[str], cells: np.ndarray, target: Path) -> None:
-    """Draws originals beside their augmented versions.
+    """Plot originals beside their augmented versions.
 
     Args:
         title: first line.
         augment: second line.
-        labels: of the rows.
+        labels: label of each row.
         cells: uint8 (rows, columns, height, width, 1 or 3); column 0 holds the originals.
-        target: a PNG; written under another name and renamed when it is whole.
+        target: a PNG, written atomically.
     """
     text, bold = _font("DejaVuSans.ttf", 13), _font("DejaVuSans-Bold.ttf", 14)
     width, height = cell_size(cells.shape[2], cells.shape[3])
@@ -42,8 +42,8 @@ def plot_preview(title: str, augment: str, labels: list[str], cells: np.ndarray,
     left = _MARGIN + max(_width(text, part) for name in names for part in name) + 10
     first = max(width, _width(text, headings[0]))  # a heading may be wider than the column below it
     second = left + first + _WIDE_GAP
-    rest = max((columns - 1) * (width + _GAP) - _GAP, _width(text, headings[1]))
-    full_width = max(second + rest + _MARGIN, _NARROWEST_PX)
+    remaining = max((columns - 1) * (width + _GAP) - _GAP, _width(text, headings[1]))
+    full_width = max(second + remaining + _MARGIN, _NARROWEST_PX)
     titles = [(part, bold) for part in _wrap(title, bold, full_width - 2 * _MARGIN, most=2)]
     titles += [(part, text) for part in _wrap(augment, text, full_width - 2 * _MARGIN, most=6)]
 
@@ -93,7 +93,7 @@ def check_size(rows: int, columns: int, height: int, width: int) -> None:
     largest = max((shown_width + _GAP) * (shown_height + _GAP), width * height)
     if rows * columns * largest > _MOST_PIXELS:
         raise UsageError(
-            f"the picture would have more than {_MOST_PIXELS:,} pixels: draw fewer images, fewer versions of each, or "
+            f"the picture would have more than {_MOST_PIXELS:,} pixels: show fewer images, fewer versions of each, or "
             f"smaller images. Received: {rows} rows of {columns} images of {width}x{height} pixels"
         )
 

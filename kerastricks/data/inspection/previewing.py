@@ -1,7 +1,4 @@
-"""A picture of what the augmentation does, and how fast it is, before hours of training on it.
-
-What `preview` did.
-"""
+"""Preview an augmentation, before hours of training on it: a picture of its images, and their throughput."""
 
 import os
 from dataclasses import dataclass
@@ -26,17 +23,17 @@ class PreviewReport:
     """A picture of augmented images, and how fast they come.
 
     Args:
-        path: of the picture.
-        data: the name of the source.
+        path: file of the picture.
+        data: name of the source.
         image_shape: (height, width, channels) in pixels.
         classes: the class of each row of the picture.
         draws: augmented versions of each image.
-        augment: the spec; "" is none.
-        device_stage: the ops that run on the device, in the training step; the throughput is without them.
+        augment: spec of the augmentation; "" is none.
+        device_stage: names of the ops that run on the device, in the training step; the throughput is without them.
         in_memory: whether the decoded images are kept in memory, or each is decoded when it is used.
         batch_size: images in a batch.
-        seed: of choice and draws.
-        throughput: of the training batches; None where it was not measured.
+        seed: seed of choice and draws.
+        throughput: throughput of the training batches; None where it was not measured.
     """
 
     path: Path
@@ -88,17 +85,17 @@ class PreviewReport:
 def preview(
     data: ImageData, path: str | os.PathLike, *, images: int = 8, draws: int = 7, seconds: float = 3.0
 ) -> PreviewReport:
-    """Draws training images beside augmented versions of them, and measures how fast training images come.
+    """Plot training images beside augmented versions of them, and measure the throughput of training images.
 
-    Images and draws depend on the seed of `data` alone; `data.reseeded(1)` gives others. Each class gives an image
+    Images and draws depend on the seed of `data` only; `data.reseeded(1)` gives others. Each class gives an image
     before any gives a second one. Nothing of `data` advances: the training that follows is the same.
 
     Args:
         data: loaded with the augmentation to look at.
-        path: of the picture, a .png that is not there yet.
+        path: file of the picture, a .png that is not there yet.
         images: rows, 1 or more; fewer where there are fewer training images.
         draws: augmented versions of each, 1 or more.
-        seconds: how long to measure after a warm-up; 0 measures nothing.
+        seconds: duration of the measurement, after a warm-up; 0 measures nothing.
 
     Returns:
         A `PreviewReport`, with `to_text()` and `to_json()`.
@@ -165,7 +162,7 @@ def _choose(data: ImageData, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _augment(augmentation: StagedOps, images: np.ndarray, labels: np.ndarray, draw: int) -> np.ndarray:
-    """One augmented version of each: host stage, then device stage, as uint8."""
+    """Make one augmented version of each image: host stage, then device stage, as uint8."""
     with tf.device("CPU:0"):
         found, mixed = augmentation.on_host(tf.constant(images), tf.constant(labels), (0, draw))
         versions = found.numpy()

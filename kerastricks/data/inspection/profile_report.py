@@ -1,7 +1,4 @@
-"""A plan as text.
-
-What `plan` found.
-"""
+"""The profile of a pipeline, as text and as JSON."""
 
 import io
 from collections.abc import Sequence
@@ -18,16 +15,16 @@ from kerastricks.data.inspection.timing import ROUNDS, Throughput
 
 @dataclass(frozen=True)
 class StepProfile:
-    """A step of a plan, or several together.
+    """One step of a plan, or several together.
 
     Args:
-        kind: what is done: "index", "resample", "colour", "pixel", "image" or "mix"; before the first step "decode"
+        kind: kind of the step: "index", "resample", "colour", "pixel", "image" or "mix"; before the first step "decode"
             (files), "window" (decoded originals) or "gather" (images in memory); "plan" and "definition" for all.
-        ops: that are done by it, in order.
-        stage: where it runs: "host" or "device", "host, device" for a plan that is divided.
-        passes: the compiled functions that it is a part of, or is made of, when it is executed, counted from 1.
-        bytes_read: of an image, by each pass alone, summed; 0 for windows, whose size is drawn.
-        bytes_written: the same.
+        ops: names of the ops that it executes, in order.
+        stage: "host" or "device", "host, device" for a plan that is divided.
+        passes: numbers, from 1, of the compiled functions that it is a part of, or is made of.
+        bytes_read: bytes of an image that its passes read; 0 for windows, whose size is drawn.
+        bytes_written: bytes of an image that its passes write.
         draws: uniform numbers for an image; those of a policy are counted where it begins.
         cpu_us_per_image: microseconds of CPU time over all threads, the median of the rounds; None if not measured.
     """
@@ -50,21 +47,21 @@ class StepProfile:
 
 @dataclass(frozen=True)
 class PipelineProfile:
-    """What is executed for a spec, and what it costs.
+    """Steps of an augmentation as they are executed, and what they cost.
 
     Args:
-        data: the name of the source.
+        data: name of the source.
         image_shape: (height, width, channels) in pixels.
-        augment: the spec; "" is none.
+        augment: spec of the augmentation; "" is none.
         batch_size: images in a batch.
         in_memory: whether the decoded images are kept in memory, or each is decoded when it is used.
         compiled: whether the pipeline compiles its host stage; where an epoch is small, it does not pay.
-        reading: what comes before the first step: decoding of files, or the gathering of a batch in memory; None
+        reading: the row before the first step: decoding of files, or the gathering of a batch in memory; None
             where the first step reads images where they lie.
-        steps: of the fused plan.
+        steps: rows of the fused plan.
         fused: all steps as they are executed; None without ops.
         one_by_one: each op in a pass of its own, nothing fused: the definition; None without ops.
-        throughput: of the training batches; None where it was not measured.
+        throughput: throughput of the training batches; None where it was not measured.
     """
 
     data: str
@@ -81,7 +78,6 @@ class PipelineProfile:
 
     def to_text(self) -> str:
         """A table and a few lines."""
-
         return format_profile(self)
 
     def to_json(self) -> dict[str, Any]:
@@ -113,11 +109,7 @@ _KINDS = {
 
 
 def format_profile(report: PipelineProfile) -> str:
-    """Text of lines of at most 100 characters, but for long specs and names.
-
-    Args:
-        report: measured or not.
-    """
+    """Format a profile in lines of at most 100 characters, but for long specs and names."""
     console = Console(file=io.StringIO(), width=_WIDTH, highlight=False, markup=False, color_system=None)
     for line in _head(report):
         console.print(line, soft_wrap=True)

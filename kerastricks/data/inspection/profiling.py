@@ -1,7 +1,4 @@
-"""What is executed for a spec of augmentation, what was fused, and what each step costs.
-
-The rows of a plan's report, from plans, sizes and times.
-"""
+"""Profile the steps of an augmentation: what was fused, what each step reads, writes and costs."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,72 +17,12 @@ from kerastricks.data.sources.source import Arrays
 from kerastricks.errors import UsageError
 from kerastricks.progress import Progress, silent
 
-
-def step_rows(stages: Mapping[str, Plan], sizes: Sequence[int], times: np.ndarray | None) -> tuple[StepProfile, ...]:
-    """A row for each step.
-
-    Args:
-        stages: "host" and "device", and what each executes.
-        sizes: bytes of an image before the first step and behind each.
-        times: CPU microseconds an image, (rounds, steps), or None.
-    """
-    rows: list[StepProfile] = []
-    passes = 0
-    for stage, plan in stages.items():
-        draws = _draws_of_steps(plan)
-        for steps in plan.passes:
-            passes += 1
-            for step in steps:
-                place = len(rows)
-                names = tuple(entry.name for entry in step.entries)
-                time = None if times is None else float(np.median(times[:, place]))
-                rows.append(
-                    StepProfile(step.kind, names, stage, (passes,), sizes[place], sizes[place + 1], next(draws), time)
-                )
-    return tuple(rows)
-
-
-def total_row(kind: str, stages: Mapping[str, Plan], sizes: Sequence[int], times: np.ndarray | None) -> StepProfile:
-    """All of them, in as many compiled passes as there are sizes to write.
-
-    Args:
-        kind: "plan" or "definition".
-        stages: "host" and "device", and what each executes.
-        sizes: bytes of an image before the first function and behind each.
-        times: CPU microseconds an image, (rounds, passes), or None.
-    """
-    return StepProfile(
-        kind=kind,
-        ops=tuple(op_name(op) for plan in stages.values() for op in plan.ops),
-        stage=", ".join(stages),
-        passes=tuple(range(1, len(sizes))),
-        bytes_read=sum(sizes[:-1]),
-        bytes_written=sum(sizes[1:]),
-        draws=sum(plan.uniforms for plan in stages.values()),
-        cpu_us_per_image=None if times is None else float(np.median(times.sum(axis=1))),
-    )
-
-
-def _draws_of_steps(plan: Plan) -> Iterator[int]:
-    """The uniforms of the ops that begin in each step: a policy's serve the steps behind it, too."""
-    first_entries: dict[int, int] = {}
-    place = 0
-    for op in plan.ops:
-        first_entries[place] = op.uniforms
-        place += len(op.members) if isinstance(op, Policy) else 1
-    place = 0
-    for step in plan.steps:
-        entries = sum(not isinstance(entry.op, Clip) for entry in step.entries)
-        yield sum(first_entries.get(i, 0) for i in range(place, place + entries))
-        place += entries
-
-
 _BATCHES = 8  # other images each time, as in training
 _FILES = 32  # whose mean size stands for that of all
 
 
 def profile_pipeline(data: ImageData, *, seconds: float = 3.0, progress: Progress = silent) -> PipelineProfile:
-    """Says what is executed for the augmentation of `data`, and measures it.
+    """Profile the augmentation of `data`: the steps that are executed, what was fused, and what each costs.
 
     Each step of the plan is measured as a compiled function of its own, then the plan as it is executed, then its ops
     one by one, which is the definition that the plan is tested against. They take turns on batches of training
@@ -93,8 +30,8 @@ def profile_pipeline(data: ImageData, *, seconds: float = 3.0, progress: Progres
 
     Args:
         data: loaded with the augmentation to look at.
-        seconds: how long to measure the steps, and as long for the whole pipeline; 0 measures nothing.
-        progress: where long work shows how far it is.
+        seconds: duration of the measurement of the steps, and of that of the whole pipeline; 0 measures nothing.
+        progress: shows how far long work is.
 
     Returns:
         A `PipelineProfile`, with `to_text()` and `to_json()`.
@@ -145,7 +82,7 @@ def profile_pipeline(data: ImageData, *, seconds: float = 3.0, progress: Progres
 
 
 def _reading(data: ImageData, plans: Sequence[Plan], seconds: float) -> StepProfile | None:
-    """What happens before the first step."""
+    """Make the row of the reading before the first step; None where that reads images where they lie."""
     examples = data.splits["train"].examples
     if isinstance(examples, Arrays) and (not plans or plans[0].takes_store):
         return None
@@ -168,3 +105,62 @@ def _reading(data: ImageData, plans: Sequence[Plan], seconds: float) -> StepProf
         draws=crop.uniforms if crop is not None else 0,
         cpu_us_per_image=Throughput.measure(undone(data), seconds).cpu_us_per_image if seconds else None,
     )
+
+
+def step_rows(stages: Mapping[str, Plan], sizes: Sequence[int], times: np.ndarray | None) -> tuple[StepProfile, ...]:
+    """Make the row of each step.
+
+    Args:
+        stages: "host" and "device", and the plan that each executes.
+        sizes: bytes of an image before the first step and after each.
+        times: CPU microseconds an image, (rounds, steps), or None.
+    """
+    rows: list[StepProfile] = []
+    passes = 0
+    for stage, plan in stages.items():
+        draws = _draws_of_steps(plan)
+        for steps in plan.passes:
+            passes += 1
+            for step in steps:
+                index = len(rows)
+                names = tuple(entry.name for entry in step.entries)
+                time = None if times is None else float(np.median(times[:, index]))
+                rows.append(
+                    StepProfile(step.kind, names, stage, (passes,), sizes[index], sizes[index + 1], next(draws), time)
+                )
+    return tuple(rows)
+
+
+def total_row(kind: str, stages: Mapping[str, Plan], sizes: Sequence[int], times: np.ndarray | None) -> StepProfile:
+    """Make the row of all steps together, in as many compiled passes as there are sizes to write.
+
+    Args:
+        kind: "plan" or "definition".
+        stages: "host" and "device", and the plan that each executes.
+        sizes: bytes of an image before the first function and after each.
+        times: CPU microseconds an image, (rounds, passes), or None.
+    """
+    return StepProfile(
+        kind=kind,
+        ops=tuple(op_name(op) for plan in stages.values() for op in plan.ops),
+        stage=", ".join(stages),
+        passes=tuple(range(1, len(sizes))),
+        bytes_read=sum(sizes[:-1]),
+        bytes_written=sum(sizes[1:]),
+        draws=sum(plan.uniforms for plan in stages.values()),
+        cpu_us_per_image=None if times is None else float(np.median(times.sum(axis=1))),
+    )
+
+
+def _draws_of_steps(plan: Plan) -> Iterator[int]:
+    """Uniform numbers of the ops that begin in each step; those of a policy serve the steps after it, too."""
+    first_entries: dict[int, int] = {}
+    index = 0
+    for op in plan.ops:
+        first_entries[index] = op.uniforms
+        index += len(op.members) if isinstance(op, Policy) else 1
+    index = 0
+    for step in plan.steps:
+        entries = sum(not isinstance(entry.op, Clip) for entry in step.entries)
+        yield sum(first_entries.get(i, 0) for i in range(index, index + entries))
+        index += entries

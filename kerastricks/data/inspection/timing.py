@@ -1,8 +1,4 @@
-"""How long the steps of an augmentation take, each a compiled function of its own, and all in one.
-
-Batches of real images and draws, as the first step of a plan takes them.
-How fast training images come.
-"""
+"""Timings of an input pipeline: CPU time of compiled steps on real batches, and throughput of training batches."""
 
 import itertools
 import math
@@ -25,6 +21,8 @@ from kerastricks.data.sources.source import Arrays
 from kerastricks.progress import Progress
 
 ROUNDS = 5
+_WARM_UP_BATCHES = 3  # tracing and the first allocations, and what lies ready ahead of the consumer
+_WARM_UP_SECONDS = 0.5
 
 # From (images, labels, draws) to (images, labels).
 Function = Callable[[Any, tf.Tensor, Draws], tuple[tf.Tensor, tf.Tensor]]
@@ -37,7 +35,7 @@ class TimedBatch:
     Args:
         images: (batch, height, width, channels), or a `Store`.
         labels: (batch,) int32, or (batch, classes) float32 where they are mixed.
-        draws: with all that a plan may ask for.
+        draws: draws with all that a plan may ask for.
     """
 
     images: Any
@@ -49,7 +47,7 @@ class Chain:
     """Functions that are executed one after the other, each compiled and timed by itself.
 
     Args:
-        functions: that are to be compiled.
+        functions: functions to compile.
     """
 
     def __init__(self, functions: Sequence[Function]) -> None:
@@ -68,7 +66,7 @@ class Chain:
         )
 
     def bytes_between(self, batch: TimedBatch, image_shape: Sequence[int]) -> list[int]:
-        """What an image takes before the first function and behind each; nothing is compiled for it."""
+        """Bytes of an image before the first function and after each; nothing is compiled for it."""
         images, labels = batch.images, batch.labels
         found = [_bytes_of_image(images, image_shape)]
         for function in self.functions:
@@ -83,10 +81,10 @@ class Chain:
         while turn == 0 or time.perf_counter() - began < seconds:
             batch = batches[turn % len(batches)]
             images, labels = batch.images, batch.labels
-            for place, function in enumerate(self.functions):
+            for index, function in enumerate(self.functions):
                 before = time.process_time()
                 images, labels = function(images, labels, batch.draws)
-                spent[place] += time.process_time() - before
+                spent[index] += time.process_time() - before
             images_done += len(batch.labels)
             turn += 1
         return (spent / images_done * 1e6).tolist()
@@ -95,15 +93,17 @@ class Chain:
 def measure_in_turn(
     chains: Sequence[Chain], batches: Sequence[TimedBatch], seconds: float, progress: Progress
 ) -> list[np.ndarray]:
-    """CPU microseconds an image, (ROUNDS, functions), of each chain. They take turns, so that all see the same
-    machine."""
+    """Measure CPU microseconds an image, (ROUNDS, functions), of each chain.
+
+    They take turns, so that all see the same machine.
+    """
     with progress("compiling", len(chains)) as done:
         for chain in chains:
             chain.measure(batches, 0)
             done(1)
     share = seconds / ROUNDS / len(chains)
     rounds = [[chain.measure(batches, share) for chain in chains] for _ in range(ROUNDS)]
-    return [np.array([found[place] for found in rounds]) for place in range(len(chains))]
+    return [np.array([found[index] for found in rounds]) for index in range(len(chains))]
 
 
 def _bytes_of_image(images: Any, image_shape: Sequence[int]) -> int:
@@ -113,8 +113,8 @@ def _bytes_of_image(images: Any, image_shape: Sequence[int]) -> int:
 
 def _with_dtype(plans: Sequence[Plan]) -> Iterator[tuple[Plan, bool]]:
     """Each plan, and whether it gets bytes."""
-    for place, plan in enumerate(plans):
-        yield plan, all(before.keeps_integers for before in plans[:place])
+    for index, plan in enumerate(plans):
+        yield plan, all(before.keeps_integers for before in plans[:index])
 
 
 def _executing(plan: Plan, steps: Sequence[Step], integers: bool) -> Function:
@@ -122,11 +122,11 @@ def _executing(plan: Plan, steps: Sequence[Step], integers: bool) -> Function:
 
 
 def timed_batches(data: ImageData, plans: Sequence[Plan], count: int) -> list[TimedBatch]:
-    """Training images, where they lie or decoded, with draws of their own.
+    """Make batches of training images, where they lie or decoded, with draws of their own.
 
     Args:
-        data: whose training images are taken.
-        plans: that will be executed one after the other; at least one.
+        data: data set whose training images are taken.
+        plans: plans that will be executed one after the other; at least one.
         count: number of batches.
     """
     examples = data.splits["train"].examples
@@ -161,7 +161,7 @@ def _from_memory(
 
 
 def undone(data: ImageData) -> ImageData:
-    """The same without any op but what the decoder does."""
+    """The data set without any op but the crop of the decoder."""
     old = data.augmentation
     crops = [
         str(op) for op in spec.parse_sequence(old.text) if old.crop is not None and op.name == "random_resized_crop"
@@ -170,19 +170,15 @@ def undone(data: ImageData) -> ImageData:
     return replace(data, augmentation=bare)
 
 
-_WARM_UP_BATCHES = 3  # tracing and the first allocations, and what lies ready ahead of the consumer
-_WARM_UP_SECONDS = 0.5
-
-
 @dataclass(frozen=True)
 class Throughput:
-    """What `measure` found.
+    """Throughput of training batches.
 
     Args:
         images_per_second: by the clock; another program on the same cores slows it down.
         cpu_us_per_image: microseconds of CPU time over all threads of the process; steadier on a busy machine.
-        images: that were consumed.
-        seconds: by the clock, after the warm-up.
+        images: number of images that were consumed.
+        seconds: duration by the clock, after the warm-up.
     """
 
     images_per_second: float
@@ -192,7 +188,7 @@ class Throughput:
 
     @classmethod
     def measure(cls, data: ImageData, seconds: float = 3.0) -> "Throughput":
-        """Consumes augmented training batches for `seconds`, after a warm-up; the device stage is not in it.
+        """Consume augmented training batches for `seconds`, after a warm-up; without the device stage.
 
         The batches are those of `train_from(0)`: the epochs of `data.train` do not advance.
         """

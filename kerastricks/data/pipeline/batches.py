@@ -1,7 +1,7 @@
 """Batches of a split as tf.data data sets, by counter: any batch of any epoch can be had at once.
 
 The training order is a stateless permutation of (seed, epoch), and the draws of a batch depend on (seed, epoch,
-step) alone. So the sequence is the same whatever the parallelism, and can be resumed at any step without
+step) only. So the sequence is the same whatever the parallelism, and can be resumed at any step without
 replaying what came before.
 """
 
@@ -31,16 +31,16 @@ PARALLEL_CALLS = os.cpu_count() or 1
 
 
 class Batches:
-    """Serves one split.
+    """Batches of one split.
 
     Args:
         examples: decoded arrays, or files that are decoded each time they are used.
         image_shape: (height, width, channels).
-        batch_size: of the batches; a training batch is never smaller, the last one of an evaluation may be.
-        seed: of order and draws.
+        batch_size: images in a batch; a training batch is never smaller, the last one of an evaluation may be.
+        seed: seed of order and draws.
         decoded: the files' pixels at their own sizes, where they are at hand.
-        service: whose workers make the training batches, or None.
-        fitting: of whole images to the shape.
+        service: data service whose workers make the training batches, or None.
+        fitting: how whole images are brought to the shape.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Batches:
                 self._rows = None if examples.rows is None else tf.constant(examples.rows, tf.int32)
 
     def reseeded(self, seed: int) -> "Batches":
-        """The same images in another order, with other draws; the pixels are shared."""
+        """These images in another order, with other draws; the pixels are shared."""
         other = copy.copy(self)
         other.seed = seed
         return other
@@ -108,7 +108,7 @@ class Batches:
 
     @contextmanager
     def one_error(self) -> Iterator[None]:
-        """Around what reads these images: a file that was lost on the way is named, where TensorFlow does not.
+        """Name a file that was lost in the error of what reads these images, where TensorFlow does not.
 
         Raises:
             DataError: for a file that is gone, cut or another one since it was looked at.
@@ -124,7 +124,7 @@ class Batches:
             raise
 
     def each(self) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """The batches of `evaluation`, for a loop; a file that was lost on the way is named.
+        """The batches of `evaluation`, for a loop; an error names the file that was lost.
 
         Raises:
             DataError: for a file that is gone, cut or another one since it was looked at.
@@ -152,9 +152,9 @@ class Batches:
         """Endless training batches from a global step on: epoch e begins at step e * steps_per_epoch.
 
         Args:
-            augmentation: of the images.
-            first_step: of the whole training.
-            indices: gives (places in the store (batch,) int32, labels), for a store on the device.
+            augmentation: augmentation of the images.
+            first_step: first global step, counted over all epochs.
+            indices: whether to give (indices into the store (batch,) int32, labels), for a store on the device.
         """
         if self.service is not None:
             dataset = self.service.endless(lambda steps: self._at(steps, augmentation), first_step)
@@ -241,7 +241,7 @@ class Batches:
 
     @property
     def _parallel_calls(self) -> int:
-        """As many as there are cores, of the machine that works: tf.data counts those of a worker there, up to 16."""
+        """The number of cores; on a worker of a data service tf.data counts its own, up to 16."""
         return PARALLEL_CALLS if self.service is None else tf.data.AUTOTUNE
 
     @property
@@ -283,14 +283,14 @@ def _plain(function: Callable) -> Callable:
 
 
 def _one_or_each(flags: np.ndarray | None) -> bool | tf.Tensor | None:
-    """What holds for all of them, or a tensor of each; None where nobody knows."""
+    """The one flag where all are equal, else a tensor of all; None where they are not known."""
     if flags is None:
         return None
     return bool(flags[0]) if (flags == flags[0]).all() else tf.constant(flags)
 
 
 def _as_tensor(array: object) -> tf.Tensor:
-    """The same memory."""
+    """View an array as a tensor, in the same memory."""
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())  # type: ignore[attr-defined]
 
 

@@ -1,7 +1,4 @@
-"""A spec such as "flip | pad_crop(4) | fancy_pca(0.1)", divided between the stages of a pipeline.
-
-Executes a plan inside tf.data, on the processor.
-"""
+"""Stages of an augmentation: a spec divided between decoder, host and device, and the host's part inside tf.data."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -21,6 +18,8 @@ from kerastricks.data.pipeline import tensorflow_arrays
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.errors import SpecError
 
+Stages = Literal["auto", "host", "device"]
+
 # Values of an epoch's training images from which a compilation of about a second pays.
 COMPILE_FROM = 1 << 24
 
@@ -29,7 +28,7 @@ class HostStage:
     """A plan as a function of batches, compiled by XLA where that pays.
 
     Args:
-        plan: what to execute.
+        plan: plan to execute.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -38,12 +37,12 @@ class HostStage:
     def __call__(
         self, images: tf.Tensor | Store, labels: tf.Tensor, draws: Draws, compiled: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Augments a batch, see `Plan`.
+        """Augment a batch, see `Plan`.
 
         Args:
             images: (batch, height, width, channels), or a `Store` where the plan takes it.
             labels: (batch,) int32.
-            draws: of the plan.
+            draws: draws of the plan.
             compiled: whether XLA makes one function of it; the shapes must be known.
         """
         for steps in self.plan.passes:
@@ -60,9 +59,6 @@ class HostStage:
         return images, labels
 
 
-Stages = Literal["auto", "host", "device"]
-
-
 def leads_with_crop(text: str) -> bool:
     """Whether a spec crops before all but flips: originals can then be cropped while they are decoded."""
     for parsed in spec.parse_sequence(text):
@@ -76,17 +72,17 @@ class StagedOps:
 
     Args:
         text: the spec; "" is none.
-        image_spec: of the training images.
-        seed: of every draw.
+        image_spec: shape, classes and statistics of the training images.
+        seed: seed of every draw.
         stages: "host" executes all in tf.data; "device" all that can be there in the training step; "auto" is
             "device" where the backend has a GPU, else "host".
         crops_originals: whether a leading random_resized_crop cuts from images of any size while they are decoded.
 
     Attributes:
-        plan: of the whole spec, for images of `image_spec.image_shape`.
-        crop: what the decoder does, or None.
-        host_plan: what is left for tf.data.
-        device_plan: what is left for the training step.
+        plan: plan of the whole spec, for images of `image_spec.image_shape`.
+        crop: the crop that the decoder does, or None.
+        host_plan: plan of what tf.data does.
+        device_plan: plan of what the training step does.
 
     Raises:
         UnknownNameError: for an op that is not there.
@@ -108,10 +104,10 @@ class StagedOps:
         self.plan = Plan(ops, image_spec)
         self.crop: RandomResizedCrop | None = None
         if self.crops_originals:
-            # Flips before the crop do the same behind it.
-            place = next(i for i, op in enumerate(ops) if isinstance(op, RandomResizedCrop))
-            self.crop = ops[place]  # type: ignore[assignment]
-            del ops[place], parsed[place]
+            # Flips before the crop do the same after it.
+            index = next(i for i, op in enumerate(ops) if isinstance(op, RandomResizedCrop))
+            self.crop = ops[index]  # type: ignore[assignment]
+            del ops[index], parsed[index]
         on_device = stages == "device" or (stages == "auto" and has_gpu())
         first = _first_on_device(ops) if on_device else len(ops)
         self.host_plan = Plan(ops[:first], image_spec)
@@ -129,7 +125,7 @@ class StagedOps:
 
     @cached_property
     def device_stage(self) -> Augment | None:
-        """The layer that executes the rest in the training step, or None."""
+        """The layer that executes the device's plan in the training step, or None."""
         if not self.device_plan.ops:
             return None
         return Augment(
@@ -140,11 +136,11 @@ class StagedOps:
         )
 
     def reseeded(self, seed: int) -> "StagedOps":
-        """The same ops with other draws."""
+        """These ops with other draws."""
         return StagedOps(self.text, self.image_spec, seed, self.stages, self.crops_originals)
 
     def windows(self, uniforms: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
-        """What `crop` cuts from originals: (batch, 4) int32, top, left, height and width in pixels.
+        """Windows that `crop` cuts from originals: (batch, 4) int32, top, left, height and width in pixels.
 
         Args:
             uniforms: (batch, self.uniforms).
@@ -156,7 +152,7 @@ class StagedOps:
         return tf.cast(tf.stack(box, axis=1), tf.int32)
 
     def evaluated(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Evaluation batches with what is no matter of chance: `normalize`."""
+        """Apply to evaluation batches what is not random: `normalize`."""
         fixed = [op for op in self.plan.ops if op.ends_raw]
         if not fixed:
             return dataset
@@ -166,7 +162,7 @@ class StagedOps:
     def on_host(
         self, images: tf.Tensor, labels: tf.Tensor, position: Sequence[int] = (0, 0)
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """One augmented batch of images of the pipeline's size: all that the device does not do.
+        """Augment one batch of images of the pipeline's size: decoder's crop and host stage.
 
         Args:
             images: (batch, height, width, channels) uint8.
@@ -182,12 +178,12 @@ class StagedOps:
 
 
 def draw_uniforms(seed: int, epoch: tf.Tensor, step: tf.Tensor, batch: int, count: int) -> tf.Tensor:
-    """(batch, count) float32 in [0, 1), decided by seed, epoch and step alone."""
+    """Draw (batch, count) float32 in [0, 1), decided by seed, epoch and step only."""
     # Two 64-bit words are all the seed there is: epochs and steps stay below 2^31 each.
     words = tf.stack([tf.constant(seed + (0x7261 << 32), tf.int64), epoch * 2**31 + step])
     return tf.random.stateless_uniform([batch, max(count, 1)], words)
 
 
 def _first_on_device(ops: Sequence[Op]) -> int:
-    """Behind the last op that asks for what only the host knows."""
+    """Index after the last op that asks for what only the host knows."""
     return max((i + 1 for i, op in enumerate(ops) if op.needs_place), default=0)

@@ -1,5 +1,6 @@
-"""The array functions that ops are written with, by TensorFlow, so that the host can execute them in tf.data under
-every backend. Names, arguments and results are those of `keras.ops`.
+"""Array functions of TensorFlow with the names, arguments and results of `keras.ops`.
+
+Ops are written with them, so that the host can execute them in tf.data under every backend.
 """
 
 import builtins
@@ -116,7 +117,7 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False) -> tf.Tensor:
 
 
 def take(x: Any, indices: Any, axis: int = 0) -> tf.Tensor:
-    """As `keras.ops.take`, for places that are inside."""
+    """As `keras.ops.take`, for indices that are inside."""
     return tf.gather(x, indices, axis=axis)
 
 

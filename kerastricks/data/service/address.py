@@ -1,6 +1,6 @@
-"""Where a dispatcher is: "grpc://10.0.0.5:5050".
+"""Addresses of gRPC servers, "grpc://10.0.0.5:5050", and whether one answers there.
 
-Whether a gRPC server answers at an address, within seconds: TensorFlow's own clients would wait for ever.
+The answer comes within seconds: TensorFlow's own clients would wait for ever.
 """
 
 import re
@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 from kerastricks.errors import ServiceError
 
+WAIT_SECONDS = 15.0
 _PATTERN = re.compile(r"grpc://(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+)):(\d{1,5})/?", re.ASCII)
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"  # RFC 9113, 3.4: preface and empty SETTINGS
+_SETTINGS = 4
+_FOREIGN = "no gRPC"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, name: str = "data_service") -> "Address":
-        """Reads "grpc://HOST:PORT".
+        """Parse "grpc://HOST:PORT".
 
         Raises:
             ServiceError: for anything else; the message calls it `name`.
@@ -46,18 +50,12 @@ class Address:
         return f"grpc://{self.target}"
 
 
-WAIT_SECONDS = 15.0
-_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"  # RFC 9113, 3.4: preface and empty SETTINGS
-_SETTINGS = 4
-_FOREIGN = "no gRPC"
-
-
 def reach(address: Address, seconds: float | None = None) -> None:
-    """Returns when a gRPC server answers.
+    """Wait until a gRPC server answers.
 
     Args:
-        address: of the dispatcher.
-        seconds: to wait for it at most; WAIT_SECONDS by default.
+        address: address of the dispatcher.
+        seconds: longest wait; WAIT_SECONDS by default.
 
     Raises:
         ServiceError: if none does in time, or something else answers.
@@ -80,7 +78,7 @@ def is_reachable(address: Address) -> bool:
 
 
 def _ask(address: Address, seconds: float) -> str | None:
-    """Why no gRPC server answers; None where one does."""
+    """Connect, and return why no gRPC server answers; None where one does."""
     try:
         with socket.create_connection((address.host, address.port), timeout=seconds) as connection:
             connection.settimeout(min(seconds, 5.0))

@@ -1,7 +1,4 @@
-"""Lets workers make a small data set: who is there, and what does it see?
-
-TensorFlow's errors in one line.
-"""
+"""Ask the workers of a data service: let them make a small data set; their errors in one line."""
 
 import queue
 import re
@@ -15,19 +12,22 @@ import tensorflow as tf
 from kerastricks.data.service.address import Address
 
 _MORE_SECONDS = 1.0  # for the other workers, when one has answered
+_NODES = re.compile(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]")
+_WORKER = re.compile(r"from worker (\S+?):? ")
+_ITERATOR = re.compile(r"Iterator::\S+: ")
 
 
 def ask(dataset: tf.data.Dataset, address: Address, seconds: float, one: bool = False) -> list[np.ndarray]:
-    """The answers, one of each worker.
+    """Collect the answers of the workers, one each.
 
     Args:
-        dataset: of one element.
-        address: of the dispatcher, which answers.
-        seconds: to wait at most for the first.
-        one: ask whichever worker takes it, instead of all.
+        dataset: data set of one element, the question.
+        address: address of the dispatcher, which answers.
+        seconds: longest wait for the first.
+        one: whether to ask whichever worker takes it, instead of all.
 
     Raises:
-        tf.errors.OpError: what a worker met with.
+        tf.errors.OpError: for an error of a worker.
     """
     answers: queue.Queue[Any] = queue.Queue()
 
@@ -61,21 +61,16 @@ def ask(dataset: tf.data.Dataset, address: Address, seconds: float, one: bool = 
 
 
 def a_worker_takes_steps(address: Address, seconds: float = 5.0) -> bool:
-    """Whether one is handed a step by the dispatcher and makes something of it, in that time."""
+    """Whether a worker gets a step from the dispatcher and answers it, in that time."""
     try:
         return bool(ask(tf.data.Dataset.range(1), address, seconds, one=True))
     except tf.errors.OpError:
         return False
 
 
-_NODES = re.compile(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]")
-_WORKER = re.compile(r"from worker (\S+?):? ")
-_PLACE = re.compile(r"Iterator::\S+: ")
-
-
 def describe(error: Exception) -> str:
-    """Which worker, and what the innermost op said; without the names of nodes, cut to 300 characters."""
+    """Describe an error in one line: worker and message of the innermost op, without nodes, at most 300 characters."""
     message = " ".join(str(getattr(error, "message", None) or error).partition("\n\n")[0].split())
     worker = _WORKER.search(message)
-    reason = " ".join(_NODES.sub(" ", _PLACE.split(message)[-1]).split())[:300]
+    reason = " ".join(_NODES.sub(" ", _ITERATOR.split(message)[-1]).split())[:300]
     return f"worker {worker[1]}: {reason}" if worker and not reason.startswith("Failed to get element") else reason

@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's servers to the loopback interface.
+"""Restrict TensorFlow's servers to the loopback interface.
 
 They listen on every interface of the machine, and no setting of theirs changes that. Linux can tie a socket to one
 interface, also one that listens already, and sends everybody else away as if the port were closed.
@@ -16,7 +16,7 @@ LOOPBACK = "lo"
 
 
 class Listening:
-    """Where a server is to listen.
+    """Host and port that a server is to listen on.
 
     Args:
         host: name or address of this machine; with a loopback address nobody else can connect, with any other
@@ -37,7 +37,7 @@ class Listening:
 
     @contextmanager
     def restricted(self) -> Iterator[None]:
-        """The server is to be started inside; when it is left, only whom `host` allows can connect.
+        """Start a server inside this context; after it only whom `host` allows can connect.
 
         Others cannot connect meanwhile either: until then sockets on all other interfaces stand in front of it.
         """

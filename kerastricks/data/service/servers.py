@@ -1,7 +1,4 @@
-"""The dispatcher: knows the workers and who makes which batch, and remembers it over a restart.
-
-A worker: makes batches for whoever trains.
-"""
+"""Servers of a data service: the dispatcher, which hands out steps and survives a restart, and workers."""
 
 import signal
 import threading
@@ -15,15 +12,17 @@ from kerastricks.data.service.address import Address
 from kerastricks.data.service.listening import Listening
 from kerastricks.errors import ServiceError, first_line
 
+HEARTBEAT_MS = 5000  # what a finished job held is given back that late
+
 
 @contextmanager
 def dispatcher(listening: Listening, work_dir: Path) -> Iterator[Address]:
-    """Runs one as long as the context lasts.
+    """Run a dispatcher as long as the context lasts.
 
     Args:
-        listening: where.
-        work_dir: of its journal; made if it is not there, readable by its owner alone. A dispatcher that is started
-            again with the same one goes on with the jobs of the last.
+        listening: host and port.
+        work_dir: folder of its journal; made if it is not there, readable by its owner only. A dispatcher that is
+            started again with the same one resumes the jobs of the last.
 
     Raises:
         ServiceError: for a folder that cannot be written to, that another dispatcher uses, or whose journal is damaged.
@@ -49,7 +48,7 @@ def dispatcher(listening: Listening, work_dir: Path) -> Iterator[Address]:
 
 @contextmanager
 def _owned(work_dir: Path) -> Iterator[None]:
-    """Makes the folder, and keeps it from a second dispatcher."""
+    """Make the folder, and lock it against a second dispatcher."""
     with ExitStack() as stack:
         try:
             work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,16 +67,13 @@ def _owned(work_dir: Path) -> Iterator[None]:
         yield
 
 
-HEARTBEAT_MS = 5000  # what a finished job held is given back that late
-
-
 @contextmanager
 def worker(dispatcher: Address, listening: Listening) -> Iterator[Address]:
-    """Runs one as long as the context lasts.
+    """Run a worker as long as the context lasts.
 
     Args:
-        dispatcher: whose worker it is; it must answer, or the start blocks the whole process.
-        listening: where; trainers are sent to this address.
+        dispatcher: address of the dispatcher; it must answer, or the start blocks the whole process.
+        listening: host and port; trainers are sent to this address.
 
     Raises:
         ServiceError: where the dispatcher does not take it.
@@ -105,7 +101,7 @@ def worker(dispatcher: Address, listening: Listening) -> Iterator[Address]:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Start waits for the dispatcher without ever letting Python look at signals: Ctrl-C ends the process."""
+    """Let Ctrl-C end the process: a start waits for the dispatcher without letting Python look at signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

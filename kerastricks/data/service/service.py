@@ -1,7 +1,4 @@
-"""Training batches over a tf.data service.
-
-Whether workers are there and have the same files, before anything is trained.
-"""
+"""Training batches over a tf.data service, whose workers are probed before anything is trained."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -21,18 +18,22 @@ from kerastricks.data.sources.source import Arrays, Examples, Source
 from kerastricks.errors import DataError, Interrupted, ServiceError, ServiceLostError
 from kerastricks.progress import megabytes
 
+MAX_ARRAY_BYTES = 64 * 1024 * 1024  # arrays travel inside the job
 _FILES = 16
+
+# From a data set of global steps (scalar int64) to one of their batches.
+MakeBatches = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 
 def probe(address: Address, examples: Examples) -> int:
-    """Lets every worker read a few files, and compares.
+    """Let every worker read a few files, and compare them.
 
     Args:
-        address: of the dispatcher, which answers.
-        examples: of the training split.
+        address: address of the dispatcher, which answers.
+        examples: training split.
 
     Returns:
-        How many workers have answered.
+        Number of workers that have answered.
 
     Raises:
         ServiceError: if none answers, or one has not got the files.
@@ -71,12 +72,6 @@ def _readings(examples: Examples) -> tuple[tf.data.Dataset, list[str]]:
     return hashed, [str(some.reader.path / name) for name in some.names]
 
 
-MAX_ARRAY_BYTES = 64 * 1024 * 1024  # arrays travel inside the job
-
-# From a data set of global steps (scalar int64) to one of their batches.
-MakeBatches = Callable[[tf.data.Dataset], tf.data.Dataset]
-
-
 class Service:
     """A tf.data service.
 
@@ -110,7 +105,7 @@ class Service:
                 )
 
     def check(self, examples: Examples) -> None:
-        """Lets each worker that is there read some of the files.
+        """Let each worker that is there read some of the files.
 
         Raises:
             ServiceError: where there is no worker, or one has not got the same files under the same path.
@@ -133,7 +128,7 @@ class Service:
 
     @contextmanager
     def one_error(self) -> Iterator[None]:
-        """Raises what went wrong with the service, where TensorFlow would say it in forty lines."""
+        """Raise the error of the service in one line, where TensorFlow has forty."""
         self.failure = None
         try:
             yield
@@ -160,7 +155,7 @@ class Service:
 
 
 def distribute(dataset: tf.data.Dataset, address: Address) -> tf.data.Dataset:
-    """The data set, made by the workers; whoever asks next makes the next element."""
+    """Distribute a data set over the workers; whichever asks next makes the next element."""
     policy = tf.data.experimental.service.ShardingPolicy.DYNAMIC
     options = tf.data.Options()
     options.autotune.enabled = False  # or ending an iteration takes seconds

@@ -1,9 +1,8 @@
-"""Batches as they come from the workers, with an end to the waiting.
+"""Batches of the workers in the order they arrive, with time limits.
 
 TensorFlow's client waits without limit, for workers that are dead too, where neither time-outs nor Ctrl-C reach it. So
-a thread of its own waits in it, and the consumer waits for the thread.
-
-Whether Ctrl-C or SIGTERM has come that Python cannot handle yet.
+a thread of its own waits in it, and the consumer waits for the thread. While the main thread waits there, Python
+cannot handle Ctrl-C and SIGTERM: `PendingSignal` looks for them.
 """
 
 import logging
@@ -21,6 +20,16 @@ from kerastricks.data.service.address import Address, is_reachable
 from kerastricks.data.service.ask import a_worker_takes_steps, describe
 from kerastricks.errors import Interrupted, ServiceLostError
 
+LOG = logging.getLogger("kerastricks")
+
+NOTICE_SECONDS = 30.0  # of silence, until a line says what is waited for
+GIVE_UP_SECONDS = 600.0  # of silence, until an error ends it
+# Of silence at the end of an epoch, until workers are asked whether they still get steps: then there are none left, and
+# what is missing is lost. It settles that long: workers that were cut off try again every fifteen seconds at least.
+LOST_SECONDS = 60.0
+SETTLE_SECONDS = 20.0
+_DISPATCHER_SECONDS = 5.0  # between two looks at it
+_LOOK_SECONDS = 0.25
 GRACE_SECONDS = 1.0  # for the main thread, to handle it itself
 _FORGOTTEN_SECONDS = 60.0  # later it has been handled
 
@@ -29,7 +38,10 @@ _kept: list[socket.socket] = []
 
 
 class PendingSignal:
-    """Sees the signals of this process, if the first one is made in the main thread and nobody else listens there."""
+    """Signals that Python cannot handle yet.
+
+    They are seen if the first instance is made in the main thread, where nobody else listens.
+    """
 
     def __init__(self) -> None:
         self.number = 0
@@ -37,12 +49,12 @@ class PendingSignal:
         _listen()
 
     def forget(self) -> None:
-        """What has come so far does not count."""
+        """Discard the signals so far."""
         self.look()
         self._seen = float("-inf")
 
     def look(self) -> None:
-        """Notes what has come."""
+        """Note the signals that have arrived."""
         if _socket is None:
             return
         try:
@@ -54,7 +66,7 @@ class PendingSignal:
                 self.number, self._seen = int(number), time.monotonic()
 
     def waits(self) -> bool:
-        """Whether one has come and had its grace."""
+        """Whether a signal has arrived and its grace is over."""
         self.look()
         return GRACE_SECONDS < time.monotonic() - self._seen < _FORGOTTEN_SECONDS
 
@@ -76,26 +88,14 @@ def _listen() -> None:
         writer.close()
 
 
-LOG = logging.getLogger("kerastricks")
-
-NOTICE_SECONDS = 30.0  # of silence, until a line says what is waited for
-GIVE_UP_SECONDS = 600.0  # of silence, until an error ends it
-# Of silence at the end of an epoch, until workers are asked whether they still get steps: then there are none left, and
-# what is missing is lost. It settles that long: workers that were cut off try again every fifteen seconds at least.
-LOST_SECONDS = 60.0
-SETTLE_SECONDS = 20.0
-_DISPATCHER_SECONDS = 5.0  # between two looks at it
-_LOOK_SECONDS = 0.25
-
-
 class Stream:
     """One iteration over a distributed data set.
 
     Args:
-        make: gives the data set; called in the thread that reads it.
-        address: of the dispatcher.
+        make: makes the data set; called in the thread that reads it.
+        address: address of the dispatcher.
         total: batches of the iteration, or None without end.
-        signals: whether one waits for the consumer.
+        signals: signals that wait for the consumer.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Where images come from: folders, archives, tables, shards, built-in data sets."""
+"""Sources of images: folders, archives, tables, shards, built-in data sets."""

@@ -1,4 +1,4 @@
-"""A zip of images, read in place."""
+"""Zips of images, read without unpacking them."""
 
 import posixpath
 import stat
@@ -17,13 +17,13 @@ _WINDOWS = (0, 10, 14)  # FAT, NTFS, VFAT: systems whose backslash stands in no 
 
 
 class ZipReader:
-    """Reads members of a zip without unpacking it.
+    """Reader of the members of a zip, without unpacking it.
 
     A name that does not say how it is encoded is UTF-8 where it can be (macOS writes that), else CP437.
 
     Args:
         path: the zip.
-        max_bytes: the largest member, decompressed; a larger one is refused as an archive bomb.
+        max_bytes: largest size of a member, decompressed; a larger one is refused as an archive bomb.
 
     Attributes:
         members: by their names with forward slashes, without `./`, a leading slash and entries of folders.
@@ -49,7 +49,7 @@ class ZipReader:
                 self._add(name, member)
 
     def read(self, name: str) -> bytes:
-        """The bytes of one member; its CRC is checked."""
+        """Read one member; its CRC is checked."""
         member = self.members[name]
         if is_link(member):
             raise OSError("a link, which is not followed in a zip")
@@ -58,7 +58,7 @@ class ZipReader:
         return self.archive.read(member)
 
     def _add(self, name: str, member: zipfile.ZipInfo) -> None:
-        """Keeps a member; one that is there twice with the same content counts once."""
+        """Add a member; one that is there twice with the same content counts once."""
         known = self.members.setdefault(name, member)
         if (known.CRC, known.file_size) == (member.CRC, member.file_size):
             return
@@ -69,7 +69,7 @@ class ZipReader:
 
 
 def zip_source(path: Path) -> Source:
-    """The source for a zip.
+    """Find the images of a zip.
 
     Raises:
         DataError: for a file that is no zip, is encrypted, has names that cannot be used, or whose layout is none.
@@ -96,10 +96,10 @@ def is_link(member: zipfile.ZipInfo) -> bool:
 
 
 def _plain_name(member: zipfile.ZipInfo) -> tuple[str, bool]:
-    """The name with forward slashes, relative and without detours; and whether it is that of a folder."""
+    """Normalize a name: forward slashes, relative, without detours; and whether it is that of a folder."""
     name = member.filename
     if not member.flag_bits & _UTF_8:
-        # The chance that other bytes beyond ASCII happen to be UTF-8 is small, and CP437's would be box drawings.
+        # Other bytes beyond ASCII are hardly ever valid UTF-8, and CP437's would be box drawings.
         with suppress(UnicodeError):
             name = name.encode("cp437").decode()
     if "\\" in name and ("/" not in name.removeprefix("./") or member.create_system in _WINDOWS):

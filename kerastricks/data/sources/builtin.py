@@ -1,4 +1,4 @@
-"""Data sets by name: digits from scikit-learn, and keras.datasets where a network is there."""
+"""Built-in data sets: digits of scikit-learn, MNIST's file format, and keras.datasets where there is a network."""
 
 import gzip
 import struct
@@ -77,7 +77,7 @@ def is_idx_folder(path: Path) -> bool:
 
 
 def idx_source(path: Path) -> Source:
-    """MNIST's file format: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., plain or .gz.
+    """Read MNIST's file format: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., plain or .gz.
 
     Raises:
         DataError: for a file that is missing or is not what its header says.

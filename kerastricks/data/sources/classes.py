@@ -11,11 +11,11 @@ from kerastricks.errors import DataError, UnknownNameError
 
 
 def only_classes(source: Source, classes: Sequence[str]) -> Source:
-    """The source with these classes alone, in its own order; nothing is read.
+    """Keep only some classes of a source, in its own order; nothing is read.
 
     Args:
-        source: with all of its classes.
-        classes: names, in any order.
+        source: source with all of its classes.
+        classes: names of the classes to keep, in any order.
 
     Raises:
         UnknownNameError: for a class that the source does not have.
@@ -45,12 +45,12 @@ def _only_labels(examples: Examples, chosen: np.ndarray) -> Examples:
 
 
 def relabel(examples: Examples, found_names: Sequence[str], class_names: Sequence[str], source: str) -> Examples:
-    """Labels by the names of the classes: their numbers may differ between the two data sets.
+    """Convert labels to indices of a model's classes, by name.
 
     Args:
-        examples: with numbers of `found_names`.
-        found_names: the classes of the data.
-        class_names: the classes of a model, all of `found_names` among them.
+        examples: images whose labels are indices of `found_names`.
+        found_names: classes of the data.
+        class_names: classes of the model, all of `found_names` among them.
         source: name of the data, for messages.
 
     Raises:

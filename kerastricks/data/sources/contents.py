@@ -60,8 +60,8 @@ def read_in_graph(files: Files) -> Callable[[tf.Tensor], tf.Tensor]:
     reader = files.reader
     shards = [os.path.join(os.path.abspath(reader.path), name) for name in reader.shards]
     sizes = np.array([os.path.getsize(shard) for shard in shards], np.int64)
-    places = np.array([reader.places[name] for name in files.names], np.int64).reshape(len(files), 5)
-    shard, offset, size = places[:, 0], places[:, 2], places[:, 3]
+    records = np.array([reader.records[name] for name in files.names], np.int64).reshape(len(files), 5)
+    shard, offset, size = records[:, 0], records[:, 2], records[:, 3]
     shard_paths = tf.constant([os.fsencode(shard) for shard in shards])
     # A file of one record, with the bytes before it as its header and those after it as its footer.
     layout = tf.constant(np.stack([shard, offset, size, sizes[shard] - offset - size], axis=1))

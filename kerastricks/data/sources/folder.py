@@ -1,4 +1,4 @@
-"""A folder of images."""
+"""Folders of images."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ from kerastricks.errors import DataError
 
 
 class FolderReader:
-    """Reads files below a folder.
+    """Reader of the files below a folder.
 
     Args:
         path: the folder.
@@ -21,12 +21,12 @@ class FolderReader:
         self.path = path
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file."""
+        """Read one file."""
         return (self.path / name).read_bytes()
 
 
 def folder_source(path: Path) -> Source:
-    """The source for a folder.
+    """Find the images of a folder.
 
     Raises:
         DataError: for a folder that cannot be read or is reached twice by a link, or whose layout is none.
@@ -38,7 +38,7 @@ def folder_source(path: Path) -> Source:
 
 
 class FolderWalk:
-    """Everything below a folder, in the order of the names; links to folders are followed.
+    """A walk of everything below a folder, in the order of the names; links to folders are followed.
 
     Hidden files, folders of the system's, pipes, sockets and devices are left out. A folder that was walked already
     is not walked again: `refuse_aliases` says whether that matters.
@@ -139,7 +139,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 
 def is_special(path: str) -> bool:
-    """A pipe, socket or device, from which reading may never return."""
+    """Whether a path is a pipe, socket or device, from which reading may never return."""
     try:
         return not stat.S_ISREG(os.stat(path).st_mode)
     except OSError:

@@ -1,4 +1,4 @@
-"""First look at files: is it an image, how large, in colour? Only headers are read.
+"""Read the headers of image files: format, size, colour.
 
 By code of its own, which knows what `decode_image` decodes: Pillow calls a JPEG with a second picture by another name,
 unpacks texts in a PNG, and has other rules for EXIF.
@@ -42,7 +42,7 @@ _NAMED = {
 
 @dataclass(frozen=True)
 class Headers:
-    """What the headers of a split say.
+    """Headers of the files of a split.
 
     Args:
         sizes: (N, 2) height and width in pixels as seen upright; 0 where skipped.
@@ -60,13 +60,13 @@ class Headers:
 
 
 def read_headers(files: Files, max_pixels: int, description: str, progress: Progress) -> Headers:
-    """Reads every file once.
+    """Read every file of a split once.
 
     Args:
-        files: a split.
-        max_pixels: an image of more is a decompression bomb.
-        description: for the progress.
-        progress: shown there.
+        files: files of the split.
+        max_pixels: largest number of pixels; an image of more is a decompression bomb.
+        description: label of the progress.
+        progress: shows how many files are done.
     """
     sizes = np.zeros((len(files), 2), np.int32)
     checksums = np.zeros(len(files), np.uint32)
@@ -90,9 +90,9 @@ def read_headers(files: Files, max_pixels: int, description: str, progress: Prog
 
 
 def read_header(contents: bytes, max_pixels: int) -> tuple[int, int, bool]:
-    """Height and width of an upright image, and whether it is grey.
+    """Read height and width of an upright image, and whether it is grey.
 
-    The sizes are those of what `decode_image` gives. Nothing is unpacked.
+    They are those of the image that `decode_image` gives. Nothing is unpacked.
 
     Raises:
         ValueError: with the reason why the file cannot be used.
@@ -117,7 +117,7 @@ def _jpeg(contents: bytes) -> tuple[int, int, bool]:
     """The first frame header; other pictures may follow the first (MPO), which no decoder looks at."""
     position = 2
     while True:
-        # As libjpeg goes on after a damaged segment: to the next byte 0xFF that neither fills nor stands for itself.
+        # As libjpeg resumes after a damaged segment: at the next byte 0xFF that neither fills nor stands for itself.
         position = contents.find(0xFF, position) + 1
         if not position:
             break

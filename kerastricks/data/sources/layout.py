@@ -1,4 +1,4 @@
-"""Finds classes and splits in the names of files: CLASS/*.jpg, or train/ validation/ test/ with classes inside."""
+"""Classes and splits from the names of files: CLASS/*.jpg, or train/ validation/ test/ with classes inside."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -30,17 +30,17 @@ def find_layout(
     source_name: str,
     broken: Mapping[str, str] = MappingProxyType({}),
 ) -> Source:
-    """Reads classes and splits off relative paths.
+    """Find classes and splits in relative paths.
 
     Names that differ only in how their accents are spelled (Unicode's composed and decomposed forms) are one class,
     called as it is in train.
 
     Args:
-        names: of all files, with forward slashes; hidden ones are left out here.
-        folders: all of them, with forward slashes, so that one without files can be seen.
-        reader: reads them.
-        source_name: for messages.
-        broken: those of `folders` that cannot be entered, and what they are.
+        names: paths of all files, with forward slashes; hidden ones are left out here.
+        folders: paths of all folders, with forward slashes, so that one without files can be seen.
+        reader: reads the files.
+        source_name: name of the source, for messages.
+        broken: those of `folders` that cannot be entered, and why.
 
     Raises:
         DataError: for no images, an empty class or split, a class or split that cannot be entered, or a class that
@@ -143,7 +143,7 @@ def _ignored(name: str) -> bool:
 
 
 def _common_folder(paths: list[str]) -> str:
-    """Folders that only wrap the rest: "images/" of images/cat/1.jpg and images/dog/2.jpg."""
+    """Folders that only wrap all others: "images/" of images/cat/1.jpg and images/dog/2.jpg."""
     prefix = ""
     while True:
         paths = [path for path in paths if "/" in path[len(prefix) :]]  # a README beside the folder is none of it

@@ -1,4 +1,4 @@
-"""Names that mean something everywhere: of data sets, and of files and folders that hold no images."""
+"""Names of built-in data sets, and of files and folders that hold no images."""
 
 import importlib.util
 import os
@@ -39,12 +39,12 @@ _IMAGE = re.compile(
 
 
 def is_ignored(part: str) -> bool:
-    """Whether a file or folder of that name is looked at by nobody: hidden, or a folder of the system's."""
+    """Whether a file or folder is ignored by its name: hidden, or a folder of the system."""
     return part.startswith(".") or part.lower() in _SYSTEM_FOLDERS
 
 
 def is_no_image(name: str) -> bool:
-    """Whether a name says plainly that a file is no image: an annotation, a note, a thumbnail cache.
+    """Whether the name of a file says that it is no image: an annotation, a note, a thumbnail cache.
 
     Such a file is an image all the same if its content is one; where it is none, nothing is missing.
     """
@@ -53,18 +53,18 @@ def is_no_image(name: str) -> bool:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a name is plainly that of a file and not of a class: it ends as one."""
+    """Whether a name is that of a file and not of a class: it has the suffix of one."""
     return is_no_image(name) or _IMAGE.fullmatch(PurePosixPath(name).suffix) is not None
 
 
 def kind_of(name: str) -> str:
-    """What files of that kind are called together: "*.xml", or "Thumbs.db"."""
+    """Name of a kind of files: "*.xml", or "Thumbs.db"."""
     path = PurePosixPath(name)
     return path.name if path.name.lower() in _SYSTEM_FILES else f"*{path.suffix.lower()}"
 
 
 def canonical(name: str) -> str:
-    """A name's composed form (NFC): equal for names that look equal, however a system spells their accents."""
+    """Normalize a name (NFC): equal for names that look equal, however a system spells their accents."""
     return unicodedata.normalize("NFC", name)
 
 

@@ -1,4 +1,4 @@
-"""Writes a source as TFRecord shards with an index."""
+"""Pack a source into TFRecord shards with an index."""
 
 import hashlib
 import io
@@ -32,19 +32,19 @@ def pack(
     seed: int = 0,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Writes the images of a source, with their bytes as they are, into a folder of TFRecord shards.
+    """Pack the images of a source, with their bytes as they are, into a folder of TFRecord shards.
 
     `load(out)` gives the same batches as `load(source)`, from a few large files instead of many small ones. Any
     other reader of TFRecord can use the shards too: each record is a `tf.train.Example` with `image/encoded`,
     `image/class/label`, `image/class/text` and `image/filename`.
 
     Args:
-        source: as of `load`. What cannot be decoded is left out; arrays are written as PNG.
-        out: the folder to make. It appears when it is whole.
+        source: see `load`. What cannot be decoded is left out; arrays are written as PNG.
+        out: the folder to make, written atomically.
         shard_mb: megabytes (10^6 bytes) of a shard; one larger image makes a larger shard.
         max_skipped: the largest fraction of files that may be left out.
-        seed: of the order of the records.
-        progress: where long work shows how far it is.
+        seed: seed of the order of the records.
+        progress: shows how many images are done.
 
     Returns:
         `path`, `class_names`, `images` and `shards` of each split, `bytes`, and `skipped` as `load` has it.
@@ -85,7 +85,7 @@ def pack(
         if not isinstance(examples, Arrays) and len(set(examples.names)) < len(examples):
             twice = next(name for name, other in itertools.pairwise(sorted(examples.names)) if name == other)
             raise DataError(f"{found.name}: {twice} is there twice: make the zip again")
-    # Beside its final place, since only a rename inside one file system happens at once.
+    # Beside its final path, since only a rename inside one file system happens at once.
     with written(out), begun_folder(out.absolute().parent) as unfinished:
         splits = {}
         for number, (split, examples) in enumerate(found.splits.items()):
@@ -126,7 +126,7 @@ def pack(
 
 
 class _Shards:
-    """Writes the records of one split into as many files as they need."""
+    """Writer of the records of one split, into as many files as they need."""
 
     def __init__(self, folder: Path, split: str, class_names: tuple[str, ...], shard_bytes: float) -> None:
         self.folder = folder
@@ -156,7 +156,7 @@ class _Shards:
         shard["offsets"].append(self.offset)
         shard["labels"].append(label)
         shard["names"].append(name)
-        # Where the bytes of the image are, so that reading them parses nothing.
+        # The offset of the image, so that reading it parses nothing.
         shard["image_offsets"].append(self.offset + _FRAME_BYTES + record.index(contents))
         shard["image_bytes"].append(len(contents))
         shard["image_crc32"].append(zlib.crc32(contents))
@@ -168,7 +168,7 @@ class _Shards:
             self.writer = None
 
     def finish(self) -> list[dict[str, Any]]:
-        """Gives the files their names, now that their number is known; what the index says of them."""
+        """Rename the files, now that their number is known, and return their entries of the index."""
         for number, shard in enumerate(self.shards):
             name = f"{self.split}-{number:05}-of-{len(self.shards):05}.tfrecord"
             path = self.folder / name

@@ -1,4 +1,4 @@
-"""Reads a source: leaves out what is no image, and keeps pixels or file names."""
+"""Read a source: find it, leave out what is no image, and keep pixels or file names."""
 
 import hashlib
 import os
@@ -36,10 +36,10 @@ class Readable:
     """A source after every file was looked at.
 
     Args:
-        source: with the good files, or their pixels, alone.
+        source: the source with only the good files, or their pixels.
         image_shape: (height, width, channels) in pixels.
         skipped: a record for each file that was left out, also where its name says that it is no image.
-        fingerprint: of names, labels and contents, those left out included.
+        fingerprint: hash of names, labels and contents, those left out included.
         photographs: whether the images came as files, also before they were packed.
         in_memory: whether the source holds pixels.
     """
@@ -69,22 +69,22 @@ def read_source(
     fitting: Fitting = WHOLE,
     classes: Sequence[str] | None = None,
 ) -> Readable:
-    """Reads every file of a source once or twice.
+    """Read every file of a source once or twice.
 
     Args:
-        source: as of `load`, like the next five.
+        source: see `load`.
         image_size: see `load`.
         photographs_size: see `load`.
         max_pixels: see `load`.
         max_skipped: see `load`.
         memory_bytes: see `load`.
         progress: see `load`.
-        image_shape: fixes the result's, whatever the images are.
-        only_split: reads this one alone where the source has it.
-        min_classes: fewer are refused.
-        keep_files: keeps training images that are not of the result's size as files.
-        refuse: raises for a source that is no use, before its files are read.
-        fitting: of whole images to the shape.
+        image_shape: shape of the result, whatever the images are.
+        only_split: the only split that is read, where the source has it.
+        min_classes: smallest number of classes.
+        keep_files: whether to keep training images that are not of the result's size as files.
+        refuse: raises for a source that cannot be used, before its files are read.
+        fitting: how whole images are brought to the shape.
         classes: see `load`.
     """
     found = find_source(source)
@@ -141,7 +141,7 @@ def read_source(
 
 
 def find_source(source: Any) -> Source:
-    """The source for what `load` accepts; a source itself is given back.
+    """Find the source for what `load` accepts; a source itself is returned.
 
     Raises:
         UnknownNameError: for a name that is neither a path nor known.
@@ -222,7 +222,7 @@ def _decodable(
     skipped: list[dict[str, str]],
     progress: Progress,
 ) -> Examples:
-    """Decodes all of a split; keeps the pixels where they fit, else only the names of the good files."""
+    """Decode all of a split; keep the pixels where they fit, else only the names of the good files."""
     store = PixelStore(len(files) if in_memory else 0, image_shape)
     good = np.zeros(len(files), bool)
     for indices, decoded in decode_all(files, image_shape, f"decoding {split}", progress, fitting):

@@ -1,4 +1,4 @@
-"""A folder of TFRecord shards with an index, as `pack` writes it: an image is read with one seek."""
+"""Folders of TFRecord shards with an index, as `pack` writes them: an image is read with one seek."""
 
 import zlib
 from collections.abc import Mapping
@@ -20,26 +20,26 @@ _AGAIN = "copy or pack it again"
 
 
 class ShardReader:
-    """Reads images out of shards by their name.
+    """Reader of images in shards, by their names.
 
     Args:
         path: the folder.
         shards: names of the shard files.
-        places: name of an image to (shard, record, offset, bytes, CRC-32), the first an index of `shards`.
+        records: name of an image to (shard, record, offset, bytes, CRC-32), the first an index of `shards`.
     """
 
-    def __init__(self, path: Path, shards: list[str], places: Mapping[str, tuple[int, int, int, int, int]]) -> None:
+    def __init__(self, path: Path, shards: list[str], records: Mapping[str, tuple[int, int, int, int, int]]) -> None:
         self.path = path
         self.shards = shards
-        self.places = places
+        self.records = records
 
     def read(self, name: str) -> bytes:
-        """The bytes of one image; its checksum is compared.
+        """Read one image; its checksum is compared.
 
         Raises:
             OSError: where the shard is cut off or the bytes are others than were packed: names shard and record.
         """
-        shard, record, offset, size, checksum = self.places[name]
+        shard, record, offset, size, checksum = self.records[name]
         # Opened each time: thousands of shards would be more than a process may hold open.
         with open(self.path / self.shards[shard], "rb", buffering=0) as file:
             file.seek(offset)
@@ -65,7 +65,7 @@ def is_shards_folder(path: Path) -> bool:
 
 
 def shards_source(path: Path) -> Source:
-    """The source for a folder that `pack` wrote.
+    """Find the images of a folder that `pack` wrote.
 
     Raises:
         DataError: for TFRecord files of others, a damaged index, or a shard that is missing.
@@ -97,9 +97,9 @@ def shards_source(path: Path) -> Source:
 def _source(path: Path, index: dict[str, Any]) -> Source:
     class_names = tuple(str(name) for name in index["class_names"])
     shards: list[str] = []
-    places: dict[str, tuple[int, int, int, int, int]] = {}
+    records: dict[str, tuple[int, int, int, int, int]] = {}
     splits = {}
-    reader = ShardReader(path, shards, places)
+    reader = ShardReader(path, shards, records)
     if "train" not in index["splits"] or not set(index["splits"]) <= set(SPLITS):
         raise ValueError(f"splits {', '.join(index['splits'])}")
     for split, record in index["splits"].items():
@@ -109,14 +109,14 @@ def _source(path: Path, index: dict[str, Any]) -> Source:
             columns = _columns(path, shard, len(class_names))
             image_columns = (columns[name].tolist() for name in ("image_offsets", "image_bytes", "image_crc32"))
             for number, (name, *where) in enumerate(zip(shard["names"], *image_columns, strict=True)):
-                places[str(name)] = (len(shards), number, *where)
+                records[str(name)] = (len(shards), number, *where)
             shards.append(shard["file"])
             names += shard["names"]
             labels += columns["labels"].tolist()
         # The order of the folder that was packed, so that the shards give its batches and its fingerprint.
         order = sorted(range(len(names)), key=lambda i: (labels[i], names[i]))
         splits[split] = Files([names[i] for i in order], np.array(labels, np.int32)[order], reader)
-    if len(places) != sum(len(files) for files in splits.values()):
+    if len(records) != sum(len(files) for files in splits.values()):
         raise ValueError("a name is there twice")
     return Source(path.name, class_names, splits, photographs=bool(index["photographs"]))
 

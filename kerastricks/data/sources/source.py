@@ -1,7 +1,4 @@
-"""What a source of images is: named classes, and for each split either files or arrays.
-
-Some of the classes of a source.
-"""
+"""Sources of images: named classes, and for each split either files or decoded arrays."""
 
 import math
 import os
@@ -20,12 +17,12 @@ _ALIGNMENT = 64  # bytes, what TensorFlow and XLA want of memory that is not the
 
 
 class Reader(Protocol):
-    """Where the bytes of files come from."""
+    """Reader of files by their names."""
 
     path: Path
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file; OSError or zipfile.BadZipFile where they cannot be had."""
+        """Read one file; OSError or zipfile.BadZipFile where that fails."""
         ...
 
 
@@ -59,7 +56,7 @@ class Files:
         return Files([self.names[i] for i in indices], self.labels[indices], self.reader, *of_these)
 
     def read_again(self, index: int) -> bytes:
-        """The bytes of a file that was looked at before.
+        """Read a file that was looked at before.
 
         Raises:
             DataError: naming the file, where it can no longer be read or has changed since.
@@ -87,14 +84,14 @@ class Files:
             self.read_again(index)
 
     def refuse_fewer(self, count: int) -> None:
-        """Raises DataError where only `count` could be read: names the file that has changed."""
+        """Raise DataError, naming the file that has changed, where only `count` could be read."""
         if count < len(self):
             self.refuse_changed()
             raise DataError(f"{self.reader.path}: a file could not be read for a while: run it again")
 
 
 class PixelStore:
-    """Holds images as a run of pixels with a black one at its end, which stands for all that lies outside an image.
+    """Images as a run of pixels with a black one at its end, which stands for all that lies outside an image.
 
     Augmentation reads pixels from where they lie here, so that neither padding nor a batch of untouched images is
     ever made.
@@ -145,10 +142,10 @@ class Arrays:
     """Decoded images with their labels: all of a store's, or some of its rows.
 
     Args:
-        store: where the pixels are.
+        store: store of the pixels.
         labels: (N,) int32.
-        rows: (N,) int32: the images' places in the store; None for all, in order.
-        names: of the N files they were decoded from; None where they came as arrays.
+        rows: (N,) int32: the images' indices in the store; None for all, in order.
+        names: names of the N files they were decoded from; None where they came as arrays.
     """
 
     store: PixelStore
@@ -202,12 +199,12 @@ class Source:
 
 
 def arrays(images: np.ndarray, labels: np.ndarray, name: str = "arrays") -> Arrays:
-    """Checks arrays and brings them into the one form.
+    """Check arrays and convert them to uint8 images and int32 labels.
 
     Args:
         images: (N, height, width), (N, height, width, 1) or (N, height, width, 3); values 0 to 255.
         labels: (N,) or (N, 1) integers from 0.
-        name: for messages.
+        name: name of the source, for messages.
 
     Raises:
         DataError: for another shape, values outside 0-255 (also NaN), or labels that do not fit.
@@ -250,7 +247,7 @@ def arrays(images: np.ndarray, labels: np.ndarray, name: str = "arrays") -> Arra
 
 
 def arrays_source(pair: tuple[np.ndarray, np.ndarray]) -> Source:
-    """The source for `(x, y)`."""
+    """Make the source for `(x, y)`."""
     examples = arrays(*pair)
     classes = int(examples.labels.max()) + 1 if len(examples) else 0
     return Source("arrays", tuple(str(i) for i in range(classes)), {"train": examples})

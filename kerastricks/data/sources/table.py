@@ -1,4 +1,4 @@
-"""A CSV of paths and labels: one image a row, with or without a header, and a column of splits where there is one."""
+"""Tables of paths and labels: one image a row, with or without a header, optionally with a column of splits."""
 
 import csv
 import itertools
@@ -47,17 +47,17 @@ class Row(NamedTuple):
 
 
 def table_source(path: Path) -> Source:
-    """The source for a .csv or .tsv.
+    """Find the images of a .csv or .tsv.
 
     Raises:
         DataError: for a file that is no such table, a row that cannot be used, several labels or a number with a
             fraction as a label: with the file and the line.
     """
     rows: list[Row] = []
-    places = _Places(path)
+    known = _KnownFiles(path)
     for row in _read_rows(path):
         row = _with_slashes(path, row)
-        places.add(row)
+        known.add(row)
         if is_special(os.path.join(path.parent, row.name)):
             raise DataError(f"{path}, line {row.line}: {row.name} is no file: name image files")
         rows.append(row)
@@ -87,8 +87,8 @@ def table_source(path: Path) -> Source:
     return Source(path.stem, class_names, splits)
 
 
-class _Places:
-    """Where the files of a table are, to find one that has two rows, under two names too."""
+class _KnownFiles:
+    """Real paths of the files of a table, to find one that has two rows, also under two names."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -160,22 +160,22 @@ def _read_cells(path: Path) -> Iterator[tuple[int, Sequence[str]]]:
 
 
 def _header(path: Path, line: int, cells: Sequence[str]) -> dict[str, int] | None:
-    """Which column is which, or None where the first row is an image already."""
+    """Find the columns by their names; None where the first row is an image already."""
     names = [cell.lower() for cell in cells]
     if not set(names) & set(COLUMNS["path"]):
         return None
     found = {}
     for column, known in COLUMNS.items():
-        places = [index for index, name in enumerate(names) if name in known]
+        indices = [index for index, name in enumerate(names) if name in known]
         several = column == "label" and [cells[i] for i, name in enumerate(names) if _SEVERAL.fullmatch(name)]
-        if len(places) > 1 or several:
-            which = ", ".join([repr(cells[index]) for index in places] + [repr(name) for name in several or ()])
+        if len(indices) > 1 or several:
+            which = ", ".join([repr(cells[index]) for index in indices] + [repr(name) for name in several or ()])
             why = f"multi-label targets are not supported, {_ONE_EACH}" if column == "label" else "one is needed"
             raise DataError(
                 f"{path}, line {line}: columns of a {column}: {which}: {why}: leave one called {known[0]!r}"
             )
-        if places:
-            found[column] = places[0]
+        if indices:
+            found[column] = indices[0]
     if "label" not in found:
         raise DataError(
             f"{path}, line {line}: no column 'label' or 'class' among {', '.join(cells)}: add it; a column for each "
@@ -241,7 +241,7 @@ def _check_split(path: Path, line: int, cell: str) -> str:
 
 
 def _class_names(path: Path, train: Sequence[Row], of_a_folder: bool) -> tuple[str, ...]:
-    """In the order of the numbers where all are numbers, else, and where they are a folder's, of the alphabet."""
+    """Sort the classes by number where all are numbers, else, and where they are a folder's, by name."""
     spelled: dict[str, str] = {}
     for label in sorted({row.label for row in train}):
         spelled.setdefault(canonical(label), label)

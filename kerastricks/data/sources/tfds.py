@@ -21,11 +21,11 @@ _AFTER_LENGTH = 12  # a record's length and that number's checksum stand before 
 
 
 def tfds_source(source: str, data_dir: Path | None = None) -> Source:
-    """The source for "tfds:NAME", also "tfds:NAME/CONFIG:VERSION"; prepared, with a network, the first time.
+    """Find the images of "tfds:NAME", also "tfds:NAME/CONFIG:VERSION"; prepared, with a network, the first time.
 
     Args:
-        source: with its prefix.
-        data_dir: where the data sets are; None is tensorflow_datasets' own place.
+        source: name of the data set, with its prefix.
+        data_dir: folder of the data sets; None is the default of tensorflow_datasets.
 
     Raises:
         MissingExtraError: without tensorflow_datasets.
@@ -48,8 +48,8 @@ def tfds_source(source: str, data_dir: Path | None = None) -> Source:
         raise DataError(f"{source}: {reason}: see https://www.tensorflow.org/datasets/catalog for the names") from None
 
     shards: list[str] = []
-    places: dict[str, tuple[int, int, int, int, int]] = {}
-    reader = ShardReader(Path(builder.data_dir), shards, places)
+    records: dict[str, tuple[int, int, int, int, int]] = {}
+    reader = ShardReader(Path(builder.data_dir), shards, records)
     splits: dict[str, Files] = {}
     for name, info in builder.info.splits.items():
         split = split_of(name)
@@ -61,7 +61,7 @@ def tfds_source(source: str, data_dir: Path | None = None) -> Source:
         labels: list[int] = []
         for path in info.filepaths:
             shards.append(Path(path).name)
-            _scan(Path(path), len(shards) - 1, names, labels, places)
+            _scan(Path(path), len(shards) - 1, names, labels, records)
         if labels and min(labels) < 0:
             raise DataError(f"{source}: {name} has no labels: name the files in a CSV")
         order = np.argsort(labels, kind="stable")
@@ -88,9 +88,9 @@ def _class_names(source: str, features: Any, tfds: Any) -> tuple[str, ...]:
 
 
 def _scan(
-    path: Path, shard: int, names: list[str], labels: list[int], places: dict[str, tuple[int, int, int, int, int]]
+    path: Path, shard: int, names: list[str], labels: list[int], records: dict[str, tuple[int, int, int, int, int]]
 ) -> None:
-    """Finds where the images are in one TFRecord file."""
+    """Find the images in one TFRecord file."""
     offset = record = 0
     with path.open("rb") as file:
         while head := file.read(_AFTER_LENGTH):
@@ -110,6 +110,6 @@ def _scan(
             name = f"{path.name}/{record:08}"
             names.append(name)
             labels.append(label)
-            places[name] = (shard, record, offset + _AFTER_LENGTH + start, len(image), zlib.crc32(image))
+            records[name] = (shard, record, offset + _AFTER_LENGTH + start, len(image), zlib.crc32(image))
             record += 1
             offset += _AFTER_LENGTH + length + 4

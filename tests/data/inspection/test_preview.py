@@ -127,7 +127,7 @@ def test_the_throughput_is_that_of_the_images_consumed(monkeypatch):
         ({"images": 0}, "images must be 1 or more. Received: images=0"),
         ({"draws": -1}, "draws must be 1 or more. Received: draws=-1"),
         ({"seconds": float("nan")}, "seconds must be 0 or more"),
-        ({"draws": 10**9}, r"draw fewer images.*Received: 8 rows of 1000000001 images of 4x4 pixels"),
+        ({"draws": 10**9}, r"show fewer images.*Received: 8 rows of 1000000001 images of 4x4 pixels"),
         ({"path": "look.jpg"}, "must be a .png"),
         ({"path": "nowhere/look.png"}, "must be a .png in a folder that is there"),
         ({"path": "taken.png"}, "taken.png exists already"),

@@ -102,7 +102,7 @@ def test_a_data_set_that_cannot_be_used_says_why(data_dir, name, message):
 @installed
 def test_a_damaged_file_is_named(data_dir):
     files = tfds_source("tfds:kt_colours", data_dir).splits["test"]
-    path = files.reader.path / files.reader.shards[files.reader.places[files.names[0]][0]]
+    path = files.reader.path / files.reader.shards[files.reader.records[files.names[0]][0]]
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
     with pytest.raises(DataError, match=rf"{path.name}: is damaged in a record \(is cut off\): delete the folder"):

@@ -1,4 +1,4 @@
-"""Cosine annealing with restarts: a snapshot at the end of each cycle."""
+"""Cosine annealing with warm restarts (SGDR), and the steps at which its cycles end."""
 
 import math
 from fractions import Fraction
@@ -8,14 +8,16 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerastricks.schedules.former_names import renamed
+
 
 def cycle_ends(total_steps: int, cycles: int, t_mul: float = 1.0) -> list[int]:
-    """The numbers of steps after which the cycles are over: where snapshots are taken; the last is `total_steps`.
+    """Numbers of steps after which the cycles are over, where snapshots are taken; the last is `total_steps`.
 
     Args:
         total_steps: optimizer steps of all cycles.
-        cycles: how many.
-        t_mul: how many times as long as the one before a cycle is.
+        cycles: number of cycles.
+        t_mul: length of a cycle over that of the one before.
     """
     # Exact: a sum that is rounded up would be a step late.
     lengths = [Fraction(t_mul).limit_denominator(10_000) ** index for index in range(cycles)]
@@ -23,8 +25,9 @@ def cycle_ends(total_steps: int, cycles: int, t_mul: float = 1.0) -> list[int]:
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")
+@renamed(final_rate="final_fraction")
 class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate falls from `peak` along half a cosine, and starts again, `cycles` times in `total_steps`.
+    """Lowers the learning rate from `peak` along half a cosine, `cycles` times in `total_steps`, with warm restarts.
 
     rate(t) = peak (final + (1 - final) (1 + cos(pi (t - b) / (e - b))) / 2),   b <= t < e the cycle that t is in
 
@@ -36,8 +39,8 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
         peak: the learning rate at the start of each cycle.
         total_steps: optimizer steps of all cycles; after them the rate stays at the lowest.
         cycles: how many, at most `total_steps`.
-        t_mul: how many times as long as the one before a cycle is, above 0.
-        final_rate: where a cycle ends, as a fraction of the peak.
+        t_mul: length of a cycle over that of the one before, above 0.
+        final_fraction: where a cycle ends, as a fraction of the peak.
         name: of the schedule.
 
     Call arguments:
@@ -69,7 +72,7 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
         total_steps: int,
         cycles: int = 5,
         t_mul: float = 1.0,
-        final_rate: float = 0.0,
+        final_fraction: float = 0.0,
         name: str = "cosine_restarts",
     ) -> None:
         if not t_mul > 0:
@@ -84,7 +87,7 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
         self.total_steps = total_steps
         self.cycles = cycles
         self.t_mul = t_mul
-        self.final_rate = final_rate
+        self.final_fraction = final_fraction
         self.name = name
 
     def __call__(self, step: Any) -> Any:
@@ -95,7 +98,9 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
             begin = ops.where(step >= low, float(low), begin)
             end = ops.where(step >= low, float(high), end)
         progress = ops.clip((step - begin) / (end - begin), 0.0, 1.0)
-        return self.peak * (self.final_rate + (1.0 - self.final_rate) * (0.5 + 0.5 * ops.cos(math.pi * progress)))
+        return self.peak * (
+            self.final_fraction + (1.0 - self.final_fraction) * (0.5 + 0.5 * ops.cos(math.pi * progress))
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -103,6 +108,6 @@ class CosineRestarts(keras.optimizers.schedules.LearningRateSchedule):
             "total_steps": self.total_steps,
             "cycles": self.cycles,
             "t_mul": self.t_mul,
-            "final_rate": self.final_rate,
+            "final_fraction": self.final_fraction,
             "name": self.name,
         }
