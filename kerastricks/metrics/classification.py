@@ -1,4 +1,4 @@
-"""How good predictions are."""
+"""Scores of predictions: accuracy, balanced accuracy, log-loss, recall, confusion matrix."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[
     """
     classes = len(class_names)
     predicted = probabilities.argmax(axis=1)
-    # float32 sums to 1 only nearly; clipped as by scikit-learn, so that an impossible class costs 36 nats.
+    # float32 sums to 1 only approximately; clipped as by scikit-learn, so that an impossible class costs 36 nats.
     right = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1, dtype="float64")
     epsilon = np.finfo("float64").eps
     counts = np.bincount(labels, minlength=classes)
@@ -41,7 +41,7 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[
 
 
 def confusion_matrix(found: Mapping[str, Any]) -> np.ndarray:
-    """The confusion matrix of scores or of a summary.json, however it is stored there.
+    """Reads the confusion matrix of scores or of a summary.json, dense or sparse.
 
     Args:
         found: what `scores` returns, or a summary.
@@ -64,7 +64,7 @@ def confusion_matrix(found: Mapping[str, Any]) -> np.ndarray:
 
 
 def images_by_class(found: Mapping[str, Any]) -> list[int]:
-    """How many images each class had, in the order of the classes; takes memory by images and not by classes squared.
+    """Counts the images of each class, in the order of the classes, in memory of the order of the images.
 
     Args:
         found: what `scores` returns, or a summary.

@@ -56,7 +56,7 @@ def tune(
 ) -> SearchRecord:
     """Search hyperparameters and leave a search folder with the best runs, as `kerastricks tune` does.
 
-    Each trial is a process of its own. Ctrl-C and SIGTERM save the state: `resume` goes on from there.
+    Each trial is a process of its own. Ctrl-C and SIGTERM save the state: `resume` continues from there.
 
     Args:
         source: a folder, zip or table of images, the name of a data set or recipe, or a loaded recipe.
@@ -133,7 +133,7 @@ def tune(
 
 @dataclass(frozen=True)
 class TuningRequest:
-    """What a search is asked for.
+    """Request for a search.
 
     Args:
         fields: of the configuration that it starts from, those that are given.
@@ -248,7 +248,7 @@ def run_tuning(
                     search_run.write_hparams(folder.path / "tensorboard", records)
     except KeyboardInterrupt as stop:
         if folder is not None and folder.plan.exists():
-            say(f"interrupted; go on with: {RESUMPTION.line(folder.path)}")
+            say(f"interrupted; resume with: {RESUMPTION.line(folder.path)}")
             raise interrupted(stop, RESUMPTION, folder.path) from None
         say("interrupted; nothing was begun")
         raise stop if isinstance(stop, Interrupted) else Interrupted(signal.SIGINT) from None

@@ -46,7 +46,7 @@ def check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Confi
             )
         schedule = build_schedule(config, total_steps)
         if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-            warmup = f" with the warm-up of scale_lr={config.scale_lr!r}" if schedule.name == "linear_warmup" else ""
+            warmup = f" with the warm-up of scale_lr={config.scale_lr!r}" if schedule.name == "warmup" else ""
             raise ConfigError(
                 f"{type(callback).__name__} sets the learning rate, and so does schedule={config.schedule!r}{warmup}: "
                 'take schedule="plateau(factor=2, patience=5)", which needs no callback, or schedule="constant"'
