@@ -1,7 +1,4 @@
-"""How sure a mean over images is.
-
-How sure several means over the same images are.
-"""
+"""Bootstrap confidence intervals of means over images; paired ones for several means over the same images."""
 
 from dataclasses import dataclass
 
@@ -12,7 +9,7 @@ _DRAWS_AT_ONCE = 4_000_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measured value with its 90 % interval.
+    """A measured value with its 90 % confidence interval.
 
     Args:
         value: on the data as they are.
@@ -31,7 +28,7 @@ class Estimate:
 
 
 def bootstrap_mean(values: np.ndarray, seed: int = 0, rounds: int = 1000) -> Estimate:
-    """The mean, and how it varies over data sets of the same size drawn from this one with replacement.
+    """Bootstrap confidence interval of a mean.
 
     For 0 and 1, right and wrong, what is drawn is binomial and costs nothing. Where all values are equal the interval
     is a point: the bootstrap cannot know what it has not seen.
@@ -74,7 +71,7 @@ _PAIRED_DRAWS_AT_ONCE = 4_000_000
 
 
 def paired_bootstrap(values: np.ndarray, seed: int = 0, rounds: int = 1000) -> list[Estimate]:
-    """Means, and how they vary over sets of images drawn from these with replacement, the same sets for every row.
+    """Bootstrap confidence intervals of several means, all from the same resampled images.
 
     Of a difference between two methods, image by image, it gives the spread that remains when both see the same images.
 

@@ -1,7 +1,4 @@
-"""How good probabilities are, and how far members differ.
-
-Predictions of several members, and labels, as the combinations take them.
-"""
+"""Log-loss, calibration and Brier score of probabilities; disagreement between members."""
 
 import numpy as np
 
@@ -9,7 +6,7 @@ from kerastricks.errors import EnsembleError
 
 
 def member_rows(log_probabilities: np.ndarray, labels: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Checks predictions of members and the labels of the images.
+    """Check predictions of members and the labels of the images.
 
     Args:
         log_probabilities: (M, N, K) of M members, N images and K classes; logits will do.
@@ -56,7 +53,7 @@ _LOWEST_PROBABILITY = float(np.finfo("float64").eps)
 
 
 def quality(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Accuracy, log-loss, calibration error and Brier score.
+    """Compute accuracy, log-loss, calibration error and Brier score.
 
     The calibration error is the mean, over 15 intervals of equal width of the largest probability and weighted by their
     images, of the distance between accuracy and mean largest probability. It is biased upwards where images are few,
@@ -102,7 +99,7 @@ def quality(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The log-loss of each image.
+    """Compute the log-loss of each image.
 
     Args:
         probabilities: (N, K); rows are brought to sum 1.
@@ -116,7 +113,7 @@ def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def disagreement(log_probabilities: np.ndarray) -> np.ndarray:
-    """The share of images on which two members name different classes.
+    """Compute the share of images for which two members predict different classes.
 
     Members that never disagree cannot gain from each other. Weak members disagree too: read it with their accuracy.
 
@@ -146,7 +143,7 @@ def disagreement(log_probabilities: np.ndarray) -> np.ndarray:
 
 
 def mean_disagreement(log_probabilities: np.ndarray) -> float:
-    """The mean of `disagreement` over all pairs of members; 0 for one member.
+    """Compute the mean of `disagreement` over all pairs of members; 0 for one member.
 
     Args:
         log_probabilities: (M, N, K).

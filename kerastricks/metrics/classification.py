@@ -1,4 +1,4 @@
-"""How good predictions are."""
+"""Scores of a classifier on labelled images, and its confusion matrix."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ _MOST_IN_FULL = 100  # classes: their square is 10,000 numbers, and 16,000,000 o
 
 
 def scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, balanced accuracy, log-loss, recall per class and the confusion matrix.
+    """Compute accuracy, balanced accuracy, log-loss, recall per class and the confusion matrix.
 
     Args:
         labels: (N,) integers.
@@ -41,7 +41,7 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[
 
 
 def confusion_matrix(found: Mapping[str, Any]) -> np.ndarray:
-    """The confusion matrix of scores or of a summary.json, however it is stored there.
+    """Read the confusion matrix of scores or of a summary.json, however it is stored there.
 
     Args:
         found: what `scores` returns, or a summary.
@@ -64,7 +64,7 @@ def confusion_matrix(found: Mapping[str, Any]) -> np.ndarray:
 
 
 def images_by_class(found: Mapping[str, Any]) -> list[int]:
-    """How many images each class had, in the order of the classes; takes memory by images and not by classes squared.
+    """Number of images of each class, in the order of the classes; takes memory by images and not by classes squared.
 
     Args:
         found: what `scores` returns, or a summary.

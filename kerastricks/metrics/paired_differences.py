@@ -1,7 +1,4 @@
-"""The difference between two arms that ran with the same seeds.
-
-Holm's correction for several tests.
-"""
+"""Paired differences between two arms over the same seeds, and Holm's correction for several tests."""
 
 import math
 from collections.abc import Sequence
@@ -35,7 +32,7 @@ class PairedDifference:
     p_value: float | None = None
 
     def seeds_needed(self, tests: int = 1) -> int | None:
-        """About how many seeds would find this difference, if it is real, with 80 % probability.
+        """Approximate number of seeds that would find this difference, if it is real, with 80 % power.
 
         (z(1 - 0.05 / (2 tests)) + z(0.8))^2 (std / mean)^2, which is 7.85 (std / mean)^2 for one test, and half of
         z(..)^2 more because the deviation is estimated. With the deviation of single runs in place of that of
@@ -55,7 +52,7 @@ class PairedDifference:
 
 
 def paired_difference(baseline: Sequence[float], arm: Sequence[float]) -> PairedDifference:
-    """Subtracts seed by seed, and says how sure the mean difference is.
+    """Compute the mean paired difference with its confidence interval and p value.
 
     What a seed does to both arms alike (an easy order of batches, a lucky start) drops out of the difference: the
     interval is narrower than that of two independent means, by as much as the arms go together.
@@ -97,7 +94,7 @@ def paired_difference(baseline: Sequence[float], arm: Sequence[float]) -> Paired
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Corrects p values for their number, so that all of them together err in 5 % of the cases and not each.
+    """Correct p values for multiple testing, by Holm's method.
 
     The smallest is multiplied by their number, the next by one less and so on; none falls below one before it. It
     is never weaker than Bonferroni's correction and needs no independence.

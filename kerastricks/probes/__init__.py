@@ -1,4 +1,4 @@
-"""How well frozen features separate classes: linear probe, nearest centroid, LogME."""
+"""Probes of frozen features: linear probe, nearest centroid, LogME."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,4 @@
-"""How well a linear classifier on fixed features does.
-
-The minimum of the L2-regularised multinomial log-loss.
-"""
+"""Linear probe: an L2-regularised multinomial logistic regression on fixed features."""
 
 from dataclasses import dataclass
 
@@ -21,7 +18,7 @@ def softmax_regression(
     tolerance: float = 1e-4,
     max_steps: int = 500,
 ) -> np.ndarray:
-    """Minimises c * sum_i weights_i * log-loss_i + sum(kernel^2) / 2 over kernel and bias.
+    """Minimise c * sum_i weights_i * log-loss_i + sum(kernel^2) / 2 over kernel and bias.
 
     L-BFGS in coordinates that are multiplied by the square root of the curvature at the start: in those of principal
     components the curvature is nearly diagonal, and some 20 steps do what hundreds do in the original ones.
@@ -82,7 +79,7 @@ _ROTATED_DIMS = 2_048
 
 @dataclass(frozen=True, eq=False)
 class LinearProbe:
-    """A linear classifier on features as they come out of the network, and its scores on validation.
+    """A linear classifier on raw features, and its scores on validation.
 
     Args:
         kernel: (D, K) float32, acts on raw features: the standardisation is inside.
@@ -107,7 +104,7 @@ class LinearProbe:
     rows_given: int
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities.
+        """Predict probabilities.
 
         Args:
             features: (N, D).
@@ -128,7 +125,7 @@ def linear_probe(
     class_weight: str | None = None,
     max_rows: int = 20_000,
 ) -> LinearProbe:
-    """Fits an L2-regularised multinomial logistic regression to features and measures it on validation.
+    """Fit an L2-regularised multinomial logistic regression to features and score it on validation.
 
     Features are standardised by the training rows: mean zero, and divided by the deviation, in whose estimate the mean
     variance of all features counts as ten rows more. Features should be of one kind, as those of a layer are. The
@@ -231,7 +228,7 @@ def _fit(
 def _choose(
     rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, labels: np.ndarray, dims: int, seed: int
 ) -> tuple[float, np.ndarray | None]:
-    """C by the log-loss of rows held out, and a point near the optimum."""
+    """Choose C by the log-loss of held-out rows; also a point near the optimum."""
     count = len(labels)
     parts, held_out = (5, 5) if count <= 1_000 else (3, 3) if count <= 3_000 else (5, 1)
     fold = stratified_folds(labels, parts, seed)

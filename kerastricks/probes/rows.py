@@ -1,8 +1,4 @@
-"""Random parts of the rows in which every class has its share.
-
-Features and labels as the probes take them.
-Small linear algebra on one thread.
-"""
+"""Stratified samples and folds of rows, checks of features and labels, and a limit of threads."""
 
 from contextlib import AbstractContextManager
 
@@ -13,7 +9,7 @@ from kerastricks.errors import DataError
 
 
 def stratified_sample(labels: np.ndarray, rows: int, seed: int = 0) -> np.ndarray:
-    """Draws rows without replacement so that each class keeps its share, and at least one row.
+    """Draw rows without replacement so that each class keeps its share, and at least one row.
 
     Args:
         labels: (N,) integers.
@@ -45,7 +41,7 @@ def stratified_sample(labels: np.ndarray, rows: int, seed: int = 0) -> np.ndarra
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
-    """Deals the rows of each class out to the folds in turn.
+    """Assign the rows of each class to the folds in turn.
 
     A class of one row is in no fold, so that whichever fold is held out, the others know every class.
 
@@ -72,7 +68,7 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarra
 
 
 def _places(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The place of each row in a random order of its class, and how many rows that has."""
+    """The rank of each row in a random order of its class, and the number of rows of that class."""
     _, label, counts = np.unique(labels, return_inverse=True, return_counts=True)
     order = np.lexsort((np.random.default_rng(seed).random(len(label)), label))
     place = np.empty(len(label), "int64")
@@ -83,7 +79,7 @@ def _places(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def feature_rows(
     features: np.ndarray, labels: np.ndarray, classes: int, name: str = "features"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Checks features and labels.
+    """Check features and labels.
 
     Args:
         features: (N, D), any real dtype.
@@ -144,7 +140,7 @@ _WORTH_THREADS = 1_000_000_000
 
 
 def one_thread(multiplications: int) -> AbstractContextManager:
-    """Holds NumPy's matrix products to one thread where more would not pay.
+    """Limit NumPy's matrix products to one thread where more would not pay.
 
     BLAS threads wait for each other in a busy loop. On small matrices that gains little, and on a machine that has
     other work it costs ten times the time: each product waits for whichever thread was put to sleep.

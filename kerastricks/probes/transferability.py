@@ -1,7 +1,4 @@
-"""The evidence that features hold for the labels, without a classifier to train.
-
-How well the nearest class mean classifies.
-"""
+"""Transferability of features without training a classifier: LogME and the nearest class mean."""
 
 import math
 
@@ -21,7 +18,7 @@ _NORMAL_95 = 1.6449
 def logme(
     features: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0, rounds: int = 10, max_rows: int = 2_000
 ) -> Estimate:
-    """Maximises the evidence of a Bayesian linear model of each class's indicator: log p(y | features) per image.
+    """Maximise the evidence of a Bayesian linear model of each class's indicator: log p(y | features) per image.
 
     It needs no validation images and does not reward features that only fit: what the weights can explain is averaged
     over their prior, whose precision and that of the noise are chosen by the evidence itself. Higher is better. Values
@@ -93,7 +90,7 @@ def _spectrum(gram: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _spectrum_of_columns(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same from F^T F."""
+    """`_spectrum` computed from F^T F."""
     values, vectors = np.linalg.eigh(rows.T @ rows)
     kept = values > _CUT * max(values[-1], 1e-300)
     return values[kept], (vectors[:, kept].T @ (rows.T @ targets)) ** 2 / values[kept, None]
@@ -141,7 +138,7 @@ def nearest_centroid(
     classes: int,
     seed: int = 0,
 ) -> Estimate:
-    """Accuracy of giving each image the class whose mean feature has the smallest angle to its own.
+    """Compute the accuracy of assigning each image to the class whose mean feature is at the smallest angle.
 
     Nothing is fitted but the means and nothing has to be chosen, so with a few images per class it is a firmer figure
     than a probe; it sees only how far apart the classes lie, and wastes what a linear classifier would find.

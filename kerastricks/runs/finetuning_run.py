@@ -55,9 +55,9 @@ def finetune(
     progress: Progress | None = None,
     **fields: Unpack[FinetuningFields],
 ) -> RunRecord:
-    """Fine-tune a pretrained network and leave a run folder, as `kerastricks finetune` does.
+    """Fine-tune a pretrained network and write a run folder, as `kerastricks finetune` does.
 
-    Ctrl-C and SIGTERM save the state: `resume` goes on from there.
+    Ctrl-C and SIGTERM save the state: `resume` continues it.
 
     Args:
         source: a folder, zip or table of images, the name of a data set, or a recipe, of which the data are taken.
@@ -114,7 +114,7 @@ def finetune(
 
 
 def finetuning_fields(source: Source | None, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a source and those given; how a recipe trains is for random weights, and is not taken.
+    """Merge the fields of a source and those given; a recipe's training is for random weights and is left out.
 
     Raises:
         UsageError: without data.
@@ -126,7 +126,7 @@ def finetuning_fields(source: Source | None, fields: Mapping[str, Any]) -> dict[
 
 
 def make_config(fields: Mapping[str, Any]) -> Config:
-    """A configuration with the defaults of fine-tuning where `fields` says nothing."""
+    """Fill a configuration with the defaults of fine-tuning where `fields` has none."""
     source = find_source(fields["data"])
     photographs = source.photographs and all(isinstance(examples, Files) for examples in source.splits.values())
     defaults = {
@@ -138,7 +138,7 @@ def make_config(fields: Mapping[str, Any]) -> Config:
 
 
 def start(config: Config, settings: Settings, out: Path, name: str | None) -> RunFolder:
-    """Makes the folder of a new run; from here on it can be resumed.
+    """Make the folder of a new run; from here on it can be resumed.
 
     Raises:
         RunFolderError: where the folder cannot be made.
@@ -171,7 +171,7 @@ def start(config: Config, settings: Settings, out: Path, name: str | None) -> Ru
 
 
 def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent, **where: Any) -> dict[str, Any]:
-    """Fine-tunes to the end of a run, from wherever it is.
+    """Fine-tune a run to completion, resuming where it is.
 
     Args:
         run: made by `start`.
@@ -241,7 +241,7 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
 
 
 def _check_backbone(run: RunFolder, backbone: Backbone, data: ImageData) -> None:
-    """Tries the export of a network whose layers a recipe registers, with a head, before anything is trained."""
+    """Try the export of a network whose layers a recipe registers, with a head, before anything is trained."""
     head = keras.layers.Dense(len(data.class_names), activation="softmax")(backbone.model.outputs[0])
     model = keras.Model(backbone.model.inputs[0], head, name=backbone.model.name)
     images = np.random.default_rng(0).integers(0, 256, (4, *backbone.image_shape)).astype("uint8")
@@ -254,7 +254,7 @@ def _without_model(config: Config) -> dict[str, Any]:
 
 
 def describe_backbone(backbone: Backbone) -> str:
-    """A line: what it is, how large, where its weights are from."""
+    """Describe a backbone in a line: name, size, source of its weights."""
     height, width, channels = backbone.image_shape
     return (
         f"backbone {backbone.name}: {backbone.model.count_params():,} weights from {backbone.weights}, "
@@ -263,7 +263,7 @@ def describe_backbone(backbone: Backbone) -> str:
 
 
 def _merge_logs(run: RunFolder, tuned: FineTuned) -> None:
-    """The logs of the stages of what was kept, as those of one training."""
+    """Join the logs of the stages of the result as those of one training."""
     folders = sorted((run.path / "stages").glob(f"{tuned.report.logs}-*"), key=lambda path: path.name)
     lines: list[dict[str, Any]] = []
     losses = b""
