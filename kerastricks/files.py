@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kerastricks.errors import KerasTricksError, WriteError, first_line
+from kerastricks.errors import DataError, KerasTricksError, WriteError, first_line
 
 if sys.platform != "win32":
     import fcntl
@@ -289,3 +289,11 @@ def _lock(path: Path) -> tuple[int | None, bool]:
 def _unlock(lock: int | None) -> None:
     if lock is not None:
         os.close(lock)
+
+
+def check_new_folder(path: Path) -> None:
+    """Raise DataError unless a folder can be made there."""
+    if path.exists() or path.is_symlink():
+        raise DataError(f"{path}: exists already: name another folder, or delete it")
+    if not path.absolute().parent.is_dir():
+        raise DataError(f"{path.absolute().parent}: no such folder: make it first")

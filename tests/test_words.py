@@ -19,7 +19,7 @@ BEGINNINGS = re.compile(r"\s*(Of|The same|What)\b")
 BEHIND = re.compile(r"\bbehind\b(?!:)")
 # Of what lags, stays or hides: nothing follows there.
 LEGITIMATE = re.compile(
-    r"\bleav\w+\b[^.]*\bbehind\b|\b(far|falls?) behind\b|^behind$"
+    r"\bleav\w+\b[^.]*\bbehind\b|\b(far|falls?) behind\b|^(\) )?behind\s*$"
     r"|\bbehind (the (leader|best|fastest)|a firewall|on the same)"
 )
 PHRASES = {

@@ -145,7 +145,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _key(value: Any) -> Any:
-    """What tells two values apart on an axis of names: true and 1 are not the same."""
+    """Identity of a value on an axis of names: true and 1 are different."""
     return value if _is_number(value) else short_value(value, limit=10_000)
 
 

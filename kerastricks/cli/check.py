@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kerastricks.classifier_file import check_model_file, load_classifier
+from kerastricks.classifier_file import check_model_file, load_model_file
 from kerastricks.cli import job_options, options
 from kerastricks.cli.models import zoo_model
 from kerastricks.cli.quiet import import_keras
@@ -218,7 +218,7 @@ class _Subject:
     @staticmethod
     def read(file: Path) -> tuple[Any, Any]:
         """The model in a file and the shape of its images."""
-        model = load_classifier(file)
+        model = load_model_file(file)
         return model, tuple(model.inputs[0].shape[1:])
 
     def _saved(self, file: Path) -> tuple[Any, Any, Any]:

@@ -60,7 +60,7 @@ def features(
     kerastricks features path/to/images/ --model efficientnet_lite0 --out features/images
     kerastricks features digits --model saved_models/RUN --layer list
     """
-    from kerastricks.features.extraction import check_target
+    from kerastricks.files import check_new_folder
     from kerastricks.training.config import Config
 
     wants_list = "list" in layers
@@ -78,7 +78,7 @@ def features(
     if out is None and not wants_list:
         raise UsageError("--out is missing: the folder to make")
     if out is not None and not wants_list:
-        check_target(out.expanduser())
+        check_new_folder(out.expanduser())
 
     import_keras()
     from kerastricks.cli import screen

@@ -129,7 +129,6 @@ def finetune(
 
     job: dict[str, Any] = {"resume": resume, "cache_dir": cache_dir, "say": screen.say, "progress": screen.bar}
     if resume is None:
-        wanted["strategy"] = wanted.pop("plan", None)
         job |= {"source": recipe or source, "out": out, "name": name, **wanted}
     _report(finetune_run(**job, **fields), as_json)
 

@@ -52,7 +52,7 @@ else:
             "profile_pipeline": "inspection.profiling",
         },
         former={
-            "PlanReport": "is now PipelineProfile",
-            "plan": "is now profile_pipeline",
+            "PlanReport": "is now kerastricks.data.PipelineProfile",
+            "plan": "is now kerastricks.data.profile_pipeline",
         },
     )

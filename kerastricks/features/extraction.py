@@ -17,18 +17,10 @@ from kerastricks.data.pipeline.batches import Batches
 from kerastricks.errors import DataError, UnknownNameError, UsageError
 from kerastricks.features.extractor import Extractor, weights_digest
 from kerastricks.features.folder import FILES, FORMAT, LABELS, RECORD, VERSION, Features
-from kerastricks.files import begun_folder, take_name, written
+from kerastricks.files import begun_folder, check_new_folder, take_name, written
 from kerastricks.progress import Progress, silent
 
 SPLITS = ("train", "validation", "test")
-
-
-def check_target(path: Path) -> None:
-    """Raise DataError unless a folder can be made there."""
-    if path.exists() or path.is_symlink():
-        raise DataError(f"{path}: exists already: name another folder, or delete it")
-    if not path.absolute().parent.is_dir():
-        raise DataError(f"{path.absolute().parent}: no such folder: make it first")
 
 
 def compute(
@@ -79,7 +71,7 @@ def compute(
     path = Path(os.path.expanduser(path))
     extractor = Extractor(model, layers, pool)
     check_request(extractor, data, splits, batch_size)
-    check_target(path)
+    check_new_folder(path)
     # Beside its final path, since only a rename inside one file system happens at once.
     with written(path), begun_folder(path.absolute().parent) as unfinished:
         write_features(unfinished, extractor, data, splits, batch_size, progress)

@@ -1,4 +1,4 @@
-"""The table "how much data, how similar": what is tried first, and why."""
+"""The table "how much data, how similar": the strategy it names, the order of short trainings, and the reasons."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +53,7 @@ class Choice:
 
 
 def choose(measurement: Measurement, strategy: str = "auto") -> Choice:
-    """The cell of the table, or the strategy that was asked for beside what the table would have said.
+    """Looks up the cell of the table; a strategy that was asked for is kept beside it.
 
     Wei: Must Know Tips/Tricks in Deep Neural Networks, 2015, after CS231n's notes on transfer learning. For much and
     similar data the article fine-tunes "the first layers"; every measurement known says the last, and so does this.

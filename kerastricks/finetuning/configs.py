@@ -31,7 +31,7 @@ def small_images(data: ImageData, small: ImageData | None, config: Config) -> tu
 
 
 def small_config(config: Config) -> Config:
-    """What `kerastricks train` would do with the data of a fine-tuning: its defaults, on small images."""
+    """The configuration that `kerastricks train` would have for the data of a fine-tuning, on small images."""
     same = ["data", "classes", "validation", "test", "seed", "split_seed", "crop_fraction", "interpolation"]
     same += ["max_pixels", "max_skipped", "bagging", "epochs"]
     augment = "auto" if config.augment == PHOTOGRAPHS_AUGMENT else config.augment

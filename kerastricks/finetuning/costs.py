@@ -26,7 +26,7 @@ _TRACED = 0.6
 
 @dataclass(frozen=True)
 class Length:
-    """How long a training is.
+    """Length of a training.
 
     Args:
         epochs: passes over `images`.
@@ -43,7 +43,7 @@ class Length:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a training costs.
+    """Time that a training takes.
 
     Args:
         step: seconds of an optimizer step.
@@ -96,12 +96,12 @@ class StepClock(keras.callbacks.Callback):
 
     @property
     def seconds(self) -> float:
-        """All of them."""
+        """Seconds of all steps and validations."""
         return self.first + self.others + self.first_validation + self.validation
 
     @property
     def cost(self) -> Cost:
-        """As it was; where there was a single step or validation, its first call is all that is known."""
+        """The cost as timed; of a single step or validation, the first call is all that is known."""
         step = self.others / (self.steps - 1) if self.steps > 1 else self.first
         once = self.validation / (self.validations - 1) if self.validations > 1 else self.first_validation
         overhead = max(self.first - step, 0.0) + max(self.first_validation - once, 0.0)

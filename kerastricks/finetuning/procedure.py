@@ -26,7 +26,7 @@ from kerastricks.training.resolved_config import ResolvedConfig
 
 @dataclass(frozen=True)
 class FineTuned:
-    """What a fine-tuning leaves.
+    """Result of a fine-tuning.
 
     Args:
         model: functional, pixels 0 to 255 to probabilities, float32.
@@ -56,7 +56,7 @@ def finetune(
     """Fine-tunes a backbone by the strategy that validates best within a budget of time.
 
     First linear probes on frozen features, which cost one pass over the images. Then, with the strategy "auto", a short
-    training each of a small network from random weights, of the last levels and of all levels. What is behind on the
+    training each of a small network from random weights, of the last levels and of all levels. What is worse on the
     same validation images and projected to stay so is given up; the rest of the budget goes to the best one or two.
     It ends in the best on validation of all of these, probes and short trainings among them. The table "how much
     data, how similar" explains, and orders the trainings.
@@ -75,7 +75,7 @@ def finetune(
         settings: what to do; None lets the data decide.
         small_data: the same splits as the small network sees them, 32 pixels or fewer, in batches and with the
             augmentation of a training from random weights. None: the small network is tried where `data` are so small.
-        run_folder: where trainings are logged and saved, so that an interrupted call goes on where it was; None for
+        run_folder: where trainings are logged and saved, so that an interrupted call can be resumed; None for
             nowhere.
         say: gets a line about each thing decided.
         progress: where long work shows how far it is.

@@ -1,7 +1,4 @@
-"""What a fine-tuning measured, chose and reached: as text and as JSON.
-
-finetune.png: what each level's features are worth, and what the trainings made of them.
-"""
+"""The report of a fine-tuning: measurement, choice and results, as finetune.json and finetune.png."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Successive halving of strategies: results of short trainings, who goes on, and the record that can be resumed."""
+"""Successive halving of strategies: results of short trainings, verdicts, and the record that can be resumed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -28,7 +28,7 @@ OPTIMISM = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What one training, or a probe, reached.
+    """Result of one training, or of a probe.
 
     Args:
         name: the strategy.
@@ -94,7 +94,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a short training goes on.
+    """Decision whether a short training is continued.
 
     Args:
         name: the strategy.
@@ -112,12 +112,12 @@ class Verdict:
 
 
 def judge(results: Sequence[Result], seconds: float, seed: int = 0) -> list[Verdict]:
-    """Who goes on after the short trainings: successive halving with a paired comparison.
+    """Decides which short trainings are continued: successive halving with a paired comparison.
 
     A training is given up if it is behind the best result on the same validation images by more than the 90 % interval
     of the difference allows, and would stay so at best, while the others get what is expected of them. Of those that
-    remain the one of which most is expected goes on; a second one too if that expectation is within the interval of
-    their difference, and the time is enough for both to train as long again as they did.
+    remain the one of which most is expected is continued; a second one too if that expectation is within the interval
+    of their difference, and the time is enough for both to train as long again as they did.
 
     Args:
         results: probes and short trainings.
@@ -176,7 +176,7 @@ def judge(results: Sequence[Result], seconds: float, seed: int = 0) -> list[Verd
 
 @dataclass
 class Journal:
-    """What the choice has measured, planned and spent, so that an interrupted one goes on to the same result.
+    """Record of what the selection measured, planned and spent, so that it can be resumed to the same result.
 
     Args:
         path: of the JSON file; None keeps it in memory.
@@ -241,7 +241,7 @@ class Journal:
         write_json(self.path, record)
 
     def discard(self) -> None:
-        """Leaves nothing behind, where nothing was trained."""
+        """Removes the file, where nothing was trained."""
         if self.path is not None and not self.lengths:
             self.path.unlink(missing_ok=True)
             self.path.parent.rmdir()

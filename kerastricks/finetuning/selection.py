@@ -27,7 +27,7 @@ def train_named(trainer: Trainer, strategy: str, journal: Journal) -> Trained:
 
 
 def training_length(trainer: Trainer, strategy: str, journal: Journal, seconds: float | None) -> Length:
-    """What fits the seconds, or the epochs of the configuration; as it was where an interrupted run goes on."""
+    """The length that fits the seconds, or the epochs of the configuration; that of the journal in a resumed run."""
     if strategy in journal.lengths:
         return journal.lengths[strategy]
     images, batch = trainer.images(strategy)
@@ -108,7 +108,7 @@ def train_best(
 
 
 def _short(trainer: Trainer, strategy: str, journal: Journal, left: float) -> None:
-    """The short training of a strategy, if it has not ended yet and fits."""
+    """Runs the short training of a strategy, if it has not ended yet and fits."""
     name = f"{strategy}-1"
     if name in journal.results or strategy in journal.refused:
         return
@@ -147,7 +147,7 @@ def _short(trainer: Trainer, strategy: str, journal: Journal, left: float) -> No
 
 
 def _long(trainer: Trainer, strategy: str, journal: Journal, seconds: float) -> None:
-    """What goes on with a part of the rest of the budget, from the weights of its short training."""
+    """Continues a short training with a part of the rest of the budget."""
     name = f"{strategy}-2"
     short = journal.results[f"{strategy}-1"]
     cost, trained = short.cost, short.length

@@ -53,7 +53,7 @@ _FIELDS = {key: name for name, key in _KEYS.items()}
 @renamed_arguments(plan="strategy")
 @dataclass(frozen=True)
 class Settings:
-    """How a backbone is fine-tuned.
+    """Settings of a fine-tuning.
 
     Args:
         backbone: what `open_backbone` takes, as text.

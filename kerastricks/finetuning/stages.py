@@ -1,4 +1,4 @@
-"""What of a backbone is trained, and how fast."""
+"""Stages of a fine-tuning: the levels of a backbone that learn, and their learning rates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

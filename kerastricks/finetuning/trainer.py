@@ -62,7 +62,7 @@ class Trained:
 
 
 class Trainer:
-    """Carries strategies out on one data set and backbone.
+    """Trains strategies on one data set and backbone.
 
     Args:
         data: images.
@@ -125,16 +125,16 @@ class Trainer:
         """The linear classifier on the top features."""
         return self._finished("probe", self.networks.with_probe(), [])
 
-    # -- short trainings, and what goes on from them
+    # -- rungs: short trainings, and their continuations
 
     def probe_result(self, name: str, level: str) -> Result:
-        """What the measurement says of a strategy that is a probe, on the validation images that are compared."""
+        """The result of a strategy that is a probe, on the validation images that are compared."""
         [probe] = [score.probe for score in self.measurement.levels if score.layer == level]
         correct = probe.probabilities.argmax(axis=1) == self._compared(self.data).labels("validation")
         return Result(name, 0, probe.accuracy.value, probe.log_loss, correct)
 
     def rung(self, strategy: str, number: int, length: Length, before: Result | None) -> Result:
-        """A short training (1), or the one that goes on from its weights with the rest of the budget (2).
+        """A short training (1), or the continuation from its weights with the rest of the budget (2).
 
         Raises:
             TrainingDivergedError: when the loss is not finite; the weights are then those before.
@@ -152,7 +152,7 @@ class Trainer:
         return Result(strategy, number, accuracy, loss, correct, seconds, length, cost, best, stage)
 
     def restore(self, results: list[Result]) -> None:
-        """Puts a network back into the weights that its rungs ended in, where another process trained them."""
+        """Restores the weights that a network's rungs ended in, where another process trained them."""
         if results[0].name in self.networks:
             return
         before = None
@@ -168,7 +168,7 @@ class Trainer:
         return self._finished(results[0].name, network, [*stages, *reports])
 
     def first_guess(self, strategy: str) -> Cost:
-        """What a short training costs: for the backbone from the forward pass that measuring timed."""
+        """Estimates the cost of a short training: for the backbone from the forward pass that measuring timed."""
         forward = self.measurement.forward
         if strategy == "small" or forward is None:
             return self.cost(strategy)
@@ -177,7 +177,7 @@ class Trainer:
         return Cost(step, self.tracing(strategy), forward * validation)
 
     def cost(self, strategy: str) -> Cost:
-        """What training costs, from one step that is timed without being compiled; no weight is changed."""
+        """Estimates the cost of training from one step that is timed without being compiled; no weight is changed."""
         network, _ = self.networks.network(strategy)
         data, config = self._images(strategy)
         stage = self._stage(strategy)

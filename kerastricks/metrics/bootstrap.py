@@ -1,4 +1,4 @@
-"""Bootstrap confidence intervals of means over images; paired ones for several means over the same images."""
+"""Bootstrap confidence intervals of means over images, of one measure and of several paired ones."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class Estimate:
     """A measured value with its 90 % confidence interval.
 
     Args:
-        value: on the data as they are.
+        value: on the data itself.
         low: lower end of the interval.
         high: its upper end.
         standard_error: of the value.
@@ -28,10 +28,10 @@ class Estimate:
 
 
 def bootstrap_mean(values: np.ndarray, seed: int = 0, rounds: int = 1000) -> Estimate:
-    """Bootstrap confidence interval of a mean.
+    """Bootstrap confidence interval of a mean, over data sets of the same size drawn with replacement.
 
-    For 0 and 1, right and wrong, what is drawn is binomial and costs nothing. Where all values are equal the interval
-    is a point: the bootstrap cannot know what it has not seen.
+    For 0 and 1, right and wrong, the mean of a draw is binomial and costs nothing. Where all values are equal the
+    interval is a point: the bootstrap cannot know unseen values.
 
     Args:
         values: (N,): whether each image was classified correctly, or any measure per image.
@@ -67,16 +67,13 @@ def bootstrap_mean(values: np.ndarray, seed: int = 0, rounds: int = 1000) -> Est
     return Estimate(float(exact.mean()), float(low), float(high), float(means.std()))
 
 
-_PAIRED_DRAWS_AT_ONCE = 4_000_000
-
-
 def paired_bootstrap(values: np.ndarray, seed: int = 0, rounds: int = 1000) -> list[Estimate]:
-    """Bootstrap confidence intervals of several means, all from the same resampled images.
+    """Bootstrap confidence intervals of several means over the same images, with one draw of images for all rows.
 
-    Of a difference between two methods, image by image, it gives the spread that remains when both see the same images.
+    For a row of differences between two methods it gives the spread that remains when both see the same images.
 
     Args:
-        values: (V, N) of V measures for each of N images.
+        values: (V, N): V measures for each of N images.
         seed: of the draws.
         rounds: how many sets are drawn.
 
@@ -89,12 +86,12 @@ def paired_bootstrap(values: np.ndarray, seed: int = 0, rounds: int = 1000) -> l
     exact = np.asarray(values, "float64")
     images = exact.shape[1]
     generator = np.random.default_rng(seed)
-    part = max(_PAIRED_DRAWS_AT_ONCE // images, 1)
+    part = max(_DRAWS_AT_ONCE // images, 1)
     drawn = []
     for done in range(0, rounds, part):
         size = min(part, rounds - done)
-        places = generator.integers(0, images, (size, images)) + images * np.arange(size)[:, None]
-        times = np.bincount(places.ravel(), minlength=size * images).reshape(size, images)
+        indices = generator.integers(0, images, (size, images)) + images * np.arange(size)[:, None]
+        times = np.bincount(indices.ravel(), minlength=size * images).reshape(size, images)
         drawn.append(exact @ times.T / images)
     means = np.concatenate(drawn, axis=1)
     low, high = np.percentile(means, [5, 95], axis=1)

@@ -1,15 +1,19 @@
-"""Log-loss, calibration and Brier score of probabilities; disagreement between members."""
+"""Accuracy, log-loss, calibration error and Brier score of probabilities; disagreement of members."""
 
 import numpy as np
 
 from kerastricks.errors import EnsembleError
 
+BINS = 15
+# As in scikit-learn's log_loss for float64, so that figures here and in run folders are equal.
+_LOWEST_PROBABILITY = float(np.finfo("float64").eps)
+
 
 def member_rows(log_probabilities: np.ndarray, labels: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Check predictions of members and the labels of the images.
+    """Checks predictions of members and the labels of the images.
 
     Args:
-        log_probabilities: (M, N, K) of M members, N images and K classes; logits will do.
+        log_probabilities: (M, N, K) of M members, N images and K classes; or logits.
         labels: (N,) integers below K; None where they are not needed.
 
     Returns:
@@ -47,13 +51,8 @@ def member_rows(log_probabilities: np.ndarray, labels: np.ndarray | None = None)
     return exact, labels.astype("int64")
 
 
-BINS = 15
-# That of scikit-learn's log_loss for float64, so that figures here and in run folders are the same.
-_LOWEST_PROBABILITY = float(np.finfo("float64").eps)
-
-
 def quality(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Compute accuracy, log-loss, calibration error and Brier score.
+    """Accuracy, log-loss, calibration error and Brier score.
 
     The calibration error is the mean, over 15 intervals of equal width of the largest probability and weighted by their
     images, of the distance between accuracy and mean largest probability. It is biased upwards where images are few,
@@ -86,10 +85,10 @@ def quality(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     images = np.arange(len(labels))
     predicted = exact.argmax(axis=1)
     right = predicted == labels
-    sure = exact[images, predicted]
+    confidence = exact[images, predicted]
     # Intervals are open below and closed above.
-    interval = np.clip(np.ceil(sure * BINS).astype("int64") - 1, 0, BINS - 1)
-    gaps = np.bincount(interval, weights=right - sure, minlength=BINS)
+    interval = np.clip(np.ceil(confidence * BINS).astype("int64") - 1, 0, BINS - 1)
+    gaps = np.bincount(interval, weights=right - confidence, minlength=BINS)
     return {
         "accuracy": float(right.mean()),
         "log_loss": float(log_losses(exact, labels).mean()),
@@ -99,10 +98,10 @@ def quality(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Compute the log-loss of each image.
+    """The log-loss of each image.
 
     Args:
-        probabilities: (N, K); rows are brought to sum 1.
+        probabilities: (N, K); rows are divided by their sum.
         labels: (N,) integers.
 
     Returns:
@@ -113,12 +112,12 @@ def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def disagreement(log_probabilities: np.ndarray) -> np.ndarray:
-    """Compute the share of images for which two members predict different classes.
+    """The share of images on which two members predict different classes.
 
     Members that never disagree cannot gain from each other. Weak members disagree too: read it with their accuracy.
 
     Args:
-        log_probabilities: (M, N, K); logits and probabilities will do.
+        log_probabilities: (M, N, K); or logits, or probabilities.
 
     Returns:
         (M, M) from 0 to 1, with zeros on the diagonal.
@@ -135,15 +134,15 @@ def disagreement(log_probabilities: np.ndarray) -> np.ndarray:
 
     Reference:
         Kuncheva, Whitaker: Measures of diversity in classifier ensembles, Machine learning 51, 2003. Deviation: members
-        disagree where their classes differ; the paper's measure asks whether one of them is right alone.
+        disagree where their classes differ; the paper's measure asks whether only one of them is right.
     """
     rows, _ = member_rows(log_probabilities)
-    named = rows.argmax(axis=2)
-    return np.stack([(named != one).mean(axis=1) for one in named])
+    predicted = rows.argmax(axis=2)
+    return np.stack([(predicted != one).mean(axis=1) for one in predicted])
 
 
 def mean_disagreement(log_probabilities: np.ndarray) -> float:
-    """Compute the mean of `disagreement` over all pairs of members; 0 for one member.
+    """The mean of `disagreement` over all pairs of members; 0 for one member.
 
     Args:
         log_probabilities: (M, N, K).

@@ -1,4 +1,4 @@
-"""Scores of a classifier on labelled images, and its confusion matrix."""
+"""Scores of predictions: accuracy, balanced accuracy, log-loss, recall, confusion matrix."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ _MOST_IN_FULL = 100  # classes: their square is 10,000 numbers, and 16,000,000 o
 
 
 def scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
-    """Compute accuracy, balanced accuracy, log-loss, recall per class and the confusion matrix.
+    """Accuracy, balanced accuracy, log-loss, recall per class and the confusion matrix.
 
     Args:
         labels: (N,) integers.
@@ -23,7 +23,7 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[
     """
     classes = len(class_names)
     predicted = probabilities.argmax(axis=1)
-    # float32 sums to 1 only nearly; clipped as by scikit-learn, so that an impossible class costs 36 nats.
+    # float32 sums to 1 only approximately; clipped as by scikit-learn, so that an impossible class costs 36 nats.
     right = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1, dtype="float64")
     epsilon = np.finfo("float64").eps
     counts = np.bincount(labels, minlength=classes)
@@ -41,7 +41,7 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[
 
 
 def confusion_matrix(found: Mapping[str, Any]) -> np.ndarray:
-    """Read the confusion matrix of scores or of a summary.json, however it is stored there.
+    """Reads the confusion matrix of scores or of a summary.json, dense or sparse.
 
     Args:
         found: what `scores` returns, or a summary.
@@ -64,7 +64,7 @@ def confusion_matrix(found: Mapping[str, Any]) -> np.ndarray:
 
 
 def images_by_class(found: Mapping[str, Any]) -> list[int]:
-    """Number of images of each class, in the order of the classes; takes memory by images and not by classes squared.
+    """Counts the images of each class, in the order of the classes, in memory of the order of the images.
 
     Args:
         found: what `scores` returns, or a summary.

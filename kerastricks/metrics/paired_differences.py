@@ -1,4 +1,4 @@
-"""Paired differences between two arms over the same seeds, and Holm's correction for several tests."""
+"""Paired differences between arms that share seeds: t test, confidence interval, Holm's correction."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class PairedDifference:
         seeds: how many.
         mean: of the differences.
         std: of the differences, with n - 1.
-        low: lower end of the 95 % interval of the mean.
+        low: lower end of the 95 % confidence interval of the mean.
         high: its upper end.
         p_value: of the two-sided t test of a mean of 0.
     """
@@ -32,14 +32,14 @@ class PairedDifference:
     p_value: float | None = None
 
     def seeds_needed(self, tests: int = 1) -> int | None:
-        """Approximate number of seeds that would find this difference, if it is real, with 80 % power.
+        """Estimates the number of seeds that finds this difference, if it is real, with 80 % power.
 
         (z(1 - 0.05 / (2 tests)) + z(0.8))^2 (std / mean)^2, which is 7.85 (std / mean)^2 for one test, and half of
         z(..)^2 more because the deviation is estimated. With the deviation of single runs in place of that of
         differences, and without pairing, 7.85 becomes the familiar 15.7 runs an arm.
 
         Args:
-            tests: how many are corrected for.
+            tests: the number of tests corrected for.
 
         Returns:
             A number greater than `seeds`; None where the differences are 0 or have no spread.
@@ -52,10 +52,10 @@ class PairedDifference:
 
 
 def paired_difference(baseline: Sequence[float], arm: Sequence[float]) -> PairedDifference:
-    """Compute the mean paired difference with its confidence interval and p value.
+    """Tests the mean of differences seed by seed: a paired t test with its confidence interval.
 
-    What a seed does to both arms alike (an easy order of batches, a lucky start) drops out of the difference: the
-    interval is narrower than that of two independent means, by as much as the arms go together.
+    The effect of a seed on both arms (an easy order of batches, a lucky initialization) drops out: the interval is
+    narrower than that of two independent means, by as much as the arms correlate.
 
     Args:
         baseline: one value per seed.
@@ -86,7 +86,7 @@ def paired_difference(baseline: Sequence[float], arm: Sequence[float]) -> Paired
     if count == 1:
         return PairedDifference(1, mean)
     std = float(differences.std(ddof=1))
-    if std <= 1e-12 * max(np.abs(baseline).max(), np.abs(arm).max()):  # rounding alone
+    if std <= 1e-12 * max(np.abs(baseline).max(), np.abs(arm).max()):  # only rounding
         return PairedDifference(count, mean, 0.0, mean, mean)
     found = stats.ttest_rel(arm, baseline)
     interval = found.confidence_interval(CONFIDENCE)
@@ -94,10 +94,10 @@ def paired_difference(baseline: Sequence[float], arm: Sequence[float]) -> Paired
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for multiple testing, by Holm's method.
+    """Corrects p values for their number (Holm), so that the family-wise error rate is that of one test.
 
     The smallest is multiplied by their number, the next by one less and so on; none falls below one before it. It
-    is never weaker than Bonferroni's correction and needs no independence.
+    is never weaker than Bonferroni's correction and assumes no independence.
 
     Args:
         p_values: each in [0, 1].

@@ -1,4 +1,4 @@
-"""Linear probe: an L2-regularised multinomial logistic regression on fixed features."""
+"""The linear probe: L2-regularised multinomial logistic regression on fixed features."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,14 @@ from scipy import optimize, special
 
 from kerastricks.metrics.bootstrap import Estimate, bootstrap_mean
 from kerastricks.probes.rows import feature_rows, one_thread, present_classes, stratified_folds, stratified_sample
+
+# C times the number of features, from strong to weak regularisation.
+STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
+_UNTRIED = 10.0
+# A feature that hardly ever fires has next to no deviation in few rows, and would be huge in the row where it does.
+_PRIOR_ROWS = 10
+# Above, an eigendecomposition costs more than it saves.
+_ROTATED_DIMS = 2_048
 
 
 def softmax_regression(
@@ -18,19 +26,19 @@ def softmax_regression(
     tolerance: float = 1e-4,
     max_steps: int = 500,
 ) -> np.ndarray:
-    """Minimise c * sum_i weights_i * log-loss_i + sum(kernel^2) / 2 over kernel and bias.
+    """Minimises c * sum_i weights_i * log-loss_i + sum(kernel^2) / 2 over kernel and bias.
 
-    L-BFGS in coordinates that are multiplied by the square root of the curvature at the start: in those of principal
-    components the curvature is nearly diagonal, and some 20 steps do what hundreds do in the original ones.
+    L-BFGS in coordinates scaled by the square root of the initial curvature: for principal components the curvature is
+    nearly diagonal, and some 20 steps do the work of hundreds in the original coordinates.
 
     Args:
         rows: (N, D), preferably principal components, of mean zero; their dtype is that of the arithmetic.
         targets: (N, K) one-hot, of the same dtype.
         weights: (N,) of the rows, with mean 1.
         c: strength of the data against the penalty; the bias is not penalised.
-        start: (D + 1, K) from where; None for zeros.
+        start: (D + 1, K) initial solution; None for zeros.
         tolerance: largest element of the scaled gradient of the mean loss at which the search ends.
-        max_steps: at which it ends in any case.
+        max_steps: at most.
 
     Returns:
         (D + 1, K) float64: the kernel and below it the bias, whose mean over the classes is zero.
@@ -39,8 +47,8 @@ def softmax_regression(
     classes = targets.shape[1]
     weights = weights.astype(rows.dtype)
     first = np.zeros((dims + 1, classes)) if start is None else start
-    chances = special.softmax(rows @ first[:-1].astype(rows.dtype) + first[-1].astype(rows.dtype), axis=1)
-    spread = chances * (1 - chances) * weights[:, None]
+    probabilities = special.softmax(rows @ first[:-1].astype(rows.dtype) + first[-1].astype(rows.dtype), axis=1)
+    spread = probabilities * (1 - probabilities) * weights[:, None]
     curvature = np.vstack([(rows**2).T @ spread, spread.sum(axis=0)]).astype("float64") / count
     penalty = np.append(np.full(dims, 1 / (c * count)), 0.0)[:, None]
     scale = 1 / np.sqrt(curvature + penalty + 1e-12)
@@ -68,18 +76,9 @@ def softmax_regression(
     return solution
 
 
-# C times the number of features, from strong to weak regularisation.
-STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
-_UNTRIED = 10.0
-# A feature that hardly ever fires has next to no deviation in few rows, and would be huge in the row where it does.
-_PRIOR_ROWS = 10
-# Above, an eigendecomposition costs more than it saves.
-_ROTATED_DIMS = 2_048
-
-
 @dataclass(frozen=True, eq=False)
 class LinearProbe:
-    """A linear classifier on raw features, and its scores on validation.
+    """A linear classifier on the network's raw features, and its scores on validation.
 
     Args:
         kernel: (D, K) float32, acts on raw features: the standardisation is inside.
@@ -90,7 +89,7 @@ class LinearProbe:
         log_loss: on validation, in nats.
         probabilities: (M, K) of validation.
         rows: training rows used.
-        rows_given: training rows there were.
+        rows_given: training rows given.
     """
 
     kernel: np.ndarray
@@ -104,7 +103,7 @@ class LinearProbe:
     rows_given: int
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """Predict probabilities.
+        """Predicts probabilities.
 
         Args:
             features: (N, D).
@@ -125,14 +124,14 @@ def linear_probe(
     class_weight: str | None = None,
     max_rows: int = 20_000,
 ) -> LinearProbe:
-    """Fit an L2-regularised multinomial logistic regression to features and score it on validation.
+    """Fits an L2-regularised multinomial logistic regression to features and measures it on validation.
 
     Features are standardised by the training rows: mean zero, and divided by the deviation, in whose estimate the mean
     variance of all features counts as ten rows more. Features should be of one kind, as those of a layer are. The
-    strength C comes from held-out log-loss within the training
-    rows (5 folds up to 1,000 rows, 3 up to 3,000, one split in 80 and 20 % above), from strong to weak until the loss
-    rises, so validation has no part in the choice and its accuracy is honest. Seconds on a CPU: the search runs in
-    float32 in the principal components, where the L2 penalty is the same and the problem well scaled.
+    strength C is chosen by held-out log-loss within the training rows (5 folds up to 1,000 rows, 3 up to 3,000, one
+    split in 80 and 20 % above), from strong to weak until the loss rises, so validation has no part in the choice and
+    its accuracy is unbiased. Seconds on a CPU: the search runs in float32 in the principal components, where the L2
+    penalty is the same and the problem well scaled.
 
     Args:
         features: (N, D) of the training images.
@@ -201,10 +200,10 @@ def linear_probe(
 def _fit(
     features: np.ndarray, labels: np.ndarray, classes: int, seed: int, class_weight: str | None
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Kernel and bias for raw features, C, and the lowest logit of a training row."""
+    """Fits kernel and bias for raw features; returns them with C and the lowest logit of a training row."""
     mean = features.mean(axis=0, dtype="float64")
     deviation = features.std(axis=0, dtype="float64")
-    varies = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)  # what differs by rounding alone is constant
+    varies = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)  # what differs only by rounding is constant
     variance = deviation[varies] ** 2
     inverse = np.zeros_like(deviation)
     if varies.any():
@@ -221,14 +220,14 @@ def _fit(
     solution = softmax_regression(rows, targets, weights, strength, start, tolerance=1e-6)
     lowest = float((rows @ solution[:-1] + solution[-1]).min())
     kernel = solution[:-1] if components is None else components @ solution[:-1]
-    kernel = (kernel * inverse[:, None]).astype("float32")  # before the bias, which then makes up for the rounding
+    kernel = (kernel * inverse[:, None]).astype("float32")  # before the bias, which then absorbs the rounding
     return kernel, solution[-1] - mean @ kernel, strength, lowest
 
 
 def _choose(
     rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, labels: np.ndarray, dims: int, seed: int
 ) -> tuple[float, np.ndarray | None]:
-    """Choose C by the log-loss of held-out rows; also a point near the optimum."""
+    """Chooses C by the log-loss of held-out rows; returns it with a point near the optimum."""
     count = len(labels)
     parts, held_out = (5, 5) if count <= 1_000 else (3, 3) if count <= 3_000 else (5, 1)
     fold = stratified_folds(labels, parts, seed)

@@ -1,4 +1,4 @@
-"""Stratified samples and folds of rows, checks of features and labels, and a limit of threads."""
+"""Rows of features: checks, stratified samples and folds, single-threaded linear algebra."""
 
 from contextlib import AbstractContextManager
 
@@ -7,13 +7,15 @@ from threadpoolctl import threadpool_limits
 
 from kerastricks.errors import DataError
 
+_WORTH_THREADS = 1_000_000_000
+
 
 def stratified_sample(labels: np.ndarray, rows: int, seed: int = 0) -> np.ndarray:
-    """Draw rows without replacement so that each class keeps its share, and at least one row.
+    """Draws rows without replacement so that each class keeps its share, and at least one row.
 
     Args:
         labels: (N,) integers.
-        rows: how many; at least as many as there are classes.
+        rows: how many; at least the number of classes.
         seed: of the draw.
 
     Returns:
@@ -34,14 +36,14 @@ def stratified_sample(labels: np.ndarray, rows: int, seed: int = 0) -> np.ndarra
         raise ValueError(f"rows must be at least the number of classes, {classes}. Received: rows={rows}")
     if rows >= len(labels):
         return np.arange(len(labels))
-    place, count = _places(labels, seed)
-    # By (place + 1/2) / count all classes are taken at the same pace; the first of each goes before everything.
-    order = np.argsort(np.where(place == 0, -1.0, (place + 0.5) / count), kind="stable")
+    rank, count = _ranks(labels, seed)
+    # Ordered by (rank + 1/2) / count all classes are taken at one pace; the first of each goes before everything.
+    order = np.argsort(np.where(rank == 0, -1.0, (rank + 0.5) / count), kind="stable")
     return np.sort(order[:rows])
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
-    """Assign the rows of each class to the folds in turn.
+    """Deals the rows of each class to the folds in turn.
 
     A class of one row is in no fold, so that whichever fold is held out, the others know every class.
 
@@ -51,7 +53,7 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarra
         seed: of the order in which rows are dealt.
 
     Returns:
-        (N,) numbers of folds, -1 for none.
+        (N,) indices of folds, -1 for none.
 
     Example:
         >>> import numpy as np
@@ -59,27 +61,27 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarra
         >>> stratified_folds(np.array([0, 1, 1, 1, 1, 2, 2]), 2).tolist()
         [-1, 0, 1, 0, 1, 1, 0]
     """
-    place, count = _places(labels, seed)
+    rank, count = _ranks(labels, seed)
     fold = np.full(len(labels), -1)
-    dealt = np.lexsort((place, labels))
+    dealt = np.lexsort((rank, labels))
     dealt = dealt[count[dealt] > 1]
     fold[dealt] = np.arange(len(dealt)) % folds
     return fold
 
 
-def _places(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rank of each row in a random order of its class, and the number of rows of that class."""
+def _ranks(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rank of each row in a random order of its class, and the number of rows of the class."""
     _, label, counts = np.unique(labels, return_inverse=True, return_counts=True)
     order = np.lexsort((np.random.default_rng(seed).random(len(label)), label))
-    place = np.empty(len(label), "int64")
-    place[order] = np.arange(len(label)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return place, counts[label]
+    rank = np.empty(len(label), "int64")
+    rank[order] = np.arange(len(label)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rank, counts[label]
 
 
 def feature_rows(
     features: np.ndarray, labels: np.ndarray, classes: int, name: str = "features"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Check features and labels.
+    """Checks and converts features and labels.
 
     Args:
         features: (N, D), any real dtype.
@@ -131,19 +133,16 @@ def present_classes(labels: np.ndarray, name: str = "labels") -> np.ndarray:
     present = np.unique(labels)
     if len(present) < 2:
         raise DataError(
-            f"{name} must have images of two classes or more to train on. Received: class {present[0]} alone"
+            f"{name} must have images of two classes or more to train on. Received: only class {present[0]}"
         )
     return present
 
 
-_WORTH_THREADS = 1_000_000_000
-
-
 def one_thread(multiplications: int) -> AbstractContextManager:
-    """Limit NumPy's matrix products to one thread where more would not pay.
+    """Limits NumPy's matrix products to one thread where more would not pay.
 
-    BLAS threads wait for each other in a busy loop. On small matrices that gains little, and on a machine that has
-    other work it costs ten times the time: each product waits for whichever thread was put to sleep.
+    BLAS threads wait for each other in a busy loop. On small matrices threads gain little, and on a busy machine they
+    cost ten times the time: each product waits for a thread that was put to sleep.
 
     Args:
         multiplications: in one of the products.

@@ -1,4 +1,4 @@
-"""Transferability of features without training a classifier: LogME and the nearest class mean."""
+"""Transferability of features without a trained classifier: LogME evidence and nearest centroid."""
 
 import math
 
@@ -18,7 +18,7 @@ _NORMAL_95 = 1.6449
 def logme(
     features: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0, rounds: int = 10, max_rows: int = 2_000
 ) -> Estimate:
-    """Maximise the evidence of a Bayesian linear model of each class's indicator: log p(y | features) per image.
+    """Maximises the evidence of a Bayesian linear model of each class's indicator: log p(y | features) per image.
 
     It needs no validation images and does not reward features that only fit: what the weights can explain is averaged
     over their prior, whose precision and that of the noise are chosen by the evidence itself. Higher is better. Values
@@ -52,7 +52,7 @@ def logme(
 
     Reference:
         You, Liu, Wang, Long: LogME: practical assessment of pre-trained models for transfer learning, ICML 2021,
-        equations 2 and 4 and algorithm 1; the evidence as a function of t = alpha / beta alone and the one
+        equations 2 and 4 and algorithm 1; the evidence as a function of only t = alpha / beta and the one
         decomposition are those of You et al.: Ranking and tuning pre-trained models, JMLR 23, 2022. Deviations: the
         larger of the two Gram matrices is never formed; where the papers iterate a fixed point, which ends in one of
         two maxima where there are two, the evidence is maximised over t from 1e-12 to 1e12 times the mean eigenvalue,
@@ -90,7 +90,7 @@ def _spectrum(gram: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _spectrum_of_columns(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`_spectrum` computed from F^T F."""
+    """Eigenvalues and squared parts as `_spectrum`, from F^T F."""
     values, vectors = np.linalg.eigh(rows.T @ rows)
     kept = values > _CUT * max(values[-1], 1e-300)
     return values[kept], (vectors[:, kept].T @ (rows.T @ targets)) ** 2 / values[kept, None]
@@ -115,7 +115,7 @@ def _evidence(values: np.ndarray, squares: np.ndarray, targets: np.ndarray) -> f
         t = np.exp(logs)
         return evidence(t, (squares * (t / (values[:, None] + t))).sum(axis=0) + outside)
 
-    # There may be two maxima, with few images above all, so that all of the range is looked at first.
+    # There may be two maxima, above all with few images, so the whole range is searched first.
     grid = math.log(mean) + np.linspace(-_RANGE, _RANGE, _GRID)
     shares = np.exp(grid) / (values[:, None] + np.exp(grid))
     coarse = evidence(np.exp(grid), (squares.T @ shares) + outside[:, None])
@@ -138,7 +138,7 @@ def nearest_centroid(
     classes: int,
     seed: int = 0,
 ) -> Estimate:
-    """Compute the accuracy of assigning each image to the class whose mean feature is at the smallest angle.
+    """Accuracy of the classifier that assigns the class whose mean feature has the smallest angle to the image's.
 
     Nothing is fitted but the means and nothing has to be chosen, so with a few images per class it is a firmer figure
     than a probe; it sees only how far apart the classes lie, and wastes what a linear classifier would find.
@@ -152,7 +152,7 @@ def nearest_centroid(
         seed: of the bootstrap.
 
     Returns:
-        Accuracy on validation. A class without training images is never found.
+        Accuracy on validation. A class without training images is never predicted.
 
     Raises:
         DataError: for features that are not finite or (N, D), labels out of range, or a single class.

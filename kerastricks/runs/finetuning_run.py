@@ -86,7 +86,7 @@ def finetune(
     wanted: dict[str, Any] = {
         "backbone": None if backbone is None else os.fspath(backbone),
         "weights": None if weights is None else os.fspath(weights),
-        "plan": strategy,
+        "strategy": strategy,
         "minutes": minutes,
         "head": None if head is None else tuple(head),
         "scratch": scratch,

@@ -1,4 +1,4 @@
-"""Searches the values a training depends on, with keras-tuner's oracles."""
+"""Hyperparameter search with keras-tuner's oracles: spaces, trials in processes of their own, run folders."""
 
 from typing import TYPE_CHECKING
 

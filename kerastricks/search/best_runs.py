@@ -1,4 +1,4 @@
-"""The best trials of a search as run folders, as `kerastricks train` leaves them."""
+"""Run folders of the best trials of a search, as `kerastricks train` writes them."""
 
 import dataclasses
 import shutil
@@ -23,15 +23,15 @@ Say = Callable[[str], None]
 def keep_best(
     plan: SearchPlan, folder: SearchFolder, records: Sequence[TrialRecord], processes: Processes, say: Say
 ) -> list[Path]:
-    """Makes run folders of the best `plan.top` trials, best first; those that are there already are left alone.
+    """Creates run folders of the best `plan.top` trials, best first; existing ones are left as they are.
 
-    A trial of a cross-validation, and one whose checkpoint is gone, is trained from the start, on the training split.
+    A trial of a cross-validation, and one whose checkpoint is gone, is trained from scratch, on the training split.
 
     Returns:
         The run folders.
 
     Raises:
-        RunFailedError: where one cannot be made.
+        RunFailedError: where one cannot be created.
     """
     paths = []
     for record in ranked(records)[: plan.top]:
@@ -50,7 +50,7 @@ def keep_best(
 def refit_best(
     plan: SearchPlan, folder: SearchFolder, records: Sequence[TrialRecord], processes: Processes, say: Say
 ) -> Path:
-    """Trains the best configuration from the start on training and validation images.
+    """Trains the best configuration from scratch on training and validation images.
 
     Returns:
         The run folder.
@@ -80,7 +80,7 @@ def config_of(plan: SearchPlan, values: dict[str, Any]) -> Config:
 
 
 def _begin(plan: SearchPlan, folder: SearchFolder, record: TrialRecord, run: RunFolder) -> None:
-    """With what the trial left, so that it is not trained twice."""
+    """Seeds the run folder with the trial's checkpoint, so that it is not trained twice."""
     if run.config.exists():
         return
     trained = RunFolder(folder.trial(record.trial) / "run")

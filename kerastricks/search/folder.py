@@ -129,13 +129,13 @@ class SearchFolder:
             yield
 
     def trial(self, trial_id: str) -> Path:
-        """Of one trial, made where it is missing."""
+        """Folder of a trial, made where it is missing."""
         path = self.path / f"trial_{trial_id}"
         path.mkdir(exist_ok=True)
         return path
 
     def read_plan(self) -> SearchPlan:
-        """What search.json says.
+        """Contents of search.json.
 
         Raises:
             SearchError: where it is damaged.
@@ -155,7 +155,7 @@ class SearchFolder:
 
     @contextmanager
     def removed_unless_begun(self) -> Iterator[None]:
-        """Leaves nothing behind of a search that ends before it has a search.json; for who holds the lock."""
+        """Remove a search that ends before it has a search.json; for the holder of the lock."""
         try:
             yield
         finally:

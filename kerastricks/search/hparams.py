@@ -1,4 +1,4 @@
-"""The trials for TensorBoard's HParams tab."""
+"""Trials as TensorBoard's HParams tab reads them."""
 
 import math
 import time
@@ -20,12 +20,12 @@ _FILE = "events.out.tfevents.0000000000.search"
 
 
 def write_hparams(folder: Path, records: Sequence[TrialRecord]) -> None:
-    """Writes what `tensorboard --logdir FOLDER` shows: a session for each trial, its metrics as scalars per epoch.
+    """Writes event files for `tensorboard --logdir FOLDER`: a session per trial, its metrics as scalars per epoch.
 
-    TensorFlow is not imported. TensorBoard knows of success and failure alone: a stopped trial is a success.
+    TensorFlow is not imported. TensorBoard knows success and failure only: a stopped trial is a success.
 
     Args:
-        folder: made where it is missing; what an earlier call wrote there is replaced.
+        folder: created where it is missing; files of an earlier call are replaced.
         records: of the finished trials.
     """
     metrics = list(dict.fromkeys(name for record in records for row in record.curve for name in row if name != "epoch"))
@@ -95,7 +95,7 @@ def _kind(values: Sequence[Any]) -> int:
 
 def _write(folder: Path, events: Sequence[Event]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    # The name of the file holds "tfevents", also behind a dot: TensorBoard must not read it before it is whole.
+    # The name of the file holds "tfevents", also after a dot: TensorBoard must not read it before it is complete.
     with whole(folder / _FILE, label="search") as temporary, open(temporary, "wb") as file:
         writer = RecordWriter(file)
         for event in [Event(wall_time=events[0].wall_time, file_version="brain.Event:2"), *events]:

@@ -21,20 +21,20 @@ from kerastricks.training.resolved_config import resolve
 
 
 class ClassifierHyperModel(keras_tuner.HyperModel):
-    """Builds a classifier of the zoo or of a recipe and trains it, as a search's values say.
+    """Builds and trains a classifier of the zoo or of a recipe with a search's hyperparameters.
 
     It works in every tuner of keras-tuner: the values decide model, augmentation, batch size, optimizer and schedule,
     and `kerastricks.training.fit` does the training. `kerastricks tune` does more: one process per trial, a state that
     survives a kill, early stops.
 
-    `epochs`, `callbacks` and `verbose` of `tuner.search` are heard; images are the hyper model's own. Hyperband goes on
-    with a model for `epochs - initial_epoch` more epochs, with a schedule of its own each time. Initial weights are
+    `epochs`, `callbacks` and `verbose` of `tuner.search` are used; images are the hyper model's own. Hyperband trains
+    a model on for `epochs - initial_epoch` more epochs, with a schedule of its own each time. Initial weights are
     drawn anew for each trial, as keras-tuner has it: `keras.utils.set_random_seed` before makes them repeatable.
 
     Args:
         data: what `kerastricks.data.load` takes, or an `ImageData`; None for that of the recipe.
-        base: what is not searched; None for the recipe's or the defaults.
-        space: what is searched; None for `default_space`.
+        base: the configuration of what is not searched; None for the recipe's or the defaults.
+        space: the hyperparameters that are searched; None for `default_space`.
         recipe: the name or path of a recipe, whose `CONFIG` and `create_model` are used.
         name: of the hyper model.
         tunable: False keeps the parameters out of the tuner's space.
@@ -77,17 +77,17 @@ class ClassifierHyperModel(keras_tuner.HyperModel):
         check_space(self.space, self.base, facts, own_model=own_model)
 
     def declare_hyperparameters(self, hp: Any) -> None:
-        """Adds the parameters of the space; what the tuner was given under their names stays."""
+        """Adds the parameters of the space; those the tuner already has are kept."""
         known = {parameter.name for parameter in hp.space}
         hp.merge([one for one in self.space.to_hyperparameters().space if one.name not in known])
 
     def config(self, hp: Any) -> Config:
-        """The configuration that the values of `hp` make."""
+        """Converts the values of `hp` into a configuration."""
         own = {name: value for name, value in hp.values.items() if name in self.space}
         return self.space.apply(own, self.base)
 
     def build(self, hp: Any) -> keras.Model:
-        """A compiled model, with random weights or the start that it asks for."""
+        """Builds a compiled model, with random weights or data-driven initialization."""
         self.declare_hyperparameters(hp)
         wanted = self.config(hp)
         data = self._data.of(wanted)
@@ -102,11 +102,11 @@ class ClassifierHyperModel(keras_tuner.HyperModel):
         return model
 
     def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains `model` as the values of `hp` say.
+        """Trains `model` with the values of `hp`.
 
         Args:
             hp: of the trial.
-            model: that `build` made.
+            model: from `build`.
             *args: none: the images are the hyper model's own.
             **kwargs: `epochs`, `initial_epoch`, `callbacks` and `verbose` of `tuner.search`.
 

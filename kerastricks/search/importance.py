@@ -1,4 +1,4 @@
-"""How much of what the trials reached is due to each value."""
+"""Importance of hyperparameters: the share of the objective's variance that each explains (functional ANOVA)."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -38,10 +38,10 @@ class Importance:
 
     Args:
         shares: largest first; none where they cannot be told.
-        rest: what the values explain only together, from 0 to 1.
-        fit: R2 of the forest on trials its trees have not seen; 0 and less: the values tell nothing of the objective.
+        rest: the share that values explain only together, from 0 to 1.
+        fit: R2 of the forest on trials its trees have not seen; at 0 and below the values do not predict the objective.
         trials: how many were used.
-        note: what to keep in mind, in a sentence or two.
+        note: a caution, in a sentence or two; "" for none.
     """
 
     shares: tuple[Share, ...]
@@ -63,7 +63,7 @@ def importance_of(records: Sequence[TrialRecord], log_names: Collection[str] | N
         log_names: values on a logarithmic scale; by default those that look so.
 
     Returns:
-        the shares with their spread over the trees, each of which is grown on its own resample of the trials.
+        The shares with their spread over the trees, each of which is grown on its own resample of the trials.
 
     Reference:
         Hutter, Hoos, Leyton-Brown, "An Efficient Approach for Assessing Hyperparameter Importance", ICML 2014,

@@ -18,16 +18,16 @@ from kerastricks.training.fitting import fit
 
 
 class OptunaObjective:
-    """Trains a classifier with the values an Optuna trial suggests, and gives the metric of its last epoch.
+    """Trains a classifier with the values an Optuna trial suggests, and returns the metric of its last epoch.
 
     `study.optimize(OptunaObjective(space, base, data), n_trials=20)`, in a study of the objective's direction: minimize
     for a loss. Conditional parameters are suggested where their conditions hold. Each epoch is reported, and a trial
-    that the study's pruner gives up ends there. A training that diverges gives NaN, which Optuna counts as failed.
+    that the study's pruner stops ends there. A training that diverges gives NaN, which Optuna counts as failed.
     Each trial starts from the seed of `base`.
 
     Args:
-        space: what is searched; None for `default_space`.
-        base: what is not searched.
+        space: the hyperparameters that are searched; None for `default_space`.
+        base: the configuration of what is not searched.
         data: what `kerastricks.data.load` takes, or an `ImageData`; None for `base.data`.
         objective: "loss", "accuracy", "val_loss" or "val_accuracy".
         recipe: the name or path of a recipe, whose `create_model` is used.
@@ -100,7 +100,7 @@ class OptunaObjective:
 
 
 def suggest(trial: Any, parameter: Parameter) -> Value:
-    """A value of a parameter, from an Optuna trial.
+    """Suggests a value of a parameter, from an Optuna trial.
 
     Optuna has no steps on a log scale: there the values are a choice.
     """
@@ -129,7 +129,7 @@ def _holds(parameter: Parameter, values: Mapping[str, Value]) -> bool:
 
 
 class _Report(keras.callbacks.Callback):
-    """Tells the trial of each epoch, and ends it where the pruner says so."""
+    """Reports each epoch to the trial, and ends it where the pruner says so."""
 
     def __init__(self, trial: Any, objective: str) -> None:
         super().__init__()

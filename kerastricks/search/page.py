@@ -1,4 +1,4 @@
-"""search.html: a search on one page that needs nothing else."""
+"""search.html: the charts and the table of a search on one self-contained page."""
 
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
@@ -25,7 +25,7 @@ def write_html(
     facts: Mapping[str, Any],
     log_names: Collection[str] | None = None,
 ) -> None:
-    """Writes the page atomically.
+    """Writes search.html atomically.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""The other charts of a search: one value against the objective, learning curves, importance."""
+"""Charts of a search: the objective against one value, learning curves, importance."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,7 +13,7 @@ _SIZE = (5.6, 3.7)
 
 
 def plot_against(table: TrialTable, axis: ValueAxis) -> Figure:
-    """The objective against one value; what lies beyond the limits is a triangle at the edge, a failure a cross."""
+    """Plots the objective against one value; beyond the limits is a triangle at the edge, a failure is a cross."""
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()
     limits = table.score_limits
@@ -61,7 +61,7 @@ def plot_against(table: TrialTable, axis: ValueAxis) -> Figure:
 
 
 def plot_learning_curves(table: TrialTable) -> Figure:
-    """The objective after each epoch; a bar ends a trial that was stopped, a cross one that failed."""
+    """Plots the objective after each epoch; a bar ends a trial that was stopped, a cross one that failed."""
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.subplots()
     curves = {index: table.curve(index) for index in [*table.unscored, *table.scored]}
@@ -95,7 +95,7 @@ def plot_learning_curves(table: TrialTable) -> Figure:
 
 
 def plot_importance(importance: Importance) -> Figure:
-    """A bar for each value with its interval."""
+    """Plots a bar for each value, with its interval."""
     shown = importance.shares[:15]
     figure = Figure(figsize=(_SIZE[0], 0.9 + 0.27 * len(shown)), layout="constrained")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""What a search measures and decides before its first trial."""
+"""Preparation of a search before its first trial: range test, step time, space."""
 
 import dataclasses
 from pathlib import Path
@@ -27,15 +27,15 @@ _SHOWN = ("suggestion", "interval", "spread", "confidence", "reason")
 def find_rate(
     config: Config, data: ImageData, folder: Path, progress: Progress, timing: SizeTiming, seconds: float
 ) -> dict[str, Any]:
-    """What the range test says of the configuration that the search starts from.
+    """Runs the range test on the configuration that the search starts from.
 
     Args:
         config: of the search.
         data: its images.
         folder: of the search, with the recipe where there is one.
-        progress: where it shows how far it is.
+        progress: shows how far it is.
         timing: of a training step.
-        seconds: that it may take: sweeps and steps are cut until it fits.
+        seconds: time limit: sweeps and steps are cut until it fits.
 
     Raises:
         SearchError: for a model that diverges at every rate.
@@ -53,7 +53,7 @@ def find_rate(
 
 
 def time_steps(config: Config, data: ImageData, folder: Path) -> SizeTiming:
-    """What a training of the configuration that the search starts from costs."""
+    """Times the training steps of the configuration that the search starts from."""
     config = resolve(config, data)
 
     def create(shape: tuple[int, int, int]) -> keras.Model:
@@ -67,13 +67,13 @@ def time_steps(config: Config, data: ImageData, folder: Path) -> SizeTiming:
 def make_space(
     job: dict[str, Any], config: Config, facts: DataFacts, found: dict[str, Any] | None
 ) -> tuple[Config, Space]:
-    """The space of a search, and the configuration that it starts from: with the suggested rate, unless one was given.
+    """Builds the space and the configuration that a search starts from, with the suggested rate unless one is given.
 
     Args:
         job: space_file, recipe, keep_rate.
         config: of the search.
         facts: of its images.
-        found: by the range test, or None.
+        found: result of the range test, or None.
     """
     own_model = has_own_model(Path(job["recipe"]))
     interval = None
@@ -87,5 +87,5 @@ def make_space(
 
 
 def has_own_model(recipe: Path) -> bool:
-    """Whether the search's recipe makes its own model."""
+    """Whether the search's recipe creates its own model."""
     return recipe.exists() and recipes.load(recipe).create_model is not None

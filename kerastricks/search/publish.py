@@ -1,4 +1,4 @@
-"""What is written for people and scripts while a search goes on."""
+"""Publication of a running search: trials.jsonl, search.html, pruned checkpoints."""
 
 import time
 from collections.abc import Sequence
@@ -29,11 +29,11 @@ class Publisher:
         self._log_names = [parameter.name for parameter in space if parameter.sampling == "log"]
 
     def write(self, records: Sequence[TrialRecord], last: bool = False) -> None:
-        """Both files, whole.
+        """Writes both files atomically.
 
         Args:
             records: of the finished trials.
-            last: whether the page is written in any case.
+            last: whether the search is over: the page is then written in any case.
         """
         write_records(self.folder.trials, list(records))
         started = time.monotonic()
@@ -41,7 +41,7 @@ class Publisher:
             write_html(self.folder.page, records, f"Search: {self.plan.data['name']}", self._facts(), self._log_names)
             finished = time.monotonic()
             self._page_due = finished + _PAGE_SHARE * (finished - started)
-        # Hyperband may go on from any of them, until it is over.
+        # Hyperband may resume any of them, until it is over.
         if last or self.plan.oracle != "hyperband":
             self._prune(records)
 

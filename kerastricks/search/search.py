@@ -94,7 +94,7 @@ def prepare(
 
 
 def look_again(plan: SearchPlan, folder: SearchFolder, processes: Processes, progress: Progress) -> dict[str, Any]:
-    """What the images of a search are now; their pixels are there again afterwards."""
+    """Read the images of a search anew, and write their pixels again."""
     job = {"job": "look", "config": plan.base, "pixels": str(folder.pixels), "keep": plan.kept}
     return ask(job, folder, processes, progress)["data"]
 
@@ -109,7 +109,7 @@ def space_again(plan: SearchPlan, folder: SearchFolder, space_file: Path) -> Spa
 
 
 def ask(job: dict[str, Any], folder: SearchFolder, processes: Processes, progress: Progress) -> dict[str, Any]:
-    """What a job that is no trial returns.
+    """Result of a job that is no trial.
 
     Raises:
         SearchError: where it fails for something that the user can mend.
@@ -211,7 +211,7 @@ def _alone(plan: SearchPlan, folder: SearchFolder, processes: Processes, view: S
 
 
 def versions(folder: SearchFolder) -> dict[str, str]:
-    """Of the code that decides the result of a trial."""
+    """Versions of the code that decides the result of a trial."""
     backend = keras.backend.backend()
     known = {
         "kerastricks": kerastricks.__version__,

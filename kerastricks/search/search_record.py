@@ -1,4 +1,4 @@
-"""What a finished search leaves, as a type."""
+"""Record of a finished search."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ class SearchRecord:
         return kept_runs(self.folder, self.trials, top)
 
     def to_json(self) -> dict[str, Any]:
-        """What `kerastricks tune --json` prints, of plain values."""
+        """JSON of `kerastricks tune --json`, in plain values."""
         return {
             "folder": str(self.path),
             "objective": self.plan.objective,

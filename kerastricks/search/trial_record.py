@@ -1,7 +1,4 @@
-"""What is kept of a finished trial: a line of trials.jsonl.
-
-Which trial is the best.
-"""
+"""The record of a finished trial, a line of trials.jsonl; ranking of trials."""
 
 import json
 import math
@@ -30,10 +27,10 @@ class TrialRecord:
         values: the active values of the space, by name.
         reason: of a stop or failure, one line.
         curve: for each epoch the logged metrics: epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate.
-        seconds: of the wall, retries included.
+        seconds: wall-clock time, retries included.
         attempts: how often it was started.
-        worker: which one ran it.
-        run: name of its run folder, where it was kept.
+        worker: name of the one that ran it.
+        run: name of its run folder, where there is one.
     """
 
     trial: str
@@ -50,12 +47,12 @@ class TrialRecord:
     run: str | None = None
 
     def line(self) -> str:
-        """One line of strict JSON, with its end; a number that is not finite is null."""
+        """Formats a line of strict JSON, newline included; NaN and infinity are null."""
         return json.dumps(_finite(asdict(self)), allow_nan=False) + "\n"
 
 
 def read_records(path: Path) -> list[TrialRecord]:
-    """The finished trials of a search, in the order they are in the file; none where there is no file."""
+    """Reads the finished trials of a search in the order of the file; none where there is no file."""
     if not path.exists():
         return []
     records = []
@@ -72,7 +69,7 @@ def read_records(path: Path) -> list[TrialRecord]:
 
 
 def write_records(path: Path, records: list[TrialRecord]) -> None:
-    """Writes the file whole."""
+    """Writes the file atomically."""
     write_text(path, "".join(record.line() for record in records), durable=True)
 
 
@@ -87,12 +84,12 @@ def _finite(value: Any) -> Any:
 
 
 def has_score(record: TrialRecord) -> bool:
-    """Whether it reached a score that is a number, and did not fail."""
+    """Whether a trial reached a finite score and did not fail."""
     return record.status != "failed" and record.score is not None and math.isfinite(record.score)
 
 
 def ranked(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Those with a score, best first: completed ones before stopped ones, the earlier of two equals first."""
+    """Ranks the trials with a score, best first: completed before stopped ones, the earlier of two equals first."""
 
     def place(record: TrialRecord) -> tuple[bool, float]:
         assert record.score is not None
@@ -102,7 +99,7 @@ def ranked(records: Iterable[TrialRecord]) -> list[TrialRecord]:
 
 
 def counts(records: Iterable[TrialRecord]) -> dict[str, int]:
-    """How many were completed, stopped and failed."""
+    """Counts completed, stopped and failed trials."""
     number = {"completed": 0, "stopped": 0, "failed": 0}
     for record in records:
         number[record.status] += 1

@@ -1,7 +1,4 @@
-"""All trials of a search as an HTML table.
-
-What all charts of a search share: colours, limits and tooltips of its trials.
-"""
+"""The trials of a search as its charts share them: axes, colours, limits and tooltips; and as an HTML table."""
 
 import json
 import math
@@ -24,10 +21,10 @@ _MAP = colormaps["viridis"]
 
 @dataclass(frozen=True)
 class TrialTable:
-    """The trials as charts need them.
+    """The trials as rows of a table and points of charts.
 
     Args:
-        records: in the order of the file; an index into it is the trial's number on the page.
+        records: in the order of the file; a trial's index in them marks it on the page.
         objective: name of the metric.
         direction: "min" or "max".
         log_names: values on a logarithmic scale; None for those that look so.
@@ -40,7 +37,7 @@ class TrialTable:
 
     @cached_property
     def axes(self) -> list[ValueAxis]:
-        """Of the values that are not the same everywhere."""
+        """The axes of the values that are not constant."""
         return [
             axis for axis in value_axes([record.values for record in self.records], self.log_names) if not axis.constant
         ]
@@ -53,13 +50,13 @@ class TrialTable:
 
     @cached_property
     def scored(self) -> list[int]:
-        """Indices of those with a score, worst first, so that the better is drawn over the worse."""
+        """Indices of trials with a score, worst first, so that the better is drawn over the worse."""
         found = [index for index, record in enumerate(self.records) if has_score(record)]
         return sorted(found, key=lambda index: self._sign * self.score(index), reverse=True)
 
     @cached_property
     def unscored(self) -> list[int]:
-        """Indices of the others."""
+        """Indices of trials without a score."""
         return [index for index, record in enumerate(self.records) if not has_score(record)]
 
     @cached_property
@@ -74,7 +71,7 @@ class TrialTable:
 
     @cached_property
     def titles(self) -> dict[int, str]:
-        """Tooltips."""
+        """Tooltips by index."""
         return {index: _title(record) for index, record in enumerate(self.records)}
 
     @property
@@ -82,7 +79,7 @@ class TrialTable:
         return 1 if self.direction == "min" else -1
 
     def score(self, index: int) -> float:
-        """Of a trial that has one."""
+        """The score of a trial that has one."""
         score = self.records[index].score
         assert score is not None
         return score
@@ -124,7 +121,7 @@ def _title(record: TrialRecord) -> str:
 
 
 def html_table(table: TrialTable) -> str:
-    """One row a trial, with what a script sorts by in `data-v`."""
+    """Formats a row per trial; `data-v` holds the sort key of each cell."""
     names = list(dict.fromkeys(name for record in table.records for name in record.values))
     heads = ["trial", "status", table.objective, "epochs", "seconds", *names, "attempts", "worker", "run", "reason"]
     rows = [_row(table, index, record, names) for index, record in enumerate(table.records)]

@@ -27,17 +27,17 @@ class StartsFromDefaults(keras_tuner.Oracle):
 
 
 def state_file(oracle: keras_tuner.Oracle) -> Path:
-    """The file of an oracle's state; a tuner has told the oracle the folder."""
+    """The file of an oracle's state; a tuner has set its folder."""
     return Path(oracle._get_oracle_fname())
 
 
 def trial_folder(oracle: keras_tuner.Oracle, trial_id: str) -> Path:
-    """The folder of a trial, which is made where it is missing."""
+    """The folder of a trial, created where it is missing."""
     return Path(oracle._get_trial_dir(trial_id))
 
 
 def attempts(oracle: keras_tuner.Oracle, trial_id: str) -> int:
-    """How often a trial was run to an end, failures included."""
+    """The number of attempts at a trial that ended, failures included."""
     return oracle._run_times[trial_id]
 
 
@@ -52,7 +52,7 @@ def reseed(oracle: keras_tuner.oracles.BayesianOptimizationOracle, seed: int) ->
 
 
 def grid_state(oracle: keras_tuner.oracles.GridSearchOracle) -> dict[str, Any]:
-    """How far a grid search has come, which `get_state` leaves out, for JSON."""
+    """The position of a grid search, which `get_state` leaves out, for JSON."""
     ordered = oracle._ordered_ids
     return {
         "populate_next": oracle._populate_next,
@@ -65,7 +65,7 @@ def grid_state(oracle: keras_tuner.oracles.GridSearchOracle) -> dict[str, Any]:
 
 
 def set_grid_state(oracle: keras_tuner.oracles.GridSearchOracle, state: dict[str, Any]) -> None:
-    """Resume a grid search from what `grid_state` gave."""
+    """Resume a grid search from its `grid_state`."""
     oracle._populate_next = state["populate_next"]
     ordered = oracle._ordered_ids
     ordered._memory = state["ordered"]["memory"]

@@ -56,7 +56,7 @@ def tune(
 ) -> SearchRecord:
     """Search hyperparameters and leave a search folder with the best runs, as `kerastricks tune` does.
 
-    Each trial is a process of its own. Ctrl-C and SIGTERM save the state: `resume` goes on from there.
+    Each trial is a process of its own. Ctrl-C and SIGTERM save the state: `resume` continues from there.
 
     Args:
         source: a folder, zip or table of images, the name of a data set or recipe, or a loaded recipe.
@@ -133,7 +133,7 @@ def tune(
 
 @dataclass(frozen=True)
 class TuningRequest:
-    """What a search is asked for.
+    """Request for a search.
 
     Args:
         fields: of the configuration that it starts from, those that are given.

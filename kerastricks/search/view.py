@@ -1,4 +1,4 @@
-"""What a search shows while it runs."""
+"""The terminal view of a running search."""
 
 import statistics
 import threading
@@ -37,11 +37,11 @@ class SearchView:
         console: rich's.
         objective: name of the metric.
         direction: "min" or "max".
-        total_trials: how many there will be; None where that is not known.
-        names: the values of the space, those to be shown first in front.
+        total_trials: how many there will be; None where unknown.
+        names: of the values, in the order in which they are shown.
         workers: how many trials run at once; for the time that is left.
-        records: trials that an earlier run of this search has finished: they are counted and not printed.
-        now: seconds of a clock that never goes back.
+        records: trials finished before the search was resumed: counted, not printed.
+        now: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -65,18 +65,18 @@ class SearchView:
         self._now = now
         self._running: dict[str, _Running] = {}
         self._live: Live | None = None
-        self._drawn = float("-inf")
+        self._refreshed = float("-inf")
         self._lock = threading.RLock()
         self._name_width = max([2, *(len(record.trial) for record in self.records)])
 
     def begin(self, trial: str, values: Mapping[str, Any]) -> None:
-        """A trial starts, or starts again."""
+        """Shows that a trial starts, or starts again."""
         with self._lock:
             self._running[trial] = _Running(dict(values), self._now())
-            self._draw()
+            self._refresh()
 
     def epoch(self, trial: str, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
-        """A trial finished an epoch.
+        """Shows that a trial finished an epoch.
 
         Args:
             trial: its name.
@@ -87,26 +87,26 @@ class SearchView:
         with self._lock:
             running = self._running.setdefault(trial, _Running({}, self._now()))
             running.epoch, running.epochs, running.metric = epoch, epochs, metrics.get(self.objective, running.metric)
-            self._draw()
+            self._refresh()
 
     def tick(self) -> None:
-        """Draws the live lines again, at most five times a second: for a loop that waits."""
+        """Refreshes the live lines, at most five times a second: for a loop that waits."""
         with self._lock:
-            if self._now() - self._drawn > 0.2:
-                self._draw()
+            if self._now() - self._refreshed > 0.2:
+                self._refresh()
 
     def end(self, record: TrialRecord) -> None:
-        """A trial is finished: its line is printed."""
+        """Prints the line of a finished trial."""
         with self._lock:
             self._running.pop(record.trial, None)
             self.records.append(record)
             better = record.status != "failed" and ranked(self.records)[:1] == [record]
             wide = self._console.width if self._console.is_terminal else None
             self._console.print(self._finished(record, better, wide), soft_wrap=True)
-            self._draw()
+            self._refresh()
 
     def close(self) -> None:
-        """Takes the live lines away; also when the search is interrupted."""
+        """Removes the live lines; also when the search is interrupted."""
         with self._lock:
             self._running.clear()
             if self._live is not None:
@@ -115,7 +115,7 @@ class SearchView:
                 self._live = None
 
     def summary(self, top: int = 5, console: Console | None = None) -> None:
-        """Prints the best few and how many were completed, stopped and failed.
+        """Prints the best trials and the counts of completed, stopped and failed ones.
 
         Args:
             top: how many.
@@ -143,7 +143,7 @@ class SearchView:
         )
 
     def seconds_left(self) -> float | None:
-        """An estimate from the median of the trials that are finished, or from the progress of those that run."""
+        """Estimates the time left from the median of finished trials, or the progress of running ones."""
         if self.total_trials is None:
             return None
         now = self._now()
@@ -175,13 +175,13 @@ class SearchView:
             return line.append("".join(f"  {value}" for value in values))
         return line.append(_cut(values, width - line.cell_len))
 
-    def _draw(self) -> None:
+    def _refresh(self) -> None:
         if not self._console.is_terminal:
             return
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
-        self._drawn = self._now()
+        self._refreshed = self._now()
         width = self._console.width
         lines = [self._alive(trial, running, width) for trial, running in list(self._running.items())[:_MOST_LIVE]]
         if len(self._running) > _MOST_LIVE:
@@ -212,7 +212,7 @@ class SearchView:
 
 
 def _cut(values: list[str], room: int) -> str:
-    """As many values as there is room for, and how many are left out."""
+    """Formats as many values as there is room for, and the number left out."""
     shown = ""
     for index, value in enumerate(values):
         left = len(values) - index - 1
@@ -225,7 +225,7 @@ def _cut(values: list[str], room: int) -> str:
 
 
 def _filled(values: list[str], room: int) -> list[str]:
-    """Lines of values, none of them broken."""
+    """Wraps values into lines, none of them broken."""
     lines = [""]
     for value in values:
         if lines[-1] and len(lines[-1]) + 2 + len(value) > room:

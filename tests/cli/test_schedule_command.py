@@ -129,7 +129,7 @@ def test_train_scales_the_rate_once_and_says_so(image_folder, tmp_path, capsys):
     [
         (["--scale-lr", "cubic"], "scale_lr must be one of constant, linear, sqrt"),
         (["--base-batch", "0"], "must be 1 to 1,000,000. Received: 0"),
-        (["--schedule", "one_cycle(0.1)"], "the peak is the learning rate here"),
+        (["--schedule", "one_cycle(0.1)"], "the peak is learning_rate here"),
         (["--schedule", "platau"], "did you mean plateau"),
     ],
 )

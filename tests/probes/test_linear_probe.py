@@ -200,7 +200,7 @@ def test_bad_input_in_one_line():
         ),
         "validation_features must be finite": (features, labels, broken, labels, 3),
         "integers from 0 to 1. Received: int64 from 0 to 2": (features, labels, features, labels, 2),
-        "Received: class 0 alone": (features, labels * 0, features, labels * 0, 3),
+        "Received: only class 0": (features, labels * 0, features, labels * 0, 3),
         "a label for each of N rows": (features[:5], labels, features, labels, 3),
     }.items():  # fmt: skip
         with pytest.raises(DataError) as caught:

@@ -149,7 +149,7 @@ def test_an_assignment_without_a_value_is_refused():
         ("linaer", UnknownNameError, "no schedule is called 'linaer': did you mean linear"),
         ("linear(warmpu=0.1)", SpecError, r"linear has no argument 'warmpu': did you mean warmup\?"),
         ("linear(warmup=2.0)", ConfigError, "warmup must be a fraction of all steps"),
-        ("one_cycle(0.1)", SpecError, r"the peak is the learning rate here.*set learning_rate"),
+        ("one_cycle(0.1)", SpecError, r"the peak is learning_rate here.*set learning_rate"),
         ("plateau(min_rate=0.5)", ConfigError, "min_rate must be 0 or more, and below 0.2"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The process that gives out trials: keras-tuner's chief.
+"""The process that hands out trials: keras-tuner's chief.
 
 Run as `python -m kerastricks.search.oracle.chief FOLDER HOST PORT`.
 """
@@ -22,13 +22,13 @@ _FAREWELL_SECONDS = 2.0  # for the last answers to arrive
 
 
 class Leases:
-    """Which workers have not been heard of for so long that their trials are given to others.
+    """Leases of workers: a silent worker's trial is given to another.
 
     keras-tuner waits for ever for a worker of the same name.
 
     Args:
         folder: of the search.
-        seconds: that a worker may be silent.
+        seconds: for which a worker may be silent.
     """
 
     def __init__(self, folder: SearchFolder, seconds: float) -> None:
@@ -37,11 +37,11 @@ class Leases:
         self._heard: dict[str, tuple[int, float]] = {}
 
     def expired(self, workers: list[str], now: float) -> list[str]:
-        """Those of `workers` who are silent for too long.
+        """Finds the workers that have been silent for too long.
 
         Args:
             workers: names.
-            now: seconds of a clock that never goes back.
+            now: a monotonic clock, in seconds.
         """
         silent = []
         self._heard = {name: heard for name, heard in self._heard.items() if name in workers}
@@ -57,7 +57,7 @@ class Leases:
 
 
 def main(folder: SearchFolder, host: str, port: int) -> None:
-    """Serves until nothing is left to be given out."""
+    """Serves until no trial is left to be handed out."""
     plan = folder.read_plan()
     tuner = serve(plan, folder, host, port)
     oracle = tuner.oracle
@@ -68,14 +68,14 @@ def main(folder: SearchFolder, host: str, port: int) -> None:
         server = threading.Thread(target=tuner.search, daemon=True)
         server.start()
         if not _watch(oracle, publisher, leases, server):
-            os._exit(1)  # the port cannot be had: its traceback is in the log
+            os._exit(1)  # the port is taken: the traceback is in the log
         write_json(folder.finished, {"trials": len(oracle.end_order)})
         time.sleep(_FAREWELL_SECONDS)
-    os._exit(0)  # keras-tuner's server has no end of its own
+    os._exit(0)  # keras-tuner's server never ends
 
 
 def _watch(oracle: Any, publisher: Publisher, leases: Leases, server: threading.Thread) -> bool:
-    """Whether the search has come to its end, and not its server alone."""
+    """Watches until the search or its server ends; whether the search did."""
     published = len(oracle.end_order)
     while True:
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""keras-tuner's engine: an oracle in this process, or a chief's that is asked by gRPC."""
+"""keras-tuner's engine: an oracle in this process, or that of a chief over gRPC."""
 
 import contextlib
 import os
@@ -17,29 +17,29 @@ from kerastricks.search.plan import SearchPlan
 from kerastricks.search.tuner_internals import limit_client_wait
 
 _ALONE = "tuner0"  # keras-tuner's name of the only worker
-_WHO_IS_WHO = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
+_IDENTITY = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 _CHIEF_GONE_SECONDS = 600.0
 T = TypeVar("T")
 
 
 class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
-    """The part of keras-tuner that knows folders, chiefs and workers; trials are run by `TrialRunner`."""
+    """keras-tuner's folders, chiefs and workers; trials are run by `TrialRunner`."""
 
     def save(self) -> None:
-        """The oracle has all the state there is; keras-tuner's empty file beside it is not written whole."""
+        """Saves the oracle, which has all the state; keras-tuner's empty file beside it is not written atomically."""
         self.oracle.save()
 
 
 def open_oracle(plan: SearchPlan, folder: SearchFolder, worker: str = _ALONE) -> Any:
-    """The oracle of a search with its state, in this process.
+    """Opens the oracle of a search with its state, in this process.
 
     Args:
         plan: of the search.
         folder: of the search.
-        worker: whose trial stays its own; those of all others are given out again. "" leaves all where they are.
+        worker: which keeps its trial; those of all others are queued again. "" leaves all as they are.
     """
-    for name in _WHO_IS_WHO:  # of a search on many machines that this shell was used for
+    for name in _IDENTITY:  # left by a distributed search in this shell
         os.environ.pop(name, None)
     oracle = _tuner(plan, folder).oracle
     if folder.oracle.exists():
@@ -47,13 +47,13 @@ def open_oracle(plan: SearchPlan, folder: SearchFolder, worker: str = _ALONE) ->
     if worker:
         gone = [name for name in oracle.ongoing_trials if name != worker]
         for name in sorted(gone, key=lambda name: oracle.ongoing_trials[name].trial_id, reverse=True):
-            oracle.release(name)  # the last to be put back is the first to be given out
+            oracle.release(name)  # the last to be queued is the first to be handed out
     return oracle
 
 
 def serve(plan: SearchPlan, folder: SearchFolder, host: str, port: int) -> Any:
-    """The tuner of a chief, whose `search` serves for ever, and raises where the port cannot be had."""
-    _say_who_is_who(host, port, "chief")
+    """Creates the tuner of a chief, whose `search` serves for ever, and raises where the port is taken."""
+    _set_identity(host, port, "chief")
     tuner = _tuner(plan, folder)
     if folder.oracle.exists():
         tuner.oracle.reload()
@@ -61,36 +61,36 @@ def serve(plan: SearchPlan, folder: SearchFolder, host: str, port: int) -> Any:
 
 
 class Client:
-    """A chief's oracle, asked again while the chief is being started again.
+    """A client of the chief's oracle that retries while the chief restarts.
 
-    keras-tuner's own client waits for an hour, also for a chief that has ended.
+    keras-tuner's own client waits for an hour, even for a chief that has ended.
 
     Args:
         plan: of the search.
         folder: of the search, on a file system that the chief shares.
-        worker: this one's name.
+        worker: name of this one.
         host: of the chief.
         port: of the chief.
     """
 
     def __init__(self, plan: SearchPlan, folder: SearchFolder, worker: str, host: str, port: int) -> None:
         limit_client_wait(60)
-        _say_who_is_who(host, port, worker)
+        _set_identity(host, port, worker)
         self._oracle = _tuner(plan, folder).oracle
         self._folder = folder
         self._target = f"{host}:{port}"
         self._channel = grpc.insecure_channel(self._target)
 
     def create_trial(self, worker: str) -> Any:
-        """As an oracle's; "STOPPED" too where the search has ended."""
+        """Asks for a trial as from an oracle; its status is "STOPPED" too where the search has ended."""
         return self._ask(lambda: self._oracle.create_trial(worker), ended=_Stopped())
 
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Any:
-        """As an oracle's."""
+        """Reports metrics as to an oracle."""
         return self._ask(lambda: self._oracle.update_trial(trial_id, metrics, step=step), ended=_Stopped())
 
     def end_trial(self, trial: Any) -> None:
-        """As an oracle's."""
+        """Ends a trial as with an oracle."""
         self._ask(lambda: self._oracle.end_trial(trial), ended=None)
 
     def _ask(self, call: Callable[[], T], ended: Any) -> T | Any:
@@ -114,7 +114,7 @@ class Client:
 
 
 class _Stopped:
-    """What a search that has ended gives out."""
+    """The trial of a search that has ended."""
 
     status = "STOPPED"
 
@@ -126,12 +126,12 @@ def _tuner(plan: SearchPlan, folder: SearchFolder) -> Tuner:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without what keras-tuner prints."""
+    """Silences keras-tuner's printing."""
     with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
     sys.stdout.flush()
 
 
-def _say_who_is_who(host: str, port: int, name: str) -> None:
-    """keras-tuner reads it when a tuner is made, and again when it searches."""
-    os.environ |= dict(zip(_WHO_IS_WHO, (host, str(port), name), strict=True))
+def _set_identity(host: str, port: int, name: str) -> None:
+    """Sets the variables that keras-tuner reads when a tuner is created, and again when it searches."""
+    os.environ |= dict(zip(_IDENTITY, (host, str(port), name), strict=True))

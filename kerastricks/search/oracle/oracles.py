@@ -1,7 +1,4 @@
-"""keras-tuner's oracles, with a state that survives `kill -9` and lists of trials that can be repeated.
-
-Which trials cannot be expected to win any more.
-"""
+"""keras-tuner's oracles with atomically saved state and reproducible trials, and the median stopping rule."""
 
 import contextlib
 import dataclasses
@@ -22,6 +19,9 @@ from kerastricks.search.plan import SearchPlan
 from kerastricks.search.space.space import Space
 from kerastricks.search.trial_record import TrialRecord
 
+REPORT = "report.json"
+_NAMES = 9999  # keras-tuner pads the names of trials to the length of this: "0007", however many are asked for
+
 
 def cannot_win(
     curve: Mapping[int, float],
@@ -30,9 +30,9 @@ def cannot_win(
     first_trials: int = 4,
     first_steps: int = 2,
 ) -> bool:
-    """Whether the best value of a running trial is worse than the median of what the finished ones had by then.
+    """Whether the best value of a running trial is worse than the median of the finished ones' means up to its step.
 
-    It is Vizier's median stopping rule. A trial that begins slowly and ends well is lost to it: schedules that differ
+    This is Vizier's median stopping rule. A trial that begins slowly and ends well is lost to it: schedules that differ
     in length of warm-up make that likelier, and `first_steps` less so. Values that are not finite do not count.
 
     Args:
@@ -58,28 +58,24 @@ def cannot_win(
     return len(means) >= first_trials and max(reached) < median(means)
 
 
-REPORT = "report.json"
-_NAMES = 9999  # keras-tuner pads the names of trials to the length of this: "0007", however many are asked for
-
-
 class Durable(tuner_internals.StartsFromDefaults):
-    """What is put in front of one of keras-tuner's oracles.
+    """A mixin that makes one of keras-tuner's oracles durable.
 
-    keras-tuner writes its state in place and in several files; here it is one file that is replaced as a whole, and
-    whatever is killed between two of its writes goes on from the former one. What `create_trial` gives out depends on
-    the finished trials and the seed alone.
+    keras-tuner writes its state in place and in several files; here it is one file that is written atomically, and
+    a process that is killed resumes from the last write. The trials of `create_trial` depend on the finished trials
+    and the seed only.
     """
 
     limit: int
     stop_early: bool
     # When no trial may be running any more, in seconds since 1970; None for never.
     ends_at: float | None = None
-    # Whether nothing is left to be given out.
+    # Whether no trial is left to be handed out.
     is_over: bool = False
     _is_changing: bool = False
 
     def begin(self, plan: SearchPlan) -> None:
-        """Sets what keras-tuner's constructors do not know."""
+        """Sets the attributes that keras-tuner's constructors do not take."""
         self.max_trials = _NAMES
         self.limit = plan.trials
         self.ends_at = plan.ends_at
@@ -89,18 +85,18 @@ class Durable(tuner_internals.StartsFromDefaults):
         self.max_consecutive_failed_trials = _NAMES + 1  # raising inside keras-tuner leaves its lock locked
         self.max_retries_per_trial = plan.retries
 
-    # What is given out.
+    # Trials that are handed out.
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         response: dict[str, Any] = {"status": "STOPPED", "values": None}
         if len(self.trials) < self.limit and not self._is_late():
             response = super().populate_space(trial_id)
         if response["status"] == "STOPPED" and self.ongoing_trials:
-            response = {"status": "IDLE", "values": None}  # one of them may have to be given out again
+            response = {"status": "IDLE", "values": None}  # one of them may have to be handed out again
         return response
 
     def _is_late(self) -> bool:
-        """Whether another trial, as long as the median of those that were completed, would end too late."""
+        """Whether another trial, as long as the median of the completed ones, would end too late."""
         if self.ends_at is None:
             return False
         took = [record.seconds for record in self.records() if record.status == "completed"]
@@ -112,9 +108,9 @@ class Durable(tuner_internals.StartsFromDefaults):
         with self._change():
             trial = super().create_trial(tuner_id)
             if is_again:
-                trial.status = "RUNNING"  # its worker was killed, maybe after it was told to stop
+                trial.status = "RUNNING"  # its worker was killed, maybe after a stop
             if trial.status == "RUNNING":
-                trial.metrics = type(trial.metrics)()  # what is done again is told again
+                trial.metrics = type(trial.metrics)()  # an epoch that is repeated is reported again
         self.is_over = trial.status == "STOPPED"
         if trial.status != "IDLE":
             self.save()
@@ -132,25 +128,25 @@ class Durable(tuner_internals.StartsFromDefaults):
             first_steps=self.first_steps,
         ):
             trial.status = "STOPPED"
-        self.save()  # a worker outlives its chief, and tells the next one only what is new
+        self.save()  # a worker outlives its chief, and reports only new epochs to the next one
         return trial
 
     @keras_tuner.synchronized
     def end_trial(self, trial: Any) -> None:
         if not self._is_ongoing(trial.trial_id):
-            return  # it was given to another worker, and that one has ended it
+            return  # another worker has taken it over and ended it
         with self._change():
             super().end_trial(trial)
         self.save()
 
     def score_trial(self, trial: Any) -> None:
-        """The objective at the last epoch: that is what the weights that are kept have; keras-tuner takes the best."""
+        """Scores the last epoch, whose weights are kept; keras-tuner takes the best epoch."""
         history = trial.metrics.get_history(self.objective.name)
         trial.score, trial.best_step = float(history[-1].mean()), history[-1].step
 
     @keras_tuner.synchronized
     def release(self, tuner_id: str) -> str | None:
-        """Takes the trial of a worker that is gone, for the next worker that asks; returns its name."""
+        """Queues the trial of a worker that is gone for the next worker, and returns its name."""
         self.tuner_ids.discard(tuner_id)
         trial = self.ongoing_trials.pop(tuner_id, None)
         if trial is None:
@@ -167,11 +163,11 @@ class Durable(tuner_internals.StartsFromDefaults):
             return {}
         return {seen.step: float(seen.mean()) for seen in trial.metrics.get_history(self.objective.name)}
 
-    # What is kept.
+    # State.
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[None]:
-        """Inside nothing is written: keras-tuner does so in the middle of its changes."""
+        """Suspends writing: keras-tuner writes in the middle of its changes."""
         self._is_changing = True
         try:
             yield
@@ -179,24 +175,24 @@ class Durable(tuner_internals.StartsFromDefaults):
             self._is_changing = False
 
     def save(self) -> None:
-        """Writes the whole state, trials included, at once."""
+        """Writes the whole state, trials included, atomically."""
         if self._is_changing:
             return
         state = self.get_state()
         state["trials"] = {name: trial.get_state() for name, trial in self.trials.items()}
-        # The next chief is not asked by workers that have ended. With more time it goes on.
+        # Workers that have ended do not ask the next chief. With more time the search continues.
         state["over_at"] = self.limit if self.is_over and not self._is_late() else None
         write_json(tuner_internals.state_file(self), state)
 
     def reload(self) -> None:
-        """Goes on from the last state; trials that were running still belong to their workers, until `release`."""
+        """Resumes from the last state; trials that were running still belong to their workers, until `release`."""
         state = read_json(tuner_internals.state_file(self))
         self.trials = {name: keras_tuner.engine.trial.Trial.from_state(one) for name, one in state["trials"].items()}
         self.set_state(state)
         self.is_over = state["over_at"] == self.limit
 
     def records(self) -> list[TrialRecord]:
-        """The finished trials, by name."""
+        """The records of the finished trials, by name."""
         return [self._record(self.trials[name]) for name in sorted(set(self.end_order))]
 
     def _record(self, trial: Any) -> TrialRecord:
@@ -219,11 +215,11 @@ class Durable(tuner_internals.StartsFromDefaults):
 
 
 class RandomSearchOracle(Durable, keras_tuner.oracles.RandomSearchOracle):
-    """Draws each trial anew."""
+    """Draws each trial independently."""
 
 
 class GridSearchOracle(Durable, keras_tuner.oracles.GridSearchOracle):
-    """Goes through all combinations; keras-tuner forgets which when it is resumed."""
+    """Goes through all combinations; keras-tuner forgets its position when it is resumed."""
 
     def get_state(self) -> dict[str, Any]:
         return {**super().get_state(), **tuner_internals.grid_state(self)}
@@ -237,13 +233,13 @@ class BayesianOptimizationOracle(Durable, keras_tuner.oracles.BayesianOptimizati
     """A Gaussian process over the finished trials."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        # keras-tuner's generator goes on from trial to trial, and begins anew when it is resumed.
+        # keras-tuner's generator continues from trial to trial, and restarts when it is resumed.
         tuner_internals.reseed(self, (self.seed + len(self.start_order)) % 2**32)
         return super().populate_space(trial_id)
 
 
 class HyperbandOracle(Durable, keras_tuner.oracles.HyperbandOracle):
-    """Begins many trials and goes on with the best: what it does not go on with, or under another name, was stopped."""
+    """Begins many trials and continues the best, under other names; a trial that is not continued was stopped."""
 
     def _record(self, trial: Any) -> TrialRecord:
         record = super()._record(trial)
@@ -262,11 +258,11 @@ class HyperbandOracle(Durable, keras_tuner.oracles.HyperbandOracle):
 
 
 def make_oracle(plan: SearchPlan) -> Any:
-    """The oracle of a search, at its beginning."""
+    """Creates the oracle of a search, without trials."""
     shared = {
         "objective": keras_tuner.Objective(plan.objective, plan.direction),
         "hyperparameters": Space.from_dict(plan.space).to_hyperparameters(),
-        # keras-tuner counts up from it draw by draw: neighbours would give out each other's trials. 0 means "any".
+        # keras-tuner counts up from it draw by draw: neighbouring seeds would share trials. 0 means "any".
         "seed": random.Random(plan.seed).randrange(1, 2**31),
         "allow_new_entries": True,
         "tune_new_entries": False,
@@ -274,7 +270,7 @@ def make_oracle(plan: SearchPlan) -> Any:
     if plan.oracle == "hyperband":
         oracle: Any = HyperbandOracle(max_epochs=plan.epochs, factor=3, hyperband_iterations=None, **shared)
     elif plan.oracle == "bayesian":
-        # Scores are of few images: their noise is a tenth of their variance rather than the ten-thousandth by default.
+        # Scores are measured on few images: noise is a tenth of their variance, not a ten-thousandth as by default.
         oracle = BayesianOptimizationOracle(num_initial_points=max(4, plan.trials // 4), alpha=0.1, **shared)
     elif plan.oracle == "grid":
         oracle = GridSearchOracle(**shared)
@@ -285,5 +281,5 @@ def make_oracle(plan: SearchPlan) -> Any:
 
 
 def shown_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what Hyperband notes for itself."""
+    """Drops Hyperband's own entries."""
     return {name: value for name, value in values.items() if not name.startswith("tuner/")}

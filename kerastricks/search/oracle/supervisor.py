@@ -1,4 +1,4 @@
-"""Starts a chief and its workers on this machine, and starts again what dies."""
+"""Supervision of a chief and its workers on this machine: what dies is restarted."""
 
 import contextlib
 import os
@@ -16,15 +16,15 @@ from kerastricks.search.view import SearchView
 
 _POLL_SECONDS = 0.3
 _STOP_SECONDS = 90
-_QUICK_SECONDS = 20.0  # a process that lives no longer has not got to work
+_QUICK_SECONDS = 20.0  # a process that dies earlier did no work
 _QUICK_DEATHS = 3
 
 
 class Supervised:
-    """A process that is started again when it dies; it ends when this one does.
+    """A process that is restarted when it dies; it ends when this one does.
 
     Args:
-        name: for messages, and of its log.
+        name: for messages and its log.
         command: of the process.
         environment: of the process.
         log: where its standard error goes.
@@ -51,10 +51,10 @@ class Supervised:
             )
 
     def has_ended(self, say: Callable[[str], None]) -> bool:
-        """Whether it has ended well; one that has not is started again.
+        """Whether it ended with success; after a failure it is restarted.
 
         Raises:
-            SearchError: when it dies again and again before it gets to work.
+            SearchError: when it dies repeatedly before it does any work.
         """
         code = self.process.poll()
         if code is None:
@@ -70,12 +70,12 @@ class Supervised:
         return False
 
     def stop(self) -> None:
-        """Asks it to save its state and end."""
+        """Asks the process to save its state and end."""
         if self.process.poll() is None:
             self.process.terminate()
 
     def wait(self) -> None:
-        """Until it is gone."""
+        """Waits until the process is gone; kills one that hangs."""
         try:
             self.process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -92,19 +92,19 @@ def supervise(
     say: Callable[[str], None],
     environment: Mapping[str, str],
 ) -> None:
-    """Runs a search with a chief and a worker for each of `gpus`, to its end.
+    """Runs a search to its end, with a chief and a worker for each of `gpus`.
 
     Args:
         folder: of the search.
         host: that the chief listens on.
         port: of the chief.
-        gpus: for each worker the one it may see; None for all.
+        gpus: for each worker the GPU that it may see; None for all.
         view: where trials are shown.
-        say: gets a line about what died.
+        say: receives a line about each process that died.
         environment: of the workers; the chief sees no GPU.
 
     Raises:
-        SearchError: when a process dies again and again.
+        SearchError: when a process dies repeatedly.
     """
     folder.workers.mkdir(exist_ok=True)
     python = [sys.executable, "-m"]
@@ -150,7 +150,7 @@ def supervise(
 
 
 class _Shown:
-    """Brings what the processes wrote into the view."""
+    """Updates the view from the files of the processes."""
 
     def __init__(self, folder: SearchFolder, view: SearchView) -> None:
         self._folder = folder

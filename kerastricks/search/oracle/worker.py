@@ -1,7 +1,4 @@
-"""What a worker says about itself in the folder of the search.
-
-A worker: takes trials from a chief and runs them.
-"""
+"""A worker: takes trials from a chief and runs them, with a heartbeat in the folder of the search."""
 
 import contextlib
 import os
@@ -21,9 +18,9 @@ BEAT_SECONDS = 1.0
 
 
 class Heartbeat:
-    """Writes workers/NAME.json: that the worker lives, and how its trial goes.
+    """Writes workers/NAME.json: a beat that rises while the worker lives, and the progress of its trial.
 
-    Clocks of machines differ: what changes is a count, and whoever watches it takes the time.
+    The beat is a count, which the chief times, because clocks of machines differ.
 
     Args:
         folder: of all workers.
@@ -38,7 +35,7 @@ class Heartbeat:
         threading.Thread(target=self._beat, daemon=True).start()
 
     def say(self, **fields: Any) -> None:
-        """Fields of its record, from now on."""
+        """Sets fields of its record."""
         with self._lock:
             self._record |= fields
             self._write()
@@ -51,16 +48,16 @@ class Heartbeat:
             time.sleep(BEAT_SECONDS)
 
     def _write(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk: the trial itself will say so
+        with contextlib.suppress(OSError):  # a full disk: the trial itself reports it
             write_json(self._path, self._record, indent=None)
 
 
 def work(folder: SearchFolder, name: str, host: str, port: int, processes: Processes) -> None:
-    """Until the chief says that nothing is left, or the search has ended.
+    """Runs trials until the chief has none left, or the search has ended.
 
     Args:
         folder: of the search, on a file system that the chief shares.
-        name: of the worker: one that is started again under its name takes up its trial again.
+        name: of the worker; one that is restarted under its name resumes its trial.
         host: of the chief.
         port: of the chief.
         processes: where trials run.

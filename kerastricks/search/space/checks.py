@@ -1,4 +1,4 @@
-"""Tries what a search would try, before it does."""
+"""Checks of a search space before the search: each value is tried."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -23,19 +23,19 @@ from kerastricks.training.optimizer import build_optimizer
 def check_space(space: Space, base: Config, facts: DataFacts | None = None, *, own_model: bool = False) -> None:
     """Tries each value of a space: each of a choice, both ends of a range.
 
-    Models are built where an option of their own has other values, which takes a second or so each.
+    Models are built where their own options vary, which takes about a second each.
 
     Args:
         space: to be searched.
-        base: what is not searched.
-        facts: of the images; None leaves out what depends on them.
-        own_model: for a recipe that makes its own model: options of the model are refused.
+        base: the configuration of what is not searched.
+        facts: of the images; None skips the checks that depend on them.
+        own_model: whether a recipe creates the model: its options are then refused.
 
     Raises:
         SpaceError: for a value that is refused, or nothing to search; it names the parameter.
     """
     if not space.searched:
-        raise SpaceError("nothing to search: each parameter has one value alone")
+        raise SpaceError("nothing to search: each parameter has only one value")
     for parameter in space:
         try:
             if parameter.name.startswith(MODEL):
@@ -55,7 +55,7 @@ def _check_field(name: str, value: Value, base: Config, facts: DataFacts | None,
     config = dataclasses.replace(base, **{name: field_value(name, value)})
     if name == "model":
         if own_model:
-            raise SpaceError("model: the recipe makes its own model")
+            raise SpaceError("model: the recipe creates its own model")
         MODELS.check(spec.parse(config.model).name)
         if facts is not None:
             _build(config.model, facts)
@@ -75,7 +75,7 @@ def _check_strength(parameter: Parameter) -> None:
 
 def _check_option(parameter: Parameter, space: Space, base: Config, facts: DataFacts | None, own_model: bool) -> None:
     if own_model:
-        raise SpaceError(f"{parameter.name}: the recipe makes its own model: search fields of the configuration")
+        raise SpaceError(f"{parameter.name}: the recipe creates its own model: search fields of the configuration")
     option = parameter.name.removeprefix(MODEL)
     for model in _models(parameter, space, base):
         check_option(model, option)
@@ -88,7 +88,7 @@ def _check_option(parameter: Parameter, space: Space, base: Config, facts: DataF
 
 
 def _models(parameter: Parameter, space: Space, base: Config) -> Iterator[str]:
-    """Those that the option may be set of."""
+    """The models whose option may be set."""
     if "model" not in space:
         yield base.model
         return
@@ -103,7 +103,7 @@ def _with_option(model: str, option: str, value: Any) -> str:
 
 
 def _check_option_value(option: str, value: Any) -> None:
-    """What a model would do with it, on a layer of two units."""
+    """Builds a layer of two units with the option."""
     options = ModelOptions(**{"activation": "relu", option: value})
     options.activate(options.dense(keras.Input((2,)), 2, "dense"), "activation")
 

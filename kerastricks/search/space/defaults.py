@@ -1,8 +1,4 @@
-"""The search space where none is given.
-
-Augmentation on one axis, from nothing to much.
-What a search space wants to know of the images.
-"""
+"""The default search space, and augmentation of rising strength as one hyperparameter."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,22 +15,34 @@ _COLOUR = {
     "color_jitter", "brightness", "contrast", "saturation", "hue", "hue_yiq", "hsv", "fancy_pca", "gamma",
     "randaugment", "trivialaugment",
 }  # fmt: skip
-_LAST = ("normalize", "mixup", "cutmix")  # what nothing may stand behind
+_LAST = ("normalize", "mixup", "cutmix")  # nothing may follow them
+WIDENED = 3
+# Rates and weight decays worth trying where nothing was measured. Decay is multiplied by the rate, so that it is as
+# much larger as the rate is smaller.
+_RANGES = {
+    "sgd": ((1e-3, 1.0), (1e-4, 1e-1)),
+    "rmsprop": ((3e-5, 3e-2), (1e-4, 1e-1)),
+    "adam": ((3e-5, 3e-2), (1e-3, 1.0)),
+    "adamw": ((3e-5, 3e-2), (1e-3, 1.0)),
+    "lion": ((1e-5, 3e-3), (1e-2, 3.0)),
+}
+_STEPS = 8  # an epoch of fewer is no use
+_SIZES = (0.5, 1.0, 1.5)  # of the widths: 0.25, 1 and 2.25 of the cost
 
 
 def augment_strength(light: str, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
-    """The augmentations that strengths from 0 on stand for.
+    """The augmentations of strengths 0, 1, 2 and 3.
 
     0. none
-    1. `light`: flips and shifts of photographs, shifts alone of anything else
+    1. `light`: flips and shifts of photographs, shifts only of anything else
     2. `light`, and a weak colour jitter: brightness and contrast by up to 0.2, of colour images saturation too
-    3. `light`, RandAugment with one op at magnitude 9, and a square of a quarter of the side painted over
+    3. `light`, RandAugment with one op at magnitude 9, and a cutout of a quarter of the side
 
-    What `light` has already is not added again. Each is at least as strong as the one before it, so that a range of
+    An op that `light` has is not added again. Each is at least as strong as the one before it, so that a range of
     strengths has an order which a model of the search can use.
 
     Args:
-        light: the augmentation that strength 1 stands for; "" is replaced by a shift by an eighth of the side.
+        light: the augmentation of strength 1; "" is replaced by a shift by an eighth of the side.
         image_shape: (height, width, channels) in pixels.
 
     Returns:
@@ -58,19 +66,19 @@ def _with(light: str, more: tuple[str, ...]) -> str:
     names = {one.name for one in there}
     has_colour = bool(names & _COLOUR)
     added = [one for one in map(spec.parse, more) if not (one.name in names or (has_colour and one.name in _COLOUR))]
-    place = next((i for i, one in enumerate(there) if one.name in _LAST), len(there))
-    return " | ".join(map(str, [*there[:place], *added, *there[place:]]))
+    index = next((i for i, one in enumerate(there) if one.name in _LAST), len(there))
+    return " | ".join(map(str, [*there[:index], *added, *there[index:]]))
 
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a search space depends on.
+    """The facts of a data set that a search space depends on.
 
     Args:
         images: number of training images.
         image_shape: (height, width, channels) in pixels.
         classes: number of classes.
-        augment: the augmentation that "auto" is for these images.
+        augment: the augmentation that "auto" means for these images.
 
     Example:
         >>> from kerastricks.search import DataFacts
@@ -85,28 +93,14 @@ class DataFacts:
 
     @classmethod
     def of(cls, data: ImageData) -> "DataFacts":
-        """Those of loaded images."""
+        """Reads the facts off loaded images."""
         return cls(len(data.labels("train")), data.image_shape, len(data.class_names), data.augmentation.text)
-
-
-WIDENED = 3
-# Rates and weight decays worth trying where nothing was measured. Decay is multiplied by the rate, so that it is as
-# much larger as the rate is smaller.
-_RANGES = {
-    "sgd": ((1e-3, 1.0), (1e-4, 1e-1)),
-    "rmsprop": ((3e-5, 3e-2), (1e-4, 1e-1)),
-    "adam": ((3e-5, 3e-2), (1e-3, 1.0)),
-    "adamw": ((3e-5, 3e-2), (1e-3, 1.0)),
-    "lion": ((1e-5, 3e-3), (1e-2, 3.0)),
-}
-_STEPS = 8  # an epoch of fewer is no use
-_SIZES = (0.5, 1.0, 1.5)  # of the widths: 0.25, 1 and 2.25 of the cost
 
 
 def default_space(
     base: Config, facts: DataFacts, lr_interval: tuple[float, float] | None = None, *, own_model: bool = False
 ) -> Space:
-    """The parameters that matter, the ones that matter most first.
+    """Builds the space of the hyperparameters that matter, the most important first.
 
     Learning rate, batch size, weight decay, schedule, dropout, activation, initializer, augmentation strength, size of
     the model; those that the model does not have are left out. Each starts from the value of `base`, which is one of
@@ -116,10 +110,10 @@ def default_space(
     halving or doubling the batch, and the other values that are searched with it, move the best rate about as far.
 
     Args:
-        base: what is not searched, and where the search starts.
+        base: the configuration of what is not searched, and where the search starts.
         facts: of the images.
         lr_interval: (lowest, highest) `learning_rate` of a range test; None for what is usual for the optimizer.
-        own_model: for a recipe that makes its own model: no options of the model.
+        own_model: whether a recipe creates the model: its options are left out.
 
     Returns:
         A `Space` of four to nine parameters.
@@ -157,7 +151,7 @@ def default_space(
 
 
 def strength_parameter(base: Config, facts: DataFacts, values: tuple[Value, ...] = (), **more: Any) -> Parameter:
-    """ "augment.strength" for these images; 1 is what `base` asks for.
+    """Builds "augment.strength" for these images; 1 is the augmentation of `base`.
 
     Args:
         base: its `augment`.
@@ -193,14 +187,14 @@ def _choice(name: str, start: Value, *values: Value) -> Parameter:
 
 
 def _batch_size(base: Config, facts: DataFacts) -> list[Parameter]:
-    """Half, once and twice the batch, as far as enough steps are in an epoch."""
+    """Half, once and twice the batch, where an epoch keeps enough steps."""
     start = min(base.batch_size, facts.images)
     sizes = [size for size in (start // 2, start, start * 2) if size == start or 1 <= size <= facts.images // _STEPS]
     return [Parameter("batch_size", "choice", values=tuple(sizes), default=start)] if len(sizes) > 1 else []
 
 
 def _size(options: dict[str, Any], facts: DataFacts) -> list[Parameter]:
-    """The widths of the model, half, once and one and a half times what they are; or what the family has instead."""
+    """The widths of the model times 0.5, 1 and 1.5; or what the family has instead."""
     for name in ("width", "alpha"):
         start = options.get(name)
         if name == "alpha" and start is not None:  # of MobileNet

@@ -1,7 +1,4 @@
-"""The options a model of the zoo has: those of every model, and its family's own.
-
-Values of a search space, which are numbers and text alone, as a configuration and a model take them.
-"""
+"""Options of the zoo's models, and conversion of a space's values, which are numbers and text, to those of a model."""
 
 import ast
 import dataclasses
@@ -14,6 +11,7 @@ from kerastricks.models.catalog import CATALOG, MODELS
 from kerastricks.training.config import Config, parse_value
 
 KNOBS = ("activation", "initializer", "regularizer", "dropout")
+_TYPES: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Config)}
 
 
 def model_options(model: str) -> dict[str, Any]:
@@ -45,16 +43,13 @@ def check_option(model: str, option: str) -> None:
         raise SpaceError(f"model.{option}: {spec.parse(model).name} has no option {option!r}: {hint}")
 
 
-_TYPES: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Config)}
-
-
 def field_value(name: str, value: Any) -> Any:
-    """The value of a field: text such as "none" is read where the field is not text."""
+    """Converts the value of a field: text such as "none" is parsed where the field is not text."""
     return parse_value(value) if isinstance(value, str) and _TYPES[name] is not str else value
 
 
 def option_value(value: Any) -> Any:
-    """The value of a model's option: "(64, 128)" is a tuple and "none" is None."""
+    """Converts the value of a model's option: "(64, 128)" is a tuple and "none" is None."""
     if not isinstance(value, str):
         return value
     if value.strip().lower() == "none":

@@ -16,19 +16,19 @@ Value = bool | int | float | str
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a search may set, and to which values.
+    """A hyperparameter and the values that a search may give it.
 
     Args:
         name: a field of `Config` ("learning_rate"), an option of the model ("model.dropout") or "augment.strength".
         kind: "float" or "int" (of a range), "choice" (of values) or "fixed" (one value).
         min: smallest of a range.
         max: largest of a range; keras-tuner never draws it for a float without `step`.
-        sampling: how a range is drawn from: "linear" or "log" (each decade alike; both ends above 0).
-        step: between the values of a range; of "log", the factor. None for any.
+        sampling: of a range: "linear" or "log" (uniform over decades; both ends above 0).
+        step: between the values of a range; with "log", the factor. None for any value.
         values: of a choice, two or more of one type; of "fixed", one.
         default: the value a search starts from; None takes the smallest or first.
-        when: other parameters' names to the values of theirs with which this one is active; all must hold.
-        stands_for: of "augment.strength", the augmentation that each strength from 0 on means.
+        when: names of other parameters to those of their values with which this one is active; all must hold.
+        stands_for: the augmentations of strengths 0, 1, ..., for "augment.strength".
 
     Raises:
         SpaceError: for a range or choice that is empty, or holds what cannot be drawn.
@@ -65,7 +65,7 @@ class Parameter:
             self._check(self.takes(self.default), "default must be one of its values", self.default)
 
     def __str__(self) -> str:
-        """As it is told to people: "0.001-0.1 log", "64, 128 when optimizer=adamw"."""
+        """Formats the values: "0.001-0.1 log", "64, 128 when optimizer=adamw"."""
         if self.kind == "fixed":
             text = f"{self.values[0]} fixed"
         elif self.kind == "choice":
@@ -79,7 +79,7 @@ class Parameter:
 
     @property
     def start(self) -> Value:
-        """The default: of a range its smallest, of a choice its first, unless told."""
+        """The default; without one the smallest of a range, the first of a choice."""
         if self.default is not None:
             return self.default
         return self.min if self.kind in ("float", "int") else self.values[0]  # type: ignore[return-value]
@@ -92,10 +92,10 @@ class Parameter:
         return fits and self.min <= value <= self.max
 
     def own(self, value: Any) -> Value:
-        """`value` in the type of its values: what keras-tuner or JSON gives back may be a 1 for True.
+        """Converts `value` to the type of its values: keras-tuner or JSON may return 1 for True.
 
         Raises:
-            SpaceError: for a value it does not have.
+            SpaceError: for a value that is not one of its own.
         """
         if not self.takes(value):
             raise SpaceError(f"{self.name}: is {self}. Received: {value!r}")
@@ -104,12 +104,12 @@ class Parameter:
         return next(own for own in self.values if own == value)
 
     def tried(self) -> tuple[Value, ...]:
-        """The values that show whether all are legal: the ends of a range, or each of a choice."""
+        """The values to check: the ends of a range, or each of a choice."""
         ends = () if self.kind in ("choice", "fixed") else (self.min, self.max)
         return tuple(self.own(value) for value in (*self.values, *ends))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; equal for equal parameters."""
+        """Plain values for JSON; equal for equal parameters."""
         lists = {"values": list(self.values), "stands_for": list(self.stands_for)}
         return {**asdict(self), **lists, "when": {name: list(allowed) for name, allowed in self.when.items()}}
 
@@ -152,7 +152,7 @@ class Parameter:
             self._check(known, "values must be numbers, text, true or false", value)
         types = {"text" if isinstance(v, str) else "bool" if isinstance(v, bool) else "number" for v in self.values}
         self._check(len(types) <= 1, "values must be of one type", list(self.values))
-        twice = [value for place, value in enumerate(self.values) if value in self.values[:place]]
+        twice = [value for index, value in enumerate(self.values) if value in self.values[:index]]
         self._check(not twice, "values must differ, and one is there twice", twice[0] if twice else None)
         if self.kind == "fixed":
             self._check(len(self.values) == 1, "a fixed parameter has one value", list(self.values))

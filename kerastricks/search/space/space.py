@@ -1,4 +1,4 @@
-"""A search space: what may be set, in order."""
+"""A search space: an ordered list of hyperparameters with conditions."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,8 @@ from kerastricks.training.config import FIELDS, Config
 
 MODEL = "model."
 STRENGTH = "augment.strength"
-# What decides which images are seen, or how long: trials that differ in it cannot be compared.
-# `keep` leaves files, and `average` has no score before the end.
+# They decide which images are seen, or how long: trials that differ in them cannot be compared.
+# `keep` writes files, and `average` has no score before the end.
 NOT_SEARCHED = frozenset(
     {"data", "classes", "validation", "test", "seed", "split_seed", "bagging", "epochs", "max_pixels", "max_skipped"}
     | {"average", "keep"}
@@ -26,7 +26,7 @@ SEARCHED = tuple(name for name in FIELDS if name not in NOT_SEARCHED)
 class Space:
     """An ordered list of parameters, which a search sets together.
 
-    A parameter stands behind those its `when` names, wherever it was written. In a `when`, the name of a spec means all
+    A parameter follows those its `when` names, wherever it was written. In a `when`, the name of a spec means all
     values of that name: {"optimizer": ("sgd",)} holds for "sgd(momentum=0.9)".
 
     Args:
@@ -74,7 +74,7 @@ class Space:
 
     @property
     def searched(self) -> tuple[Parameter, ...]:
-        """Those with more than one value."""
+        """The parameters with more than one value."""
         return tuple(parameter for parameter in self if parameter.kind != "fixed" and len(parameter.values) != 1)
 
     def start(self) -> dict[str, Value]:
@@ -112,7 +112,7 @@ class Space:
         Options of the model are written into its spec: "model.dropout" makes "resnet_20(dropout=0.1)" of "resnet_20".
 
         Raises:
-            SpaceError: as of `active`.
+            SpaceError: as `active`.
             UsageError: for values that `Config` refuses.
         """
         fields: dict[str, Any] = {}
@@ -130,15 +130,15 @@ class Space:
         return dataclasses.replace(base, **fields)
 
     def to_hyperparameters(self) -> Any:
-        """The space as `keras_tuner.HyperParameters`, conditions included."""
+        """Converts to `keras_tuner.HyperParameters`, conditions included."""
         import keras_tuner
 
-        # Several conditions at once, and those on conditional parents, cannot be said in its `conditional_scope`.
+        # Several conditions at once, and those on conditional parents, cannot be expressed by its `conditional_scope`.
         space = [_hyperparameter(parameter) for parameter in self]
         return keras_tuner.HyperParameters.from_config({"space": space, "values": self.start()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON and a fingerprint; equal for equal spaces."""
+        """Plain values for JSON and a fingerprint; equal for equal spaces."""
         return {"parameters": [parameter.to_dict() for parameter in self]}
 
     @classmethod
@@ -147,7 +147,7 @@ class Space:
         return cls([Parameter.from_dict(parameter) for parameter in record["parameters"]])
 
     def differences(self, then: "Space") -> list[str]:
-        """Where this space is not what it was: "learning_rate: 0.001-0.1 log then, 0.001-1 log now"."""
+        """Lists the changes since an earlier space: "learning_rate: 0.001-0.1 log then, 0.001-1 log now"."""
         lines = []
         olds, news = ({parameter.name: parameter for parameter in space} for space in (then, self))
         for name in dict.fromkeys([*news, *olds]):
@@ -165,7 +165,7 @@ class Space:
 
 
 def check_name(name: str) -> None:
-    """Raises SpaceError, with the nearest names, for what no search can set."""
+    """Raises SpaceError, with the nearest names, for a name that no search can set."""
     if name in SEARCHED or name == STRENGTH or (name.startswith(MODEL) and name != MODEL):
         return
     if name in NOT_SEARCHED:
@@ -174,7 +174,7 @@ def check_name(name: str) -> None:
 
 
 def _hyperparameter(parameter: Parameter) -> dict[str, Any]:
-    """What keras-tuner writes of one."""
+    """Converts a parameter to keras-tuner's configuration."""
     parents = [
         {"class_name": "Parent", "config": {"name": name, "values": list(allowed)}}
         for name, allowed in parameter.when.items()
@@ -196,7 +196,7 @@ def _no_such(name: str, known: Sequence[str]) -> str:
 
 
 def _resolve(parameter: Parameter, by_name: Mapping[str, Parameter]) -> Parameter:
-    """The same with the values of its conditions as their parameters have them."""
+    """Replaces the values of its conditions by those their parameters have."""
     when: dict[str, tuple[Value, ...]] = {}
     for name, allowed in parameter.when.items():
         if name == parameter.name or name not in by_name:
@@ -227,7 +227,7 @@ def _parents_first(by_name: Mapping[str, Parameter]) -> list[Parameter]:
     def add(name: str, children: tuple[str, ...]) -> None:
         if name in children:
             circle = " -> ".join([*children[children.index(name) :], name])
-            raise SpaceError(f"{name}: when: the conditions go round in a circle: {circle}")
+            raise SpaceError(f"{name}: when: the conditions form a circle: {circle}")
         if name not in ordered:
             for parent in by_name[name].when:
                 add(parent, (*children, name))

@@ -1,4 +1,4 @@
-"""A search space of one's own, from a TOML file."""
+"""Search spaces from TOML files."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -26,20 +26,20 @@ def load_space(
     *,
     own_model: bool = False,
 ) -> Space:
-    """Reads and tries a space file; see docs/search_space.md.
+    """Reads a space file and tries its values; see docs/search_space.md.
 
     Args:
         path: of the file.
-        base: what is not searched.
-        facts: of the images; None checks what can be checked before they are loaded, and the space is not to be used.
-        lr_interval: as of `default_space`, for a file that extends it.
-        own_model: for a recipe that makes its own model.
+        base: the configuration of what is not searched.
+        facts: of the images; None checks what can be checked before they are loaded, for a space that is not used.
+        lr_interval: as `default_space` takes it, for a file that extends it.
+        own_model: whether a recipe creates the model.
 
     Returns:
         A `Space`, every value of which was tried.
 
     Raises:
-        SpaceError: for a file that does not parse, or a name or value that is not there; it names file and table.
+        SpaceError: for a file that does not parse, or an unknown name or value; it names file and table.
     """
     path = Path(path)
     try:
@@ -81,7 +81,7 @@ def _read(
 
 
 def _flat(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """[model.dropout] is ["model.dropout"]; what is no key of a table in [model] is an option of the model."""
+    """[model.dropout] is ["model.dropout"]; any other key in [model] is an option of the model."""
     for name, entry in tables.items():
         if name not in ("model", "augment") or not isinstance(entry, dict):
             yield name, entry
@@ -103,7 +103,7 @@ def _parameter(name: str, entry: Any, base: Config, facts: DataFacts, own_model:
             raise SpaceError(f"{name}: no key is called {key!r}: {hint}")
     if sum(bool(found) for found in ("value" in entry, "values" in entry, "min" in entry or "max" in entry)) != 1:
         received = ", ".join(entry) or "none"
-        raise SpaceError(f"{name}: needs min and max, or values, or value, one of these alone. Received: {received}")
+        raise SpaceError(f"{name}: needs min and max, or values, or value, only one of these. Received: {received}")
     arguments: dict[str, Any] = {"when": _when(name, entry.get("when", {}))}
     for key in ("sampling", "step", "default"):
         if key in entry:
@@ -127,7 +127,7 @@ def _parameter(name: str, entry: Any, base: Config, facts: DataFacts, own_model:
 
 
 def _kind(name: str, entry: Mapping[str, Any], base: Config, own_model: bool) -> str:
-    """Of a range: "int" where the field or option counts something."""
+    """The kind of a range: "int" where the field or option is a count."""
     start = _start(name, base, own_model)
     if name == STRENGTH or (isinstance(start, int) and not isinstance(start, bool)):
         return "int"
@@ -137,7 +137,7 @@ def _kind(name: str, entry: Mapping[str, Any], base: Config, own_model: bool) ->
 
 
 def _start(name: str, base: Config, own_model: bool) -> Any:
-    """What `base` has there."""
+    """The value in `base`."""
     if not name.startswith(MODEL):
         return getattr(base, name, None)
     return None if own_model else model_options(base.model).get(name.removeprefix(MODEL))

@@ -1,7 +1,4 @@
-"""What the process of a trial can be asked to do.
-
-Tells how a trial goes, epoch by epoch, and pauses it when it is told to.
-"""
+"""The jobs of a trial's process: prepare a search, train a trial with pauses, finish and refit the best."""
 
 import dataclasses
 import json
@@ -41,17 +38,17 @@ Tell = Callable[[int, dict[str, float]], bool]
 
 
 class Reporter(keras.callbacks.Callback):
-    """Asks after each epoch whether to go on.
+    """Reports each epoch and pauses the training when told to.
 
-    A pause is what Ctrl-C is: `fit` saves its checkpoint at the end of the epoch and raises `Interrupted`, and goes on
+    A pause works like Ctrl-C: `fit` saves its checkpoint at the end of the epoch and raises `Interrupted`, and resumes
     from there when it is called again.
 
     Args:
-        tell: is told, and answers.
+        tell: receives epoch and metrics; returns whether to continue.
         epochs: to pause after, at the latest.
     """
 
-    is_saved = False  # a trial goes on to another epoch, and as a run without this
+    is_saved = False  # a trial is resumed to another epoch, and as a run without this
 
     def __init__(self, tell: Tell, epochs: int) -> None:
         super().__init__()
@@ -60,7 +57,7 @@ class Reporter(keras.callbacks.Callback):
         self.paused = False
 
     def replay(self, metrics: Path, epochs: int) -> bool:
-        """Tells what was trained before; whether there is more to train.
+        """Reports the epochs of the checkpoint; whether there is more to train.
 
         Args:
             metrics: metrics.jsonl of the run.
@@ -76,21 +73,21 @@ class Reporter(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         metrics = {name: float((logs or {})[name]) for name in METRICS}
         if not all(map(math.isfinite, metrics.values())):
-            return  # `fit` raises right behind this
+            return  # `fit` raises right after this
         goes_on = self.tell(epoch + 1, metrics)
         if (not goes_on or epoch + 1 >= self.epochs) and epoch + 1 < self.params["epochs"]:
             self.paused = True
             signal.raise_signal(signal.SIGTERM)
 
 
-# With these in the space each trial reads the images anew: their pixels depend on them.
+# With these in the space each trial reads the images again: their pixels depend on them.
 READS_ANEW = ("image_size", "crop_fraction", "interpolation")
 RANGE_TEST_SECONDS = 120.0  # at most, and a fifth of the search's time
 _CONTINUED = (checkpoint.FILE_NAME, "metrics.jsonl", "batch_loss.f32")
 
 
 def warm_up() -> None:
-    """Trains next to nothing: what imports, traces and starts threads at first use has then done so."""
+    """Trains a tiny model, so that first-use imports, tracing and threads are done."""
     pixels, labels = np.zeros((8, 8, 8, 1), "uint8"), np.arange(8) % 2
     data = load((pixels, labels), augment="pad_crop(1)", batch_size=2, validation=0.25, test=0.25)
     model = create("plain_cnn(widths=(4,))", data.image_shape, 2)
@@ -99,11 +96,11 @@ def warm_up() -> None:
 
 
 def train(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    """Trains a trial as far as it is to go; continues where an earlier process stopped.
+    """Trains a trial until its pause or end; resumes where an earlier process stopped.
 
     Args:
-        job: config, folder, recipe, pixels, epochs (where to pause), source (a trial to go on from), folds, objective.
-        channel: where epochs are told and answered.
+        job: config, folder, recipe, pixels, epochs (where to pause), source (a trial to continue), folds, objective.
+        channel: for epochs and their answers.
     """
     config = Config(**job["config"])
     folder = Path(job["folder"])
@@ -121,11 +118,11 @@ def train(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
 
 def prepare(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    """Reads the images once, keeps their pixels, and measures what the search has to know.
+    """Reads the images once, stores their pixels, and measures rate and step time.
 
     Args:
         job: config, folder, pixels, folds, range_test, recipe, seconds (of the search, or None).
-        channel: where progress is told.
+        channel: for progress.
     """
     from kerastricks.search.preparation import find_rate, make_space, time_steps
     from kerastricks.search.space.defaults import DataFacts
@@ -139,7 +136,7 @@ def prepare(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     data = load_data(config.data, config, progress)
     config = dataclasses.replace(config, augment=data.augmentation.text)
     run = RunFolder(Path(job["folder"]))
-    if run.recipe.exists():  # its model is to be exported in the end
+    if run.recipe.exists():  # its model will be exported
         check_own_model(run, new_model(run, resolve(config, data), data, lambda line: None), data, lambda line: None)
     if job["folds"]:
         folds(data, job["folds"])  # refuses too few images
@@ -167,7 +164,7 @@ def prepare(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
 
 def look(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    """Reads the images again, for a search that is resumed: what they are, and their pixels."""
+    """Reads the images again, for a search that is resumed: their description, and their pixels where missing."""
     config = Config(**job["config"])
     data = load_data(config.data, config, _progress(channel))
     if job["keep"] and not are_kept(Path(job["pixels"])):
@@ -176,7 +173,7 @@ def look(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
 
 def finish(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    """Makes a proper run folder of a trial; trains what is left of it."""
+    """Completes the run folder of a trial; trains the epochs that are left."""
     from kerastricks.runs.training_run import run_training
 
     run = RunFolder(Path(job["folder"]))
@@ -184,7 +181,7 @@ def finish(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
 
 def refit(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    """Trains a configuration from the start on training and validation images, into a run folder."""
+    """Trains a configuration from scratch on training and validation images, into a run folder."""
     from kerastricks.data.cross_validation import pooled
     from kerastricks.runs.finishing import finish as finish_run
 
@@ -225,14 +222,14 @@ def _floats(record: dict[str, float]) -> dict[str, float]:
 
 
 def _run_folder(job: dict[str, Any], path: Path) -> RunFolder:
-    """Of the trial, with what another one left where it goes on from that."""
+    """The trial's run folder, seeded with its source's checkpoint."""
     path.mkdir(parents=True, exist_ok=True)
     run = RunFolder(path)
     run.clean()
     source = None if job["source"] is None else Path(job["source"]) / path.name
-    # Where its checkpoint is gone, as after a search that is made longer, it is trained from the start.
+    # Where its checkpoint is gone, as after a search that was extended, it is trained from scratch.
     if source is not None and (source / checkpoint.FILE_NAME).exists() and not run.checkpoint.exists():
-        for name in reversed(_CONTINUED):  # the checkpoint last: it is what says that there is something
+        for name in reversed(_CONTINUED):  # the checkpoint last: its presence means that all is there
             with whole(path / name) as temporary:
                 shutil.copyfile(source / name, temporary)
     if Path(job["recipe"]).exists():
@@ -243,7 +240,7 @@ def _run_folder(job: dict[str, Any], path: Path) -> RunFolder:
 def _load(job: dict[str, Any], config: Config) -> ImageData:
     from kerastricks.data.pipeline.stages import leads_with_crop
 
-    # A leading crop cuts from the originals, which are not kept.
+    # A leading crop cuts from the originals, which are not stored.
     if job["kept"] and not leads_with_crop(config.augment):
         return open_kept_pixels(Path(job["pixels"]), config.augment, config.batch_size, config.seed)
     return load_data(config.data, config)
@@ -259,7 +256,7 @@ def _tell(channel: Channel, step: int, steps: int, metrics: dict[str, float]) ->
 
 
 def _mean_curve(curves: list[list[dict[str, float]]]) -> list[dict[str, float]]:
-    """Epoch by epoch, over the folds that got so far."""
+    """Averages epoch by epoch over the folds that reached it."""
     longest = max(map(len, curves))
     reached = [[curve[epoch] for curve in curves if len(curve) > epoch] for epoch in range(longest)]
     return [{name: sum(one[name] for one in rows) / len(rows) for name in rows[0]} for rows in reached]

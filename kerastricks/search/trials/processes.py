@@ -1,8 +1,6 @@
-"""The processes that trials run in: one each, and one more that is getting ready.
+"""Processes that trials run in, one each and a spare; their messages; memory and GPUs of this machine.
 
-Messages between a search and the process of a trial: a line of JSON each, on the standard streams.
-What this machine has room for.
-Ends a process whose parent is gone.
+A message between a search and the process of a trial is a line of JSON on the standard streams.
 """
 
 import contextlib
@@ -25,13 +23,15 @@ from kerastricks.errors import SearchError
 
 _STARTS = 3
 _STOP_SECONDS = 60  # a step and a checkpoint; then it is killed
+_IMPORTED_BYTES = 800 << 20  # a process that has imported TensorFlow and waits
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 class TrialProcess:
     """A process that is importing, or ready for its one job.
 
-    It has a session of its own: Ctrl-C in the terminal is for the search, which stops it in its own way. It ends by
-    itself when the search is gone.
+    It has a session of its own: Ctrl-C in the terminal goes to the search, which stops the process. It ends when the
+    search is gone.
 
     Args:
         environment: of the process.
@@ -50,26 +50,25 @@ class TrialProcess:
             start_new_session=True,
         )
         self._log: Path | None = None
-        # Whether it has its job.
-        self.has_begun = False
+        self.has_begun = False  # whether it has received its job
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process id."""
         return self._process.pid
 
     def start(self, job: Mapping[str, Any], log: Path) -> None:
-        """Gives it its job.
+        """Sends the job.
 
         Args:
-            job: what `jobs` is to do.
+            job: name and arguments of a function of `jobs`.
             log: where its standard error goes.
         """
         self._log = log
         self._send({**job, "log": str(log)})
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What it says, to the last: "done", "failed" or "interrupted". A process that dies has failed."""
+        """Yields its events up to the last, "done", "failed" or "interrupted". A process that dies has failed."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             event = json.loads(line)
@@ -83,19 +82,19 @@ class TrialProcess:
         yield {"event": "failed", "kind": "crash", "reason": self._reason(self._process.wait())}
 
     def answer(self, go_on: bool) -> None:
-        """To an epoch."""
+        """Answers an epoch: whether to continue."""
         self._send({"go_on": go_on})
 
     def stop(self) -> None:
-        """Lets it save its checkpoint, and waits until it is gone."""
+        """Has the process save its checkpoint, and waits until it is gone."""
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
-            # One that hangs says nothing more and does not end: reading from it has no timeout of its own.
+            # A process that hangs sends nothing more and does not end: reading from it has no timeout.
             late = threading.Timer(_STOP_SECONDS, self._process.kill)
             late.start()
             try:
-                # What it still says must not keep it from ending; an epoch that is told now goes on, to the signal.
+                # Pending events must not keep it from ending; an epoch that is reported now continues to the signal.
                 for event in self.events():
                     if event["event"] == "epoch":
                         self.answer(True)
@@ -107,20 +106,20 @@ class TrialProcess:
         self.close()
 
     def kill(self) -> None:
-        """At once."""
+        """Kills the process."""
         self._process.kill()
         self._process.wait()
         self.close()
 
     def close(self) -> None:
-        """Gives back what belongs to it here."""
+        """Closes its streams."""
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
 
     def _send(self, message: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
-        # A process that is gone says so in `events`.
+        # A process that is gone is noticed in `events`.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
@@ -148,7 +147,7 @@ class TrialProcess:
 
 
 class Processes:
-    """Hands out processes that are ready, and keeps the next one warm.
+    """Runs jobs in processes of their own, and keeps a spare one warm.
 
     Args:
         environment: of the processes.
@@ -160,17 +159,17 @@ class Processes:
         self._busy: TrialProcess | None = None
 
     def warm(self) -> None:
-        """Starts one, unless one is waiting."""
+        """Starts the spare process, unless it is there."""
         if self._spare is None:
             self._spare = TrialProcess(self._environment)
 
     def run(self, job: Mapping[str, Any], log: Path, warm_next: bool = True) -> Iterator[dict[str, Any]]:
-        """Does a job in a process of its own; gives its events, and `answer` goes to it meanwhile.
+        """Runs a job in a process of its own and yields its events, which `answer` answers.
 
         Args:
-            job: what `jobs` is to do.
+            job: name and arguments of a function of `jobs`.
             log: where its standard error goes.
-            warm_next: whether another one is started while this one works.
+            warm_next: whether a spare process is started meanwhile.
         """
         for attempt in range(_STARTS):
             self.warm()
@@ -180,7 +179,7 @@ class Processes:
             if warm_next:
                 self.warm()
             for event in self._busy.events():
-                # One that dies while it waits or imports has not begun: that costs the trial nothing.
+                # A process that dies while it waits or imports has not begun: the trial loses nothing.
                 if event["event"] != "failed" or self._busy.has_begun or attempt + 1 == _STARTS:
                     yield event
             begun = self._busy.has_begun
@@ -190,12 +189,12 @@ class Processes:
                 return
 
     def answer(self, go_on: bool) -> None:
-        """To an epoch of the one that works."""
+        """Answers an epoch of the job that runs."""
         assert self._busy is not None
         self._busy.answer(go_on)
 
     def close(self) -> None:
-        """Stops the one that works, which saves its state, and the one that waits."""
+        """Stops the job that runs, which saves its state, and the spare process."""
         if self._spare is not None:
             self._spare.kill()
         if self._busy is not None:
@@ -204,10 +203,10 @@ class Processes:
 
 
 class Channel:
-    """The trial's side.
+    """The trial's end of the messages.
 
-    What anything else prints goes to standard error. When the other side is gone, however it died, this process ends at
-    once: nobody waits for its result.
+    Other output goes to standard error. When the search is gone, however it died, this process ends at once: nobody
+    waits for its result.
     """
 
     def __init__(self) -> None:
@@ -222,17 +221,13 @@ class Channel:
         os._exit(3)
 
     def send(self, **message: Any) -> None:
-        """One message."""
+        """Sends a message."""
         self._out.write(json.dumps(message) + "\n")
         self._out.flush()
 
     def receive(self) -> dict[str, Any]:
         """Waits for the next message."""
         return self._messages.get()
-
-
-_IMPORTED_BYTES = 800 << 20  # a process that has imported TensorFlow and waits
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def check_memory(workers: int, trial_bytes: int) -> None:
@@ -242,7 +237,7 @@ def check_memory(workers: int, trial_bytes: int) -> None:
 
     Args:
         workers: at once.
-        trial_bytes: that a training of this search was seen to take.
+        trial_bytes: measured in a training of this search.
     """
     each = trial_bytes + 2 * _IMPORTED_BYTES
     free = available_bytes()
@@ -255,7 +250,7 @@ def check_memory(workers: int, trial_bytes: int) -> None:
 
 
 def available_bytes() -> int:
-    """Memory that is free, of the machine or of the container that this is."""
+    """Free memory of the machine or container."""
     free = psutil.virtual_memory().available
     try:
         limit = (_CGROUP / "memory.max").read_text().strip()
@@ -266,11 +261,11 @@ def available_bytes() -> int:
 
 
 def gpus_of(workers: int, environment: Mapping[str, str]) -> list[str | None]:
-    """For each worker the GPU that it may see; None for all, where there are fewer than two.
+    """Assigns each worker the GPU that it may see; None for all, where there are fewer than two.
 
     Args:
         workers: on this machine.
-        environment: of the workers; this process may hide all GPUs from itself.
+        environment: of the workers; this process may have hidden all GPUs from itself.
     """
     found = visible_gpus(environment)
     return [found[number % len(found)] if len(found) > 1 else None for number in range(workers)]
@@ -289,7 +284,7 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
 
 
 def end_with_parent() -> None:
-    """Watches standard input, which the parent holds open and never writes to, in a thread."""
+    """Ends this process when its parent is gone: a thread watches standard input, which the parent holds open."""
 
     def watch() -> None:
         sys.stdin.buffer.read()

@@ -1,4 +1,4 @@
-"""Runs the trials that an oracle gives out, until it has no more."""
+"""Runs the trials of an oracle until it has no more."""
 
 import dataclasses
 import time
@@ -24,11 +24,11 @@ class TrialRunner:
         oracle: of the search, or a client of it.
         plan: of the search.
         folder: of the search.
-        worker: its name.
+        worker: name of this one.
         processes: where trials run.
         on_begin: called with the trial's name and its values.
         on_epoch: called with name, epoch, epochs and metrics.
-        on_end: called with the name when the oracle knows.
+        on_end: called with the name after the oracle was told.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TrialRunner:
         self._space = Space.from_dict(plan.space)
 
     def run(self) -> None:
-        """Until the oracle says that nothing is left."""
+        """Runs trials until the oracle has none left."""
         while True:
             trial = self.oracle.create_trial(self.worker)
             if trial.status == "STOPPED":
@@ -100,7 +100,7 @@ class TrialRunner:
             report["reason"] = f"{what} at {'fold' if self.plan.folds else 'epoch'} {len(seen)}"
         if last["event"] == "failed":
             report |= {"status": "failed", "reason": last["reason"]}
-            # What diverged once does so again; what crashed may not.
+            # A divergence repeats itself; a crash may not.
             trial.status = "INVALID" if last["kind"] == "crash" else "FAILED"
         write_json(path / REPORT, report)
         self.oracle.end_trial(trial)

@@ -1,8 +1,4 @@
-"""Images for one configuration after the other, read again only where they must be.
-
-The model of a configuration, with its start.
-Loaded images with another augmentation and batch size.
-"""
+"""The model and the images of a trial's configuration; images are read again only where they must be."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,10 +20,10 @@ from kerastricks.training.datasets import load_data
 
 
 def trial_model(config: Config, data: ImageData, recipe: Recipe | None = None) -> keras.Model:
-    """Builds the model that `config` names, or the recipe's own, and gives it the start it asks for.
+    """Builds and initializes the model that `config` names, or the recipe's own.
 
     Raises:
-        UsageError: for a model or options that are not there, and where the recipe's `create_model` fails.
+        UsageError: for an unknown model or option, and where the recipe's `create_model` fails.
     """
     if recipe is not None and recipe.create_model is not None:
         model = own_model(recipe, data, config)
@@ -38,13 +34,13 @@ def trial_model(config: Config, data: ImageData, recipe: Recipe | None = None) -
 
 
 def adapted(data: ImageData, augment: str, batch_size: int) -> ImageData:
-    """The same splits; the pixels are shared.
+    """Copies loaded images with another augmentation and batch size; the pixels are shared.
 
-    A leading random_resized_crop cuts originals where `data` is of files, and the resized images where these are what
-    is in memory: `load` with that augmentation keeps the originals.
+    A leading random_resized_crop cuts from the originals where `data` is read from files, and from the resized images
+    where these are in memory: `load` with that augmentation keeps the originals.
 
     Args:
-        data: of `kerastricks.data.load`.
+        data: from `kerastricks.data.load`.
         augment: the ops of training images; not "auto".
         batch_size: images in a batch; lowered to the number of training images.
 
@@ -52,7 +48,7 @@ def adapted(data: ImageData, augment: str, batch_size: int) -> ImageData:
         An `ImageData`.
 
     Raises:
-        SpecError: for an augmentation that does not parse, or is not for these images.
+        SpecError: for an augmentation that does not parse, or does not fit these images.
     """
     old = data.augmentation
     train = data.splits["train"]
@@ -81,11 +77,11 @@ _READING = ("image_size", "crop_fraction", "interpolation", "classes", "validati
 
 
 class TrialData:
-    """Gives the images that a configuration asks for.
+    """Loads the images that a configuration asks for.
 
     Args:
-        source: what `kerastricks.data.load` takes, which is read at first use; or loaded images, which stay as large as
-            they are, and whose augmentation is what "auto" means.
+        source: what `kerastricks.data.load` takes, which is read at first use; or loaded images, whose size is kept,
+            and whose augmentation is the meaning of "auto".
     """
 
     def __init__(self, source: Any) -> None:
@@ -118,6 +114,6 @@ class TrialData:
         return adapted(self._loaded, augment, config.batch_size)
 
     def _reading(self, config: Config) -> tuple[Any, ...]:
-        """What decides the pixels that are read; originals are kept for a spec that crops them."""
+        """The fields that decide which pixels are read; originals are kept for a spec that crops them."""
         crops = config.augment != "auto" and leads_with_crop(config.augment)
         return (crops, *(getattr(config, name) for name in _READING))

@@ -1,4 +1,4 @@
-"""The process of one trial: imports everything, waits for its job, says that it has it, does it and ends.
+"""The process of one trial: imports everything, waits for its job, confirms it, does it and ends.
 
 Run as `python -m kerastricks.search.trials.trial_process`.
 """
@@ -16,7 +16,7 @@ def main() -> None:
     """Serves one job; the messages are in docs/search.md."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     channel = Channel()
-    from kerastricks.search.trials import jobs  # imports Keras: this is what takes the time
+    from kerastricks.search.trials import jobs  # imports Keras, which takes most of the time
 
     jobs.warm_up()
     job = channel.receive()
@@ -38,7 +38,7 @@ def main() -> None:
         channel.send(event="failed", kind="crash", reason=f"{type(error).__name__}: {error}")
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # TensorFlow's threads need no farewell
+    os._exit(0)  # without waiting for TensorFlow's threads
 
 
 if __name__ == "__main__":

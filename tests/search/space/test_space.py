@@ -204,7 +204,7 @@ def test_parameters_that_cannot_be_drawn_are_refused(arguments, message):
                 Parameter("batch_size", "choice", values=(1, 2), when={"base_batch": (1,)}),
                 Parameter("base_batch", "choice", values=(1, 2), when={"batch_size": (1,)}),
             ],
-            "in a circle: batch_size -> base_batch -> batch_size",
+            "form a circle: batch_size -> base_batch -> batch_size",
         ),
         (
             [

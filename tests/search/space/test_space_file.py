@@ -113,7 +113,7 @@ ONE = "[learning_rate]\nmin = 0.1\nmax = 0.2\n"
     [
         ("[learning_rate\nmin = 1", r"is not TOML: .*line 1"),
         ("", r"nothing to search"),
-        ("batch_size = 64", r"nothing to search: each parameter has one value"),
+        ("batch_size = 64", r"nothing to search: each parameter has only one value"),
         ('extends = "defaults"', r'extends must be "default"'),
         ("[lerning_rate]\nmin = 1\nmax = 2", r"'lerning_rate': did you mean learning_rate"),
         ("[learning_rate]\nmin = 1\nmaks = 2", r"learning_rate: no key is called 'maks': did you mean max"),
@@ -179,7 +179,7 @@ def test_options_that_only_one_model_has_need_a_condition(tmp_path):
 
 def test_a_recipe_with_its_own_model_has_no_options(tmp_path):
     assert all(not one.name.startswith("model") for one in read(tmp_path, 'extends = "default"', own_model=True))
-    with pytest.raises(SpaceError, match=r"model\.dropout: the recipe makes its own model"):
+    with pytest.raises(SpaceError, match=r"model\.dropout: the recipe creates its own model"):
         read(tmp_path, "[model.dropout]\nvalues = [0.1, 0.2]", own_model=True)
 
 

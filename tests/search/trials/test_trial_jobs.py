@@ -1,5 +1,7 @@
 """What the process of a trial does, in this one."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -110,7 +112,7 @@ def test_folds_are_told_as_means_of_those_that_are_done(job, tmp_path):
     for number in (1, 2, 3):
         lines = (tmp_path / "folded" / f"fold_{number}" / "metrics.jsonl").read_text().splitlines()
         assert len(lines) == 2
-        ends.append(jobs._floats(lines[-1]))
+        ends.append(jobs._floats(json.loads(lines[-1])))
     for step, event in enumerate(channel.told, start=1):
         for name, value in event["metrics"].items():
             assert value == pytest.approx(np.mean([end[name] for end in ends[:step]]), rel=1e-12)
