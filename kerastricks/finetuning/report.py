@@ -120,7 +120,7 @@ _PLANS = {"linear": "0.35", "earlier": "0.65", "small": "#d62728", "last": "#1f7
 _LEVEL, _PIXELS, _STAGE, _PROBE = "#1f77b4", "0.7", "#d62728", "0.35"
 
 
-def draw_report(report: Report, target: Path, title: str) -> None:
+def plot_report(report: Report, target: Path, title: str) -> None:
     """Draws the probes of pixels and levels on the left, and what training reached on the right.
 
     Where the plan was chosen: validation accuracy of each short training, and of what went on, against the seconds that

@@ -180,7 +180,7 @@ def _compared(report: dict[str, Any]) -> str:
 _TRAINING, _VALIDATION, _BATCH = "#1f77b4", "#d62728", "#b5cfe8"
 
 
-def draw_curves(metrics: Path, batch_loss: Path, target: Path, title: str) -> None:
+def plot_curves(metrics: Path, batch_loss: Path, target: Path, title: str) -> None:
     """Plot the loss of every batch and epoch on the left, accuracy and learning rate on the right.
 
     Args:

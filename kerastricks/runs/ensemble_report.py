@@ -107,7 +107,7 @@ def _gain(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
 _MEMBER, _RESULT, _CANDIDATE, _NOISE = "#1f77b4", "#d62728", "0.35", "0.6"
 
 
-def draw_ensemble(report: dict[str, Any], target: Path, title: str) -> None:
+def plot_ensemble(report: dict[str, Any], target: Path, title: str) -> None:
     """Plot quality against latency on the left, and the gain of each combination on validation on the right.
 
     Args:

@@ -19,7 +19,7 @@ from kerastricks.progress import Progress, in_lines, silent
 from kerastricks.runs.beginning import describe_data, write_skipped
 from kerastricks.runs.configuration import CLASSIFIERS, METHODS, as_path
 from kerastricks.runs.ensemble_data import load_for_members, member_predictions, predict_split, shared_config
-from kerastricks.runs.ensemble_report import draw_ensemble, measured
+from kerastricks.runs.ensemble_report import measured, plot_ensemble
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes
 from kerastricks.runs.members import RunMember, open_members
@@ -229,7 +229,7 @@ def _leave(
         },
     )
     run.metrics.touch()  # its members have theirs
-    draw_ensemble(report, run.path / PLOT, run.name)
+    plot_ensemble(report, run.path / PLOT, run.name)
     say("saving, exporting, checking the export in a fresh process")
     seconds = round(sum(one.training_seconds for one in opened), 1)
     return finish(run, made.model, images, config, progress, ensemble=report, training_seconds=seconds)

@@ -21,7 +21,7 @@ from kerastricks.finetuning import procedure
 from kerastricks.finetuning.backbone import Backbone, open_backbone
 from kerastricks.finetuning.configs import finetuning_config, small_config
 from kerastricks.finetuning.procedure import FineTuned
-from kerastricks.finetuning.report import draw_report
+from kerastricks.finetuning.report import plot_report
 from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, SMALL_SIDE_PX, TRAINING_DEFAULTS, Settings
 from kerastricks.progress import Progress, in_lines, silent
 from kerastricks.runs.beginning import describe_data, refuse_other_data, write_skipped
@@ -234,7 +234,7 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
     say("saving, exporting, checking the export in a fresh process")
     _merge_logs(run, tuned)
     run.write(run.path / "finetune.json", tuned.report.to_json())
-    draw_report(tuned.report, run.path / "finetune.png", run.name)
+    plot_report(tuned.report, run.path / "finetune.png", run.name)
     summary = finish(run, tuned.model, tuned.data, tuned.config, progress, finetuning=tuned.report.to_json())
     shutil.rmtree(run.path / "stages", ignore_errors=True)
     return summary

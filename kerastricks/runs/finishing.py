@@ -14,7 +14,7 @@ from kerastricks.keras_graph import with_probabilities
 from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.metrics.classification import scores
 from kerastricks.progress import Progress, silent
-from kerastricks.runs.card import card, draw_curves
+from kerastricks.runs.card import card, plot_curves
 from kerastricks.runs.evaluation import predict
 from kerastricks.runs.folder import RunFolder
 from kerastricks.serving.export import export_saved_model
@@ -82,7 +82,7 @@ def finish(
     }
     title = f"{run.name}: test accuracy {summary['accuracy']:.2%}"
     if lines:  # a head on features has none
-        draw_curves(run.metrics, run.batch_loss, run.curves, title)
+        plot_curves(run.metrics, run.batch_loss, run.curves, title)
     fields = config.as_dict()
     if "finetuning" in reports and reports["finetuning"]["kept"] != "small":
         del fields["model"]  # the network is the backbone's

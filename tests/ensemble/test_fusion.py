@@ -113,7 +113,7 @@ def test_bad_input_is_refused():
         fit_fusion(features, labels, features, labels, 4, "svm")
     with pytest.raises(ValueError, match=r"validation_features must have 6 columns, as features\. Received: 5"):
         fit_fusion(features, labels, features[:, :5], labels, 4)
-    with pytest.raises(DataError, match="class 2 alone"):
+    with pytest.raises(DataError, match="only class 2"):
         fit_fusion(features, np.full(40, 2), features, labels, 4)
     with pytest.raises(DataError, match="validation_features must be finite"):
         fit_fusion(features, labels, np.full_like(features, np.nan), labels, 4)
