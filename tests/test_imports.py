@@ -109,7 +109,7 @@ def test_a_former_public_name_is_refused_with_the_new_one():
             with pytest.raises(AttributeError, match=re.escape(said)):
                 getattr(package, former)
             if said.startswith("is now "):
-                new = said.split()[2].rstrip(",:;").removeprefix("kerastricks.")
+                new = re.split(r"[(,:; ]", said.removeprefix("is now "))[0].removeprefix("kerastricks.")
                 assert operator.attrgetter(new)(kerastricks) is not None
 
 
