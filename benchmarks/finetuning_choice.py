@@ -30,10 +30,9 @@ import numpy as np
 import kerastricks
 from kerastricks.data.sources.source import Source, arrays
 from kerastricks.finetuning import finetune, open_backbone
-from kerastricks.finetuning.procedure import MOST_EPOCHS
-from kerastricks.finetuning.rungs import fit_length
+from kerastricks.finetuning.configs import MOST_EPOCHS
+from kerastricks.finetuning.costs import StepClock, fit_length
 from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, SMALL_SIDE_PX, TRAINING_DEFAULTS, Settings
-from kerastricks.finetuning.trainer import StepClock
 from kerastricks.training import Config
 
 PLANS = ("auto", "linear", "last", "all", "train")
@@ -269,7 +268,7 @@ def row(name: str, seed: int, plan: str, data, small, backbone, minutes: float) 
     if plan == "train":
         images = small or dataclasses.replace(data, batch_size=128).taken(np.arange(len(data.labels("train"))))
         return {"set": name, "seed": seed, "plan": plan, **plain_training(images, seed, 60 * minutes)}
-    settings = Settings(plan=plan, minutes=None if plan == "linear" else minutes)
+    settings = Settings(strategy=plan, minutes=None if plan == "linear" else minutes)
     tuned = finetune(data, backbone, config, settings, small_data=small, say=lambda line: None, clock=time.process_time)
     seconds = time.process_time() - began
     return {

@@ -23,8 +23,8 @@ import numpy as np
 import kerastricks
 from kerastricks.callbacks import BestWeights
 from kerastricks.finetuning import finetune, open_backbone
+from kerastricks.finetuning.configs import finetuning_config
 from kerastricks.finetuning.network import build_network
-from kerastricks.finetuning.procedure import finetuning_config
 from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, TRAINING_DEFAULTS, Settings
 from kerastricks.training import Config, fit
 
@@ -91,9 +91,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as cache:
                 os.environ["KERASTRICKS_CACHE"] = cache
                 if row in ROWS[:2]:
-                    tuned = finetune(data, backbone, config, Settings(plan="linear" if row == ROWS[0] else "auto"))
+                    tuned = finetune(data, backbone, config, Settings(strategy="linear" if row == ROWS[0] else "auto"))
                     model, accuracy = tuned.model, tuned.report.validation_accuracy
-                    what = f"plan {tuned.report.choice.plan}, kept {tuned.report.kept}"
+                    what = f"plan {tuned.report.choice.strategy}, kept {tuned.report.kept}"
                 else:
                     epochs = arguments.epochs_at_once
                     model, accuracy = at_once(data, backbone, config, epochs, row == ROWS[2])

@@ -16,7 +16,7 @@ from typing import Any
 
 from kerastricks.errors import ConfigError
 
-# What the code is written for. `~/.keras/keras.json` may say otherwise: of no use to a command and the processes it
+# What the code is written for. `~/.keras/keras.json` may say otherwise: irrelevant to a command and the processes it
 # starts, which have this variable; in Python the settings are the user's, and `check_settings` refuses them.
 SETTINGS = {"image_data_format": "channels_last", "floatx": "float32"}
 COMMAND = "KERASTRICKS_COMMAND"  # set by `kerastricks.cli`
@@ -93,7 +93,7 @@ class _KerasFinder(MetaPathFinder):
 
 
 def install() -> None:
-    """Register now or arrange for it; calling it again changes nothing."""
+    """Registers now or on the import of Keras; calling it again changes nothing."""
     keras = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "saving"):
         register_custom_objects()

@@ -59,18 +59,23 @@ def _error_for_caller() -> type[Exception]:
 
 
 def renamed_arguments(**names: str) -> Callable[[_Function], _Function]:
-    """Decorates a function some of whose arguments were renamed: a former name raises `FormerNameError`.
+    """Decorates a function, or a class, some of whose arguments were renamed: a former name raises `FormerNameError`.
 
     Args:
         **names: former name to the name of today.
     """
 
     def decorate(function: _Function) -> _Function:
+        if isinstance(function, type):
+            cls: Any = function
+            cls.__init__ = decorate(cls.__init__)
+            return function
+
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             for former, name in names.items():
                 if former in kwargs:
-                    raise FormerNameError(function.__name__, former, name)
+                    raise FormerNameError(function.__qualname__.removesuffix(".__init__"), former, name)
             return function(*args, **kwargs)
 
         return cast(_Function, call)

@@ -1,4 +1,4 @@
-"""One small registry: names to things that are imported when they are first asked for."""
+"""Registry of names: what they refer to is imported on first use."""
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, Any]):
-    """A map from names to what they stand for; listing the names imports nothing.
+    """Mapping of names to objects; listing the names imports nothing.
 
     Args:
-        kind: what the things are, for messages: "model", "op".
+        kind: of the objects, for messages: "model", "op".
         entries: name to "module:attribute".
         list_command: the command that lists all names, for messages.
     """
@@ -24,7 +24,7 @@ class Registry(Mapping[str, Any]):
         self._entries: dict[str, Any] = dict(entries or {})
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that adds one's own thing under `name`; a name that is taken raises ValueError."""
+        """Decorator that registers an object under `name`; a name that is taken raises ValueError."""
 
         def add(thing: T) -> T:
             if name in self._entries:
@@ -35,7 +35,7 @@ class Registry(Mapping[str, Any]):
         return add
 
     def check(self, name: str) -> None:
-        """Raise UnknownNameError, with the nearest names, for a name that is not there; imports nothing."""
+        """Raises UnknownNameError, with the nearest names, for an unknown name; imports nothing."""
         if name not in self._entries:
             raise UnknownNameError(self.kind, name, self._entries, self.list_command)
 

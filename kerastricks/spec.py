@@ -119,7 +119,7 @@ def _one(node: ast.expr, text: str) -> Spec:
 
 
 def _value(node: ast.expr, text: str) -> Any:
-    """The value of an argument; raises ValueError or TypeError for anything but a literal, name or spec."""
+    """Value of an argument; raises ValueError or TypeError for anything but a literal, a name or a spec."""
     match node:
         case ast.Constant(value=bool() | str() | None as value):
             return value
@@ -158,7 +158,7 @@ def _number(value: float, text: str) -> float:
 
 
 def _group(node: ast.expr) -> tuple[str, ast.expr]:
-    """("group/", the name inside) of a name in a group, "applications/ResNet50(...)"; one stroke and no more."""
+    """("group/", the remainder) of a name in a group, "applications/ResNet50(...)"; at most one slash."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.left, ast.Name):
         return f"{node.left.id}/", node.right
     return "", node

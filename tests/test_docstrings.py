@@ -8,6 +8,8 @@ import pytest
 
 import kerastricks
 
+pytestmark = pytest.mark.tensorflow_only
+
 PACKAGES = (
     "activations",
     "augment",
@@ -48,7 +50,6 @@ def section(doc, name):
     return found.group(1) if found else ""
 
 
-@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("thing", public_things())
 def test_args_are_those_of_the_signature(thing):
     doc = inspect.getdoc(thing)
@@ -61,7 +62,6 @@ def test_args_are_those_of_the_signature(thing):
     assert [name for name in documented if name != "name"] == expected
 
 
-@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     "thing",
     [
@@ -79,7 +79,6 @@ def test_tricks_name_their_source_and_show_an_example(thing):
         assert f"{name}:" in doc, name
 
 
-@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("thing", public_things())
 def test_examples_run(thing):
     finder = doctest.DocTestFinder(recurse=False)

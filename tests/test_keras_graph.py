@@ -31,6 +31,7 @@ class Pair(keras.layers.Layer):
         return self.scale * self.second(self.first(x))
 
 
+@pytest.mark.tensorflow_only
 def test_layers_are_listed_at_any_depth_once():
     shared = keras.layers.Dense(2, name="shared")
     inner = keras.Sequential([keras.Input((2,)), shared, Pair(name="pair")], name="inner")
@@ -46,6 +47,7 @@ def test_layers_are_listed_at_any_depth_once():
     assert [layer.name for layer in keras_graph.sublayers(inner.layers[-1])] == ["first", "second"]
 
 
+@pytest.mark.tensorflow_only
 def test_own_variables_are_without_those_inside_and_with_those_of_frozen_layers():
     pair = Pair()
     pair.build((None, 2))
@@ -53,6 +55,7 @@ def test_own_variables_are_without_those_inside_and_with_those_of_frozen_layers(
     assert [variable.name for variable in keras_graph.own_trainable_variables(pair)] == ["scale"]
 
 
+@pytest.mark.tensorflow_only
 def test_nodes_are_calls_in_order_those_of_a_shared_layer_included():
     dense = keras.layers.Dense(4, name="dense")
     inputs = keras.Input((4,), name="inputs")
@@ -70,6 +73,7 @@ def test_nodes_are_calls_in_order_those_of_a_shared_layer_included():
     assert producer(model.outputs[0]) is calls[-1].operation
 
 
+@pytest.mark.tensorflow_only
 def test_the_calls_of_a_sequential_are_those_of_its_layers():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, name="a"), keras.layers.Dense(2, name="b")])
     calls = nodes(model)
@@ -77,6 +81,7 @@ def test_the_calls_of_a_sequential_are_those_of_its_layers():
     assert keras_graph.producing_node(model.outputs[0]) is calls[-1]
 
 
+@pytest.mark.tensorflow_only
 def test_who_has_a_graph():
     class Subclassed(keras.Model):
         def call(self, x):
@@ -114,6 +119,7 @@ def test_an_optimizer_shows_its_schedule_and_its_own_counter():
     assert [keras_graph.variable_index(optimizer, variable) for variable in variables] == [0, 1]
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("last", "from_logits", "cut"),
     [
@@ -142,6 +148,7 @@ def test_heads_are_recognised(last, from_logits, cut):
     assert (part is not model) is cut
 
 
+@pytest.mark.tensorflow_only
 def test_a_softmax_in_a_nested_model_or_an_operation_is_no_logits():
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
     nested = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(2.0), inner])
@@ -153,6 +160,7 @@ def test_a_softmax_in_a_nested_model_or_an_operation_is_no_logits():
         split_head(keras.Model(inputs, keras.layers.Dropout(0.1)(keras.layers.Dense(3, activation="softmax")(inputs))))
 
 
+@pytest.mark.tensorflow_only
 def test_other_heads_are_refused():
     inputs = keras.Input((4,))
     with pytest.raises(UsageError, match="sigmoid"):

@@ -1,4 +1,4 @@
-"""The activations whose defaults are those of their papers and not Keras's."""
+"""Registry of the activations with the defaults of their papers; imports no Keras."""
 
 from kerastricks.registry import Registry
 

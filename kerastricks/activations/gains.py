@@ -1,4 +1,4 @@
-r"""The gain of an activation: what its weights must be multiplied by to keep the signal's second moment.
+r"""Gain of an activation: the factor of its weights that keeps the signal's second moment.
 
 activation          gain    E[f(z)^2], z ~ N(0, 1)
 linear              1.0000  1

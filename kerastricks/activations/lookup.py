@@ -1,7 +1,4 @@
-"""Activations by name: a layer for each, so that functions and layers with weights or draws are used alike.
-
-A function of keras.activations with arguments of its own.
-"""
+"""Activations by name: a layer for each, so that functions and layers with weights or draws are used alike."""
 
 import inspect
 from collections.abc import Callable
@@ -32,7 +29,7 @@ class KerasFunction:
         What the function returns.
 
     Raises:
-        ValueError: for a name that `keras.activations` has not.
+        ValueError: for a name that `keras.activations` does not have.
 
     Example:
         >>> import keras, kerastricks, numpy

@@ -1,27 +1,7 @@
-"""What an erased box is painted with.
-
-Probabilities and strengths: arguments in [0, 1].
-What is seen beyond the edge of an image.
-Grey: what is left of a colour when its hue and saturation are gone.
-"""
+"""Arguments that several ops share: fractions, the pixels beyond the edge, the fill of a box, and luma."""
 
 from kerastricks.augment.op import ImageSpec
 from kerastricks.errors import SpecError
-
-
-def check_fill(name: str, fill: str, known: tuple[str, ...]) -> None:
-    """Raises SpecError for what is none of `known`."""
-    if fill not in known:
-        raise SpecError(f"{name}: fill must be one of {list(known)}. Received: fill={fill!r}")
-
-
-def fixed_colour(name: str, fill: str, image_spec: ImageSpec) -> tuple[float, ...]:
-    """The one colour of "black" or "mean", in whole numbers: an erased image keeps its dtype."""
-    if fill == "black":
-        return (0.0,) * image_spec.image_shape[-1]
-    if image_spec.statistics is None:
-        raise SpecError(f"{name}: fill='mean' needs the mean of the training images: give their statistics")
-    return tuple(image_spec.statistics.mean.round().tolist())
 
 
 def check_fraction(op: str, **given: float) -> None:
@@ -35,9 +15,24 @@ OUTSIDE = ("black", "nearest", "reflect")
 
 
 def check_outside(name: str, outside: str) -> None:
-    """Raises SpecError for what is none of them."""
+    """Raises SpecError for a name that is not in `OUTSIDE`."""
     if outside not in OUTSIDE:
         raise SpecError(f"{name}: outside must be one of {list(OUTSIDE)}. Received: outside={outside!r}")
+
+
+def check_fill(name: str, fill: str, known: tuple[str, ...]) -> None:
+    """Raises SpecError for a fill that is not `known`."""
+    if fill not in known:
+        raise SpecError(f"{name}: fill must be one of {list(known)}. Received: fill={fill!r}")
+
+
+def fixed_colour(name: str, fill: str, image_spec: ImageSpec) -> tuple[float, ...]:
+    """Colour of "black" or "mean", in whole numbers: an erased image keeps its dtype."""
+    if fill == "black":
+        return (0.0,) * image_spec.image_shape[-1]
+    if image_spec.statistics is None:
+        raise SpecError(f"{name}: fill='mean' needs the mean of the training images: give their statistics")
+    return tuple(image_spec.statistics.mean.round().tolist())
 
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and TensorFlow

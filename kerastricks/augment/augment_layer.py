@@ -1,4 +1,4 @@
-"""Augmentation from a spec as a Keras layer: on the device, inside the training step, or anywhere in Keras code."""
+"""Augmentation from a spec as a Keras layer: on the device, in the training step, or anywhere in Keras code."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -26,7 +26,7 @@ class Augment(keras.layers.Layer):
 
     `mixup` and `cutmix` mix labels too: call the layer with `(images, labels)`. `fancy_pca` and `normalize` need the
     colours of the training images: give `statistics`, or call `fit`. Ops that count epochs (`alternating_flip`) run
-    in `kerastricks.data.load(augment=...)` alone.
+    only in `kerastricks.data.load(augment=...)`.
 
     Args:
         spec: the ops, "name(argument, ...) | ...", in the order they are applied; `kerastricks.augment.ops.OPS` has
@@ -99,7 +99,7 @@ class Augment(keras.layers.Layer):
     def fit(self, data: Any) -> Self:
         """Takes mean, deviation and principal components of all pixels of `data`, read once, and returns the layer.
 
-        Call it with the training split alone, before the model is compiled: a training step that is compiled already
+        Call it with only the training split, before the model is compiled: a training step that is compiled already
         keeps the colours it was compiled with. What is found is part of the layer's configuration, so that it is saved
         with the model.
 
@@ -114,17 +114,17 @@ class Augment(keras.layers.Layer):
         return self
 
     def plan(self, image_shape: tuple[int, int, int], classes: int | None = None) -> Plan:
-        """What is executed for training images of (height, width, channels)."""
+        """The plan for training images of (height, width, channels)."""
         return _plan(self.spec, ImageSpec(image_shape, classes or self.classes, self.statistics), False)
 
     def draw(self, batch: Any, plan: Plan) -> Any:
-        """(batch, plan.uniforms) float32 in [0, 1), the next ones of the layer's generator."""
+        """Draws (batch, plan.uniforms) float32 in [0, 1) from the layer's generator."""
         if not plan.uniforms:
             return ops.zeros((batch, 0), "float32")
         return keras.random.uniform((batch, plan.uniforms), dtype="float32", seed=self.seed_generator)
 
     def transform(self, images: Any, labels: Any, uniforms: Any, plan: Plan) -> tuple[Any, Any]:
-        """What training does with given draws: (batch, plan.uniforms) in [0, 1).
+        """Applies the plan with given draws, (batch, plan.uniforms) in [0, 1).
 
         `images` may be a `Store` where the plan takes it. Returns float32 images, and labels or None.
         """
@@ -173,7 +173,7 @@ class Augment(keras.layers.Layer):
         }
 
     def _image_spec(self, images: Any, labels: Any) -> ImageSpec:
-        """Of inputs of such shapes; what is wrong with them is said here, before anything runs."""
+        """Image spec of inputs of such shapes; raises for wrong ones before anything runs."""
         received = f"Received: shape {tuple(images)} for Augment {self.name!r}"
         if len(images) != 4 or None in tuple(images)[1:]:
             raise ValueError(
@@ -184,7 +184,7 @@ class Augment(keras.layers.Layer):
         if self.mixes:
             if labels is None:
                 raise SpecError(
-                    f"{self._mixer} mixes labels too: call the layer with (images, labels). Received: images alone for "
+                    f"{self._mixer} mixes labels too: call the layer with (images, labels). Received: only images for "
                     f"{self.spec!r}"
                 )
             columns = labels[1] if len(labels) == 2 else 1 if len(labels) == 1 else None
@@ -202,7 +202,7 @@ class Augment(keras.layers.Layer):
 
 @lru_cache(maxsize=256)
 def _plan(text: str, image_spec: ImageSpec, drawless: bool) -> Plan:
-    """The whole plan, or what of it is applied in inference too."""
+    """The whole plan, or the ops that are applied in inference too."""
     return Plan([op for op in sequence.read(text, image_spec) if op.ends_raw or not drawless], image_spec)
 
 
@@ -223,6 +223,6 @@ def _one_hot(labels: Any, classes: int | None) -> Any:
 
 
 def _bytes_or_floats(images: Any) -> Any:
-    """uint8 as it is, all else as float32."""
+    """Keeps uint8, casts everything else to float32."""
     images = ops.convert_to_tensor(images)
     return images if keras.backend.standardize_dtype(images.dtype) == "uint8" else ops.cast(images, "float32")

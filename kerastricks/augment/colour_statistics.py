@@ -1,7 +1,4 @@
-"""Mean, deviation and principal components of training colours, as plain numbers that a configuration can hold.
-
-Images for `fit`, from whatever holds them, in pieces that fit into memory.
-"""
+"""Mean, standard deviation and principal components of training colours, and the batches they are measured on."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -68,7 +65,7 @@ def batches(data: Any) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class ColourStatistics:
-    """What ops may ask of the training images, see `kerastricks.augment.op.Statistics`.
+    """Statistics of the training images' colours as plain numbers, see `kerastricks.augment.op.Statistics`.
 
     Args:
         means: per channel, 0 to 255.
@@ -116,7 +113,7 @@ class ColourStatistics:
 
     @classmethod
     def of(cls, statistics: Statistics | Mapping[str, Any]) -> "ColourStatistics":
-        """The numbers of anybody's statistics, or of what `to_config` gave."""
+        """Converts any object with the protocol of statistics, or what `to_config` returned."""
         if isinstance(statistics, Mapping):
             parts: Any = [statistics[name] for name in ("mean", "std", "eigenvalues", "eigenvectors")]
         else:
@@ -125,7 +122,7 @@ class ColourStatistics:
         return cls(tuple(mean), tuple(std), tuple(values), tuple(map(tuple, vectors)))
 
     def to_config(self) -> dict[str, Any]:
-        """For JSON; `of` reads it."""
+        """JSON-compatible values, which `of` reads."""
         return {
             "mean": list(self.means),
             "std": list(self.deviations),

@@ -1,4 +1,4 @@
-"""One multiply-add, and one clamp, for a run of ops that change colours linearly."""
+"""Executor of colour ops: one multiply-add and one clamp for a run of linear changes of colours."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +9,14 @@ WHITE = 255.0
 
 
 class Clip(ColourMap):
-    """What ends a run of colour maps: values are 0 to 255 again. The matrix is that of no change."""
+    """End of a run of colour maps: clips to 0-255. Its matrix is the identity."""
 
     def matrix(self, parameters: Parameters, mean: Any, xp: Any) -> tuple[Any, Any]:
         return xp.ones((1, 1)), xp.zeros((1, 1))
 
 
 class ColourStep:
-    """Executes a run of colour maps with at most one clip, behind which only positive factors per channel may stand.
+    """Executes a run of colour maps with at most one clip, after which only positive factors per channel may come.
 
     Args:
         ops: in the order of the spec.
@@ -50,7 +50,7 @@ class ColourStep:
             if bounds is not None:
                 bounds = tuple(more * bound + plus for bound in bounds)
 
-        # The channels' factors side by side for a whole row: three at a time would not fill a vector.
+        # The channels' factors side by side for a whole row: three at a time would not fill a vector register.
         def across(values: Any) -> Any:
             return xp.tile(values, (1, width))[:, None]
 
@@ -72,7 +72,7 @@ class ColourStep:
 
 
 def is_fusible(before: Sequence[ColourMap], op: ColourMap) -> bool:
-    """Whether `op` can go into the same step: only `normalize` can be drawn through the clip."""
+    """Whether `op` can join the step: only `normalize` can be moved through the clip."""
     if not any(isinstance(other, Clip) for other in before):
         return True
     return op.ends_raw

@@ -1,4 +1,4 @@
-"""Walks the coordinates of a result's pixels back through ops, to where the pixels come from."""
+"""Source coordinates of a result's pixels, traced back through spatial ops."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ class Coordinates:
         self.erased: list[tuple[Any, Erasure, Parameters]] = []
 
     def through(self, op: SpatialOp, parameters: Parameters) -> None:
-        """From coordinates of what `op` gives to coordinates of what it takes."""
+        """Maps coordinates of the op's result to coordinates of its input."""
         xp = self.xp
         # One number an image meets all of its coordinates.
         tall = (-1, 1, 1) if self.resamples else (-1, 1)

@@ -1,9 +1,4 @@
-"""From uniform draws to the distributions that ops need.
-
-Boxes inside an image, as random resized crops draw and resize them.
-x^power, fast where it is compiled.
-The symmetric beta distribution, from uniform draws.
-"""
+"""Distributions by uniform draws: numbers, the symmetric beta distribution, and boxes inside an image."""
 
 import functools
 import math
@@ -20,16 +15,16 @@ def between(uniforms: Any, low: float, high: float) -> Any:
     return low + (high - low) * uniforms
 
 
+def log_between(uniforms: Any, low: float, high: float, xp: Any) -> Any:
+    """exp of a uniform in [log low, log high)."""
+    return xp.exp(between(uniforms, math.log(low), math.log(high)))
+
+
 def integer(uniforms: Any, low: Any, high: Any, xp: Any) -> Any:
     """An integer from `low` to `high` (int or int32 scalar), both possible, int32."""
     count = high - low + 1
     # A product with a float below 1 may round up to `count`.
     return low + xp.minimum(xp.cast(xp.floor(uniforms * xp.cast(count, "float32")), "int32"), count - 1)
-
-
-def log_between(uniforms: Any, low: float, high: float, xp: Any) -> Any:
-    """exp of a uniform in [log low, log high)."""
-    return xp.exp(between(uniforms, math.log(low), math.log(high)))
 
 
 def normal(uniforms: Any, stddev: float, xp: Any) -> Any:
@@ -48,6 +43,46 @@ def chosen(uniforms: Any, rate: float) -> Any:
     return uniforms < rate
 
 
+def power(x: Any, exponent: Any, xp: Any) -> Any:
+    """x^exponent for x of 0 or more, with the gradient 0 where x is 0: it would be infinite below exponent 1."""
+    # Not ops.power, which takes three times as long under XLA on a CPU.
+    return xp.where(x > 0, xp.exp(exponent * xp.log(xp.where(x > 0, x, 1.0))), 0.0)
+
+
+CELLS = 4096
+
+ALPHA_RANGE = (0.01, 100.0)
+
+
+def check_alpha(name: str, alpha: float) -> None:
+    """Raises SpecError outside the range in which the table is exact enough."""
+    low, high = ALPHA_RANGE
+    if not low <= alpha <= high:
+        raise SpecError(f"{name}: alpha must be in [{low:g}, {high:g}]. Received: alpha={alpha}")
+
+
+def symmetric_beta(uniforms: Any, alpha: float, xp: Any) -> Any:
+    """Beta(alpha, alpha) by its inverse distribution, within 2e-5; 1 - u gives 1 minus what u gives.
+
+    The inverse is tabulated up to the median, in steps of u^(1 / alpha) where alpha is above 1: by u it would be
+    infinitely steep at 0.
+    """
+    folded = 2.0 * xp.minimum(uniforms, 1.0 - uniforms)
+    place = (folded if alpha <= 1 else power(folded, 1 / alpha, xp)) * CELLS
+    cell = xp.minimum(xp.floor(place), CELLS - 1.0)
+    table = xp.convert_to_tensor(_inverse(alpha), "float32")
+    index = xp.cast(cell, "int32")
+    low, high = xp.take(table, index, axis=0), xp.take(table, index + 1, axis=0)
+    value = low + (place - cell) * (high - low)
+    return xp.where(uniforms < 0.5, value, 1.0 - value)
+
+
+@functools.lru_cache(maxsize=32)
+def _inverse(alpha: float) -> np.ndarray:
+    steps = np.linspace(0, 1, CELLS + 1) ** max(alpha, 1.0)
+    return betaincinv(alpha, alpha, steps / 2).astype("float32")
+
+
 ATTEMPTS = 10
 
 
@@ -60,7 +95,7 @@ def drawn_box(
     aspect_range: tuple[float, float],
     xp: Any,
 ) -> tuple[Any, Any, Any, Any]:
-    """The first of several boxes that fits, at a uniform place; else the largest one, centred, whose aspect is allowed.
+    """First of several boxes that fits, at a uniform position; else the largest centred one of an allowed aspect.
 
     Args:
         attempts: (batch, n, 2), uniform in [0, 1): area and aspect of each.
@@ -146,42 +181,3 @@ def _shares(start: Any, length: Any, side: Any, out: int, xp: Any) -> Any:
     inside = xp.logical_and(pixels > start, pixels < start + length)[:, None, :]
     shares = xp.where(inside, xp.maximum(0.0, triangle), 0.0)
     return shares / xp.sum(shares, axis=2, keepdims=True)
-
-
-def power(x: Any, exponent: Any, xp: Any) -> Any:
-    """x^exponent for x of 0 or more, with the gradient 0 where x is 0: it would be infinite below exponent 1."""
-    # Not ops.power, which takes three times as long under XLA on a CPU.
-    return xp.where(x > 0, xp.exp(exponent * xp.log(xp.where(x > 0, x, 1.0))), 0.0)
-
-
-CELLS = 4096
-ALPHA_RANGE = (0.01, 100.0)
-
-
-def check_alpha(name: str, alpha: float) -> None:
-    """Raises SpecError outside the range in which the table is exact enough."""
-    low, high = ALPHA_RANGE
-    if not low <= alpha <= high:
-        raise SpecError(f"{name}: alpha must be in [{low:g}, {high:g}]. Received: alpha={alpha}")
-
-
-def symmetric_beta(uniforms: Any, alpha: float, xp: Any) -> Any:
-    """Beta(alpha, alpha) by its inverse distribution, within 2e-5; 1 - u gives 1 minus what u gives.
-
-    The inverse is tabulated up to the median, in steps of u^(1 / alpha) where alpha is above 1: by u it would be
-    infinitely steep at 0.
-    """
-    folded = 2.0 * xp.minimum(uniforms, 1.0 - uniforms)
-    place = (folded if alpha <= 1 else power(folded, 1 / alpha, xp)) * CELLS
-    cell = xp.minimum(xp.floor(place), CELLS - 1.0)
-    table = xp.convert_to_tensor(_inverse(alpha), "float32")
-    index = xp.cast(cell, "int32")
-    low, high = xp.take(table, index, axis=0), xp.take(table, index + 1, axis=0)
-    value = low + (place - cell) * (high - low)
-    return xp.where(uniforms < 0.5, value, 1.0 - value)
-
-
-@functools.lru_cache(maxsize=32)
-def _inverse(alpha: float) -> np.ndarray:
-    steps = np.linspace(0, 1, CELLS + 1) ** max(alpha, 1.0)
-    return betaincinv(alpha, alpha, steps / 2).astype("float32")

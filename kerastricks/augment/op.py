@@ -1,4 +1,4 @@
-"""What an op of an augmentation is, and the kinds that the planner can fuse.
+"""Base classes of augmentation ops: one per kind that the planner can fuse.
 
 An op is written once. It turns uniform draws into parameters, and parameters into where pixels come from or what
 becomes of them, with the functions of a namespace `xp` that has the names and signatures of `keras.ops`. The host
@@ -20,7 +20,7 @@ Parameters = dict[str, Any]
 
 
 class Statistics(Protocol):
-    """Of the training split's pixels, see `kerastricks.data.PixelStatistics`."""
+    """Statistics of the training split's pixels, see `kerastricks.data.PixelStatistics`."""
 
     @property
     def mean(self) -> "np.ndarray":
@@ -39,12 +39,12 @@ class Statistics(Protocol):
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What an op may want to know of the images before it sees one.
+    """Description of the images that an op is bound to.
 
     Args:
         image_shape: (height, width, channels) of what comes in and goes out.
         class_count: number of classes; None where there are no labels.
-        statistics: of the training pixels; None where nobody measured them.
+        statistics: of the training pixels; None where they were not measured.
     """
 
     image_shape: tuple[int, int, int]
@@ -57,8 +57,8 @@ class Draws(NamedTuple):
 
     Args:
         uniforms: (batch, k) float32 in [0, 1).
-        epoch: scalar int, or None where nobody counts.
-        index: (batch,) int, each image's place in the data set, or None.
+        epoch: scalar int, or None where epochs are not counted.
+        index: (batch,) int, each image's index in the data set, or None.
     """
 
     uniforms: Any
@@ -72,8 +72,8 @@ class Op:
     Attributes:
         uniforms: how many draws an image needs.
         neutral: parameters under which the op changes nothing; policies use them. Empty: none.
-        wants_raw: whether it expects values 0 to 255, and so cannot stand behind an op that ends them.
-        ends_raw: whether values are no longer 0 to 255 behind it.
+        wants_raw: whether it expects values 0 to 255, and so cannot come after an op that ends them.
+        ends_raw: whether values are no longer 0 to 255 after it.
         needs_place: whether it asks for epoch and index, which the device does not know.
     """
 
@@ -84,7 +84,7 @@ class Op:
     needs_place: ClassVar[bool] = False
 
     def bind(self, image_spec: ImageSpec) -> Self:
-        """The op for such images; raises SpecError where it is none for them."""
+        """Binds the op to such images; raises SpecError where it does not fit them."""
         return self
 
     def knowing(self, **values: Any) -> Self:
@@ -95,7 +95,7 @@ class Op:
         return copied
 
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
-        """What the draws mean: `draws.uniforms` is (batch, self.uniforms)."""
+        """Converts draws to parameters: `draws.uniforms` is (batch, self.uniforms)."""
         return {}
 
 
@@ -105,10 +105,10 @@ def op_name(op: Op) -> str:
 
 
 class SpatialOp(Op):
-    """Says where the pixels of its result come from; neighbours are fused into one gather or one resampling.
+    """Op that says where the pixels of its result come from; neighbours are fused into one gather or resampling.
 
     Attributes:
-        outside: what lies beyond the image: "black", "reflect" (mirrored without the edge) or "nearest".
+        outside: content beyond the image: "black", "reflect" (mirrored without the edge) or "nearest".
     """
 
     wants_raw = False
@@ -116,7 +116,7 @@ class SpatialOp(Op):
 
 
 class IndexMap(SpatialOp):
-    """Takes whole pixels from whole rows and columns: flip, crop, shift. Exact."""
+    """Spatial op that takes whole pixels from whole rows and columns: flip, crop, shift. Exact."""
 
     @property
     def leaves(self) -> bool:
@@ -133,7 +133,7 @@ class IndexMap(SpatialOp):
 
 
 class GeometricMap(SpatialOp, ABC):
-    """Takes pixels from places in between by bilinear interpolation: rotate, shear, zoom."""
+    """Spatial op that samples between pixels by bilinear interpolation: rotate, shear, zoom."""
 
     @abstractmethod
     def matrix(self, parameters: Parameters, height: int, width: int, xp: Any) -> tuple[Any, ...]:
@@ -144,7 +144,7 @@ class GeometricMap(SpatialOp, ABC):
 
 
 class Erasure(SpatialOp, ABC):
-    """Paints over a box."""
+    """Spatial op that paints over a box."""
 
     @abstractmethod
     def box(self, parameters: Parameters, height: int, width: int, xp: Any) -> tuple[Any, Any, Any, Any]:
@@ -156,7 +156,7 @@ class Erasure(SpatialOp, ABC):
 
 
 class ColourMap(Op, ABC):
-    """Makes each pixel's colour a matrix times it plus a shift, per image; neighbours are fused into one.
+    """Op that multiplies each pixel's colour by a matrix and adds a shift, per image; neighbours are fused.
 
     A run of colour maps is clipped to 0-255 once, at its end.
 
@@ -175,39 +175,39 @@ class ColourMap(Op, ABC):
 
 
 class PixelOp(Op, ABC):
-    """Changes each pixel by itself, not linearly: HSV power, gamma, posterise, solarise."""
+    """Op that changes each pixel by itself, nonlinearly: HSV power, gamma, posterize, solarize."""
 
     @abstractmethod
     def apply(self, images: Any, parameters: Parameters, xp: Any) -> Any:
-        """Float images 0-255 to the same."""
+        """Float images in 0-255, changed."""
 
 
 class ImageOp(Op, ABC):
-    """Changes pixels by their neighbours or by the whole image: blur, sharpness, equalise, autocontrast."""
+    """Op that changes pixels by their neighbours or the whole image: blur, sharpness, equalize, autocontrast."""
 
     @abstractmethod
     def apply(self, images: Any, parameters: Parameters, xp: Any) -> Any:
-        """Float images 0-255 to the same."""
+        """Float images in 0-255, changed."""
 
 
 class MixOp(Op, ABC):
-    """Mixes each image with another of its batch, and their labels alike."""
+    """Op that mixes each image with another of its batch, and their labels alike."""
 
     wants_raw = False
 
     @abstractmethod
     def mix(self, images: Any, labels: Any, parameters: Parameters, xp: Any) -> tuple[Any, Any]:
-        """Float images and labels (batch, classes) float to the same."""
+        """Mixed float images, and labels (batch, classes) float."""
 
 
 class Policy(Op, ABC):
-    """Draws ops per image: stands for a sequence of members of which most are neutral for each image."""
+    """Op that draws ops per image: a sequence of members, most of which are neutral for a given image."""
 
     @property
     @abstractmethod
     def members(self) -> tuple[Op, ...]:
-        """In the order they are applied."""
+        """The member ops, in the order they are applied."""
 
     @abstractmethod
     def member_parameters(self, number: int, draws: Draws, xp: Any) -> Parameters:
-        """Those of one of `members`, by its place: neutral ones where an image did not draw it."""
+        """Parameters of `members[number]`: neutral ones where an image did not draw it."""

@@ -1,4 +1,4 @@
-"""The planner: what is executed for a sequence of ops, with neighbours of a kind fused."""
+"""Planner: groups neighbouring ops of a kind into steps, and executes them on batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ Reader = Callable[[Draws, Any], Parameters]
 
 @dataclass(frozen=True)
 class Entry:
-    """An op with its share of the draws.
+    """Op with its columns of the draws.
 
     Args:
         op: that is executed.
@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Step:
-    """A group of entries that is executed as one.
+    """Group of entries that is executed as one.
 
     Args:
         entries: in the order of the spec.

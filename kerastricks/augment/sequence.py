@@ -1,4 +1,4 @@
-"""Reads a spec such as "flip | pad_crop(4) | fancy_pca(0.1)" into ops that fit the images."""
+"""Parser of augmentation specs: "flip | pad_crop(4) | fancy_pca(0.1)" becomes ops that fit the images."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from kerastricks.errors import SpecError, UnknownNameError
 
 
 def parse(text: str) -> list[spec.Spec]:
-    """The calls of a spec, all of ops that there are.
+    """Parses a spec into calls of known ops.
 
     Raises:
-        UnknownNameError: for an op that is not there; the message names its place and the spec.
+        UnknownNameError: for an unknown op; the message names its position and the spec.
     """
     parsed = list(_parsed(text))
     for place, one in enumerate(parsed, start=1):
@@ -29,28 +29,28 @@ def _parsed(text: str) -> tuple[spec.Spec, ...]:
 
 
 def read(text: str, image_spec: ImageSpec | None) -> list[Op]:
-    """The ops of a spec, bound to the images.
+    """Reads the ops of a spec, bound to the images.
 
     Args:
         text: the spec.
-        image_spec: of the images; None binds nothing, and so checks names, arguments and order alone.
+        image_spec: of the images; None binds nothing, and so checks only names, arguments and order.
 
     Raises:
-        UnknownNameError: for an op that is not there.
+        UnknownNameError: for an unknown op.
         SpecError: for arguments an op refuses, images it is not made for, or an order that cannot be meant; the
             message names the op, its place and the spec.
     """
     ops: list[Op] = []
-    ended: str | None = None  # the op behind which values are no longer 0-255
+    ended: str | None = None  # the op after which values are no longer 0-255
     mixed: str | None = None
     for place, parsed in enumerate(parse(text), start=1):
         with _naming(parsed, place, text):
             op = parsed.call(OPS[parsed.name])
             op = op if image_spec is None else op.bind(image_spec)
             if ended is not None and op.wants_raw:
-                raise SpecError(f"stands behind {ended}, but expects values 0 to 255: put it before")
+                raise SpecError(f"comes after {ended}, but expects values 0 to 255: put it before")
             if mixed is not None and not isinstance(op, MixOp):
-                raise SpecError(f"stands behind {mixed}, which mixes images: put it before")
+                raise SpecError(f"comes after {mixed}, which mixes images: put it before")
         if op.ends_raw:
             ended = parsed.name
         if isinstance(op, MixOp):

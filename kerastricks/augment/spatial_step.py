@@ -1,4 +1,4 @@
-"""One gather, or one resampling, for a run of ops that move pixels about."""
+"""Executor of spatial ops: one gather or one resampling for a run of ops that move pixels."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -80,7 +80,7 @@ def is_fusible(before: Sequence[SpatialOp], op: SpatialOp) -> bool:
 def _painted(images: Any, mask: Any, colour: Any, xp: Any) -> Any:
     if "float" not in str(images.dtype):
         return xp.where(mask, colour, images)
-    # Not a choice: XLA on a processor takes twice as long for it behind an interpolation.
+    # No `where`: after an interpolation it takes XLA on a CPU twice as long.
     share = xp.cast(mask, images.dtype)
     return images * (1.0 - share) + colour * share
 

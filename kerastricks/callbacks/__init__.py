@@ -1,4 +1,4 @@
-"""Callbacks: one per file."""
+"""Callbacks: logs, progress, kept models, averages of weights, decay on a plateau."""
 
 from typing import TYPE_CHECKING
 

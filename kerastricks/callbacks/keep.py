@@ -1,9 +1,4 @@
-"""The files of callbacks that keep weights on the way.
-
-Keeps the weights of the last epochs.
-Keeps the weights at given steps: the members of a snapshot ensemble.
-Keeps the weights of the best epochs.
-"""
+"""Callbacks that save models during a training as members of an ensemble: the last, the best, or at given steps."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -22,11 +17,11 @@ class MemberFiles(keras.callbacks.Callback):
     """Writes models as NN.keras, and members.json which says what they are.
 
     A file is written under a temporary name and renamed. What is no longer kept is removed when the next epoch begins
-    and not before: whoever goes on from a checkpoint that is older than the last epoch still finds its files. All that
-    is known is in plain attributes.
+    and not before: a run resumed from a checkpoint that is older than the last epoch still finds its files. All
+    state is in plain attributes.
 
     Args:
-        folder: for these files alone; made where it is missing.
+        folder: for these files only; made where it is missing.
         kind: for the record: "snapshots", "top" or "last".
         count: of members in the end, 1 or more.
     """
@@ -44,7 +39,7 @@ class MemberFiles(keras.callbacks.Callback):
 
     @property
     def folder(self) -> Path:
-        """Where the files are."""
+        """Folder of the files."""
         return self._folder
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -67,7 +62,7 @@ class MemberFiles(keras.callbacks.Callback):
         self._settle()
 
     def _save(self, number: int, epoch: int, step: int, logs: dict[str, Any] | None) -> dict[str, Any]:
-        """Writes the model as it is now, and says what the record shall say of it."""
+        """Writes the current model, and returns its entry for the record."""
         name = f"{number:02}.keras"
         # `fit` of kerastricks trains logits, and has this to save what one uses.
         save = getattr(self.model, "save_probabilities", self.model.save)
@@ -81,22 +76,12 @@ class MemberFiles(keras.callbacks.Callback):
         write_json(self._folder / RECORD, record)
 
     def _settle(self) -> None:
-        """Brings the folder to what the attributes say."""
+        """Removes files that are no longer kept, and writes the record."""
         kept = {member["file"] for member in self.members}
         for path in self._folder.iterdir():
             if re.fullmatch(r"(\.tmp-(\d+-)?)?\d+\.keras", path.name) and path.name not in kept:
                 path.unlink()
         self._write_record()
-
-
-def read_record(folder: Path) -> list[dict[str, Any]]:
-    """The members of a folder's members.json; none where there is no such file."""
-    path = folder / RECORD
-    return read_json(path)["members"] if path.exists() else []
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 class KeepLast(MemberFiles):
@@ -106,7 +91,7 @@ class KeepLast(MemberFiles):
     running average without a decay to choose; the mean of their predictions costs as many passes as there are.
 
     Args:
-        folder: for these files alone; made where it is missing. What is in it from another training is removed.
+        folder: for these files only; made where it is missing. What is in it from another training is removed.
         count: how many, 1 or more.
 
     Raises:
@@ -137,7 +122,7 @@ class KeepSnapshots(MemberFiles):
     `score` measures them.
 
     Args:
-        folder: for these files alone; made where it is missing. What is in it from another training is removed.
+        folder: for these files only; made where it is missing. What is in it from another training is removed.
         steps: optimizer steps after which the model is saved: `kerastricks.schedules.cycle_ends(total_steps, 5)`.
         score: gives {"val_accuracy": ..., "val_loss": ...} of the model as it is now; None for no scores within an
             epoch.
@@ -199,7 +184,7 @@ class KeepTop(MemberFiles):
     training differ little, and its best ones least: what their mean gains is mostly the noise of a single epoch.
 
     Args:
-        folder: for these files alone; made where it is missing. What is in it from another training is removed.
+        folder: for these files only; made where it is missing. What is in it from another training is removed.
         count: how many, 1 or more.
 
     Raises:
@@ -231,3 +216,13 @@ class KeepTop(MemberFiles):
 
 def _rank(member: dict[str, Any]) -> tuple[float, float]:
     return round(member["val_accuracy"], 6), -member["val_loss"]
+
+
+def read_record(folder: Path) -> list[dict[str, Any]]:
+    """The members of a folder's members.json; none where there is no such file."""
+    path = folder / RECORD
+    return read_json(path)["members"] if path.exists() else []
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,7 +1,4 @@
-"""The true loss of every batch, in a compact file.
-
-One line of JSON per epoch.
-"""
+"""Logs: the loss of every batch in a compact file, and a line of JSON per epoch."""
 
 import json
 import os
@@ -20,7 +17,7 @@ class BatchLossLog(keras.callbacks.Callback):
     """Appends each batch's own loss to a file of little-endian float32: `numpy.fromfile(path, "<f4")`.
 
     Keras's `logs["loss"]` is the mean of the epoch so far, which hides spikes and the width of the noise. Batch k
-    stands at byte 4 k, so that a resumed run cuts the file where it goes on. A loss that is not finite ends the
+    stands at byte 4 k, so that a resumed run truncates the file at its step. A loss that is not finite ends the
     training. In a plain Keras `fit` the loss is taken from the differences of the running mean, which is exact to
     about 1e-5 and assumes batches of one size.
 
@@ -51,7 +48,7 @@ class BatchLossLog(keras.callbacks.Callback):
             self.flush()
 
     def flush(self) -> None:
-        """Writes what is pending."""
+        """Writes pending losses."""
         if self.path is not None and self._pending:
             with written(self.path), open(self.path, "ab") as file:
                 file.write(np.array(self._pending, "<f4").tobytes())
@@ -138,6 +135,6 @@ class MetricsLog(keras.callbacks.Callback):
 
 
 def _highest_rate(optimizer: keras.optimizers.Optimizer) -> float:
-    """A `MultiOptimizer` has a rate for each group of layers."""
+    """The highest of all rates: a `MultiOptimizer` has one for each group of layers."""
     inner = getattr(optimizer, "optimizers", [optimizer])
     return max(float(keras.ops.convert_to_numpy(one.learning_rate)) for one in inner)

@@ -1,4 +1,4 @@
-"""Divides the learning rate where the validation loss stops falling."""
+"""Decay of the learning rate on a plateau of the validation loss."""
 
 import math
 from typing import Any
@@ -9,12 +9,12 @@ from kerastricks.errors import ConfigError
 
 
 class PlateauDecay(keras.callbacks.Callback):
-    """Divides the learning rate by `factor` when `monitor` has not become better for `patience_epochs` epochs.
+    """Divides the learning rate by `factor` when `monitor` has not improved for `patience_epochs` epochs.
 
     The rate follows what the training does, and no length has to be known. It hurts where validation is noisy: small
     splits divide too early, which patience and `min_delta` mend. With a `MultiOptimizer` the rates of all its groups
-    are divided alike, so that their ratios stay. All it knows is in plain attributes, and the rate follows from them
-    alone: a training that is resumed with them goes on as it would have.
+    are divided alike, so that their ratios stay. All state is in plain attributes, from which the rate follows:
+    a resumed training continues as it would have.
 
     Args:
         factor: what the rate is divided by, above 1: 2 or 5.
@@ -103,7 +103,7 @@ class PlateauDecay(keras.callbacks.Callback):
         self._set_rates()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._set_rates()  # a resumed training knows from the attributes alone where it is
+        self._set_rates()  # a resumed training has only the attributes
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self.step <= self.warmup_steps and self.warmup_steps:
@@ -134,7 +134,7 @@ class PlateauDecay(keras.callbacks.Callback):
                 self._set_rates()
 
     def _scale(self) -> float:
-        """Of all rates, without the warm-up."""
+        """Factor of all rates, without the warm-up."""
         return max(self.factor**-self.divisions, self.min_rate / max(self.first_rates))
 
     def _set_rates(self) -> None:
@@ -145,7 +145,7 @@ class PlateauDecay(keras.callbacks.Callback):
 
 
 def _optimizers(optimizer: keras.optimizers.Optimizer) -> list[keras.optimizers.Optimizer]:
-    """Those that have a rate of their own: a `MultiOptimizer` has a list, a `LossScaleOptimizer` one inside."""
+    """Optimizers with a rate of their own: a `MultiOptimizer` has a list, a `LossScaleOptimizer` one inside."""
     while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
     return list(getattr(optimizer, "optimizers", [optimizer]))

@@ -1,4 +1,4 @@
-"""A live line per epoch."""
+"""Progress of a training: a live line per epoch."""
 
 import time
 from typing import Any
@@ -12,14 +12,14 @@ from kerastricks.progress import clock
 
 
 class ProgressLine(keras.callbacks.Callback):
-    """Shows epoch, loss, accuracy, validation, images per second and the time that is left.
+    """Shows epoch, loss, accuracy, validation, images per second and the remaining time.
 
     On a terminal the line of the current epoch is alive; elsewhere each epoch prints one line when it ends, and a long
-    one some on the way: every tenth of it or every minute, ten seconds apart or more.
+    one some before: every tenth of it or every minute, ten seconds apart or more.
 
     Args:
         batch_size: for images per second.
-        first_step: where a resumed training goes on.
+        first_step: first step of a resumed training.
         console: rich's; standard error by default.
     """
 
@@ -70,7 +70,7 @@ class ProgressLine(keras.callbacks.Callback):
         self._console.print(self._line("", logs or {}), soft_wrap=True)
 
     def close(self) -> None:
-        """Takes the live line away; called also when training is interrupted."""
+        """Removes the live line; called also when training is interrupted."""
         if self._live is not None:
             self._live.stop()
             self._live = None

@@ -1,7 +1,4 @@
-"""Stochastic weight averaging.
-
-Ends a training in the weights of its best epoch.
-"""
+"""Weights a training ends with: their average over the last epochs, or those of the best epoch."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -22,7 +19,7 @@ class WeightAverage(keras.callbacks.Callback):
 
     A rate that stays up keeps the weights moving around a wide minimum, and their mean lies nearer to its middle: it
     generalises better than any of them for no cost at use. It wants a rate that is constant or cyclical in the last
-    epochs, a quarter to a half of the highest: behind one that falls to nothing all of them are the same. Statistics of
+    epochs, a quarter to a half of the highest: after one that falls to zero all of them are equal. Statistics of
     batch normalisation belong to the weights they were measured with, so they are recomputed on `batches`.
 
     For exponential averages take `kerastricks.training.Config(average="ema(decay=0.999)")`. Keras's own,
@@ -100,7 +97,7 @@ class WeightAverage(keras.callbacks.Callback):
 
 
 def has_batch_norm(model: keras.Model) -> bool:
-    """Whether there is one that learns, at any depth."""
+    """Whether the model has a trainable batch normalization, at any depth."""
     layers = all_layers(model, include_self=False)
     return any(isinstance(layer, keras.layers.BatchNormalization) and layer.trainable for layer in layers)
 

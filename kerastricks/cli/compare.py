@@ -121,7 +121,7 @@ def _run(folder: Path, what: tuple[str, str], given: dict[str, Any], as_json: bo
             found = run(*what, **given, folder=folder, say=screen.say, progress=screen.bar)
     except KeyboardInterrupt as stop:
         if files.plan.exists():
-            screen.say(f"interrupted; go on with: kerastricks compare --resume {folder}")
+            screen.say(f"interrupted; resume with: kerastricks compare --resume {folder}")
         else:
             screen.say("interrupted before anything was trained")
         raise stop if isinstance(stop, Interrupted) else Interrupted(signal.SIGINT) from None

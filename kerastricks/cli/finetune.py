@@ -94,7 +94,7 @@ def finetune(
     wanted: dict[str, Any] = {
         "backbone": str(from_run) if from_run is not None else backbone,
         "weights": weights,
-        "plan": plan,
+        "strategy": plan,
         "minutes": minutes,
         "head": parse_head(head) if head is not None else None,
         "scratch": scratch or None,

@@ -1,4 +1,4 @@
-"""Fine-tuning that measures the data, chooses its own plan and carries it out in stages."""
+"""Fine-tuning that measures the data, chooses its own strategy and carries it out in stages."""
 
 from typing import TYPE_CHECKING
 

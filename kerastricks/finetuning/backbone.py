@@ -1,7 +1,4 @@
-"""A network that gives features: a model of the zoo with its weights, Keras's, a run's, or a file.
-
-Copies of networks, flat, on other inputs.
-"""
+"""Backbones: networks without their head, from the zoo, `keras.applications`, a run or a file; and flat copies."""
 
 import os
 from dataclasses import dataclass
@@ -60,7 +57,7 @@ def _graft(model: keras.Model, inputs: Any, pixels: Any, pairs: list[tuple[Any, 
     inner: dict[int, tuple[Any, keras.Model]] = {}
 
     def clone(operation: Any) -> Any:
-        if isinstance(operation, keras.Model) and getattr(operation, "inputs", None):  # others know their insides alone
+        if isinstance(operation, keras.Model) and getattr(operation, "inputs", None):  # others have no graph
             placeholder = keras.layers.Identity()
             inner[id(placeholder)] = placeholder, operation
             return placeholder
@@ -106,7 +103,7 @@ class Backbone:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Where features are taken: the end of each level, from early to late."""
+        """Names of the layers whose features are taken: the end of each level, from early to late."""
         return tuple(level.end for level in self.levels)
 
     @property

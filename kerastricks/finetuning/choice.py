@@ -1,4 +1,4 @@
-"""The table "how much data, how similar": what is tried first, and why."""
+"""The table "how much data, how similar": the strategy it names, the order of short trainings, and the reasons."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +10,10 @@ from kerastricks.metrics.bootstrap import Estimate
 
 @dataclass(frozen=True)
 class Choice:
-    """A plan and why.
+    """A strategy and why.
 
     Args:
-        plan: one of `PLANS`; before the short trainings it is the table's.
+        strategy: one of `STRATEGIES`; before the short trainings it is the table's.
         given: whether the user named it.
         table: what the table says.
         much: whether there is much data.
@@ -22,7 +22,7 @@ class Choice:
         would_change: what other figures would lead to.
     """
 
-    plan: str
+    strategy: str
     given: bool
     table: str
     much: bool
@@ -32,7 +32,7 @@ class Choice:
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The plans that are trained for a short time, in the order in which they get it.
+        """The strategies that are trained for a short time, in the order in which they get it.
 
         The small network first: it costs least, and says what training itself reaches. Of the other two that which
         fits the domain; where the budget is short the last one is not tried.
@@ -42,7 +42,7 @@ class Choice:
     def to_json(self) -> dict[str, Any]:
         """For a report."""
         return {
-            "plan": self.plan,
+            "plan": self.strategy,
             "given": self.given,
             "table": self.table,
             "data": "much" if self.much else "little",
@@ -52,13 +52,13 @@ class Choice:
         }
 
 
-def choose(measurement: Measurement, plan: str = "auto") -> Choice:
-    """The cell of the table, or the plan that was asked for beside what the table would have said.
+def choose(measurement: Measurement, strategy: str = "auto") -> Choice:
+    """Looks up the cell of the table; a strategy that was asked for is kept beside it.
 
     Wei: Must Know Tips/Tricks in Deep Neural Networks, 2015, after CS231n's notes on transfer learning. For much and
     similar data the article fine-tunes "the first layers"; every measurement known says the last, and so does this.
     The table sees what the backbone brings, and nothing of what training itself could reach: so it explains, and
-    orders the short trainings that decide (`kerastricks.finetuning.rungs`).
+    orders the short trainings that decide (`kerastricks.finetuning.selection`).
     """
     much, similar = measurement.median_images >= MUCH, measurement.gain >= SIMILAR
     cell = {(False, True): "linear", (True, True): "last", (True, False): "all", (False, False): "earlier"}
@@ -76,11 +76,11 @@ def choose(measurement: Measurement, plan: str = "auto") -> Choice:
         f"{f'fewer than {MUCH}' if much else f'{MUCH} or more'} images in the middle class: {other_amount}",
         f"{'less' if similar else 'more'} than {SIMILAR:.0%} of errors or log-loss taken away: {other_domain}",
     )
-    if plan != "auto" and plan != by_table:
-        reasons = (*reasons, f"the table says {by_table}; {plan} was asked for")
+    if strategy != "auto" and strategy != by_table:
+        reasons = (*reasons, f"the table says {by_table}; {strategy} was asked for")
     return Choice(
-        plan=by_table if plan == "auto" else plan,
-        given=plan != "auto",
+        strategy=by_table if strategy == "auto" else strategy,
+        given=strategy != "auto",
         table=by_table,
         much=much,
         similar=similar,

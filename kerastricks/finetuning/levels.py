@@ -7,7 +7,7 @@ import keras
 
 from kerastricks.keras_graph import producer
 
-# Behind these a block is not finished: what they give is waiting for its normalisation or activation.
+# After these a block is not finished: what they give is waiting for its normalisation or activation.
 _UNFINISHED = (
     keras.layers.InputLayer,
     keras.layers.Normalization,
@@ -41,8 +41,8 @@ def find_levels(model: keras.Model) -> tuple[Level, ...]:
     """The levels of a network, from pixels to features.
 
     A level ends where the next layer makes the image smaller, at the last layer that all paths go through and that
-    finishes a block: an activation, an addition, a pooling. Dense layers and what stands behind the last pooling are
-    levels each. Layers before the first weight belong to the first level, those behind the last end to the last.
+    finishes a block: an activation, an addition, a pooling. Dense layers and what comes after the last pooling are
+    levels each. Layers before the first weight belong to the first level, those after the last end to the last.
 
     Args:
         model: functional or Sequential, one input, one output, no layer used twice.
@@ -63,7 +63,7 @@ def find_levels(model: keras.Model) -> tuple[Level, ...]:
         ends = [len(operations) - 1]
     ends[-1] = len(operations) - 1
     if len(ends) > 1 and not _has_weights(operations[ends[-2] + 1 :]):
-        del ends[-2]  # a pooling alone is no level of its own
+        del ends[-2]  # a pooling is no level of its own
     levels, start = [], 0
     for place in ends:
         members = operations[start : place + 1]
@@ -80,9 +80,9 @@ def find_levels(model: keras.Model) -> tuple[Level, ...]:
 
 
 def cuts(model: keras.Model) -> list[int]:
-    """Places in `model.operations` of those through whose output every path from input to output goes.
+    """Indices in `model.operations` of those through whose output every path from input to output goes.
 
-    The operations are in topological order, so such a place is where one value alone is still waiting to be used.
+    The operations are in topological order, so such an index is where only one value is still waiting to be used.
     """
     operations = list(model.operations)
     made = {id(tensor) for operation in operations for tensor in keras.tree.flatten(operation.output)}
@@ -127,7 +127,7 @@ def _has_weights(operations: list[Any]) -> bool:
 
 
 def _learns(operation: Any) -> bool:
-    """Whether it is more than preparation of pixels."""
+    """Whether an operation has weights that are more than statistics of pixels."""
     return not isinstance(operation, keras.layers.Normalization) and _count(operation) > 0
 
 

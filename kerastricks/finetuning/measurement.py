@@ -1,7 +1,4 @@
-"""The two axes of the table: how many images there are, and how much of what the backbone knows they need.
-
-How much of what a layer knows the labels need, beside what the pixels alone would do.
-"""
+"""Measurement of a data set for a backbone: images per class, and probes on each level's features and on the pixels."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -23,12 +20,15 @@ from kerastricks.probes.rows import feature_rows, stratified_sample
 from kerastricks.probes.transferability import logme, nearest_centroid
 from kerastricks.progress import Progress, silent
 
-_IMAGES_AT_ONCE = 256
+# More images change the estimates by less than their spread, and cost minutes.
+MOST_IMAGES = {"train": 5_000, "validation": 2_000}
+_PIXEL_IMAGES, _IMAGES_AT_ONCE = 2_000, 256
+_TIMED_IMAGES, _FEWEST_PER_CLASS = 32, 10
 
 
 @dataclass(frozen=True, eq=False)
 class LayerScore:
-    """What the features of one layer are worth.
+    """Scores of the features of one layer.
 
     Args:
         layer: its name.
@@ -98,7 +98,7 @@ def pixel_baseline(
     seed: int = 0,
     evidence: bool = True,
 ) -> LayerScore:
-    """The same measures on the pixels of small copies: how far the classes part with no knowledge at all.
+    """Scores the pixels of small copies as features: how well the classes separate without a network.
 
     Args:
         images: (N, height, width, channels) uint8, of training.
@@ -140,15 +140,9 @@ def _area_mean(before: int, after: int) -> np.ndarray:
     return (np.maximum(overlap, 0.0) * (after / before)).astype("float32")
 
 
-# More images change the estimates by less than their spread, and cost minutes.
-MOST_IMAGES = {"train": 5_000, "validation": 2_000}
-_PIXEL_IMAGES = 2_000
-_TIMED_IMAGES, _FEWEST_PER_CLASS = 32, 10
-
-
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured before anything was trained.
+    """Measurement of a data set before anything is trained.
 
     Args:
         images_per_class: of the training split, by class.
@@ -173,7 +167,7 @@ class Measurement:
 
     @property
     def top(self) -> LayerScore:
-        """Of the features that a head stands on."""
+        """Scores of the features that a head is put on."""
         return self.levels[-1]
 
     @property
@@ -194,7 +188,7 @@ class Measurement:
 
     @property
     def log_loss_share(self) -> float:
-        """The same of the log-loss: firmer where validation is small."""
+        """The share of a pixel probe's log-loss that the top features take away: less noisy for few images."""
         return max(1 - self.top.probe.log_loss / max(self.pixels.probe.log_loss, 1e-6), 0.0)
 
     @property
@@ -225,7 +219,7 @@ def measure(
 ) -> tuple[Measurement, Features]:
     """Runs the backbone once over training and validation images and fits probes to the features of each level.
 
-    Features are kept in a cache: asking again costs the probes alone.
+    Features are kept in a cache: asking again costs only the probes.
 
     Args:
         data: in the backbone's image size.
@@ -271,7 +265,7 @@ def measure(
 
 
 def sampled(data: ImageData, most: Mapping[str, int]) -> ImageData:
-    """The same with so many images of each split at most, each class in proportion, drawn by the seed."""
+    """Takes at most so many images of each split, each class in proportion, drawn by the seed."""
     for split, count in most.items():
         if data.splits[split].size > count:
             rows = max(count, len(data.class_names))

@@ -1,7 +1,4 @@
-"""Networks on top of a backbone: images of any size and channels in front of it, a head behind it.
-
-The first stage: a head on features that stay as they are, trained on the features alone.
-"""
+"""Classifiers on a backbone: images of any size and channels in, a head after it, which is trained first."""
 
 from collections.abc import Sequence
 
@@ -11,6 +8,8 @@ import numpy as np
 from kerastricks.finetuning.backbone import Backbone, graft
 from kerastricks.models.head import adapt_pixels, put_head
 from kerastricks.probes.linear import LinearProbe
+
+_EPOCHS, _PATIENCE, _BATCH = 200, 10, 128  # of a head with hidden layers
 
 
 def build_network(
@@ -50,7 +49,7 @@ def build_network(
 
 
 def head_layers(network: keras.Model, backbone: Backbone) -> list[keras.layers.Dense]:
-    """The dense layers that `build_network` put behind the backbone; the last gives the logits."""
+    """The dense layers that `build_network` put after the backbone; the last gives the logits."""
     body = {operation.name for operation in backbone.model.operations}
     return [layer for layer in network.layers if isinstance(layer, keras.layers.Dense) and layer.name not in body]
 
@@ -61,9 +60,6 @@ def cut(model: keras.Model, end: str) -> keras.Model:
     if len(features.shape) == 4:
         features = keras.layers.GlobalAveragePooling2D(name="features")(features)
     return keras.Model(model.inputs[0], features, name=model.name)
-
-
-_EPOCHS, _PATIENCE, _BATCH = 200, 10, 128
 
 
 def set_linear_head(layers: Sequence[keras.layers.Dense], probe: LinearProbe) -> None:

@@ -1,7 +1,4 @@
-"""What a fine-tuning measured, chose and reached: as text and as JSON.
-
-finetune.png: what each level's features are worth, and what the trainings made of them.
-"""
+"""The report of a fine-tuning: measurement, choice and results, as finetune.json and finetune.png."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -47,17 +44,17 @@ class Report:
         backbone: its name.
         weights: where they are from.
         measurement: of the data.
-        choice: the plan.
-        stages: of the plan that was carried out.
-        kept: the plan whose network was kept; "probe" where the linear probe was better.
+        choice: the strategy.
+        stages: of the strategy that was carried out.
+        kept: the strategy whose network was kept; "probe" where the linear probe was better.
         validation_accuracy: of the model that was kept.
         probe_accuracy: of the linear probe on the top features, on all of validation.
         compared: what was trained and not kept: name to validation accuracy and stages.
-        logs: the plan whose stages are in the logs.
+        logs: the strategy whose stages are in the logs.
         budget: seconds of measuring and training together; None where epochs decided.
         spent: of these, as the clock gave them.
-        tried: probes and trainings that were compared, in order; none where a plan was asked for.
-        verdicts: by plan, what became of its short training, or why it had none.
+        tried: probes and trainings that were compared, in order; none where a strategy was asked for.
+        verdicts: by strategy, what became of its short training, or why it had none.
     """
 
     backbone: str
@@ -167,7 +164,7 @@ def _draw_tried(axes: "Axes", report: Report) -> None:
     for result in report.tried:
         accuracy = bootstrap_mean(result.correct)
         low = min(low, accuracy.low)
-        colour, kept = _PLANS[result.name], result.name == report.choice.plan
+        colour, kept = _PLANS[result.name], result.name == report.choice.strategy
         if result.rung == 0:
             axes.axhline(result.accuracy, color=colour, ls="--", lw=2 if kept else 1, label=result.name)
             continue
@@ -201,7 +198,7 @@ def _draw_stages(axes: "Axes", report: Report) -> None:
     low, high = min([probe.low, *accuracies]), max([probe.high, *accuracies])
     room = max(high - low, 0.04)
     axes.set_ylim(low - 0.5 * room, high + 0.25 * room)
-    axes.set_title(f"plan: {report.choice.plan}" + (", the probe was kept" if report.fell_back else ""))
+    axes.set_title(f"plan: {report.choice.strategy}" + (", the probe was kept" if report.fell_back else ""))
     axes.legend(frameon=False, loc="lower right")
 
 

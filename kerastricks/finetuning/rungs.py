@@ -1,6 +1,6 @@
-"""Which plan wins: short trainings beside the probes, compared on the same validation images, within a budget."""
+"""Successive halving of strategies: results of short trainings, verdicts, and the record that can be resumed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from kerastricks.files import read_json, write_json
+from kerastricks.finetuning.costs import Cost, Length
 from kerastricks.metrics.bootstrap import Estimate, bootstrap_mean
-
-Clock = Callable[[], float]
 
 # What measuring may take of the budget.
 SHARE_OF_MEASURING = 0.3
@@ -25,76 +24,14 @@ FEWEST_STEPS = 20
 # 73 %, was expected to reach 90 % with five times the time and reached 98 %.
 CATCHING_UP = {"small": 0.5, "last": 0.3, "all": 0.5}
 OPTIMISM = 3.0
-# A traced training step, from its first call: seconds for a layer. An estimate, used before the first one is timed:
-# efficientnet_lite0, 146 layers, took 10 to 12 s for all levels and 5 s for the last two.
-TRACING_SECONDS = {"small": 0.06, "last": 0.035, "all": 0.07, "scratch": 0.07}
-# A traced training step in forward passes that are not traced, before the first one is timed.
-STEP_IN_FORWARDS = {"last": 2.0, "all": 3.0}
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long a training is.
-
-    Args:
-        epochs: passes over `images`.
-        images: training images of a pass: all of them, or fewer where not one pass fits.
-        steps: optimizer steps in all.
-        seconds: that it is expected to take.
-    """
-
-    epochs: int
-    images: int
-    steps: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a training costs.
-
-    Args:
-        step: seconds of an optimizer step.
-        overhead: seconds before the first one: building, tracing.
-        validation: seconds of one pass over the validation images.
-    """
-
-    step: float
-    overhead: float
-    validation: float
-
-
-def estimated_cost(step_seconds: float, tracing: float, batch_size: int, validation_images: int) -> Cost:
-    """From a step that was timed and the seconds of tracing; a forward pass is taken for a third of a step."""
-    return Cost(step_seconds, tracing, step_seconds / 3 * validation_images / batch_size)
-
-
-def fit_length(
-    seconds: float, cost: Cost, images: int, batch_size: int, most_epochs: int, fewest_steps: int = 1
-) -> Length | None:
-    """The longest training that fits; None where fewer than `fewest_steps` do."""
-    batch = min(batch_size, images)
-    steps_per_epoch = max(images // batch, 1)
-    left = seconds - cost.overhead
-    epoch = steps_per_epoch * cost.step + cost.validation
-    epochs = min(int(left / epoch), most_epochs) if left > 0 else 0
-    if epochs >= 1:
-        steps = epochs * steps_per_epoch
-        if steps >= fewest_steps or epochs == most_epochs:
-            return Length(epochs, images, steps, cost.overhead + epochs * epoch)
-        return None
-    steps = min(int((left - cost.validation) / cost.step), steps_per_epoch) if left > cost.validation else 0
-    if steps < max(fewest_steps, 1):
-        return None
-    return Length(1, steps * batch, steps, cost.overhead + steps * cost.step + cost.validation)
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What one training, or a probe, reached.
+    """Result of one training, or of a probe.
 
     Args:
-        name: the plan.
+        name: the strategy.
         rung: 0 for a probe, 1 for the short training, 2 for the one with the rest of the budget.
         accuracy: on the validation images that are compared.
         loss: log-loss on them, in nats.
@@ -126,7 +63,7 @@ class Result:
         """The accuracy that is expected after so many more seconds of training. A probe stays what it is.
 
         Args:
-            seconds: of this plan, overhead included.
+            seconds: of this strategy, overhead included.
             optimism: factor of the exponent with which errors fall.
         """
         if self.cost is None or self.length is None:
@@ -157,10 +94,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a short training goes on.
+    """Decision whether a short training is continued.
 
     Args:
-        name: the plan.
+        name: the strategy.
         goes_on: with the rest of the budget.
         projected: accuracy that is expected with the time that is left.
         behind: what it is behind the leader on the same images: mean and 90 % interval; None for the leader.
@@ -175,12 +112,12 @@ class Verdict:
 
 
 def judge(results: Sequence[Result], seconds: float, seed: int = 0) -> list[Verdict]:
-    """Who goes on after the short trainings: successive halving with a paired comparison.
+    """Decides which short trainings are continued: successive halving with a paired comparison.
 
     A training is given up if it is behind the best result on the same validation images by more than the 90 % interval
     of the difference allows, and would stay so at best, while the others get what is expected of them. Of those that
-    remain the one of which most is expected goes on; a second one too if that expectation is within the interval of
-    their difference, and the time is enough for both to train as long again as they did.
+    remain the one of which most is expected is continued; a second one too if that expectation is within the interval
+    of their difference, and the time is enough for both to train as long again as they did.
 
     Args:
         results: probes and short trainings.
@@ -206,16 +143,14 @@ def judge(results: Sequence[Result], seconds: float, seed: int = 0) -> list[Verd
             behind = bootstrap_mean(difference, seed)
         width = 0.0 if behind is None else behind.value - behind.low
         at_best = result.projected(seconds, OPTIMISM)
-        hopeless = behind is not None and behind.low > 0 and at_best + width < highest
-        if hopeless:
-            assert behind is not None
+        goes_on = behind is None or behind.low <= 0 or at_best + width >= highest
+        reason = f"{projected:.1%} is expected with the time that is left"
+        if behind is not None and not goes_on:
             reason = (
                 f"given up: {behind.value:.1%} ({behind.low:.1%} to {behind.high:.1%}) behind {leader.name} on the "
                 f"same images, {at_best:.1%} at best with the time that is left, and {highest:.1%} is expected"
             )
-        else:
-            reason = f"{projected:.1%} is expected with the time that is left"
-        verdicts.append((result, Verdict(result.name, not hopeless, projected, behind, reason)))
+        verdicts.append((result, Verdict(result.name, goes_on, projected, behind, reason)))
     going_on = [pair for pair in verdicts if pair[1].goes_on]
     needed = sum(r.cost.overhead + r.length.steps * r.cost.step for r, _ in going_on[:2] if r.cost and r.length)
     both = len(going_on) > 1 and needed <= seconds
@@ -241,7 +176,7 @@ def judge(results: Sequence[Result], seconds: float, seed: int = 0) -> list[Verd
 
 @dataclass
 class Journal:
-    """What the choice has measured, planned and spent, so that an interrupted one goes on to the same result.
+    """Record of what the selection measured, planned and spent, so that it can be resumed to the same result.
 
     Args:
         path: of the JSON file; None keeps it in memory.
@@ -250,7 +185,7 @@ class Journal:
         lengths: of trainings that were begun, by name: they are not timed again.
         results: of those that ended.
         verdicts: after the short trainings.
-        refused: plans that were not tried, and why.
+        refused: strategies that were not tried, and why.
     """
 
     path: Path | None = None
@@ -287,7 +222,7 @@ class Journal:
         return (self.seconds or 0.0) + sum(result.seconds for result in self.results.values())
 
     def of(self, name: str) -> list[Result]:
-        """The trainings of a plan."""
+        """The trainings of a strategy."""
         return [result for result in self.results.values() if result.name == name and result.length is not None]
 
     def save(self) -> None:
@@ -306,7 +241,7 @@ class Journal:
         write_json(self.path, record)
 
     def discard(self) -> None:
-        """Leaves nothing behind, where nothing was trained."""
+        """Removes the file, where nothing was trained."""
         if self.path is not None and not self.lengths:
             self.path.unlink(missing_ok=True)
             self.path.parent.rmdir()

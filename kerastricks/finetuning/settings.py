@@ -1,6 +1,6 @@
-"""What a fine-tuning is asked for, besides what every training is.
+"""Settings of a fine-tuning, its strategies, and the thresholds of the table that orders them.
 
-The plans, and where the table draws its lines. Plain data: a name is checked before Keras is imported.
+Plain data: a name is checked before Keras is imported.
 """
 
 import dataclasses
@@ -10,14 +10,15 @@ from typing import Any
 
 from kerastricks.bounds import CONFIG
 from kerastricks.errors import ConfigError, UnknownNameError
+from kerastricks.lazy import renamed_arguments
 
-PLANS = ("linear", "last", "all", "earlier", "small", "scratch")
+STRATEGIES = ("linear", "last", "all", "earlier", "small", "scratch")
 # Images of the middle class from which there is much data.
 MUCH = 100
 # From this share of a pixel probe's errors, and of its log-loss, that the top features take away, images are similar.
 # ImageNet features, 60 draws: photographs of clothes and CIFAR-10 0.25 or more, fashion-mnist and digits at most 0.16.
 SIMILAR = 0.2
-# Minutes of measuring and training together, where the plan is chosen.
+# Minutes of measuring and training together, where the strategy is chosen.
 MINUTES = 5.0
 # What the small network sees, as `kerastricks train --image-size 32` would.
 SMALL_SIDE_PX = 32
@@ -45,38 +46,41 @@ TRAINING_DEFAULTS: dict[str, Any] = {
 }
 PHOTOGRAPHS_AUGMENT = "random_resized_crop(0.35) | flip"
 _IMAGES_SEEN = 20_000
+_KEYS = {"strategy": "plan"}  # in JSON
+_FIELDS = {key: name for name, key in _KEYS.items()}
 
 
+@renamed_arguments(plan="strategy")
 @dataclass(frozen=True)
 class Settings:
-    """How a backbone is fine-tuned.
+    """Settings of a fine-tuning.
 
     Args:
         backbone: what `open_backbone` takes, as text.
         weights: of a backbone of the zoo: a name or path.
-        plan: "auto", or one of "linear", "last", "all", "earlier", "small", "scratch".
+        strategy: "auto", or one of "linear", "last", "all", "earlier", "small", "scratch".
         head: units of dense layers before the last one.
         dropout: rate before each dense layer of the head.
         scratch: whether the same network is trained from random weights too, to compare with.
-        minutes: of measuring and training together; loading, export and its check come on top. None: 5 where the plan
-            is "auto", and the epochs of the configuration for a plan that is named.
+        minutes: of measuring and training together; loading, export and its check come on top. None: 5 where the
+            strategy is "auto", and the epochs of the configuration for a strategy that is named.
 
     Raises:
         ConfigError: for a value outside its range.
-        UnknownNameError: for a plan that does not exist.
+        UnknownNameError: for a strategy that does not exist.
     """
 
     backbone: str = "efficientnet_lite0"
     weights: str = "imagenet"
-    plan: str = "auto"
+    strategy: str = "auto"
     head: tuple[int, ...] = ()
     dropout: float = 0.2
     scratch: bool = False
     minutes: float | None = None
 
     def __post_init__(self) -> None:
-        if self.plan not in ("auto", *PLANS):
-            raise UnknownNameError("plan", self.plan, ("auto", *PLANS))
+        if self.strategy not in ("auto", *STRATEGIES):
+            raise UnknownNameError("plan", self.strategy, ("auto", *STRATEGIES))
         if any(units < 1 for units in self.head):
             raise ConfigError(f"head must be units of layers, 1 or more each. Received: head={self.head}")
         if not 0 <= self.dropout < 1:
@@ -87,17 +91,18 @@ class Settings:
     @property
     def seconds(self) -> float | None:
         """The budget; None where epochs decide."""
-        minutes = MINUTES if self.minutes is None and self.plan == "auto" else self.minutes
+        minutes = MINUTES if self.minutes is None and self.strategy == "auto" else self.minutes
         return None if minutes is None else 60.0 * minutes
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Settings":
-        """From what JSON gives back."""
-        return cls(**{**fields, "head": tuple(fields.get("head", ()))})
+        """The inverse of `as_dict`."""
+        named: dict[str, Any] = {_FIELDS.get(key, key): value for key, value in fields.items()}
+        return cls(**{**named, "head": tuple(named.get("head", ()))})
 
     def as_dict(self) -> dict[str, Any]:
-        """Field by field, for JSON."""
-        return dataclasses.asdict(self)
+        """Field by field, for JSON, where the strategy is called as the option is."""
+        return {_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
 
 
 def default_epochs(images: int) -> int:

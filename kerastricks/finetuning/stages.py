@@ -1,4 +1,4 @@
-"""What of a backbone is trained, and how fast."""
+"""Stages of a fine-tuning: the levels of a backbone that learn, and their learning rates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,19 +32,19 @@ class Stage:
     freezes_norms: bool = False
 
 
-def make_stage(plan: str, levels: Sequence[Level]) -> Stage | None:
-    """The training after the head's; None for a plan that is a head only.
+def make_stage(strategy: str, levels: Sequence[Level]) -> Stage | None:
+    """The training after the head's; None for a strategy that is a head only.
 
     Args:
-        plan: "last": the last two levels at falling rates. "all": every level, at four times the rate of the
+        strategy: "last": the last two levels at falling rates. "all": every level, at four times the rate of the
             configuration, which falls less. "scratch": everything at one rate. "linear" and "earlier" have none.
         levels: of the backbone.
     """
-    if plan in ("linear", "earlier"):
+    if strategy in ("linear", "earlier"):
         return None
-    if plan == "scratch":
+    if strategy == "scratch":
         return Stage("everything, from random weights", len(levels))
-    if plan == "all":
+    if strategy == "all":
         return Stage("all levels", len(levels), falling_rates(levels, len(levels), DECAY_OF_ALL), RATE_OF_ALL)
     depth = min(2, len(levels))
     name = "all levels" if depth == len(levels) else f"the last {depth} levels"

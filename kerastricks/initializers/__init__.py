@@ -1,4 +1,4 @@
-"""Initializers: one per file, and those that look at data: `lsuv`, `whiten_patches`, `start_from_data`."""
+"""Initializers, a family per module, and those that look at data: `lsuv`, `whiten_patches`, `start_from_data`."""
 
 from typing import TYPE_CHECKING
 

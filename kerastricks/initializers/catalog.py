@@ -1,4 +1,4 @@
-"""Initializers by name: `get("he_normal(0.18)")`."""
+"""Initializers by name: `get("he_normal(0.18)")`, and the registry of this package's names."""
 
 import inspect
 from typing import Any

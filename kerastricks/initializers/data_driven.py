@@ -1,7 +1,4 @@
-"""LSUV: every layer starts with an output of variance 1 on the user's own data.
-
-The starts that need images, all at once.
-"""
+"""Data-driven initialization: LSUV, and `start_from_data`, which serves every layer that asks for it."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -30,7 +27,7 @@ def lsuv(
 ) -> LSUVReport:
     """Gives each kernel orthonormal values, then rescales it until its layer's output on `data` has variance 1.
 
-    "Layer-sequential unit-variance": layer by layer from the input on, so that each is measured behind those that
+    "Layer-sequential unit-variance": layer by layer from the input on, so that each is measured after those that
     are done. It helps deep networks without normalisation, whatever their activation, which no formula has to know.
     In front of batch normalisation it changes little, and a layer that was trained already loses what it has
     learned: freeze it, or name the others.
@@ -172,7 +169,7 @@ def _unseen(model: keras.Model) -> list[LSUVRow]:
 
 @dataclass(frozen=True)
 class DataStart:
-    """What `start_from_data` did; false if nothing, and as text a line or a table.
+    """Report of `start_from_data`: false if it did nothing; as text a line or a table.
 
     Args:
         whitened: whether a convolution was set to whiten patches.

@@ -1,13 +1,4 @@
-"""Variance 1 / n_in.
-
-What the initializers share whose variance follows from the size of the kernel.
-What He's two initializers share: the variance, and the slope in it.
-He's initialization, normal.
-He's initialization, uniform.
-What Xavier's two initializers share: the variance.
-Xavier's initialization, normal.
-Xavier's initialization, uniform.
-"""
+"""Initializers whose variance follows from the kernel's size: fan-in, He and Xavier, normal and uniform."""
 
 from collections.abc import Sequence
 from math import isfinite, sqrt
@@ -45,7 +36,7 @@ class FanInitializer(SeededInitializer):
         self.depthwise = depthwise
 
     def variance(self, n_in: float, n_out: float) -> float:
-        """Of each weight."""
+        """Variance of each weight."""
         raise NotImplementedError
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
@@ -65,7 +56,7 @@ class FanIn(FanInitializer):
     """Draws weights of mean 0 and variance 1 / n_in, with n_in the number of inputs of a unit.
 
     A unit's output then has the variance of its inputs, where these have mean 0. It helps with linear, tanh and
-    SELU activations; behind ReLU, which halves the second moment, the signal halves in every layer: `HeNormal`.
+    SELU activations; after ReLU, which halves the second moment, the signal halves in every layer: `HeNormal`.
 
     Args:
         distribution: "normal" (untruncated) or "uniform" (limit sqrt(3 / n_in)).
@@ -227,7 +218,7 @@ class XavierNormal(XavierInitializer):
     """Draws weights from an untruncated normal distribution of mean 0 and variance 2 / (n_in + n_out).
 
     The compromise between keeping the variance of the signal (1 / n_in) and that of the gradient (1 / n_out). It
-    helps with tanh and other activations that are linear around 0; behind ReLU, which halves the second moment,
+    helps with tanh and other activations that are linear around 0; after ReLU, which halves the second moment,
     the signal halves in every layer of equal width: `HeNormal`.
 
     Args:
@@ -266,7 +257,7 @@ class XavierUniform(XavierInitializer):
     """Draws weights from a uniform distribution of mean 0 and variance 2 / (n_in + n_out).
 
     The compromise between keeping the variance of the signal (1 / n_in) and that of the gradient (1 / n_out). It
-    helps with tanh and other activations that are linear around 0; behind ReLU, which halves the second moment,
+    helps with tanh and other activations that are linear around 0; after ReLU, which halves the second moment,
     the signal halves in every layer of equal width: `HeUniform`.
 
     Args:

@@ -1,4 +1,4 @@
-"""How many values go into and out of a unit."""
+"""Fan-in and fan-out of kernels: by their shape, and by the layer that asks for them."""
 
 import inspect
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def fans(shape: Sequence[int], depthwise: bool = False) -> tuple[int, int]:
 
 
 def layer_fans(layer: keras.layers.Layer, name: str | None, shape: Sequence[int]) -> tuple[float, float] | None:
-    """Counts as `fans`, for a weight of one of Keras's layers whose shape alone would mislead.
+    """Counts as `fans`, for a weight of one of Keras's layers whose shape is ambiguous.
 
     - Depthwise convolutions, and the depthwise kernel of separable ones: each channel by itself.
     - Grouped convolutions: n_out counts the filters of one group.

@@ -1,7 +1,4 @@
-"""The kernels that LSUV knows: what an orthonormal one is, and what it makes of a layer's input.
-
-The mark of a layer that starts from data, by LSUV.
-"""
+"""The `LSUV` initializer, which marks a layer for `start_from_data`, and the kernels that LSUV can rescale."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +57,9 @@ class LSUV(SeededInitializer):
 
 
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+
 SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+
 PLAIN = (
     keras.layers.Dense,
     keras.layers.Conv1D,
@@ -70,6 +69,7 @@ PLAIN = (
     keras.layers.Conv2DTranspose,
     keras.layers.Conv3DTranspose,
 )
+
 STARTS = ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
 
 
@@ -119,7 +119,7 @@ class Kernel:
         return orthonormal(self.variable.shape, seed, self.layout or "plain", groups)
 
     def pre_activation(self, call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """What the kernel and the bias make of the layer's input, given the layer's own `call`."""
+        """Pre-activation of the layer's input, computed by the layer's own `call`."""
         layer = self.layer
         if self.attribute == "depthwise_kernel":  # between the two kernels of a separable convolution
             return ops.depthwise_conv(

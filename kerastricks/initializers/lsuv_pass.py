@@ -1,7 +1,4 @@
-"""One forward pass that rescales each kernel when its layer is first called.
-
-What LSUV did to each kernel.
-"""
+"""The forward pass of LSUV, which rescales each kernel when its layer is first called, and its report."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -25,9 +22,9 @@ class LSUVRow:
         layer: name of the layer, "model/layer" in a nested model.
         kind: class of the layer, with the kernel's name where it has several.
         rounds: how often the kernel was rescaled.
-        start_variance: of the pre-activation with the kernel that it started from; None if it was not measured or
+        start_variance: of the pre-activation with the initial kernel; None if it was not measured or
             is not finite.
-        variance: the same with the kernel that it was left with.
+        variance: of the pre-activation with the final kernel.
         converged: whether `variance` is within the tolerance of 1; None for a kernel that was left alone.
         note: why it was left alone or did not converge; "" otherwise.
     """
@@ -43,7 +40,7 @@ class LSUVRow:
 
 @dataclass(frozen=True)
 class LSUVReport:
-    """What `lsuv` did: a row per kernel in order of execution; `str(report)` is a table.
+    """Report of `lsuv`: a row per kernel in order of execution; `str(report)` is a table.
 
     Args:
         rows: one `LSUVRow` per kernel.
@@ -63,7 +60,7 @@ class LSUVReport:
         return all(row.converged is not False for row in self.rows)
 
     def to_text(self) -> str:
-        """A head line and a table."""
+        """Header line and table."""
         treated = [row for row in self.rows if row.converged is not None]
         head = (
             f"LSUV on {self.images} images: {sum(bool(row.converged) for row in treated)} of {len(treated)} kernels "
@@ -124,7 +121,7 @@ class Assign(keras.layers.Layer):
 
 @dataclass
 class LSUVPass:
-    """What one pass does to the kernels it meets.
+    """One pass over the kernels of a model.
 
     Args:
         tolerance: how far from 1 the variance may stay.
@@ -164,7 +161,7 @@ class LSUVPass:
             self.rows.append(LSUVRow(name, kernel.kind, note="not reached by a forward pass"))
 
     def _own(self, kernel: Kernel) -> np.ndarray | None:
-        """The values it has, where they are the start."""
+        """The kernel's own values, where it starts from them."""
         if self.orthonormal or kernel.left_alone:
             return None
         return ops.convert_to_numpy(kernel.variable).astype("float64")

@@ -1,8 +1,4 @@
-"""A convolution that starts as an orthogonal mixing of channels, pixel by pixel.
-
-Random matrices with orthonormal rows or columns, in the layouts of Keras's kernels.
-A convolution that starts by handing its input on.
-"""
+"""Orthonormal kernels, and the convolutions that start from one: delta-orthogonal and Dirac."""
 
 from collections.abc import Sequence
 from math import isfinite, prod

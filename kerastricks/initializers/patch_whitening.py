@@ -1,4 +1,4 @@
-"""A first convolution that whitens the patches of the training images."""
+"""Patch whitening: a first convolution that whitens the patches of the training images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from kerastricks.keras_graph import all_layers
 class PatchWhitening(keras.initializers.Initializer):
     """Filters that are the eigenvectors of the images' patches, each divided by its standard deviation.
 
-    The outputs of such a convolution are uncorrelated and of variance 1, so that the layers behind it start
+    The outputs of such a convolution are uncorrelated and of variance 1, so that the layers after it start
     from equalised features; the whole network then learns in fewer epochs. Each filter comes with its
     negative, so that an activation that drops one half of the line drops nothing. With 2 k*k*C filters all
     components are there; with fewer, the strongest; with more, the last are filled up with the first.

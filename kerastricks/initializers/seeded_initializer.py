@@ -1,4 +1,4 @@
-"""What the random initializers share: their seed."""
+"""Base of the random initializers, with the rules for seeds."""
 
 import random
 from typing import Any

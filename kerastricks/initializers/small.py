@@ -1,7 +1,4 @@
-"""Small random numbers, normal.
-
-Small random numbers, uniform.
-"""
+"""Small random weights, normal and uniform, whatever the size of the layer."""
 
 from collections.abc import Sequence
 from math import isfinite

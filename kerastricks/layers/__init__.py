@@ -1,4 +1,4 @@
-"""Layers for anybody's Keras model, written in `keras.ops`: one per file."""
+"""Layers for any Keras model, written in `keras.ops`: a public layer per module."""
 
 from typing import TYPE_CHECKING
 

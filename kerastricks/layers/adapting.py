@@ -1,4 +1,4 @@
-"""What the layers have in common that learn from the training data before the training."""
+"""Base of the layers that are adapted to the training data: statistics become non-trainable weights."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
@@ -30,7 +30,7 @@ class Statistics(Protocol):
 
 
 class SampleCount(keras.Variable):
-    """The weight that says how many rows a layer was adapted to.
+    """Weight that counts the rows a layer was adapted to.
 
     A compiled function cannot look at a value. So every assignment (`adapt`, a file that is loaded,
     `set_weights`) leaves a note in Python whether there was anything.
@@ -232,10 +232,10 @@ def _to_numbers(images: Any) -> np.ndarray:
 
 
 def finish_adapting(layer: Any) -> None:
-    """Makes the constants of all layers inside from their weights, after these were assigned.
+    """Recomputes the constants of all layers inside from their weights, after these were assigned.
 
     `keras.layers.Normalization` computes with constants that it makes when it is adapted or loaded, not with its
-    weights: `set_weights` alone leaves it at mean 0 and variance 1.
+    weights: after `set_weights` it is still at mean 0 and variance 1.
 
     Args:
         layer: a layer or a model, built.

@@ -1,4 +1,4 @@
-"""Batch-normalisation statistics for weights that no training step has seen."""
+"""Recomputed statistics of batch normalization, for weights that no training step has seen."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from keras import ops
 
 from kerastricks.keras_graph import all_layers
 
-# A variance that no pass leaves behind: where it is found, the layer was not called.
+# A variance that no pass produces: where it is found, the layer was not called.
 _NOT_CALLED = -1.0
 
 
@@ -122,7 +122,7 @@ class _Pooled:
 
 
 class _Pass(keras.Model):
-    """Calls a model in training mode and returns what its layers' statistics are then, as one vector."""
+    """Calls a model in training mode and returns its layers' statistics as one vector."""
 
     def __init__(self, model: keras.Model, layers: list[Any]) -> None:
         super().__init__(name="batch_norm_pass", dtype="float32", autocast=False)  # no rounding by the global policy
@@ -138,7 +138,7 @@ class _Pass(keras.Model):
 
 @contextmanager
 def _batch_statistics(model: keras.Model, layers: list[Any]) -> Iterator[None]:
-    """Lets each pass leave its batch's statistics behind, and puts everything back at the end."""
+    """Makes each pass store its batch's statistics, and restores everything at the end."""
     kept = [(variable, np.array(ops.convert_to_numpy(variable))) for variable in _state(model)]  # copies on torch too
     settings = [(layer, layer.momentum, getattr(layer, "renorm", False)) for layer in layers]
     for layer in layers:
@@ -156,11 +156,11 @@ def _batch_statistics(model: keras.Model, layers: list[Any]) -> Iterator[None]:
 
 
 def _state(model: keras.Model) -> list[Any]:
-    """What a forward pass may change: statistics, seeds, and the state of layers of any other kind."""
+    """Variables that a forward pass may change: statistics, seeds, and the state of layers of any other kind."""
     weights = {id(variable) for variable in model.trainable_variables}
     return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def _array(values: Any) -> Any:
-    """Of the backend or of NumPy: a data set of another library gives tensors that this one cannot take."""
+    """Array of the backend or of NumPy: a data set of another library gives tensors that this one cannot take."""
     return values if ops.is_tensor(values) else np.asarray(values)

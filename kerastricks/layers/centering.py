@@ -20,7 +20,7 @@ class Centering(AdaptingLayer):
     image takes away the brightness, and with it any class that depends on it. Training and inference do the
     same.
 
-    `adapt(data)` learns the mean and the standard deviation from the training images alone, never from those
+    `adapt(data)` learns the mean and the standard deviation from the training images only, never from those
     of validation or test: an array, or any iterable of batches or of (images, labels), a `tf.data.Dataset`
     among them, in one pass. Parts that several processes have seen with `update_state` are joined by
     `merge_state` and `finalize_state`. What was learned are weights that no optimizer touches, saved with the

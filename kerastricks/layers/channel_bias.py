@@ -1,4 +1,4 @@
-"""One number added to each channel."""
+"""Learned bias per channel."""
 
 from typing import Any
 

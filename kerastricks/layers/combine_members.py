@@ -1,4 +1,4 @@
-"""The end of an ensemble: several distributions over the classes become one."""
+"""Combination of an ensemble's members: several distributions over the classes become one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ class CombineMembers(keras.layers.Layer):
     sum_m w_m q_m, "geometric" the normalised product of q_m^w_m, "vote" the share of members for each class with ties
     broken by the mean, "stack" a multinomial logistic regression on the members' log-probabilities, "best" the mean
     with one weight of 1; then a temperature. Means of probabilities are safe everywhere, geometric means gain where
-    members are calibrated and alike, votes lose how sure members are, stacking needs a few hundred labelled images
+    members are calibrated and alike, votes lose the members' confidence, stacking needs a few hundred labelled images
     that no member was trained on. Training and inference are the same; gradients reach the members.
 
     Weights, temperatures, kernel and bias are weights of the layer, not trainable, and so in the model's file. They are
@@ -112,12 +112,12 @@ class CombineMembers(keras.layers.Layer):
         elif self.method == "geometric":
             combined = self._weighted(log_q)
         else:
-            chances = self._weighted(ops.exp(log_q))
+            probabilities = self._weighted(ops.exp(log_q))
             if self.method == "vote":
                 votes = self._weighted(ops.one_hot(ops.argmax(log_q, axis=-1), classes, dtype="float32"))
                 share = 1 / (members + 1)
-                chances = (votes + share * chances) / (1 + share)
-            combined = ops.log(chances)
+                probabilities = (votes + share * probabilities) / (1 + share)
+            combined = ops.log(probabilities)
         return ops.cast(_tempered(_tempered(combined), self.temperature), self.compute_dtype)
 
     def _weighted(self, values: Any) -> Any:

@@ -120,7 +120,7 @@ class FancyPCA(ColourLayer):
     def fit(self, data: Any) -> "FancyPCA":
         """Takes eigenvalues and eigenvectors from all pixels of `data`, read once, and returns the layer.
 
-        Call it with the training split alone, before the model is compiled: a training step that is compiled
+        Call it with only the training split, before the model is compiled: a training step that is compiled
         already keeps the colours it was compiled with. What is found is part of the layer's configuration, so
         that it is saved with the model.
 

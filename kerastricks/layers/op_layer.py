@@ -1,4 +1,7 @@
-"""The base of the layers that are one op of `kerastricks.augment`: they draw and check, the op is the trick."""
+"""Base of the layers that are one op of `kerastricks.augment`, and the checks of their images.
+
+The layer draws and checks; the op is the trick.
+"""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -67,7 +70,7 @@ class ColourLayer(OpLayer):
 
 
 def check_batch(shape: Any, layer: str) -> None:
-    """ValueError for what is no batch of images."""
+    """Raises ValueError for a shape that is not a batch of images."""
     if len(shape) != 4:
         raise ValueError(
             f"{layer} needs images (batch, height, width, channels). Received: shape {tuple(shape)}; make batches"
@@ -75,21 +78,21 @@ def check_batch(shape: Any, layer: str) -> None:
 
 
 def check_value_range(value_range: tuple[float, float]) -> tuple[float, float]:
-    """Returns (low, high) as floats; ValueError where it is empty or not finite."""
+    """Returns (low, high) as floats; raises ValueError where it is empty or not finite."""
     if np.shape(value_range) != (2,) or not np.isfinite(value_range).all() or not value_range[0] < value_range[1]:
         raise ValueError(f"value_range must be (low, high) with low < high. Received: value_range={value_range}")
     return float(value_range[0]), float(value_range[1])
 
 
 def check_channels(channels: str) -> str:
-    """Returns the order of the channels; ValueError where there is no such order."""
+    """Returns the order of the channels; raises ValueError for an unknown one."""
     if channels not in ("rgb", "bgr"):
         raise ValueError(f'channels must be "rgb" or "bgr". Received: channels={channels!r}')
     return channels
 
 
 def check_dtype(dtype: Any, value_range: tuple[float, float], layer: str) -> None:
-    """ValueError for integer pixels and a range like [0, 1]: 0..255 would be taken for 255 times white."""
+    """Raises ValueError for integer pixels and a range like [0, 1]: 0..255 would be taken for 255 times white."""
     low, high = value_range
     dtype = keras.backend.standardize_dtype(dtype)
     if high - low <= 2 and keras.backend.is_int_dtype(dtype):
@@ -102,7 +105,7 @@ def check_dtype(dtype: Any, value_range: tuple[float, float], layer: str) -> Non
 def check_colour_shape(
     shape: tuple[int | None, ...], layer: str, dtype: str = "images", channels: tuple[int | None, ...] = (3, None)
 ) -> None:
-    """ValueError for what cannot be a batch of three channels; None is a number that is not known yet."""
+    """Raises ValueError for a shape that is not a batch with three channels; None is a size not known yet."""
     if len(shape) != 4 or shape[-1] not in channels:
         raise ValueError(
             f"{layer} needs images (batch, height, width, 3). Received: {dtype} of shape {tuple(shape)}; "
@@ -111,7 +114,7 @@ def check_colour_shape(
 
 
 def check_colour_images(images: Any, value_range: tuple[float, float], layer: str) -> None:
-    """ValueError for images that are not a batch of three channels, or integers in a range like [0, 1]."""
+    """Raises ValueError for images without three channels, or integers in a range like [0, 1]."""
     shape, dtype = tuple(images.shape), keras.backend.standardize_dtype(images.dtype)
     check_colour_shape(shape, layer, dtype, channels=(3,))  # one channel of a graph would be broadcast to three
     check_dtype(dtype, value_range, layer)

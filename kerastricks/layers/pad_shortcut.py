@@ -1,4 +1,4 @@
-"""The shortcut without weights of the CIFAR residual networks."""
+"""Shortcut without weights, of the CIFAR residual networks."""
 
 from typing import Any
 

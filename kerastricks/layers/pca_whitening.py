@@ -18,7 +18,7 @@ class PCAWhitening(Whitening):
     neighbours (`ZCAWhitening` keeps them), and it amplifies the noise of weak components, which `epsilon`
     holds down. Training and inference do the same.
 
-    `adapt(data)` learns from the training images alone: an array, or any iterable of batches or of (images,
+    `adapt(data)` learns from the training images only: an array, or any iterable of batches or of (images,
     labels), a `tf.data.Dataset` among them, in one pass. Parts that several processes have seen with
     `update_state` are joined by `merge_state` and `finalize_state`. What was learned are weights that no
     optimizer touches, saved with the model. Memory: with D = height * width * channels, the covariance is D x D

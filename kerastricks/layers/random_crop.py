@@ -1,4 +1,4 @@
-"""Random crop with a place of its own for each image."""
+"""Random crop, at a position of its own for each image."""
 
 from numbers import Integral
 from typing import Any, Literal

@@ -52,7 +52,7 @@ class RandomHSV(ColourLayer):
     Reference:
         Dosovitskiy, Springenberg, Riedmiller, Brox: Discriminative Unsupervised Feature Learning with
         Convolutional Neural Networks, NeurIPS 2014 (arXiv 1406.6909), section 2.1, "contrast 2" and "colour".
-        Deviations: the powers are log-uniform by default, where the paper gives their bounds alone; S and V have
+        Deviations: the powers are log-uniform by default, where the paper gives only their bounds; S and V have
         draws of their own, where it leaves that open; the result is clipped, which it does not say.
     """
 

@@ -1,4 +1,4 @@
-"""A random part of each image, resized to one size."""
+"""Random resized crop, to one size."""
 
 import math
 from numbers import Integral
@@ -55,7 +55,7 @@ class RandomResizedCrop(OpLayer):
     Reference:
         Szegedy et al.: Going Deeper with Convolutions, CVPR 2015, section 6: area uniform in 8 to 100 %, aspect
         in [3/4, 4/3]. Deviations, as the usual code has them: the aspect is log-uniform, so that 3/4 and 4/3 are
-        equally likely, where the paper gives bounds alone; ten attempts; one box at inference, where the paper
+        equally likely, where the paper gives only bounds; ten attempts; one box at inference, where the paper
         averages 144 windows; one interpolation, where the paper draws it too.
     """
 

@@ -43,7 +43,7 @@ class RangeScaling(AdaptingLayer):
     clipped. A dimension that is constant in the training set always comes out as the middle. Training and
     inference do the same.
 
-    `adapt(data)` learns minimum and maximum from the training images alone: an array, or any iterable of
+    `adapt(data)` learns minimum and maximum from the training images only: an array, or any iterable of
     batches or of (images, labels), a `tf.data.Dataset` among them, in one pass. Parts that several processes
     have seen with `update_state` are joined by `merge_state` and `finalize_state`. What was learned are weights
     that no optimizer touches, saved with the model.

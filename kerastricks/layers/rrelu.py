@@ -87,7 +87,7 @@ class RReLU(keras.layers.Layer):
 
     @property
     def inference_slope(self) -> float:
-        """What x < 0 is multiplied by outside training."""
+        """Factor of x < 0 outside training."""
         lower, upper = self.bounds
         return 2 / (lower + upper) if self.mode == "paper" else (lower + upper) / 2
 

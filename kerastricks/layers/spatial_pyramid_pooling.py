@@ -1,4 +1,4 @@
-"""Features of one length from maps of any size."""
+"""Spatial pyramid pooling: features of one length from maps of any size."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="kerastricks")
 class SpatialPyramidPooling(keras.layers.Layer):
-    """Takes the largest value of each channel in each cell of a few grids laid over the maps, one behind the other.
+    """Takes the largest value of each channel in each cell of several grids over the maps, concatenated.
 
-    Dense layers behind it get the same number of features from images of any size, and know roughly where something
-    was, which an average over the whole map forgets. It hurts where there are few images: the dense layer behind 50 or
+    Dense layers after it get the same number of features from images of any size, and know roughly where something
+    was, which an average over the whole map forgets. It hurts where there are few images: the dense layer after 50 or
     63 cells has as many times the weights. Training and inference do the same.
 
     Args:

@@ -1,4 +1,4 @@
-"""Mean and covariance of rows that arrive in batches."""
+"""Streaming statistics of rows that arrive in batches: mean and covariance, mean and variance."""
 
 from typing import Any
 

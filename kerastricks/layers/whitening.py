@@ -1,4 +1,4 @@
-"""What PCA and ZCA whitening have in common."""
+"""Base of PCA and ZCA whitening: the mean and one matrix from the covariance's eigenpairs."""
 
 from typing import Any
 

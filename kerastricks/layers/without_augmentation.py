@@ -1,4 +1,4 @@
-"""A model for inference: without the layers that draw in training and do nothing afterwards."""
+"""Models for inference, without the layers that only draw in training."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +42,7 @@ DRAW_ONLY = (FancyPCA, RandomHSV, *(getattr(keras.layers, name) for name in _DRA
 
 
 class CropThenFit(keras.layers.RandomCrop):
-    """Keras's `RandomCrop` in training; in inference what it promises and does not do: the largest centred window.
+    """Keras's `RandomCrop` in training; in inference the largest centred window, as Keras documents it.
 
     Keras 3.15 returns the whole image in inference, of another size than it says.
     """
@@ -106,7 +106,7 @@ def with_layers(model: keras.Model, change: Callable[[Any], Any]) -> keras.Model
 
 
 def _changed(operation: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]]) -> tuple[Any, Any]:
-    """What takes the place of a layer, or None, and the layer, which keeps its id from being used again."""
+    """Replacement of a layer, or None; and the layer itself, so that its id is not reused."""
     if id(operation) not in known:
         known[id(operation)] = _change(operation, change, known), operation
     return known[id(operation)]

@@ -1,4 +1,4 @@
-"""Losses: one per file."""
+"""Losses, one per module."""
 
 from typing import TYPE_CHECKING
 

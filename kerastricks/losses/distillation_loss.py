@@ -1,4 +1,4 @@
-"""The loss of a network that learns from another one."""
+"""Distillation loss: a student learns from a teacher's predictions and from the labels."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrosse
 class DistillationLoss(keras.losses.Loss):
     """(1 - h) T^2 KL(teacher || student), both at temperature T, plus h times the cross-entropy against the labels.
 
-    What a teacher thinks of the wrong classes says more about an image than its label does: a small network learns from
-    an ensemble most of what that knows, and costs what a small network costs. A temperature makes the small
+    A teacher's probabilities of the wrong classes say more about an image than its label does: a small network learns
+    from an ensemble most of what that knows, and costs what a small network costs. A temperature makes the small
     probabilities count; T^2 keeps the size of the gradient. It hurts where the teacher is wrong on the training images,
-    and helps little where student and teacher are equally large. Where there is no teacher, in validation, it is the
-    cross-entropy alone.
+    and helps little where student and teacher are equally large. Without a teacher, as in validation, it is the
+    cross-entropy.
 
     Args:
         temperature: T, above 0; 1 for the teacher's probabilities as they are.
@@ -27,7 +27,7 @@ class DistillationLoss(keras.losses.Loss):
 
     Call arguments:
         y_true: (batch, 2 K): a distribution over the classes (the label one-hot, or mixed), then the teacher's
-            log-probabilities or logits. Or labels alone, integers (batch,) or (batch, 1), or (batch, K).
+            log-probabilities or logits. Or only labels, integers (batch,) or (batch, 1), or (batch, K).
         y_pred: float (batch, K).
 
     Returns:

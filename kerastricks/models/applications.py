@@ -80,7 +80,7 @@ def application(name: str) -> Callable[..., tuple[Any, ModelOptions]]:
         if pooling not in ("avg", "max"):
             raise ValueError(f'pooling must be "avg" or "max". Received: pooling={pooling!r}')
         model_options = ModelOptions("relu", dropout=dropout)
-        prepared = prepare(x, APPLICATIONS[name])
+        prepared = preprocess(x, APPLICATIONS[name])
         weights = str(weights) if weights is not None else None
         if weights not in (None, "imagenet") and not Path(os.path.expanduser(weights)).is_file():
             raise WeightsError(
@@ -112,8 +112,8 @@ def application(name: str) -> Callable[..., tuple[Any, ModelOptions]]:
     return build
 
 
-def prepare(x: Any, mode: str) -> Any:
-    """Pixels 0 to 255, RGB or grey, to what a network was trained on.
+def preprocess(x: Any, mode: str) -> Any:
+    """Converts pixels 0 to 255, RGB or grey, to the inputs that a network was trained on.
 
     Args:
         x: symbolic (batch, height, width, channels).

@@ -1,4 +1,4 @@
-"""The layers of a model in the order in which they are called, those of models inside it included."""
+"""The calls of a model's layers, in order, those of nested models included."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

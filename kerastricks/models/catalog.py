@@ -1,8 +1,7 @@
-"""What the zoo holds. Plain data, so that listing and completing names imports no Keras.
+"""The catalog of models: the zoo's own and those of `keras.applications`.
 
-A family's file has one function; a row here is that function with some of its arguments set.
-
-The classifiers of `keras.applications`. Plain data, so that listing and completing names imports no Keras.
+Plain data, so that listing and completing names imports no Keras. A family's file has one function; a row here is that
+function with some of its arguments set.
 """
 
 from collections.abc import Mapping

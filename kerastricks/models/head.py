@@ -1,9 +1,4 @@
-"""The end of a classifier: dense layers, logits, probabilities.
-
-Pixels of one size and number of channels as those that a network takes.
-The fully connected layers that networks before global pooling have in front of the last.
-The addition at the end of a residual block, with stochastic depth.
-"""
+"""Parts that several networks share: the classifier's head, dense layers, residual additions, adapted pixels."""
 
 from collections.abc import Collection, Sequence
 from numbers import Real
@@ -20,7 +15,7 @@ from kerastricks.models.options import ModelOptions, check_dropout
 def put_head(
     features: Any, classes: int, hidden: Sequence[int] = (), dropout: float = 0.0, taken: Collection[str] = ()
 ) -> Any:
-    """From features (batch, D) to probabilities (batch, classes), symbolic.
+    """Puts a head on features: (batch, D) to probabilities (batch, classes), symbolic.
 
     Args:
         features: symbolic.
@@ -58,7 +53,7 @@ def free_name(name: str, taken: Collection[str]) -> str:
 
 
 def adapt_pixels(inputs: Any, wanted: tuple[int, int, int], taken: Collection[str] = ()) -> Any:
-    """Makes symbolic images those of a network: grey is repeated, colour averaged to luma, the size changed.
+    """Adapts symbolic images to a network: grey is repeated, colour averaged to luma, the size changed.
 
     Args:
         inputs: symbolic, (batch, height, width, channels).
@@ -87,7 +82,7 @@ def adapt_pixels(inputs: Any, wanted: tuple[int, int, int], taken: Collection[st
 
 
 def dense_layers(x: Any, widths: Sequence[int], options: ModelOptions) -> Any:
-    """Dense layers with activation, and dropout between them; the dropout behind the last of them is `create`'s.
+    """Dense layers with activation, and dropout between them; the dropout after the last of them is `create`'s.
 
     Args:
         x: features (batch, D), symbolic.

@@ -1,4 +1,4 @@
-"""A stack of dense layers without normalisation: the plainest network on which a start succeeds or fails.
+"""A stack of dense layers without normalisation: the plainest network on which an initialization succeeds or fails.
 
 He, Zhang, Ren, Sun: Delving Deep into Rectifiers, ICCV 2015, section 2.2, show on 30 layers of convolutions that the
 factor 2 in the variance decides whether a network learns at all; a stack of dense layers shows it in seconds.

@@ -4,7 +4,7 @@ Lin, Chen, Yan: Network In Network, ICLR 2014, with the sizes of the authors' CI
 normalisation and nine activations in a row, so that it shows what an activation or an initializer does; Xu et al.,
 arXiv 1505.00853, compared the rectifiers on it.
 
-Deviation: the last 1x1 convolution and the average over its maps are swapped (`create` puts a dense layer behind the
+Deviation: the last 1x1 convolution and the average over its maps are swapped (`create` puts a dense layer after the
 average), which is the same function with the same weights; the authors' code has a ReLU between the two.
 """
 
@@ -32,7 +32,7 @@ def nin(
         activation: see `ModelOptions`.
         initializer: see `ModelOptions`.
         regularizer: see `ModelOptions`.
-        dropout: rate behind each of the two poolings, as the paper has it; none before the last layer.
+        dropout: rate after each of the two poolings, as the paper has it; none before the last layer.
 
     Returns:
         Features (batch, 192) and the options for the head.

@@ -1,4 +1,4 @@
-"""The choices that every model of the zoo offers to the tricks."""
+"""Options of every model of the zoo, and the layers that follow them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ from kerastricks.regularizers.penalties import Regularization
 
 
 def check_dropout(rate: float) -> float:
-    """`rate`; ValueError for what is no number in [0, 1): Keras's Dropout takes 1, and then nothing is left."""
+    """Returns `rate`; raises ValueError unless it is in [0, 1): Keras's Dropout takes 1, and then nothing is left."""
     if not isinstance(rate, Real) or not 0 <= rate < 1:
         raise ValueError(f"dropout must be a number in [0, 1). Received: dropout={rate!r}")
     return float(rate)
@@ -20,7 +20,7 @@ def check_dropout(rate: float) -> float:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How a model of the zoo activates, starts, is regularised and drops out.
+    """Activation, initialization, regularization and dropout of a model of the zoo.
 
     Args:
         activation: a spec for `kerastricks.activations.get`: "relu", "leaky_relu(0.18)", "rrelu".
@@ -51,7 +51,7 @@ class ModelOptions:
         return keras.initializers.VarianceScaling(self._gain**2, mode="fan_in", distribution="truncated_normal")
 
     def depthwise_initializer(self, channels: int) -> keras.initializers.Initializer:
-        """The same for a depthwise kernel, of which k*k values go into a unit: Keras counts those of all channels."""
+        """An initializer for a depthwise kernel: k*k values go into a unit, and Keras counts those of all channels."""
         if self.initializer == "auto":
             scale = self._gain**2 * channels
             return keras.initializers.VarianceScaling(scale, mode="fan_in", distribution="truncated_normal")
@@ -63,7 +63,7 @@ class ModelOptions:
     def convolve(
         self, x: Any, filters: int, name: str, strides: int = 1, kernel_size: int = 3, use_bias: bool = False
     ) -> Any:
-        """A convolution with zero padding; without bias, which the normalisation behind it has, unless told."""
+        """A convolution with zero padding; without bias, which the normalisation after it has, unless told."""
         return keras.layers.Conv2D(
             filters,
             kernel_size,

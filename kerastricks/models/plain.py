@@ -4,7 +4,7 @@ He, Zhang, Ren, Sun: Delving Deep into Rectifiers, ICCV 2015. "22" is model B of
 2.2 and figure 3: the 14-layer model of table 1 and sixteen more 2x2 convolutions of 256 filters, in its last stage.
 Spatial pyramid pooling: He et al., ECCV 2014.
 
-Deviations: 2x2 convolutions pad one row and one column behind the image, so that all maps of a stage have one size,
+Deviations: 2x2 convolutions pad one row and one column at the end, so that all maps of a stage have one size,
 where He and Sun (arXiv 1412.1710) pad every other layer; 7x7 of stride 2 and 3x3 pooling of stride 3 pad to ceil(size /
 stride), where the paper leaves it open; pyramid levels finer than the last maps are left out, so that small images
 have room; the last layer starts as Keras does.
@@ -46,7 +46,7 @@ def plain(
         activation: see `ModelOptions`; the paper's own is "prelu".
         initializer: see `ModelOptions`.
         regularizer: see `ModelOptions`.
-        dropout: rate behind each dense layer.
+        dropout: rate after each dense layer.
 
     Returns:
         Features (batch, dense[-1]) and the options for the head.

@@ -1,7 +1,7 @@
 """A plain convolutional network: 3x3 filters, stride 1, zero padding, 2x2 pooling, any depth.
 
 Simonyan, Zisserman: Very Deep Convolutional Networks, ICLR 2015, for the shapes; Jordan, arXiv 2404.00498, for
-the whitened first layer and the pooling right behind the first convolution of a stage, which makes the rest of
+the whitened first layer and the pooling right after the first convolution of a stage, which makes the rest of
 the stage four times cheaper.
 """
 

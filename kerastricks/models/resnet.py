@@ -10,7 +10,7 @@ d: a shortcut that halves the image averages 2x2 pixels before its 1x1 convoluti
 
 Deviations: images below 64 pixels get one 3x3 convolution of stride 1 and no pooling at the start, in all variants, as
 networks for CIFAR have it: the large stem would leave an image of 32 pixels one of 8 before the first block. Strided
-layers pad as Keras does, one more pixel behind than in front.
+layers pad as Keras does, one more pixel at the end than at the start.
 """
 
 from typing import Any, Literal
@@ -84,7 +84,7 @@ class _Blocks:
         self.options = options
 
     def stem(self, x: Any, width: int) -> Any:
-        """What is done before the first block."""
+        """The layers before the first block."""
         if min(x.shape[1:3]) < 64:
             return self._conv(x, width, "stem", 1)
         if self.variant in ("c", "d"):

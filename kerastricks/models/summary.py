@@ -1,7 +1,4 @@
-"""A model in a few lines: what is done at each size of the maps, and what it costs.
-
-The arithmetic of a model: multiply-adds for one image, as papers count it.
-"""
+"""Summary of a model by the size of its maps, and its multiply-adds for one image, as papers count them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -49,7 +46,7 @@ def count_flops(model: keras.Model) -> int:
 
 
 def multiply_adds(call: Call) -> int:
-    """Of one call of a layer for one image; 0 for what is not counted."""
+    """Multiply-adds of one call of a layer for one image; 0 for layers that are not counted."""
     layer, inputs, outputs = call.layer, call.inputs, call.outputs
     if isinstance(layer, keras.layers.Dense):
         return _places(outputs[0][1:], layer) * int(inputs[0][-1] or 0)
@@ -94,7 +91,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """What a model is made of.
+    """Parts and cost of a model.
 
     Args:
         name: of the model.
@@ -115,7 +112,7 @@ class ModelSummary:
     stages: tuple[Stage, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values."""
+        """Plain values, for JSON."""
         return {**asdict(self), "stages": [asdict(stage) for stage in self.stages]}
 
 

@@ -1,7 +1,7 @@
 """3x3 convolutions all the way, with batch normalisation.
 
 Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015, table 1: columns A
-(11), B (13), D (16) and E (19). Batch normalisation (Ioffe, Szegedy 2015) is behind each convolution, which keeps its
+(11), B (13), D (16) and E (19). Batch normalisation (Ioffe, Szegedy 2015) follows each convolution, which keeps its
 bias, so that the number of weights is the one that is published.
 
 Deviations: batch normalisation; by default the average over the last maps takes the place of the two dense layers of
@@ -43,7 +43,7 @@ def vgg(
         activation: see `ModelOptions`.
         initializer: see `ModelOptions`.
         regularizer: see `ModelOptions`.
-        dropout: rate behind each dense layer, or before the last layer where there are none.
+        dropout: rate after each dense layer, or before the last layer where there are none.
 
     Returns:
         Features (batch, 8 * width), or (batch, dense[-1]), and the options for the head.

@@ -4,7 +4,7 @@ Zagoruyko, Komodakis: Wide Residual Networks, BMVC 2016, arXiv 1605.07146, table
 blocks with 16k, 32k and 64k filters; normalisation and activation before each convolution (He et al., Identity Mappings
 in Deep Residual Networks, ECCV 2016), dropout between the two convolutions of a block (section 2.4).
 
-As in the authors' code, a block that changes the number of filters has its 1x1 shortcut behind the first normalisation
+As in the authors' code, a block that changes the number of filters has its 1x1 shortcut after the first normalisation
 and activation, which both ways share.
 """
 

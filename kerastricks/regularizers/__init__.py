@@ -1,4 +1,4 @@
-"""Penalties and bounds on kernels, and which weights are left alone: one per file."""
+"""Penalties and bounds on kernels, and the weights that are exempt from decay."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Regularization by name."""
+"""Regularization by name: `get("l2(5e-4) | max_norm(3)")`, and the registry of names."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""The weights that weight decay leaves alone."""
+"""Weights that are exempt from weight decay: biases, gains, offsets, slopes."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _SCALES = (
 
 
 def undecayed(model: keras.Model) -> list[Any]:
-    """Lists the weights that weight decay leaves alone: biases, normalisation's gains and offsets, PReLU slopes.
+    """Lists the weights to exempt from weight decay: biases, normalisation's gains and offsets, PReLU slopes.
 
     Decay pulls towards 0, which is a prior about directions (kernels); a gain, an offset or a slope has no
     reason to be near 0, and PReLU's becomes a ReLU. Keras's optimizers decay every weight unless told which to

@@ -1,4 +1,4 @@
-"""Run folders: what every command that makes a model leaves behind, and how it is made and used again."""
+"""Jobs as functions, and the run folders that they write: train, fine-tune, distill, ensemble, evaluate, predict."""
 
 from typing import TYPE_CHECKING
 

@@ -23,7 +23,7 @@ from kerastricks.training.optimizer import gradual_warmup
 def start(
     config: Config, out: Path, name: str | None, recipe: recipes.Recipe | None, record: dict[str, Any] | None = None
 ) -> RunFolder:
-    """Makes the folder of a new run; from here on it can be resumed.
+    """Make the folder of a new run; from here on it can be resumed.
 
     Args:
         config: of the training.
@@ -47,19 +47,19 @@ def start(
 
 
 def with_whole_path(config: Config) -> Config:
-    """The data by a path that holds wherever the run is resumed."""
+    """Resolve the path of the data, so that it holds wherever the run is resumed."""
     path = Path(os.path.expanduser(str(config.data)))
     return dataclasses.replace(config, data=str(path.resolve())) if path.exists() else config
 
 
 def name_parts(config: Config, recipe: recipes.Recipe | None) -> tuple[str, str]:
-    """Of the model and of the data, for the name of a run."""
+    """The parts of a run's name that stand for its model and its data."""
     model = config.model.partition("(")[0].strip()
     return model if not (recipe and recipe.create_model) else recipe.name, Path(str(config.data)).stem
 
 
 def differences(run: RunFolder, wanted: Mapping[str, Any]) -> list[str]:
-    """Where the fields of `wanted` are not those of the run: "learning_rate: 0.1 in the run, 0.2 asked for"."""
+    """Describe where fields of `wanted` differ from the run's: "learning_rate: 0.1 in the run, 0.2 asked for"."""
     have = Config.from_layers(run.read(run.config)["config"]).as_dict()  # with the defaults of newer fields
     return [
         f"{name}: {have[name]!r} in the run, {value!r} asked for"
@@ -70,7 +70,7 @@ def differences(run: RunFolder, wanted: Mapping[str, Any]) -> list[str]:
 
 
 def write_resolved(run: RunFolder, config: Config, data: ImageData) -> None:
-    """Records what was decided, and for which data, backend and device."""
+    """Write config.json: all decisions, the data, backend and device."""
     before = run.read(run.config) if run.config.exists() else {}
     run.write(
         run.config,
@@ -86,7 +86,7 @@ def write_resolved(run: RunFolder, config: Config, data: ImageData) -> None:
 
 
 def refuse_other_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raises RunFolderError unless the data are those the run began with."""
+    """Raise RunFolderError unless the data are those that the run began with."""
     changes = [
         f"{name}: {before.get(name)} then, {now[name]} now"
         for name in now
@@ -101,12 +101,12 @@ def refuse_other_data(run: RunFolder, before: dict[str, Any], now: dict[str, Any
 
 
 def write_skipped(run: RunFolder, data: ImageData) -> None:
-    """A line of JSON for each file that was left out."""
+    """Write a line of JSON for each file that was left out."""
     write_text(run.skipped, "".join(json.dumps(record) + "\n" for record in data.skipped))
 
 
 def describe_data(data: ImageData) -> list[str]:
-    """What was loaded, and what was left out."""
+    """Describe the loaded images and the files that were left out."""
     height, width, channels = data.image_shape
     counts = ", ".join(f"{batches.size:,} {name}" for name, batches in data.splits.items())
     kept = "in memory" if data.in_memory else "decoded as they are used"
@@ -120,7 +120,7 @@ def describe_data(data: ImageData) -> list[str]:
 
 
 def describe_rate(config: Config, total_steps: int) -> str:
-    """What the batch-size rule made of the rate."""
+    """Describe the learning rate by the batch-size rule."""
     steps, _ = gradual_warmup(config, total_steps)
     warmup = f", reached from {config.learning_rate:g} in {steps:,} steps" if steps else ""
     return (

@@ -1,7 +1,4 @@
-"""card.md: what a model is, for whoever finds it.
-
-curves.png: loss and accuracy of a run.
-"""
+"""card.md, the description of a trained model, and curves.png, its loss and accuracy."""
 
 import re
 import shlex
@@ -65,14 +62,14 @@ model = keras.models.load_model("model.keras")  # pixels 0-255, {tuple(shape)}, 
 
 
 def _text(name: object) -> str:
-    """Markdown of a name of any characters, in a line and a cell of a table, too."""
+    """Escape a name of any characters for Markdown, also inside a line or a cell of a table."""
     text = str(name).encode(errors="backslashreplace").decode()
     text = "".join(character if character.isprintable() else " " for character in text)
     return re.sub(r"([\\`*\[\]<>#|$~]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 def _code(value: object) -> str:
-    """A span of code in a cell of a table."""
+    """Format a span of code for a cell of a table."""
     text = str(value).encode(errors="backslashreplace").decode()
     text = "".join(character if character.isprintable() else " " for character in text).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
@@ -124,7 +121,7 @@ The configuration was"""
 
 
 def _tried(report: dict[str, Any]) -> str:
-    """What was compared on validation, where the plan was chosen by that."""
+    """The table of strategies compared on validation, where one was chosen."""
     if not report.get("tried"):
         return ""
     rows = "\n".join(
@@ -184,7 +181,7 @@ _TRAINING, _VALIDATION, _BATCH = "#1f77b4", "#d62728", "#b5cfe8"
 
 
 def draw_curves(metrics: Path, batch_loss: Path, target: Path, title: str) -> None:
-    """Draws the loss of every batch and epoch on the left, accuracy and learning rate on the right.
+    """Plot the loss of every batch and epoch on the left, accuracy and learning rate on the right.
 
     Args:
         metrics: metrics.jsonl.
@@ -227,7 +224,7 @@ def draw_curves(metrics: Path, batch_loss: Path, target: Path, title: str) -> No
 
 
 def _loss_limit(losses: np.ndarray, lines: list[dict]) -> float:
-    """High enough for all but the first few batches, which may be far above the rest."""
+    """The upper limit of the axis: above all but the first few batches, which may be far higher."""
     seen = [line[name] for line in lines for name in ("loss", "val_loss")]
     if len(losses):
         seen.append(float(np.percentile(losses, 99.5)))

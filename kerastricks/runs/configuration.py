@@ -1,4 +1,4 @@
-"""The configuration that a job is begun with, from what its caller gives; nothing slow is imported."""
+"""The configuration that a job begins with, from its caller's arguments; nothing slow is imported."""
 
 import dataclasses
 import os
@@ -56,19 +56,19 @@ class ConfigFields(_Fields, total=False):
 
 
 class FinetuningFields(_Fields, total=False):
-    """Those of a fine-tuning, whose network is the backbone."""
+    """Fields of a fine-tuning, whose network is the backbone."""
 
     epochs: int | None
 
 
 class SearchFields(_Fields, total=False):
-    """Those of a search, which has epochs and minutes of its own."""
+    """Fields of a search, which has epochs and minutes of its own."""
 
     model: str
 
 
 def recipe_of(source: Source | None) -> recipes.Recipe | None:
-    """The recipe that a source is or names; None for data.
+    """Find the recipe that a source is or names; None for data.
 
     Raises:
         UsageError: for what is no source.
@@ -86,7 +86,7 @@ def recipe_of(source: Source | None) -> recipes.Recipe | None:
 def configure(
     source: Source | None, config: Config | None, fields: Mapping[str, Any]
 ) -> tuple[Config, recipes.Recipe | None]:
-    """The configuration of a source, a configuration and fields; the later win.
+    """Merge a source's configuration, a configuration and fields; the later win.
 
     Args:
         source: a path or name of images, or a recipe with its own fields.
@@ -119,12 +119,12 @@ def configure(
 
 
 def without_data(config: Config | None) -> dict[str, Any]:
-    """The fields of a configuration but `data`; none of None."""
+    """The fields of a configuration without `data`; none of None."""
     return {name: value for name, value in config.as_dict().items() if name != "data"} if config is not None else {}
 
 
 def fields_of_data(source: Source | None) -> dict[str, Any]:
-    """What a source says of the data and how they are read; of a recipe, too."""
+    """The fields of a source, also of a recipe, that concern the data and their reading."""
     recipe = recipe_of(source)
     if recipe is not None:
         return {name: value for name, value in recipe.config.items() if name in _OF_THE_DATA}
@@ -132,7 +132,7 @@ def fields_of_data(source: Source | None) -> dict[str, Any]:
 
 
 def check_early(config: Config, recipe: recipes.Recipe | None) -> None:
-    """Refuses an unknown model or source before anything slow.
+    """Refuse an unknown model or source before anything slow.
 
     Raises:
         UsageError: naming what is not there.
@@ -147,7 +147,7 @@ def check_early(config: Config, recipe: recipes.Recipe | None) -> None:
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """A path as Python's callers give it; "~" is the home directory."""
+    """Convert a caller's path; "~" is the home directory."""
     return Path(path).expanduser()
 
 

@@ -49,9 +49,9 @@ def distill(
     progress: Progress | None = None,
     **fields: Unpack[ConfigFields],
 ) -> RunRecord:
-    """Distill a teacher into a smaller model and leave a run folder, as `kerastricks distill` does.
+    """Distill a teacher into a smaller model and write a run folder, as `kerastricks distill` does.
 
-    Ctrl-C and SIGTERM save the state: `resume` goes on from there.
+    Ctrl-C and SIGTERM save the state: `resume` continues it.
 
     Args:
         teacher: a run, of an ensemble or of a single model, its folder, or a `.keras` file.
@@ -132,7 +132,7 @@ class TeacherFile:
 
     @classmethod
     def open(cls, path: Path) -> "TeacherFile":
-        """A run folder, of an ensemble or of a single model, or a `.keras` file.
+        """Open a run folder, of an ensemble or of a single model, or a `.keras` file.
 
         Raises:
             RunFolderError: for neither, a run that is not finished, or a file that cannot be read.
@@ -156,7 +156,7 @@ class TeacherFile:
 
     @property
     def digest(self) -> str:
-        """Of the file, so that a run is not resumed with another teacher."""
+        """Fingerprint of the file, so that a run is not resumed with another teacher."""
         return hashlib.blake2b(self.path.read_bytes(), digest_size=16).hexdigest()
 
     def aligned(self, data: ImageData) -> keras.Model:
@@ -189,7 +189,7 @@ class TeacherFile:
 def start(
     teacher: TeacherFile, fields: dict[str, Any], temperature: float, hard_weight: float, out: Path, name: str | None
 ) -> RunFolder:
-    """Makes the folder of a new run; from here on it can be resumed.
+    """Make the folder of a new run; from here on it can be resumed.
 
     Args:
         teacher: opened; it says which images there are and how they are split, where `fields` does not.
@@ -215,7 +215,7 @@ def start(
 
 
 def run_distillation(run: RunFolder, say: Say = print, progress: Progress = silent, **where: Any) -> dict[str, Any]:
-    """Trains the student of a run to its end, from wherever it is.
+    """Train the student of a run to completion, resuming where it is.
 
     Args:
         run: made by `start`.
@@ -234,7 +234,7 @@ def run_distillation(run: RunFolder, say: Say = print, progress: Progress = sile
     run.clean()
     record = run.read(run.config).get("distillation")
     if record is None:
-        raise RunFolderError(f"{run.path}: is no distillation: go on with kerastricks train --resume {run.path}")
+        raise RunFolderError(f"{run.path}: is no distillation: resume with kerastricks train --resume {run.path}")
     teacher = TeacherFile.open(Path(record["teacher"]))
     if teacher.digest != record["teacher_digest"]:
         raise RunFolderError(
@@ -260,7 +260,7 @@ def run_distillation(run: RunFolder, say: Say = print, progress: Progress = sile
 def _measured(
     distillation: Distillation, student: keras.Model, data: ImageData, progress: Progress
 ) -> dict[str, dict[str, float] | float | int]:
-    """Both on the test images."""
+    """Score teacher and student on the test images."""
     teacher = Teacher.of(distillation.teacher, data)
     outputs = predict(teacher.model, data.splits["test"], "evaluating the teacher", progress)
     taught = _scores(data, softmax(outputs.astype("float64"), axis=1) if teacher.from_logits else outputs)

@@ -1,4 +1,4 @@
-"""The images that an ensemble is chosen and tested with, as all its members take them."""
+"""Images that an ensemble is chosen and tested with, in its members' size, and members' predictions for them."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def shared_config(
 
 
 def load_for_members(config: Config, image_shape: tuple[int | None, ...], progress: Progress) -> ImageData:
-    """The images.
+    """Load the images.
 
     Raises:
         EnsembleError: for images of another shape.
@@ -89,7 +89,7 @@ def load_for_members(config: Config, image_shape: tuple[int | None, ...], progre
 
 
 class TrainingImages:
-    """An epoch of training images as a network sees them in training, augmented; the same in each iteration.
+    """An epoch of augmented training images, equal in each iteration.
 
     Args:
         data: whose.
@@ -135,5 +135,5 @@ def member_predictions(
 
 
 def _width(config: Config) -> int:
-    """All classes are the most."""
+    """Number of classes of a configuration; "all" counts as the most."""
     return 2**31 if config.class_names is None else len(config.class_names)

@@ -1,7 +1,4 @@
-"""What an ensemble and its members are worth, and what they cost: for summary.json.
-
-ensemble.png: what an ensemble gains and what it costs.
-"""
+"""The report of an ensemble in summary.json, scores and costs of ensemble and members, and its plot, ensemble.png."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -38,7 +35,7 @@ def measured(
     may_scale: bool,
     progress: Progress,
 ) -> dict[str, Any]:
-    """What the members and the model of them are worth on test, and what they cost.
+    """Measure scores and costs of the members and of the ensemble on the test images.
 
     Args:
         opened: the M members.
@@ -103,7 +100,7 @@ def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def _gain(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
-    """How far the log-loss falls on test, with its 90 % interval over images, and as a share."""
+    """Reduction of the log-loss on test, with its 90 % interval over images, and as a share."""
     return {**asdict(bootstrap_mean(before - after)), "share": float(1 - after.mean() / before.mean())}
 
 
@@ -111,7 +108,7 @@ _MEMBER, _RESULT, _CANDIDATE, _NOISE = "#1f77b4", "#d62728", "0.35", "0.6"
 
 
 def draw_ensemble(report: dict[str, Any], target: Path, title: str) -> None:
-    """Draws quality against latency on the left, and what each way of combining gains on validation on the right.
+    """Plot quality against latency on the left, and the gain of each combination on validation on the right.
 
     Args:
         report: of an ensemble, see docs/ensembles.md.
@@ -155,7 +152,7 @@ def _quality_against_latency(axes: Any, report: dict[str, Any]) -> None:
 
 
 def _few_ticks(axes: Any) -> None:
-    """A logarithmic axis over less than a decade would have none."""
+    """Set ticks of a logarithmic axis: over less than a decade it would have none."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))

@@ -1,4 +1,4 @@
-"""Making an ensemble as a job: a new run folder."""
+"""Building an ensemble as a job: a new run folder."""
 
 import os
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def ensemble(
     say: Say = print,
     progress: Progress | None = None,
 ) -> RunRecord:
-    """Make one model of several and leave a run folder, as `kerastricks ensemble` does.
+    """Combine several runs into one model and write a run folder, as `kerastricks ensemble` does.
 
     The folder is there only when it is finished; what is interrupted is begun again.
 
@@ -105,7 +105,7 @@ def make_ensemble(
     say: Say = print,
     progress: Progress = silent,
 ) -> tuple[RunFolder, dict[str, Any]]:
-    """Makes one model of several and leaves it in a run folder, which is there only when it is finished.
+    """Combine several runs into one model, in a run folder that appears only when it is finished.
 
     It is made under a temporary name: an error and Ctrl-C remove it, and what a killed process leaves is removed by
     the next run that begins in `out`. The same command makes it again.
@@ -171,7 +171,7 @@ def make_ensemble(
 
 
 def _with_classes(one: RunMember, images: ImageData) -> RunMember:
-    """A file says nothing of its classes: with as many as the data, they are the data's."""
+    """Name the classes of a member from a file, which names none: those of the data where they are as many."""
     if one.member.class_names is not None:
         return one
     if one.member.classes != len(images.class_names):
@@ -183,7 +183,7 @@ def _with_classes(one: RunMember, images: ImageData) -> RunMember:
 
 
 def _knows(one: RunMember, images: ImageData) -> bool:
-    """Whether a member tells the classes of the images apart; a file that names none does with as many."""
+    """Whether a member knows the classes of the images; one that names none does where it has as many."""
     if one.member.class_names is None:
         return one.member.classes == len(images.class_names)
     return set(one.member.class_names) == set(images.class_names)
@@ -214,7 +214,7 @@ def _leave(
     say: Say,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Writes all that a run folder holds."""
+    """Write the content of the run folder."""
     write_skipped(run, images)
     record = {**asdict(settings), "members": [str(one.path.resolve()) for one in opened]}
     run.write(

@@ -1,4 +1,4 @@
-"""A finished run on images it was not trained on."""
+"""Evaluation as a job: the scores of a finished run on images that it was not trained on."""
 
 import os
 from typing import Any
@@ -82,7 +82,7 @@ def evaluate(run: RunFolder | RunRecord | str | os.PathLike[str], data: Any, pro
 
 
 def predict(model: keras.Model, batches: Batches, description: str, progress: Progress) -> np.ndarray:
-    """Probabilities (N, K) float32, in the order of the split."""
+    """Predict probabilities (N, K) float32, in the order of the split."""
     found = []
     with progress(description, batches.size) as advance:
         for images, _ in batches.each():
@@ -92,7 +92,7 @@ def predict(model: keras.Model, batches: Batches, description: str, progress: Pr
 
 
 def _subset(source: Source, config: Config) -> list[str] | None:
-    """The classes that the run was trained on, where it was on some alone and the source has all of them."""
+    """The classes that the run was trained on, if these were only some and the source has all of them."""
     chosen = config.class_names
     known = {canonical(name) for name in source.class_names}
     return chosen if chosen is not None and all(canonical(name) in known for name in chosen) else None

@@ -19,7 +19,8 @@ from kerastricks.errors import RunFolderError, UsageError
 from kerastricks.files import read_json_lines, write_text
 from kerastricks.finetuning import procedure
 from kerastricks.finetuning.backbone import Backbone, open_backbone
-from kerastricks.finetuning.procedure import FineTuned, finetuning_config, small_config
+from kerastricks.finetuning.configs import finetuning_config, small_config
+from kerastricks.finetuning.procedure import FineTuned
 from kerastricks.finetuning.report import draw_report
 from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, SMALL_SIDE_PX, TRAINING_DEFAULTS, Settings
 from kerastricks.progress import Progress, in_lines, silent
@@ -54,9 +55,9 @@ def finetune(
     progress: Progress | None = None,
     **fields: Unpack[FinetuningFields],
 ) -> RunRecord:
-    """Fine-tune a pretrained network and leave a run folder, as `kerastricks finetune` does.
+    """Fine-tune a pretrained network and write a run folder, as `kerastricks finetune` does.
 
-    Ctrl-C and SIGTERM save the state: `resume` goes on from there.
+    Ctrl-C and SIGTERM save the state: `resume` continues it.
 
     Args:
         source: a folder, zip or table of images, the name of a data set, or a recipe, of which the data are taken.
@@ -113,7 +114,7 @@ def finetune(
 
 
 def finetuning_fields(source: Source | None, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a source and those given; how a recipe trains is for random weights, and is not taken.
+    """Merge the fields of a source and those given; a recipe's training is for random weights and is left out.
 
     Raises:
         UsageError: without data.
@@ -125,7 +126,7 @@ def finetuning_fields(source: Source | None, fields: Mapping[str, Any]) -> dict[
 
 
 def make_config(fields: Mapping[str, Any]) -> Config:
-    """A configuration with the defaults of fine-tuning where `fields` says nothing."""
+    """Fill a configuration with the defaults of fine-tuning where `fields` has none."""
     source = find_source(fields["data"])
     photographs = source.photographs and all(isinstance(examples, Files) for examples in source.splits.values())
     defaults = {
@@ -137,7 +138,7 @@ def make_config(fields: Mapping[str, Any]) -> Config:
 
 
 def start(config: Config, settings: Settings, out: Path, name: str | None) -> RunFolder:
-    """Makes the folder of a new run; from here on it can be resumed.
+    """Make the folder of a new run; from here on it can be resumed.
 
     Raises:
         RunFolderError: where the folder cannot be made.
@@ -170,7 +171,7 @@ def start(config: Config, settings: Settings, out: Path, name: str | None) -> Ru
 
 
 def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent, **where: Any) -> dict[str, Any]:
-    """Fine-tunes to the end of a run, from wherever it is.
+    """Fine-tune a run to completion, resuming where it is.
 
     Args:
         run: made by `start`.
@@ -189,7 +190,7 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
     run.clean()
     record = run.read(run.config)
     if "finetuning" not in record:
-        raise RunFolderError(f"{run.path}: is no fine-tuning: go on with kerastricks train --resume {run.path}")
+        raise RunFolderError(f"{run.path}: is no fine-tuning: resume with kerastricks train --resume {run.path}")
     if record["resolved"] and record["backend"] != keras.backend.backend():
         raise RunFolderError(
             f"{run.path}: began with the {record['backend']} backend: resume it with KERAS_BACKEND={record['backend']}"
@@ -207,9 +208,9 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
     check_room(run.path, backbone.model.count_params())
     config = finetuning_config(config, data, backbone, settings)
     small = None
-    if settings.plan in ("auto", "small"):
+    if settings.strategy in ("auto", "small"):
         side = None if max(data.image_shape[:2]) <= SMALL_SIDE_PX else SMALL_SIDE_PX
-        small = load_data(config.data, dataclasses.replace(small_config(config), image_size=side), progress)
+        small = load_data(config.data, small_config(config).replace(image_size=side), progress)
     write_skipped(run, data)
     run.write(
         run.config,
@@ -240,7 +241,7 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
 
 
 def _check_backbone(run: RunFolder, backbone: Backbone, data: ImageData) -> None:
-    """Tries the export of a network whose layers a recipe registers, with a head, before anything is trained."""
+    """Try the export of a network whose layers a recipe registers, with a head, before anything is trained."""
     head = keras.layers.Dense(len(data.class_names), activation="softmax")(backbone.model.outputs[0])
     model = keras.Model(backbone.model.inputs[0], head, name=backbone.model.name)
     images = np.random.default_rng(0).integers(0, 256, (4, *backbone.image_shape)).astype("uint8")
@@ -253,7 +254,7 @@ def _without_model(config: Config) -> dict[str, Any]:
 
 
 def describe_backbone(backbone: Backbone) -> str:
-    """A line: what it is, how large, where its weights are from."""
+    """Describe a backbone in a line: name, size, source of its weights."""
     height, width, channels = backbone.image_shape
     return (
         f"backbone {backbone.name}: {backbone.model.count_params():,} weights from {backbone.weights}, "
@@ -262,7 +263,7 @@ def describe_backbone(backbone: Backbone) -> str:
 
 
 def _merge_logs(run: RunFolder, tuned: FineTuned) -> None:
-    """The logs of the stages of what was kept, as those of one training."""
+    """Join the logs of the stages of the result as those of one training."""
     folders = sorted((run.path / "stages").glob(f"{tuned.report.logs}-*"), key=lambda path: path.name)
     lines: list[dict[str, Any]] = []
     losses = b""

@@ -34,7 +34,7 @@ def finish(
     progress: Progress = silent,
     **reports: Any,
 ) -> dict[str, Any]:
-    """Saves, exports, verifies, evaluates, draws and describes a trained classifier.
+    """Save, export, verify, evaluate, plot and describe a trained classifier.
 
     Args:
         run: the folder, with metrics.jsonl and batch_loss.f32.
@@ -95,7 +95,7 @@ def finish(
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide the result."""
+    """Versions of Python and of the packages that decide the result."""
     found = {"kerastricks": kerastricks.__version__, "python": platform.python_version()}
     backend = keras.backend.backend()
     for package in ("keras", "tensorflow", "numpy", *([backend] if backend != "tensorflow" else [])):

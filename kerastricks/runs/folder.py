@@ -1,4 +1,4 @@
-"""A run folder: its name, its files, and that nothing in it is overwritten or half-written."""
+"""A run folder: its name, its files and records; nothing is overwritten, and writes are atomic."""
 
 import itertools
 import re
@@ -45,7 +45,7 @@ class RunFolder:
     @classmethod
     @contextmanager
     def begin(cls, out: Path, name: str | None, model: str, data: str) -> Iterator["RunFolder"]:
-        """A new folder, to be filled: `out/name`, or `out/MODEL-DATA-N` with the first number that is free.
+        """Make a new folder, to be filled: `out/name`, or `out/MODEL-DATA-N` with the first number that is free.
 
         It gets its name at the end of the block, when its first state is in it: an error, and a process that is
         killed, leave nothing there. `name` is known from the beginning. An empty folder of that name is taken over.
@@ -76,7 +76,7 @@ class RunFolder:
 
     @classmethod
     def free(cls, out: Path, name: str | None, model: str, data: str) -> "RunFolder":
-        """What `begin` would make, for what has a first state later; nothing is made but `out`.
+        """Name the folder that `begin` would make, for a job whose first state comes later; only `out` is made.
 
         Raises:
             RunFolderError: as `begin`.
@@ -92,13 +92,13 @@ class RunFolder:
 
     @staticmethod
     def _names(out: Path, name: str | None, model: str, data: str) -> Iterator[str]:
-        """The names to try, as far as they are free: the given one alone, or all numbers."""
+        """The names to try, as far as they are free: only the given one, or all numbers."""
         base = f"{plain(model)}-{plain(data)}"
         check_name(out, name if name is not None else f"{base}-1", "--name" if name is not None else None)
         if name is not None:
             if not is_taken(out / name):
                 yield name
-            resume = f", or go on with --resume {out / name}" if (out / name / "config.json").exists() else ""
+            resume = f", or resume with --resume {out / name}" if (out / name / "config.json").exists() else ""
             raise RunFolderError(
                 f"{out / name} exists already and nothing is overwritten: choose another --name{resume}"
             )
@@ -114,7 +114,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """An existing one.
+        """Open an existing folder.
 
         Raises:
             RunFolderError: for a folder that no run wrote.
@@ -127,7 +127,7 @@ class RunFolder:
         return run
 
     def read(self, path: Path) -> dict[str, Any]:
-        """A JSON record.
+        """Read a JSON record.
 
         Raises:
             RunFolderError: where it is missing or damaged.
@@ -139,12 +139,14 @@ class RunFolder:
                 raise ValueError(f"no {needed!r} in it")
             return record
         except FileNotFoundError:
-            raise RunFolderError(f"{path}: missing: the run is not finished: go on with --resume {self.path}") from None
+            raise RunFolderError(
+                f"{path}: missing: the run is not finished: resume with --resume {self.path}"
+            ) from None
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{path}: cannot be read ({error})") from None
 
     def write(self, path: Path, record: dict[str, Any]) -> None:
-        """Writes a JSON record whole.
+        """Write a JSON record atomically.
 
         Raises:
             WriteError: where the disk does not take it.
@@ -152,13 +154,13 @@ class RunFolder:
         write_json(path, record)
 
     def remove_exports(self) -> None:
-        """Removes the SavedModels of an unfinished run."""
+        """Remove the SavedModels of an unfinished run."""
         for path in self.path.iterdir():
             if re.fullmatch("[0-9]+", path.name) and not self.summary.exists():
                 shutil.rmtree(path)
 
     def clean(self) -> None:
-        """Removes what an interrupted process left under temporary names."""
+        """Remove temporary files of an interrupted process."""
         for path in self.path.glob(".tmp-*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -181,7 +183,7 @@ def is_taken(path: Path) -> bool:
 
 
 def check_name(out: Path, name: str, option: str | None = "--name") -> None:
-    """Raises RunFolderError for a name or place of a run that a later step could not write, load or show.
+    """Raise RunFolderError for a name or location of a run that a later step could not write, load or show.
 
     Args:
         out: the folder of run folders.
@@ -202,7 +204,7 @@ def check_name(out: Path, name: str, option: str | None = "--name") -> None:
 
 
 def check_place(path: Path, options: str = "--out") -> None:
-    """Raises RunFolderError for the path of a folder that a later step could not write or load.
+    """Raise RunFolderError for the path of a folder that a later step could not write or load.
 
     TensorFlow reads the path of a SavedModel as a pattern, and as UTF-8: better refused now than after the training.
     """
@@ -220,7 +222,7 @@ def check_place(path: Path, options: str = "--out") -> None:
 
 
 def check_classes(class_names: Sequence[str]) -> None:
-    """Raises DataError for a class whose name the export and the card cannot write."""
+    """Raise DataError for a class whose name the export and the card cannot write."""
     for name in class_names:
         try:
             name.encode()
@@ -229,7 +231,7 @@ def check_classes(class_names: Sequence[str]) -> None:
 
 
 def check_room(folder: Path, weights: int) -> None:
-    """Raises RunFolderError where the disk has no room for what a training of so many weights leaves in the end."""
+    """Raise RunFolderError where the disk has no room for the files of a training of so many weights."""
     # A checkpoint with two values of an optimizer for each weight, and its successor; model.keras; the SavedModel.
     needed = 8 * 4 * weights + 5_000_000
     free = shutil.disk_usage(folder).free

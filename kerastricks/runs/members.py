@@ -18,7 +18,7 @@ KEPT = "members.json"  # in the folder `members` of a run: what it kept
 
 @dataclass(frozen=True, eq=False)
 class RunMember:
-    """A member and where it comes from.
+    """A member and its origin.
 
     Args:
         member: the model, its classes and how its images are cut.
@@ -38,7 +38,7 @@ class RunMember:
 
 
 def open_members(paths: Sequence[Path], say: Say) -> tuple[list[RunMember], list[str]]:
-    """Loads what the paths name; what is damaged is said and left out.
+    """Load the members of the paths; damaged ones are reported and left out.
 
     Args:
         paths: run folders, or `.keras` files. A run that kept several models (snapshots, its best or last epochs)
@@ -135,7 +135,7 @@ def run_of(path: Path) -> RunFolder | None:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """As short as they can be told apart: the run's name, or with the file's behind it, or the whole path."""
+    """Shortest names that differ: the run's, the run's and the file's, or the whole path."""
     runs = [path.parent.name or path.stem if path.name == "model.keras" else path.stem for path in paths]
     longer = [
         f"{path.parent.parent.name}/{path.stem}" if path.parent.name == "members" else name

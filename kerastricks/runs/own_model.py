@@ -1,4 +1,4 @@
-"""A model that a recipe or a file brings: made fit for training, and saved, exported and verified before it."""
+"""A recipe's own model: checked, made ready for training, and saved, exported and verified before it."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _REGISTER = "decorate its class or function with @keras.saving.register_keras_se
 
 
 def own_model(recipe: recipes.Recipe, data: ImageData, config: Config) -> keras.Model:
-    """What the `create_model` of a recipe returns, as a functional model of these images.
+    """Call the `create_model` of a recipe and check its model, as a functional one of these images.
 
     A Sequential without an input is built, images of any size become those of the data, a subclass is put into a
     functional model, and layers that ask for mixed precision compute in float32: the configuration's `precision`
@@ -86,7 +86,7 @@ def _fitted(model: keras.Model, data: ImageData) -> keras.Model:
 
 
 def _functional(model: keras.Model, data: ImageData) -> keras.Model:
-    """A subclass has no graph: whether it ends in probabilities is seen from what it gives."""
+    """Wrap a subclass, which has no graph: whether it ends in probabilities is seen from its outputs."""
     pixels = keras.Input(data.image_shape, name="pixels")
     outputs = model(pixels)
     if not hasattr(outputs, "shape"):
@@ -100,7 +100,7 @@ def _functional(model: keras.Model, data: ImageData) -> keras.Model:
 def check_export(
     model: keras.Model, images: np.ndarray, where: str, folder: Path, own: Sequence[Path], data: Any
 ) -> None:
-    """Saves, exports and verifies a model in a fresh process, as its training will in the end; leaves nothing.
+    """Save, export and verify a model in a fresh process, as its training will in the end; no file remains.
 
     Args:
         model: untrained, or opened from a file.
@@ -154,7 +154,7 @@ def check_export(
 
 
 def copy_recipes(own: Sequence[Path], folder: Path) -> None:
-    """Puts the recipes that register a model's layers into its folder: recipe.py, recipe-2.py, ..."""
+    """Copy the recipes that register a model's layers into its folder: recipe.py, recipe-2.py, ..."""
     texts = dict.fromkeys(path.read_bytes() for path in own)
     for number, text in enumerate(texts, start=1):
         (folder / ("recipe.py" if number == 1 else f"recipe-{number}.py")).write_bytes(text)
@@ -171,7 +171,7 @@ def _refuse_names(model: keras.Model, where: str) -> None:
 
 
 def _hint(model: keras.Model, error: str) -> str:
-    """What is known to stop a model from being loaded, and the way out."""
+    """Known reasons why a model cannot be loaded, and the way out."""
     layers = all_layers(model)
     for layer in layers:
         if isinstance(layer, keras.layers.Lambda) and "<lambda>" in getattr(layer.function, "__name__", ""):

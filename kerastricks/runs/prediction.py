@@ -49,7 +49,7 @@ def predict(
 
 
 def image_files(run: Path, images: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The files to classify with a run folder, those of folders in the order of their names.
+    """List the files to classify with a run folder, those of folders in the order of their names.
 
     Raises:
         DataError: for a file that is not there, or none at all.

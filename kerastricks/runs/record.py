@@ -1,4 +1,4 @@
-"""What finished runs leave, as types: their JSON is that of summary.json."""
+"""Results of finished runs as types, whose JSON is that of summary.json."""
 
 import dataclasses
 import statistics
@@ -40,7 +40,7 @@ class Scores:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """The scores of a JSON record.
+        """Read the scores of a JSON record.
 
         Raises:
             RunFolderError: where a field is missing.
@@ -65,7 +65,7 @@ class Scores:
         return {name: value for name, value in record.items() if value is not None or name not in optional} | more
 
     def matrix(self) -> "np.ndarray":
-        """The confusion matrix (K, K): images of the class of a row that were taken for the class of a column."""
+        """The confusion matrix (K, K): images of the class of a row that were predicted as the class of a column."""
         from kerastricks.metrics.classification import confusion_matrix
 
         return confusion_matrix({"confusion_matrix": self.confusion_matrix})
@@ -161,7 +161,7 @@ class RunRecord:
 
     @classmethod
     def open(cls, path: "Path | str | RunFolder") -> "RunRecord":
-        """Reads the folder of a finished run.
+        """Read the folder of a finished run.
 
         Raises:
             RunFolderError: for a folder that no run wrote, or whose run is not finished.
@@ -184,7 +184,7 @@ class RunRecord:
         return RunFolder(self.path)
 
     def load_model(self) -> "keras.Model":
-        """The model: pixels 0-255 to probabilities.
+        """Load the model: pixels 0-255 to probabilities.
 
         Raises:
             RunFolderError: where the file cannot be read.

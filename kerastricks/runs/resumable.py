@@ -1,4 +1,4 @@
-"""Runs a job to its end; an interrupted one can be resumed."""
+"""Runs a job to completion; an interrupted one can be resumed."""
 
 import shutil
 import signal
@@ -42,7 +42,7 @@ class Resumption:
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Makes SIGTERM a KeyboardInterrupt; in another than the main thread, which may have no handlers, it does nothing.
+    """Turn SIGTERM into KeyboardInterrupt; outside the main thread, where no handlers may be set, this does nothing.
 
     The training steps have a handler of their own inside, which saves the state first.
     """
@@ -61,7 +61,7 @@ def _interrupt(number: int, frame: Any) -> None:
 
 
 def interrupted(stop: KeyboardInterrupt, how: Resumption, path: Path) -> Interrupted:
-    """What to raise for Ctrl-C or SIGTERM: it says how the job is resumed from Python."""
+    """The error for Ctrl-C or SIGTERM; it says how the job is resumed from Python."""
     number = stop.signal_number if isinstance(stop, Interrupted) else signal.SIGINT
     return Interrupted(number, f"what was done is kept: {how.call(path)} resumes it")
 
@@ -75,7 +75,7 @@ def carry_out(
     whole: Path | None = None,
     say: Say = print,
 ) -> T:
-    """Does the work of a run folder, and leaves the folder so that it can be resumed.
+    """Do the work of a run folder; when interrupted, leave it resumable.
 
     Args:
         run: the folder.
@@ -97,7 +97,7 @@ def carry_out(
         with sigterm_interrupts():
             return work()
     except KeyboardInterrupt as stop:
-        say(f"interrupted; go on with: {how.line(path)}")
+        say(f"interrupted; resume with: {how.line(path)}")
         raise interrupted(stop, how, path) from None
     except Exception as error:
         full = isinstance(error, WriteError) or says_full(error) is not None
@@ -105,12 +105,12 @@ def carry_out(
         if not (resumed or trained) and (full or isinstance(error, UsageError)):
             shutil.rmtree(run.path, ignore_errors=True)
         elif full:
-            say(f"when there is room, go on with: {how.line(path)}")
+            say(f"when there is room, resume with: {how.line(path)}")
         raise
 
 
 def move_data(run: "RunFolder", data: object) -> None:
-    """Notes where the data of a run are now; that they are the same is checked when they are read."""
+    """Record where the data of a run are now; their fingerprint is checked when they are read."""
     record = run.read(run.config)
     record["config"]["data"] = str(Path(str(data)).expanduser().resolve())
     run.write(run.config, record)
@@ -127,7 +127,7 @@ def reopened(path: Path, fields: Mapping[str, Any]) -> "RunFolder":
 
 
 def refuse_settings(resume: object, what: str, settings: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
-    """Raises UsageError for anything but `data` beside `resume`.
+    """Raise UsageError for anything but `data` beside `resume`.
 
     Args:
         resume: the folder.

@@ -1,4 +1,4 @@
-"""Whether members were trained on the images that an ensemble is chosen with."""
+"""Data leakage: members that were trained on the images that an ensemble is chosen or tested with."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from kerastricks.training.config import Config
 
 
 def refuse_seen_images(members: Sequence[RunMember], data: ImageData, config: Config) -> list[str]:
-    """Refuses members that were trained on validation or test images of `data`.
+    """Refuse members that were trained on validation or test images of `data`.
 
     What a member has learned by heart it is sure of: chosen and weighted by such images, it wins, and loses on new
     ones. Equal fingerprints are equal images, and the fields that divide them say which ones were trained on. Of a
@@ -74,7 +74,7 @@ def pooled_fingerprint(data: ImageData) -> str:
 
 
 def _divided_otherwise(theirs: Config, ours: Config, given: set[str]) -> str:
-    """The first field of a made split that is not the same, as words; "" where there is none."""
+    """The first field of a made split that differs, as words; "" where there is none."""
     made = {"validation", "test"} - given
     if not made:
         return ""
@@ -87,7 +87,7 @@ def _divided_otherwise(theirs: Config, ours: Config, given: set[str]) -> str:
 
 
 def _seen_of_classes(theirs: Config, data: ImageData, ours: Config, fingerprint: str) -> str | None:
-    """How many images a member of some classes has seen, as words; None where its images are not those of `data`."""
+    """Number of images that a member of some classes has seen, as words; None for images other than `data`."""
     try:
         readable = read_source(
             ours.data,

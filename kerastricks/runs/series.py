@@ -1,4 +1,4 @@
-"""Trainings that differ by seed alone: same data, same splits, a run folder each."""
+"""Trainings that differ only in the seed: the same data and splits, a run folder each."""
 
 import dataclasses
 import os
@@ -44,7 +44,7 @@ class Series:
 
     @classmethod
     def new(cls, config: Config, count: int, out: Path, name: str | None, recipe: recipes.Recipe | None) -> "Series":
-        """Of seeds from `config.seed` on, with the splits of the first; makes no folder.
+        """A series of seeds from `config.seed` on, with the splits of the first; makes no folder.
 
         Raises:
             RunFolderError: where one of the folders is there already.
@@ -59,14 +59,14 @@ class Series:
         taken = [run for run in (series.folder(seed) for seed in seeds) if is_taken(run.path)]
         if taken:
             raise RunFolderError(
-                f"{taken[0].path} exists already and nothing is overwritten: choose another --name, or go on with "
+                f"{taken[0].path} exists already and nothing is overwritten: choose another --name, or resume with "
                 f"--resume {series.path}"
             )
         return series
 
     @classmethod
     def find(cls, path: Path) -> "Series | None":
-        """The series that OUT/NAME stands for, from what its runs know; None where there is none."""
+        """Find the series that OUT/NAME stands for, from its runs; None where there is none."""
         run = cls._first_at(path)
         if run is None:
             return None
@@ -90,15 +90,15 @@ class Series:
 
     @property
     def path(self) -> Path:
-        """What `--resume` goes on with; there is no folder of that name."""
+        """The path for `--resume`; there is no folder of that name."""
         return self.out / self.name
 
     def folder(self, seed: int) -> RunFolder:
-        """Of a seed, whether it is there or not."""
+        """The path of a seed's run folder, whether it is there or not."""
         return RunFolder(self.out / f"{self.name}-s{seed}")
 
     def as_decided(self) -> "Series":
-        """With the image size and the epochs that the first run chose for its `minutes`: all have the same."""
+        """Take over the image size and epochs that the first run chose for its `minutes`."""
         first = self.folder(self.seeds[0])
         if self.config.minutes is None or not first.config.is_file():
             return self
@@ -107,7 +107,7 @@ class Series:
         return dataclasses.replace(self, config=dataclasses.replace(self.config, **fields))
 
     def begin(self, seed: int) -> RunFolder:
-        """Makes the folder of a seed."""
+        """Make the folder of a seed."""
         config = dataclasses.replace(self.config, seed=seed)
         record = {"series": {"name": self.name, "seeds": list(self.seeds)}}
         return start(config, self.out, f"{self.name}-s{seed}", self.recipe, record)
@@ -172,7 +172,7 @@ def train_series(
 
 
 def _trained(series: Series, say: Say, progress: Progress, where: dict[str, Any]) -> SeriesRecord:
-    """Trains what is not trained yet."""
+    """Train the seeds that are not trained yet."""
     images: dict[int | None, ImageData] = {}
 
     def loaded(config: Config) -> ImageData:

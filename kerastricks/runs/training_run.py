@@ -57,7 +57,7 @@ def train(
     progress: Progress | None = None,
     **fields: Unpack[ConfigFields],
 ) -> RunRecord:
-    """Train a classifier from images and leave a run folder, as `kerastricks train` does.
+    """Train a classifier from images and write a run folder, as `kerastricks train` does.
 
     Ctrl-C and SIGTERM save the state: `resume` takes the folder to the end that it would have had without.
 
@@ -115,7 +115,7 @@ def train(
 
 
 def refuse_changes(run: RunFolder, fields: Mapping[str, Any]) -> None:
-    """Raises UsageError for fields that are not those that a run began with."""
+    """Raise UsageError for fields that are not those that a run began with."""
     for field in fields:
         check_field(field)
     changes = differences(run, fields)
@@ -130,7 +130,7 @@ def run_training(
     loaded: Callable[[Config], ImageData] | None = None,
     **where: Any,
 ) -> dict[str, Any]:
-    """Trains a run to its end, from wherever it is.
+    """Train a run to completion, resuming where it is.
 
     Args:
         run: made by `start`; its configuration, and its recipe's `create_model`, are used.
@@ -155,7 +155,7 @@ def run_training(
     for kind, command in OTHER_KINDS.items():
         if kind in record:
             raise RunFolderError(
-                f"{run.path}: was begun by kerastricks {command}: go on with kerastricks {command} --resume {run.path}"
+                f"{run.path}: was begun by kerastricks {command}: resume with kerastricks {command} --resume {run.path}"
             )
 
     def read(config: Config) -> ImageData:
@@ -172,7 +172,7 @@ def run_training(
 def prepare(
     run: RunFolder, say: Say, read: Callable[[Config], ImageData]
 ) -> tuple[ResolvedConfig, ImageData, keras.Model]:
-    """What a run trains: its configuration with all decided, the images, and the model as it begins.
+    """The inputs of a run's training: its resolved configuration, the images, and the untrained model.
 
     Args:
         run: whose config.json is read, and written with what was decided.
@@ -223,7 +223,7 @@ def _fit_minutes(
     read: Callable[[Config], ImageData],
     began: float,
 ) -> tuple[Config, ImageData]:
-    """Chooses what the configuration leaves open so that the run ends in its minutes; notes it in the run's record.
+    """Choose the open fields of the configuration so that the run ends in its minutes, and record them.
 
     Args:
         run: whose recipe makes the model, where it has one.
@@ -260,13 +260,13 @@ def _fit_minutes(
 
 
 def _seconds_of(run: RunFolder) -> float | None:
-    """What a run's budget leaves to train; None without one."""
+    """The time that a run's budget leaves to train; None without one."""
     found = run.read(run.config).get("budget")
     return None if found is None else float(found["seconds"])
 
 
 def new_model(run: RunFolder, config: Config, data: ImageData, say: Say = print) -> keras.Model:
-    """The untrained model of a run; seeds Keras with the configuration's seed.
+    """Create the untrained model of a run; seeds Keras with the configuration's seed.
 
     Raises:
         UsageError: where a recipe's `create_model` fails, or the model cannot be made for these images.
@@ -280,7 +280,7 @@ def new_model(run: RunFolder, config: Config, data: ImageData, say: Say = print)
 
 
 def check_own_model(run: RunFolder, model: keras.Model, data: ImageData, say: Say = print) -> None:
-    """Saves, exports and verifies the untrained model of a recipe, if it makes its own; leaves nothing in the folder.
+    """Save, export and verify the untrained model of a recipe, if it makes its own; leaves nothing in the folder.
 
     Raises:
         ConfigError: where that fails: a training would be in vain.

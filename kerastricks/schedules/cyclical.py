@@ -205,7 +205,7 @@ class ExponentialCyclical(keras.optimizers.schedules.LearningRateSchedule):
         Smith: Cyclical Learning Rates for Training Neural Networks, arXiv 1506.01186, section 3.1, "exp_range". The
         values are those of `ExponentialCyclicalLearningRate` of tensorflow-addons with
         initial_learning_rate = peak * start_fraction. Deviation: the text lets both bounds fall, the published code and
-        tensorflow-addons the height alone, as here.
+        tensorflow-addons only the height, as here.
     """
 
     def __init__(

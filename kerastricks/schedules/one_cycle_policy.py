@@ -18,7 +18,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     rate(t) = peak (final + (1 - final) (1 + cos(pi (t - warmup) / (total - warmup))) / 2)   up to total, then stays
 
     The long time at high rates regularises and the end at almost none settles: short trainings gain most. It hurts
-    where training may go on afterwards, since the rate is spent, and a peak that is too high for a network without
+    where training may be continued, since the rate is spent, and a peak that is too high for a network without
     normalisation diverges in the middle: find it by a range test.
 
     Args:

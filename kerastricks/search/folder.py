@@ -58,7 +58,7 @@ class SearchFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()) and not cls(path).is_left_over():
-                hint = "go on with it by --resume, or choose" if cls(path).plan.exists() else "choose"
+                hint = "resume it by --resume, or choose" if cls(path).plan.exists() else "choose"
                 raise SearchError(f"{path}: is not empty, and is never reused silently: {hint} another --out")
             with files.begun_folder(path):
                 pass

@@ -248,7 +248,7 @@ def run_tuning(
                     search_run.write_hparams(folder.path / "tensorboard", records)
     except KeyboardInterrupt as stop:
         if folder is not None and folder.plan.exists():
-            say(f"interrupted; go on with: {RESUMPTION.line(folder.path)}")
+            say(f"interrupted; resume with: {RESUMPTION.line(folder.path)}")
             raise interrupted(stop, RESUMPTION, folder.path) from None
         say("interrupted; nothing was begun")
         raise stop if isinstance(stop, Interrupted) else Interrupted(signal.SIGINT) from None

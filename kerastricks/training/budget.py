@@ -24,7 +24,7 @@ _MARGIN = 0.1  # of the time, for what the timed steps do not show
 
 @dataclass(frozen=True)
 class BudgetPlan:
-    """What a training does in its budget.
+    """Image size and epochs that fit a budget of time.
 
     Args:
         image_size: side in pixels; None where the images are used as they are and not square.
@@ -160,7 +160,7 @@ def plan_training(
         data: the images as they were read; of another size they are read again, in as many seconds.
         config: of the training; `epochs` are chosen where it has none.
         seconds: from now to the end of the work, timing and finishing included.
-        sizes: sides in pixels that may be chosen; None for the size of `data` alone. See `image_sizes`.
+        sizes: sides in pixels that may be chosen; None for only the size of `data`. See `image_sizes`.
         reading_seconds: that `data` took to be read.
         finishing_seconds: kept for what follows the last epoch.
         clock: in seconds.

@@ -28,7 +28,7 @@ _GROUPS = ("model", "optimizer", "metrics")
 
 @dataclass(frozen=True)
 class Position:
-    """How far a training is.
+    """Progress of a training.
 
     Args:
         step: optimizer steps in all.

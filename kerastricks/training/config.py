@@ -59,7 +59,7 @@ class Config:
         validation: fraction of the training images, where the data has no validation split.
         test: the same for the test split.
         seed: of splits, weights, order and draws.
-        split_seed: of the splits alone, so that trainings of several seeds have the same; None for `seed`.
+        split_seed: of the splits only, so that trainings with different seeds share them; None for `seed`.
         bagging: train on as many images as there are, drawn with replacement by `seed` (Breiman 1996).
         average: of weights, "swa(start=0.75)" or "ema(decay=0.999)", which end up in the model unless they validate
             worse than the last weights; "" for none.
@@ -161,7 +161,7 @@ class Config:
         return self.converted(type(self), fields)
 
     def converted(self, kind: "type[AnyConfig]", fields: Mapping[str, Any]) -> "AnyConfig":
-        """The same with other values, as a `Config` or a `ResolvedConfig`; see `replace`."""
+        """A copy with other values, as a `Config` or a `ResolvedConfig`; see `replace`."""
         for name in fields:
             check_field(name)
         made = object.__new__(kind)

@@ -1,4 +1,4 @@
-"""Images, loaded as a configuration says."""
+"""Loading of images by a configuration, in two steps: what runs with different seeds share, and what `seed` decides."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def load_data(source: Any, config: Config, progress: Progress = silent, **where:
 
 
 def load_splits(source: Any, config: Config, progress: Progress = silent, **where: Any) -> ImageData:
-    """The same, as far as it is equal for all trainings that differ in `seed` alone and have a `split_seed`."""
+    """Loads the splits that runs with different seeds and one `split_seed` share."""
     return load(
         source,
         augment=config.augment,
@@ -38,7 +38,7 @@ def load_splits(source: Any, config: Config, progress: Progress = silent, **wher
 
 
 def seeded(data: ImageData, config: Config) -> ImageData:
-    """What `load_splits` gave with order, draws and bag of `config.seed`; the pixels are shared."""
+    """Reseeds order and augmentation of loaded splits, and draws the bootstrap sample; the pixels are shared."""
     if config.seed != data.seed:
         data = data.reseeded(config.seed)
     return data.bagged() if config.bagging else data

@@ -1,8 +1,6 @@
-"""What precision and compilation the processor or GPU is best at.
+"""Precision and compilation that suit the hardware, and training images in the memory of the device.
 
-Decided from what the hardware offers, never from a timing, so that the answer is the same every time.
-
-The training images on the device, sent there once.
+Both are decided from what the hardware offers, never from a timing, so that the answer is the same every time.
 """
 
 import platform
@@ -48,7 +46,7 @@ def cpu_flags() -> set[str]:
 
 
 def describe() -> str:
-    """The device that trains, in words."""
+    """Describes the device that trains: "GPU (jax)"."""
     return f"{'GPU' if has_gpu() else 'CPU'} ({keras.backend.backend()})"
 
 
@@ -70,7 +68,7 @@ def _gpu_compute_capability() -> tuple[int, int]:
 
 
 class DevicePixels(keras.layers.Layer):
-    """Gives images by their number from pixels that lie on the device as bytes.
+    """Gathers images by index from pixels that are in the device's memory as bytes.
 
     They are a variable, so that a compiled step takes them as an argument and not as a constant; on JAX the step is
     given their memory and gives it back, without a copy. They are no weight: neither `get_weights`, a `.keras` file
@@ -106,11 +104,11 @@ class DevicePixels(keras.layers.Layer):
         return []
 
     def store(self, index: Any) -> Store:
-        """The images of these numbers where they lie, for a plan that takes them so."""
+        """The images of these indices where they are stored, for a plan that gathers by itself."""
         return Store(ops.convert_to_tensor(self.pixels), index)
 
     def images(self, index: Any) -> Any:
-        """The images of these numbers, untouched."""
+        """The images of these indices, as they were loaded."""
         height, width, channels = self.image_shape
         places = ops.cast(index, "int32")[:, None] * (height * width) + ops.arange(height * width, dtype="int32")
         return ops.reshape(ops.take(self.pixels, places, axis=0), (-1, height, width, channels))

@@ -1,7 +1,4 @@
-"""What a training learns from besides its labels.
-
-A trained classifier inside of a training.
-"""
+"""Knowledge distillation: a trained classifier gives soft labels to the training of another one."""
 
 import math
 from collections.abc import Iterator
@@ -17,6 +14,8 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError, UsageError
 from kerastricks.keras_graph import all_layers, precision, split_head
 from kerastricks.training.fused_batch_norm import fused_batch_norm
+
+_SMALLEST = 1e-30  # at a temperature a probability of 1e-7 still counts: it is no rounding error
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +59,8 @@ class Distillation:
             raise ConfigError(f"hard_weight must be in [0, 1]. Received: hard_weight={self.hard_weight}")
 
 
-_SMALLEST = 1e-30  # at a temperature a probability of 1e-7 still counts: it is no rounding error
-
-
 class Teacher(keras.layers.Layer):
-    """Gives log-probabilities, or logits, of images in inference mode, without a gradient.
+    """Computes log-probabilities, or logits, of images in inference mode, without a gradient.
 
     Its variables are arguments of a compiled step like all others, but no weights: neither `get_weights` nor a
     checkpoint has them.
@@ -88,7 +84,7 @@ class Teacher(keras.layers.Layer):
 
     @classmethod
     def of(cls, model: keras.Model, data: ImageData) -> "Teacher":
-        """That teaches a student of `data`.
+        """Wraps a classifier for a student of `data`.
 
         Raises:
             ConfigError: for other images or classes, or outputs that are neither logits nor probabilities.
@@ -118,7 +114,7 @@ class Teacher(keras.layers.Layer):
 
     @contextmanager
     def at_work(self, policy: str) -> Iterator[None]:
-        """Is frozen and computes in another precision for a while."""
+        """Freezes the model, and lets it compute in another precision, within the context."""
         layers = all_layers(self.model)
         learned = [layer.trainable for layer in layers]
         self.model.trainable = False

@@ -1,7 +1,4 @@
-"""Trains a classifier on loaded images.
-
-What `fit` is given beside its configuration, checked before anything slow.
-"""
+"""`fit`: trains a classifier on loaded images, after all its arguments have been checked."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -37,7 +34,7 @@ from kerastricks.training.weight_callbacks import keep_and_average
 
 
 def check_callbacks(callbacks: Sequence[keras.callbacks.Callback], config: Config, total_steps: int) -> None:
-    """Keras refuses to set the rate of an optimizer that has a schedule, in words that name neither."""
+    """Refuses a callback that sets the learning rate beside a schedule: Keras's own message names neither."""
     setters = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau, PlateauDecay)
     for callback in callbacks:
         if not isinstance(callback, setters):
@@ -105,7 +102,7 @@ def fit(
             Layers that shall not learn at all have `trainable = False`.
         distillation: a teacher to learn from; `loss` is then the distillation's, `val_loss` the cross-entropy as ever.
         run_folder: where metrics.jsonl, batch_loss.f32 and the checkpoint are written. If a checkpoint is there,
-            training goes on from it and ends in the same weights as if it had not been interrupted.
+            training is resumed from it and ends in the same weights as if it had not been interrupted.
         progress_line: whether a line per epoch is shown on standard error.
         seconds: of the wall, that training may take, those of the processes before a resumed one counted in: where its
             epochs do not fit, the rest of the schedule is passed through faster, and it ends before them. None for
@@ -269,7 +266,7 @@ def _build_metrics(model: TrainingModel, data: ImageData) -> None:
 
 
 def fresh_stage(stage: Augment | None) -> Augment | None:
-    """The same with its draws from the start, so that training twice on the same data is the same training."""
+    """Copies a device stage with its random state at the start, so that training twice gives the same weights."""
     return None if stage is None else Augment.from_config({**stage.get_config(), "dtype": "float32"})
 
 

@@ -60,7 +60,7 @@ def _fused_call(layer: keras.layers.BatchNormalization) -> Callable[..., Any]:
         offset = tf.convert_to_tensor(layer.beta) if layer.center else tf.zeros([channels])
         learning = bool(training) and layer.trainable
         if not learning:
-            # Between the convolution and the kernel: TensorFlow 2.21 fuses the two with a tanh behind them on a CPU,
+            # Between the convolution and the kernel: TensorFlow 2.21 fuses the two with a tanh after them on a CPU,
             # and then finds that it has no such kernel.
             inputs = tf.ensure_shape(inputs, inputs.shape)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(

@@ -1,4 +1,4 @@
-"""Ends a training before its last epoch with its learning rate run out: in time, or where nothing is left to learn."""
+"""Ends a training early with its learning rate fully decayed: in time, or where nothing is left to learn."""
 
 import math
 import time
@@ -21,7 +21,7 @@ _LEAST_TAIL_EPOCHS = 3
 
 
 class PacedSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule whose remainder can be passed through faster: it goes on from where it is, and ends as it would.
+    """A schedule whose remainder can be passed through faster: it continues where it is, and ends as it would.
 
     The rate at a step s is that of `schedule` at `position + (s - turned_at) * factor`.
 
@@ -39,7 +39,7 @@ class PacedSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self._factor = keras.Variable(1.0, name="factor", **made)
 
     def turn(self, turned_at: float, position: float, factor: float) -> None:
-        """Sets what is passed through from now on."""
+        """Sets position and speed from a step on."""
         for variable, value in zip(
             (self._turned_at, self._position, self._factor), (turned_at, position, factor), strict=True
         ):
@@ -122,7 +122,7 @@ class Pace(keras.callbacks.Callback):
         self._looked_at = 0.0
 
     def follow(self, schedule: Any) -> Any:
-        """The same schedule in a form that this can turn; a plain rate is given back."""
+        """Wraps a schedule so that it can be shortened; a plain rate is returned as it is."""
         if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
             return schedule
         paced = PacedSchedule(schedule)
@@ -134,7 +134,7 @@ class Pace(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._show.say(self)
-        self._apply()  # a resumed training knows from the attributes alone where it is
+        self._apply()  # a resumed training knows only from the attributes where it is
         self._timed_steps, self._timed_seconds = 0, 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:

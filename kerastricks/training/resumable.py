@@ -1,7 +1,4 @@
-"""Stops cleanly, saves in time, and lets Keras's `fit` begin in the middle of an epoch.
-
-Random state outside the model.
-"""
+"""Resumable trainings: signals become requests to stop, checkpoints are written in time, `fit` starts mid-epoch."""
 
 import signal
 import threading
@@ -19,7 +16,7 @@ from kerastricks.training import checkpoint
 from kerastricks.training.checkpoint import Position
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
-_SHARE_OF_TIME = 20  # a checkpoint that takes a second is written at most every twenty
+_SHARE_OF_TIME = 20  # a checkpoint that takes one second to write is written at most every 20 seconds
 
 
 class StopRequest:
@@ -30,7 +27,7 @@ class StopRequest:
 
 @contextmanager
 def catch_signals() -> Iterator[StopRequest]:
-    """Turns SIGINT and SIGTERM into a request, so that the step in work is finished and saved.
+    """Turns SIGINT and SIGTERM into a request, so that the current step is finished and saved.
 
     Outside the main thread, where Python allows no handlers, nothing is caught.
     """
@@ -120,7 +117,7 @@ class Checkpointer(keras.callbacks.Callback):
 
 
 class ResumableCallbacks(keras.callbacks.CallbackList):
-    """One training for its callbacks, whatever number of `fit` calls it takes.
+    """Presents several `fit` calls to callbacks as one training.
 
     The rest of an interrupted epoch is a `fit` of its own. Callbacks see one beginning, one end, and batches
     counted from the start of the epoch.

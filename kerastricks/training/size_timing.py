@@ -31,7 +31,7 @@ _LOOKED_AT = 64  # files whose headers tell how large the images are
 
 @dataclass(frozen=True)
 class SizeTiming:
-    """What a training costs at one image size, in seconds of the wall.
+    """Time that a training takes at one image size, in seconds of the wall.
 
     Args:
         image_size: side in pixels; None for the size the images have, where that is not square.
@@ -59,7 +59,7 @@ def size_timer(
     reading_seconds: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Callable[[int | None], SizeTiming]:
-    """What times a size, by a few steps of an untrained model on noise and a few batches of the images.
+    """Makes a function that times a size by a few steps of an untrained model on noise, and a few batches of images.
 
     Args:
         create_model: from (height, width, channels) to an untrained classifier.
@@ -109,7 +109,7 @@ def image_sizes(source: Any, config: Config, data: ImageData) -> list[int | None
 
 
 def _seconds_of_batches(data: ImageData, clock: Callable[[], float]) -> float:
-    """A training batch alone, as the host makes it."""
+    """Seconds of making a training batch on the host."""
     if data.splits["train"].service is not None:
         return 0.0  # made elsewhere, while the steps are executed
     batches = iter(data.train_from(0))

@@ -32,7 +32,7 @@ class _Texts(Protocol):
 
 @dataclass(frozen=True)
 class ConfigSpecs:
-    """What the specs of a configuration say.
+    """The parsed specs of a configuration.
 
     Args:
         model: name and options of the model.

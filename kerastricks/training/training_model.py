@@ -28,7 +28,7 @@ class TrainingModel(keras.Model):
         saved_model: what `save` and `save_weights` write, so that `ModelCheckpoint` writes the model one uses and
             not this one; `classifier` by default.
         pixels: the training images, where they are on the device; None where batches bring theirs.
-        teacher: from the pixels that the classifier sees to log-probabilities, which `DistillationLoss` gets behind the
+        teacher: from the pixels that the classifier sees to log-probabilities, which `DistillationLoss` gets after the
             labels; or None.
     """
 

@@ -34,7 +34,7 @@ def keep_and_average(
     run_folder: Path | None,
     show: bool = True,
 ) -> list[keras.callbacks.Callback]:
-    """Those callbacks, in the order in which they are called.
+    """Makes the callbacks that `keep` and `average` ask for, in the order in which they are called.
 
     Args:
         config: of the training.
@@ -72,14 +72,14 @@ def keep_and_average(
 
 
 def snapshot_steps(config: ResolvedConfig, count: int, steps_per_epoch: int) -> Sequence[int]:
-    """Where the cycles of the schedule end; at equal distances for a schedule without cycles.
+    """Steps at which snapshots are taken: the ends of the schedule's cycles, or equal distances without cycles.
 
     Raises:
         ConfigError: where the cycles are not `count`, or there are more snapshots than steps.
     """
     total = config.epochs * steps_per_epoch
     if count > total:
-        raise ConfigError(f"keep={config.keep!r}: there are only {total} steps: fewer snapshots, or more epochs")
+        raise ConfigError(f"keep={config.keep!r}: there are only {total} steps: take fewer snapshots, or more epochs")
     schedule = config.specs.schedule
     cycles, ratio = count, 1.0
     if schedule.name == "cosine_restarts":
@@ -93,14 +93,14 @@ def snapshot_steps(config: ResolvedConfig, count: int, steps_per_epoch: int) -> 
 
 
 class _EpochMean(WeightAverage):
-    """Whose mean `AverageOrLast` puts into the model."""
+    """The mean of epochs; `AverageOrLast` puts it into the model."""
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Nothing."""
 
 
 class AverageOrLast(keras.callbacks.Callback):
-    """Ends the training in the average, or in the last weights where the average validates worse, and says which.
+    """Puts the average into the model at the end of training, unless it validates worse than the last weights.
 
     By validation accuracy, and of equal accuracies by the loss, as `KeepTop`. Statistics of batch normalisation are
     those of the weights that are left.
@@ -174,7 +174,7 @@ def describe_average(report: dict[str, Any]) -> str:
 
 
 def reports(run_folder: Path, config: Config) -> dict[str, Any]:
-    """What a summary says of it: `members` where some were kept, `average` where there was one."""
+    """Fields of a run's summary: `members` where some were kept, `average` where there was one."""
     found: dict[str, Any] = {"members": read_record(run_folder / FOLDER)} if config.keep else {}
     if config.specs.weight_average is not None and (run_folder / REPORT).exists():
         found["average"] = read_json(run_folder / REPORT)

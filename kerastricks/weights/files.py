@@ -121,7 +121,7 @@ def cached_weights(key: str, write: Callable[[Path], None]) -> Iterator[Path]:
             folder = stack.enter_context(cache.writing(key))
         except OSError as error:
             warnings.warn(
-                f"{cache_folder}: converted weights are not kept ({error.strerror or error}) and converted at each use: "
+                f"{cache_folder}: converted weights are not kept ({error.strerror or error}), and converted each time: "
                 "set KERASTRICKS_CACHE to a folder that can be written",
                 stacklevel=4,
             )

@@ -66,12 +66,14 @@ def test_a_function_and_the_policy_of_the_program_do_not_matter():
         keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("activation", ["softmax", "log_softmax", "glu"])
 def test_what_is_not_elementwise_is_refused(activation):
     with pytest.raises(ValueError, match=f"elementwise.*Received: activation='{activation}'"):
         gain(activation)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("activation", [lambda x: 0 * x, lambda x: x / 0 * x])
 def test_what_has_no_gain_is_refused(activation):
     with pytest.raises(ValueError, match="finite activation that is not zero"):

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 
 from kerastricks.augment import Augment
 from kerastricks.augment.op import Draws
@@ -98,6 +99,7 @@ def test_images_have_draws_of_their_own_and_calls_differ():
     np.testing.assert_array_equal(first, numbers(Augment(layer.spec, seed=0)(images, training=True)))
 
 
+@pytest.mark.tensorflow_only
 def test_half_of_the_images_are_flipped():
     images = np.zeros((4000, 1, 2, 1), "uint8")
     images[:, :, 1] = 255
@@ -113,6 +115,7 @@ def test_inference_is_the_identity_but_for_normalize():
     np.testing.assert_allclose(result, (images - statistics.mean) / statistics.std, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float64"])
 def test_images_of_any_dtype_become_floats(dtype):
     images = smooth()
@@ -123,6 +126,7 @@ def test_images_of_any_dtype_become_floats(dtype):
         np.testing.assert_allclose(numbers(result), expected, rtol=0 if policy == "float32" else 2**-8)
 
 
+@pytest.mark.tensorflow_only
 def test_labels_that_are_not_mixed_come_back_as_they_went_in():
     labels = labels_of()
     _, found = Augment("flip", seed=0)((smooth(), labels), training=True)
@@ -130,6 +134,7 @@ def test_labels_that_are_not_mixed_come_back_as_they_went_in():
     np.testing.assert_array_equal(numbers(found), labels)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("form", [labels_of(), labels_of()[:, None], one_hot(labels_of()), one_hot(labels_of()) > 0])
 def test_labels_of_any_form_are_mixed_alike(form):
     expected = numbers(new_layer("mixup(1.0)")((smooth(), labels_of()), training=True)[1])
@@ -142,6 +147,7 @@ def test_labels_of_any_form_are_mixed_alike(form):
         np.testing.assert_allclose(numbers(found), target, atol=1e-6)
 
 
+@pytest.mark.tensorflow_only
 def test_classes_are_read_from_one_hot_labels():
     _, found = Augment("cutmix", seed=0)((smooth(), one_hot(labels_of())), training=True)
     assert tuple(found.shape) == (16, CLASSES)
@@ -159,7 +165,7 @@ def test_in_a_model_of_unknown_batch_size_with_mixed_labels():
         assert tuple(mixed.shape) == (count, CLASSES)
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", [tensorflow_case(False), True])
 def test_in_fit_it_augments_and_in_predict_it_does_not(jit):
     if jit and keras.backend.backend() == "torch":
         pytest.skip("torch.compile needs a C++ compiler and minutes")
@@ -197,6 +203,7 @@ def test_a_store_is_read_as_a_batch_of_its_images():
     np.testing.assert_array_equal(numbers(layer.transform(store, None, uniforms, plan)[0]), numbers(expected))
 
 
+@pytest.mark.tensorflow_only
 def test_statistics_are_part_of_the_configuration_and_saved(tmp_path):
     layer = Augment("fancy_pca(0.2) | normalize", seed=2).fit(smooth())
     json.dumps(layer.get_config())
@@ -241,6 +248,7 @@ def test_fit_refuses_what_are_no_pixels(data, says):
         Augment("normalize").fit(data)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("spec", "error", "says"),
     [
@@ -256,6 +264,7 @@ def test_a_wrong_spec_is_refused_when_the_layer_is_made(spec, error, says):
         Augment(spec)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("layer", "inputs", "says"),
     [
@@ -273,11 +282,13 @@ def test_wrong_inputs_are_refused_before_anything_runs(layer, inputs, says):
         layer(inputs, training=True)
 
 
+@pytest.mark.tensorflow_only
 def test_unknown_sizes_are_refused_when_the_model_is_made():
     with pytest.raises(ValueError, match=r"fixed height, width and channels.*None"):
         Augment("flip")(keras.Input((None, None, 3)))
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

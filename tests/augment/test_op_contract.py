@@ -247,8 +247,8 @@ def test_a_refused_argument_names_the_op_its_place_and_the_spec(name):
     ("text", "message"),
     [
         ("flip | rotat(3)", r"no op is called 'rotat': did you mean rotate.*\(op 2 of 'flip \| rotat\(3\)'\)"),
-        ("normalize | gamma", r"gamma: stands behind normalize, but expects values 0 to 255: .*\(op 2 of"),
-        ("mixup | flip", r"flip: stands behind mixup, which mixes images: put it before \(op 2 of"),
+        ("normalize | gamma", r"gamma: comes after normalize, but expects values 0 to 255: .*\(op 2 of"),
+        ("mixup | flip", r"flip: comes after mixup, which mixes images: put it before \(op 2 of"),
         ("flip | pad_crop(8)", r"pad_crop: pixels must be below the image's side, 8\. Received: pixels=8 \(op 2 of"),
         ("flip | cutout(9)", r"cutout: size_px must be at most the image's side, 8.*\(op 2 of"),
     ],

@@ -242,7 +242,7 @@ def test_trivialaugment_draws_31_magnitudes_and_both_directions_as_often():
         ("randaugment(2, -1)", r"magnitude must be in \[0, 30\]"),
         ("randaugment(outside='grey')", r"randaugment: outside must be one of .*Received: outside='grey'"),
         ("trivialaugment('grey')", r"trivialaugment: outside must be one of"),
-        ("normalize | randaugment", r"randaugment: stands behind normalize, but expects values 0 to 255.*op 2 of"),
+        ("normalize | randaugment", r"randaugment: comes after normalize, but expects values 0 to 255.*op 2 of"),
     ],
 )
 def test_bad_arguments_are_refused(spec, message):

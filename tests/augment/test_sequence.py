@@ -39,7 +39,7 @@ def test_without_images_names_arguments_and_order_are_read():
     assert [type(op).__name__ for op in sequence.read("mixup | cutmix", None)] == ["Mixup", "Cutmix"]
     with pytest.raises(SpecError, match=r"rate must be in"):
         sequence.read("flip(2)", None)
-    with pytest.raises(SpecError, match=r"stands behind mixup"):
+    with pytest.raises(SpecError, match=r"comes after mixup"):
         sequence.read("mixup | flip", None)
     with pytest.raises(UnknownNameError, match="'flop'"):
         sequence.read("flop", None)
@@ -56,13 +56,13 @@ def test_without_images_names_arguments_and_order_are_read():
         ("flip | zoom(speed=3)", 2, "zoom(speed=3): got an unexpected keyword argument 'speed'"),
         ("flip(0.5, 0.5)", 1, "flip(0.5, 0.5): too many positional arguments"),
         ("erase(image_shape=(1, 1, 1))", 1, "erase(image_shape=(1, 1, 1)): got an unexpected keyword argument"),
-        ("normalize | brightness", 2, "brightness: stands behind normalize, but expects values 0 to 255"),
-        ("flip | normalize | hsv", 3, "hsv: stands behind normalize, but expects values 0 to 255"),
-        ("normalize | normalize", 2, "normalize: stands behind normalize"),
-        ("normalize | erase", 2, "erase: stands behind normalize, but expects values 0 to 255"),
-        ("normalize | cutout(4)", 2, "cutout: stands behind normalize, but expects values 0 to 255"),
-        ("mixup | flip", 2, "flip: stands behind mixup, which mixes images: put it before"),
-        ("flip | cutmix | mixup | normalize", 4, "normalize: stands behind mixup, which mixes images"),
+        ("normalize | brightness", 2, "brightness: comes after normalize, but expects values 0 to 255"),
+        ("flip | normalize | hsv", 3, "hsv: comes after normalize, but expects values 0 to 255"),
+        ("normalize | normalize", 2, "normalize: comes after normalize"),
+        ("normalize | erase", 2, "erase: comes after normalize, but expects values 0 to 255"),
+        ("normalize | cutout(4)", 2, "cutout: comes after normalize, but expects values 0 to 255"),
+        ("mixup | flip", 2, "flip: comes after mixup, which mixes images: put it before"),
+        ("flip | cutmix | mixup | normalize", 4, "normalize: comes after mixup, which mixes images"),
     ],
 )
 def test_a_message_names_the_op_its_place_and_the_spec(text, place, message):

@@ -69,6 +69,7 @@ def test_a_snapshot_is_the_model_after_that_step(tmp_path):
     assert found["members"][1]["val_loss"] > 0
 
 
+@pytest.mark.tensorflow_only
 def test_a_score_is_asked_for_within_an_epoch_alone(tmp_path):
     scores = {"val_accuracy": 0.25, "val_loss": 2.0}
     train([KeepSnapshots(tmp_path, [3, 8], lambda: scores)])
@@ -88,6 +89,7 @@ def test_the_best_epochs_stay_and_the_others_are_removed(tmp_path):
     assert files(tmp_path) == ["02.keras", "04.keras", "members.json"]
 
 
+@pytest.mark.tensorflow_only
 def test_the_last_epochs_stay(tmp_path):
     weights = Weights()
     train([weights, KeepLast(tmp_path, 2)], epochs=5)
@@ -96,6 +98,7 @@ def test_the_last_epochs_stay(tmp_path):
     np.testing.assert_array_equal(kernel, weights.kernels[4 * STEPS - 1])
 
 
+@pytest.mark.tensorflow_only
 def test_a_file_is_removed_when_the_next_epoch_has_begun_and_not_before(tmp_path):
     """A checkpoint that is written after the callback, or never, still finds what it knows."""
     seen = []
@@ -108,6 +111,7 @@ def test_a_file_is_removed_when_the_next_epoch_has_begun_and_not_before(tmp_path
     assert files(tmp_path) == ["02.keras", "members.json"]
 
 
+@pytest.mark.tensorflow_only
 def test_what_another_training_left_is_removed_and_other_files_are_not(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "best.keras").write_text("mine")
@@ -116,6 +120,7 @@ def test_what_another_training_left_is_removed_and_other_files_are_not(tmp_path)
     assert files(tmp_path) == ["01.keras", "best.keras", "members.json", "notes.txt"]
 
 
+@pytest.mark.tensorflow_only
 def test_a_training_that_goes_on_in_another_process_keeps_its_members(tmp_path):
     train([KeepLast(tmp_path, 2)], epochs=2)
     train([KeepLast(tmp_path, 2)], epochs=3, initial_epoch=2)

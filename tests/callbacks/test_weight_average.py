@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 
 from kerastricks.callbacks import WeightAverage
 from kerastricks.errors import ConfigError
@@ -41,7 +42,9 @@ def test_three_quarters_of_eight_epochs_averages_three():
     assert average.averaged_epochs == [6, 7, 8]
 
 
-@pytest.mark.parametrize(("start", "first"), [(0.0, 1), (0.5, 3), (0.6, 4), (0.99, 6)])
+@pytest.mark.parametrize(
+    ("start", "first"), [(0.5, 3), *(tensorflow_case(*case) for case in ((0.0, 1), (0.6, 4), (0.99, 6)))]
+)
 def test_it_is_the_mean_of_the_epochs_from_start_on(start, first):
     average = WeightAverage(start)
     model, seen = train(average, normalised=False)

@@ -44,6 +44,7 @@ def test_dead_units_are_counted_exactly(activation):
     assert "never above 0 on 70 images" in report.verdicts[0]
 
 
+@pytest.mark.tensorflow_only
 def test_one_positive_output_is_life():
     images = np.zeros((100, 1))
     images[77] = 1
@@ -55,6 +56,7 @@ def test_one_positive_output_is_life():
     assert row.zero_share == pytest.approx(199 / 200)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(("name", "large"), [("tanh", 100.0), ("sigmoid", 100.0), ("softsign", 1e4)])
 def test_saturated_units_lie_at_either_bound(name, large):
     model = biased([large, -large, large, 0.0, 0.0], keras.layers.Activation(name))
@@ -63,6 +65,7 @@ def test_saturated_units_lie_at_either_bound(name, large):
     assert row.bound_share == pytest.approx(3 / 5)
 
 
+@pytest.mark.tensorflow_only
 def test_the_two_thresholds_of_saturation():
     # Unit 0 is at a bound for 90 of 100 images, unit 1 within 4 % of the span for all.
     model = keras.Sequential([keras.Input((2,)), keras.layers.Activation("tanh")])
@@ -74,11 +77,13 @@ def test_the_two_thresholds_of_saturation():
     assert found == [0, 1, 1, 2]
 
 
+@pytest.mark.tensorflow_only
 def test_a_capped_relu_is_dead_below_and_saturated_above():
     (row,) = check_activations(biased([-100.0, 100.0, 1.0], keras.layers.ReLU(max_value=6)), np.ones((4, 5, 5, 1))).rows
     assert (row.dead, row.saturated) == (1, 1)
 
 
+@pytest.mark.tensorflow_only
 def test_a_sure_classifier_is_no_finding():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Softmax()])
     report = check_activations(model, 1000 * np.eye(3)[RANDOM.integers(0, 3, 50)])
@@ -109,6 +114,7 @@ def test_batches_give_what_an_array_gives():
             assert found == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value)
 
 
+@pytest.mark.tensorflow_only
 def test_a_stream_is_not_kept():
     model = biased([0.0, 1.0], keras.layers.ReLU())
     alive = []

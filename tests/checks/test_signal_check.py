@@ -85,6 +85,7 @@ def test_a_convolution_against_finite_differences():
     assert found == pytest.approx(np.mean(np.square(differences)), rel=2e-3)
 
 
+@pytest.mark.tensorflow_only
 def test_variances_of_a_linear_net_are_its_factors():
     images = RANDOM.normal(1.0, 2.0, (50, 4))
     layers = [keras.layers.Dense(4, use_bias=False, name=f"times{factor}") for factor in (2, 3, 5)]
@@ -98,6 +99,7 @@ def test_variances_of_a_linear_net_are_its_factors():
     assert report.forward_ratio == pytest.approx(9, rel=1e-5)  # the last gives the logits
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(("initializer", "factor"), [("glorot_normal", 0.5), ("he_normal", 1.0)])
 def test_xavier_halves_the_signal_of_relu_per_layer_and_he_keeps_it(initializer, factor):
     depth, width = 12, 256
@@ -123,6 +125,7 @@ def test_a_signal_far_below_the_square_root_of_float32_is_still_measured():
     assert "shrinks to 1e-10 per layer, 6 layers leave 1e-50" in report.verdicts[0]
 
 
+@pytest.mark.tensorflow_only
 def test_zeros_and_overflow_are_said_and_are_no_json_numbers():
     images = RANDOM.normal(size=(8, 8))
     zeros = check_signal(dense_net(3, 8, "zeros"), images)
@@ -161,6 +164,7 @@ def test_penalties_constraints_and_frozen_kernels():
     assert frozen[0].gradient == plain[0].gradient
 
 
+@pytest.mark.tensorflow_only
 def test_labels_are_drawn_from_the_seed():
     model, images = dense_net(2, 4, "he_normal"), RANDOM.normal(size=(16, 4))
     assert check_signal(model, images, seed=3) == check_signal(model, images, seed=3)
@@ -169,6 +173,7 @@ def test_labels_are_drawn_from_the_seed():
     assert check_signal(model, images, drawn, seed=0) == check_signal(model, images, seed=3)
 
 
+@pytest.mark.tensorflow_only
 def test_the_plot_is_a_png_and_appears_whole(tmp_path):
     for number, initializer in enumerate(("he_normal", "zeros")):
         report = check_signal(dense_net(2, 4, initializer), RANDOM.normal(size=(4, 4)))

@@ -85,6 +85,7 @@ def test_mistakes_are_one_line_and_exit_2(arguments, message, capsys, tmp_path, 
     assert not list(tmp_path.glob("saved_models/*")), "a mistake leaves nothing behind"
 
 
+@pytest.mark.slow
 def test_an_interrupted_process_can_be_resumed(tmp_path):
     arguments = ["compare", "activations", *QUICK, "--arms", "relu | tanh", "--seeds", "200", "--out", str(tmp_path)]
     process = subprocess.Popen(

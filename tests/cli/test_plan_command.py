@@ -57,7 +57,7 @@ def test_files_left_out_are_counted(capsys, image_folder):
         ),
         (["flip | pad_crop(rows=2)"], "arguments of pad_crop: pixels, mode"),
         (["flip |"], "does not parse"),
-        (["normalize | gamma"], "gamma: stands behind normalize, but expects values 0 to 255: put it before (op 2 of"),
+        (["normalize | gamma"], "gamma: comes after normalize, but expects values 0 to 255: put it before (op 2 of"),
         (["flip | pad_crop(9)"], "pad_crop: pixels must be below the image's side, 8. Received: pixels=9 (op 2 of"),
         (["flip | fancy_pca"], "fancy_pca needs colour images: take it out of the spec, or load in colour (op 2 of"),
         (["flip", "--batch-size", "0"], "must be 1 to 1,000,000. Received: 0"),

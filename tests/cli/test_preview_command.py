@@ -70,7 +70,7 @@ def test_files_left_out_are_counted(capsys, image_folder):
     [
         (["--augment", "flpi"], "no op is called 'flpi': did you mean flip?"),
         (["--augment", "flip | pad_crop(-1)"], "pad_crop: pixels must be"),
-        (["--augment", "normalize | brightness"], "stands behind normalize"),
+        (["--augment", "normalize | brightness"], "comes after normalize"),
         (["--augment", "pad_crop(9, mode='reflect')"], "pad_crop: pixels must be below"),
         (["--out", "picture.gif"], "must be a .png"),
         (["--out", "no/such/folder/a.png"], "is not there: make it first"),

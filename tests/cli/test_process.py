@@ -87,7 +87,7 @@ def test_killed_and_resumed_ends_in_equal_weights(first, code, undisturbed, tmp_
     _, errors = process.communicate()
     assert process.returncode == code, errors
     if first != signal.SIGKILL:
-        assert f"go on with: kerastricks train --resume {run}" in errors
+        assert f"resume with: kerastricks train --resume {run}" in errors
     assert not (run / "summary.json").exists()
 
     process = start("train", "--resume", str(run), "--json")

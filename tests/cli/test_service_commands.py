@@ -92,7 +92,7 @@ def test_ctrl_c_stops_a_training_that_waits_for_its_workers(cluster, tmp_path):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 130, errors
-        assert f"go on with: kerastricks train --resume {tmp_path / 'far'}" in errors
+        assert f"resume with: kerastricks train --resume {tmp_path / 'far'}" in errors
         assert "Traceback" not in errors
     finally:
         process.kill()

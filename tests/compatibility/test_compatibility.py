@@ -155,7 +155,7 @@ def test_decoded_images_are_found(copy):
 
 
 def test_converted_weights_are_found(copy, monkeypatch):
-    from kerastricks.weights.cache import cached_weights
+    from kerastricks.weights.files import cached_weights
 
     monkeypatch.setenv("KERASTRICKS_CACHE", str(copy("cache")))
     network, other = tiny_network(), tiny_network()

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 from scipy import special
 
 from kerastricks.data.fitting import Fitting
@@ -89,7 +90,7 @@ def test_it_equals_the_features_and_layers_by_hand(hidden):
     assert np.ptp(expected, axis=0).max() > 0.1  # images are told apart
 
 
-@pytest.mark.parametrize("method", ["mean", "geometric"])
+@pytest.mark.parametrize("method", [tensorflow_case("mean"), "geometric"])
 def test_with_late_fusion_it_is_one_more_member(method):
     models = [dense(0, end=None), convolutional(1)]
     classifier = fusion(7)
@@ -115,7 +116,7 @@ def test_every_classifier_says_in_the_model_what_it_says_of_the_arrays(classifie
     assert (found.argmax(axis=1) == labels[80:]).mean() > 0.9
 
 
-@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("late", [tensorflow_case(False), True])
 def test_members_of_other_sizes_and_other_orders_of_classes_saved_and_loaded(late, tmp_path):
     members = [
         Member(dense(0, shape=(8, 8, 3), end=None), "large", ("a", "b", "c")),
@@ -158,6 +159,7 @@ def test_features_of_a_model_inside_a_model():
     np.testing.assert_allclose(found[:, :4], features_of(inner), atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("end", ["softmax", None])
 def test_features_of_a_sequential_model(end):
     inner = dense(0, end=end)
@@ -166,6 +168,7 @@ def test_features_of_a_sequential_model(end):
     np.testing.assert_allclose(found[:, :4], features_of(inner), atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_features_are_all_branches_that_the_last_layer_joins():
     first, second, inputs = dense(0, end=None), dense(1, end=None), keras.Input(SHAPE)
     first.name, second.name = "first", "second"
@@ -175,6 +178,7 @@ def test_features_are_all_branches_that_the_last_layer_joins():
     np.testing.assert_allclose(found, np.concatenate([*branches, features_of(dense(2))], axis=1), atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_a_model_from_a_file_of_another_process(tmp_path):
     """Names count from the start there too: what is put behind a member must not have the name of a layer of it."""
     convolutional(0).save(tmp_path / "maps.keras")

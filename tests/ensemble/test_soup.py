@@ -69,6 +69,7 @@ def test_statistics_are_those_of_the_averaged_weights():
     assert np.abs(averaged / found - 1).max() > 0.2
 
 
+@pytest.mark.tensorflow_only
 def test_models_that_were_frozen_as_a_whole_get_statistics_too():
     models = [trained(0), trained(1)]
     expected = keras.ops.convert_to_numpy(normalisation(uniform_soup(models, BATCHES)).moving_mean)
@@ -79,6 +80,7 @@ def test_models_that_were_frozen_as_a_whole_get_statistics_too():
     assert not normalisation(soup).trainable
 
 
+@pytest.mark.tensorflow_only
 def test_layers_that_were_frozen_all_along_stay_as_they_are():
     models = [trained(0), trained(0)]
     models[1].layers[-2].kernel.assign(models[1].layers[-2].kernel * 2)
@@ -91,6 +93,7 @@ def test_layers_that_were_frozen_all_along_stay_as_they_are():
     )
 
 
+@pytest.mark.tensorflow_only
 def test_the_greedy_soup_follows_the_recipe():
     """Against a search written from the paper, on a score of one number."""
     values = [0.9, 5.0, 1.16, -4.0, 1.05]
@@ -118,6 +121,7 @@ def test_the_greedy_soup_follows_the_recipe():
     assert (again.chosen, again.score) == (soup.chosen, soup.score)
 
 
+@pytest.mark.tensorflow_only
 def test_a_greedy_soup_is_never_below_the_best():
     models = [trained(seed) for seed in range(4)]
     labels = models[2].predict_on_batch(IMAGES).argmax(1)
@@ -131,6 +135,7 @@ def test_a_greedy_soup_is_never_below_the_best():
     assert soup.chosen[0] == 2
 
 
+@pytest.mark.tensorflow_only
 def test_a_soup_of_one_keeps_its_statistics():
     models = [trained(0), trained(1)]
     soup = greedy_soup(models, lambda model: 1.0 if model is models[1] else 0.0, BATCHES)
@@ -187,6 +192,7 @@ def test_an_adapted_normalisation_keeps_what_it_has_seen():
     np.testing.assert_allclose(soup.predict_on_batch(IMAGES), model.predict_on_batch(IMAGES), atol=1e-6)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -19,18 +19,21 @@ def classifier():
     return kerastricks.models.create("plain_cnn(widths=(4, 6), dropout=0.1)", (16, 16, 3), 5)
 
 
+@pytest.mark.tensorflow_only
 def test_the_head_is_taken_off_with_its_dropout(classifier):
     features = without_head(classifier)
     assert features.output_shape == (None, 6)
     assert features.layers[-1].name == "pool"
 
 
+@pytest.mark.tensorflow_only
 def test_a_model_without_a_dense_end_is_all_backbone():
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, keras.layers.Conv2D(5, 3, name="conv")(inputs))
     assert without_head(model).output_shape == (None, 5)
 
 
+@pytest.mark.tensorflow_only
 def test_a_given_model_is_copied(classifier):
     backbone = open_backbone(classifier)
     before = outputs(backbone.model, PIXELS)
@@ -38,6 +41,7 @@ def test_a_given_model_is_copied(classifier):
     np.testing.assert_array_equal(outputs(backbone.model, PIXELS), before)
 
 
+@pytest.mark.tensorflow_only
 def test_a_file_and_a_run_folder_are_backbones(classifier, tmp_path):
     (tmp_path / "run").mkdir()
     classifier.save(tmp_path / "run" / "model.keras")
@@ -55,12 +59,14 @@ def test_another_image_size_keeps_the_weights(classifier):
         np.testing.assert_array_equal(mine, given)
 
 
+@pytest.mark.tensorflow_only
 def test_a_size_that_the_weights_do_not_fit_is_refused():
     model = kerastricks.models.create("mlp", (8, 8, 1), 3)
     with pytest.raises(ConfigError, match=r"made for images of \(8, 8, 1\), cannot be used for \(12, 12, 1\)"):
         open_backbone(model, image_size=12)
 
 
+@pytest.mark.tensorflow_only
 def test_what_is_no_backbone_is_named(tmp_path):
     with pytest.raises(ConfigError, match="the zoo has no weights for it"):
         open_backbone("resnet_20")
@@ -117,6 +123,7 @@ def test_a_cut_network_gives_the_mean_of_an_earlier_level(classifier):
     np.testing.assert_allclose(outputs(features, PIXELS), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_without_pretraining_the_weights_are_others(classifier):
     backbone = open_backbone(classifier)
     one, other = (build_network(backbone, (16, 16, 3), 3, pretrained=False) for _ in range(2))
@@ -125,6 +132,7 @@ def test_without_pretraining_the_weights_are_others(classifier):
     assert not np.allclose(kernels[0], kernels[2])
 
 
+@pytest.mark.tensorflow_only
 def test_an_application_is_a_backbone(tmp_path):
     base = keras.applications.MobileNet(weights=None, include_top=False, alpha=0.25, input_shape=(32, 32, 3))
     base.save_weights(tmp_path / "mobilenet.weights.h5")
@@ -138,6 +146,7 @@ def test_an_application_is_a_backbone(tmp_path):
     np.testing.assert_allclose(outputs(features, pixels), outputs(backbone.model, pixels), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_levels_end_at_layers_and_not_at_operations():
     inputs = keras.Input((16, 16, 3))
     x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="conv1")(inputs)
@@ -147,6 +156,7 @@ def test_levels_end_at_layers_and_not_at_operations():
     assert [level.end for level in backbone.levels] == ["conv1", "features"]
 
 
+@pytest.mark.tensorflow_only
 def test_a_network_with_head_and_adapters_is_a_backbone_again(classifier):
     first = build_network(open_backbone(classifier), (8, 8, 1), 3, head=(5,), dropout=0.1)
     backbone = open_backbone(first)
@@ -156,6 +166,7 @@ def test_a_network_with_head_and_adapters_is_a_backbone_again(classifier):
     assert outputs(second, np.zeros((2, 12, 12, 3), "float32")).shape == (2, 4)
 
 
+@pytest.mark.tensorflow_only
 def test_a_model_inside_a_model_is_laid_open(classifier):
     base = without_head(classifier)
     transfer = keras.Sequential([keras.Input((16, 16, 3)), base, keras.layers.Dense(3, activation="softmax")])
@@ -165,6 +176,7 @@ def test_a_model_inside_a_model_is_laid_open(classifier):
     np.testing.assert_allclose(outputs(backbone.model, PIXELS), outputs(base, PIXELS), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.tensorflow_only
 def test_a_shared_layer_is_one_line():
     inputs = keras.Input((8, 8, 3))
     shared = keras.layers.Conv2D(3, 3, padding="same", name="twice")

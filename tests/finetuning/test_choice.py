@@ -34,7 +34,7 @@ def measurement(counts=(500, 500), pixels=(0.4, 1.5), levels=((0.5, 1.4), (0.8, 
 )
 def test_each_cell_has_its_plan(counts, top, plan):
     choice = choose(measurement(counts, levels=((0.5, 1.4), top)))
-    assert choice.plan == plan
+    assert choice.strategy == plan
     assert not choice.given
 
 
@@ -58,12 +58,12 @@ def test_errors_and_log_loss_must_both_fall():
 def test_pixels_without_an_error_are_no_division_by_zero():
     perfect = measurement(pixels=(1.0, 0.0), levels=((0.9, 0.3), (1.0, 0.0)))
     assert perfect.gain <= 0
-    assert choose(perfect).plan == "all"
+    assert choose(perfect).strategy == "all"
 
 
 def test_a_plan_that_was_asked_for_is_taken_and_the_tables_is_said():
-    choice = choose(measurement(), plan="scratch")
-    assert (choice.plan, choice.given) == ("scratch", True)
+    choice = choose(measurement(), strategy="scratch")
+    assert (choice.strategy, choice.given) == ("scratch", True)
     assert any("the table says last" in reason for reason in choice.reasons)
 
 

@@ -4,6 +4,8 @@ import pytest
 import kerastricks
 from kerastricks.finetuning.levels import cuts, find_levels
 
+pytestmark = pytest.mark.tensorflow_only
+
 
 def test_the_levels_of_a_residual_network_end_where_the_image_gets_smaller():
     levels = find_levels(kerastricks.models.create("resnet_20", (32, 32, 3), 10))

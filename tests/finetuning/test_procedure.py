@@ -50,7 +50,7 @@ def run(data, backbone, config=CONFIG, **settings):
 @pytest.fixture(scope="module")
 def tuned(data, backbone):
     """Each plan once: most of the time goes into compiling."""
-    return functools.cache(lambda plan: run(data, backbone, plan=plan))
+    return functools.cache(lambda plan: run(data, backbone, strategy=plan))
 
 
 def on_tensorflow(*values):
@@ -66,7 +66,7 @@ def validation_accuracy(model, data):
 def test_every_plan_gives_a_classifier_with_the_accuracy_it_says(plan, tuned, data):
     result, _ = tuned(plan)
     assert result.model.output_shape == (None, 3)
-    assert result.report.choice.plan == plan
+    assert result.report.choice.strategy == plan
     assert result.report.choice.given
     assert validation_accuracy(result.model, data) == pytest.approx(result.report.validation_accuracy)
     json.dumps(result.report.to_json())
@@ -77,7 +77,7 @@ def test_every_plan_gives_a_classifier_with_the_accuracy_it_says(plan, tuned, da
 def test_nothing_ends_below_the_linear_probe(plan, data, backbone):
     # A rate that destroys whatever it is let at.
     config = Config(**{**CONFIG.as_dict(), "learning_rate": 30.0, "optimizer": "sgd", "clip_norm": None})
-    tuned, _ = run(data, backbone, config, plan=plan)
+    tuned, _ = run(data, backbone, config, strategy=plan)
     assert tuned.report.validation_accuracy >= tuned.report.probe_accuracy
 
 
@@ -87,8 +87,8 @@ def test_it_falls_back_to_the_probe_and_says_so(data, backbone, monkeypatch):
         layers[-1].set_weights([0 * weight for weight in layers[-1].get_weights()])
         return 1, 0.0
 
-    monkeypatch.setattr(importlib.import_module("kerastricks.finetuning.trainer"), "fit_head", bad_head)
-    tuned, lines = run(data, backbone, plan="linear", head=(4,))
+    monkeypatch.setattr(importlib.import_module("kerastricks.finetuning.strategy_networks"), "fit_head", bad_head)
+    tuned, lines = run(data, backbone, strategy="linear", head=(4,))
     assert tuned.report.fell_back
     assert tuned.report.kept == "probe"
     assert set(tuned.report.compared) == {"linear"}
@@ -117,7 +117,7 @@ def test_the_late_levels_do_move(data, backbone):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BestWeights, "on_train_end", look)
-        run(data, backbone, plan="last")
+        run(data, backbone, strategy="last")
     [after] = seen
     for distance, level in enumerate(reversed(backbone.levels)):
         kernels = [name for name in level.layers if name.endswith(("conv1", "conv2"))]
@@ -140,7 +140,7 @@ def test_all_moves_the_first_level_as_far_as_a_training_does(data, backbone):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BestWeights, "on_train_end", look)
-        run(data, backbone, plan="all")
+        run(data, backbone, strategy="all")
     moved = []
     for level in backbone.levels:
         kernels = [name for name in level.layers if name in seen and seen[name][0].ndim == 4 and "white" not in name]
@@ -154,7 +154,7 @@ def test_all_moves_the_first_level_as_far_as_a_training_does(data, backbone):
 @pytest.mark.tensorflow_only
 def test_a_stage_that_diverges_is_given_up(data, backbone):
     config = Config(**{**CONFIG.as_dict(), "learning_rate": 1e38, "optimizer": "sgd", "clip_norm": None})
-    result, lines = run(data, backbone, config, plan="all")
+    result, lines = run(data, backbone, config, strategy="all")
     assert any("the weights before this training are kept" in line for line in lines)
     assert result.report.validation_accuracy >= result.report.probe_accuracy
     assert all(np.isfinite(weight).all() for weight in result.model.get_weights())
@@ -163,7 +163,7 @@ def test_a_stage_that_diverges_is_given_up(data, backbone):
 @pytest.mark.tensorflow_only
 def test_the_probe_is_fitted_to_all_images_where_a_part_was_measured(data, backbone, monkeypatch):
     monkeypatch.setattr("kerastricks.finetuning.measurement.MOST_IMAGES", {"train": 40, "validation": 6})
-    result, lines = run(data, backbone, plan="linear")
+    result, lines = run(data, backbone, strategy="linear")
     assert result.report.measurement.images == {"train": 40, "validation": 6}
     assert any("for all images" in line for line in lines)
     assert not result.report.fell_back
@@ -174,7 +174,7 @@ def test_the_probe_is_fitted_to_all_images_where_a_part_was_measured(data, backb
 def test_weights_that_were_saved_frozen_learn(data):
     model = kerastricks.models.create("plain_cnn(widths=(4,))", (8, 8, 3), 5)
     model.trainable = False
-    stages = run(data, open_backbone(model), plan="last")[0].report.stages
+    stages = run(data, open_backbone(model), strategy="last")[0].report.stages
     assert stages[1].parameters > stages[0].parameters
 
 
@@ -207,7 +207,7 @@ def test_after_it_all_layers_learn_again(tuned, backbone):
 
 @pytest.mark.tensorflow_only
 def test_a_head_with_hidden_layers_is_trained_on_features_and_random_weights_compared(data, backbone):
-    result, lines = run(data, backbone, plan="linear", head=(16, 8), scratch=True)
+    result, lines = run(data, backbone, strategy="linear", head=(16, 8), scratch=True)
     if not result.report.fell_back:
         assert [result.model.get_layer(name).units for name in ("head1", "head2", "logits")] == [16, 8, 3]
     assert any(line.startswith("head on the features of") for line in lines)
@@ -219,13 +219,13 @@ def test_the_plan_is_said_with_its_figures_and_what_would_change_it(tuned):
     result, lines = tuned("all")
     text = "\n".join(lines)
     choice = result.report.choice
-    assert f"plan: {choice.plan}" in text
+    assert f"plan: {choice.strategy}" in text
     assert all(reason in text for reason in choice.reasons)
     assert all(change in text for change in choice.would_change)
 
 
 def test_the_same_seed_gives_the_same_weights(tuned, data, backbone):
-    again, _ = run(data, backbone, plan="all")
+    again, _ = run(data, backbone, strategy="all")
     for mine, others in zip(again.model.get_weights(), tuned("all")[0].model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, others)
 
@@ -243,8 +243,8 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_weights(tuned, data, bac
     with monkeypatch.context() as patch:
         patch.setattr(resumable.Checkpointer, "on_train_batch_end", stop)
         with pytest.raises(Interrupted):
-            finetune(data, backbone, CONFIG, Settings(plan="all"), run_folder=tmp_path, say=lambda line: None)
-    resumed = finetune(data, backbone, CONFIG, Settings(plan="all"), run_folder=tmp_path, say=lambda line: None)
+            finetune(data, backbone, CONFIG, Settings(strategy="all"), run_folder=tmp_path, say=lambda line: None)
+    resumed = finetune(data, backbone, CONFIG, Settings(strategy="all"), run_folder=tmp_path, say=lambda line: None)
     whole, _ = tuned("all")
     for mine, others in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, others)
@@ -254,11 +254,22 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_weights(tuned, data, bac
 @pytest.mark.tensorflow_only
 def test_bad_settings_are_named():
     with pytest.raises(UnknownNameError, match="no plan is called 'lats': did you mean last"):
-        Settings(plan="lats")
+        Settings(strategy="lats")
     with pytest.raises(ConfigError, match=r"head must be .* Received: head=\(0,\)"):
         Settings(head=(0,))
     with pytest.raises(ConfigError, match="dropout"):
         Settings(dropout=1.0)
+    with pytest.raises(TypeError, match=r"Settings\(plan=\.\.\.\) is now Settings\(strategy=\.\.\.\)"):
+        Settings(plan="last")
+
+
+@pytest.mark.tensorflow_only
+def test_settings_in_json_have_the_name_of_the_option():
+    settings = Settings(strategy="last", head=(8, 4))
+    written = json.loads(json.dumps(settings.as_dict()))
+    assert (written["plan"], written["head"]) == ("last", [8, 4])
+    assert "strategy" not in written
+    assert Settings.from_dict(written) == settings
 
 
 @pytest.mark.tensorflow_only
@@ -295,7 +306,7 @@ def test_the_choice_ends_in_what_validates_best(chosen):
     report = result.report
     assert {(one.name, one.rung) for one in report.tried} >= {("linear", 0), ("earlier", 0), ("small", 1), ("all", 1)}
     assert report.validation_accuracy == pytest.approx(max(one.accuracy for one in report.tried))
-    assert report.kept == report.choice.plan
+    assert report.kept == report.choice.strategy
     assert set(report.compared) | {report.kept} == {"linear", "earlier", "small", "last", "all"}
     assert validation_accuracy(result.model, result.data) == pytest.approx(report.validation_accuracy)
     assert result.data.image_shape == result.model.input_shape[1:]
@@ -308,7 +319,7 @@ def test_the_choice_ends_in_what_validates_best(chosen):
     assert f"the table says {report.choice.table}" in text
     for plan in ("small", "last", "all"):
         assert f"short training of {plan}: 1 epochs" in text
-    assert f"plan: {report.choice.plan}" in text
+    assert f"plan: {report.choice.strategy}" in text
 
 
 @pytest.mark.tensorflow_only
@@ -328,7 +339,7 @@ def test_large_images_without_small_ones_leave_the_small_network_out(backbone):
     result, _ = choose(data, backbone, minutes=0.01)
     assert "small_data" in result.report.verdicts["small"]
     with pytest.raises(ConfigError, match="plan small needs the images at its size"):
-        choose(data, backbone, plan="small")
+        choose(data, backbone, strategy="small")
     other = kerastricks.data.load((images[:, ::2, ::2], labels), batch_size=16, seed=5)
     with pytest.raises(ConfigError, match="other labels than data"):
         finetune(data, backbone, CONFIG, Settings(minutes=0.01), small_data=other)
@@ -370,11 +381,11 @@ def test_a_choice_that_is_interrupted_anywhere_ends_in_the_same_weights(
 @pytest.mark.tensorflow_only
 def test_a_plan_that_is_named_fits_its_minutes(data, backbone, tmp_path):
     # Ticks of a hundredth: tracing is taken for 0.06 s a layer, so 4 s hold 3 epochs, the most there are.
-    result, lines = choose(data, backbone, plan="last", minutes=0.2)
+    result, lines = choose(data, backbone, strategy="last", minutes=0.2)
     assert any(line.startswith("last in 12 s: 3 epochs, 18 steps") for line in lines)
     assert result.report.budget == pytest.approx(12.0)
     with pytest.raises(ConfigError, match=r"minutes: 0.0 s are left for last after measuring .*--minutes"):
-        choose(data, backbone, tmp_path, plan="last", minutes=0.001)
+        choose(data, backbone, tmp_path, strategy="last", minutes=0.001)
     assert not list(tmp_path.iterdir())
 
 
@@ -384,4 +395,4 @@ def test_a_budget_is_positive_and_finite(minutes):
     with pytest.raises(ConfigError, match="minutes must be in"):
         Settings(minutes=minutes)
     assert Settings().seconds == 300.0
-    assert Settings(plan="last").seconds is None
+    assert Settings(strategy="last").seconds is None

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kerastricks.finetuning.rungs import Cost, Journal, Length, Result, estimated_cost, fit_length, judge
-from kerastricks.finetuning.trainer import StepClock
+from kerastricks.finetuning.costs import Cost, Length, StepClock, estimated_cost, fit_length
+from kerastricks.finetuning.rungs import Journal, Result, judge
 
 pytestmark = pytest.mark.tensorflow_only
 

@@ -95,6 +95,7 @@ def test_kernels_are_orthonormal_up_to_their_scale():
     assert np.linalg.norm(depthwise[:, :, 0]) == pytest.approx(report.rows[1].start_variance ** -0.5, rel=1e-4)
 
 
+@pytest.mark.tensorflow_only
 def test_scale_of_the_images_does_not_matter_to_a_layer_without_bias():
     model = network(layers.Conv2D(5, 3, use_bias=False, activation="relu"))
     before = lsuv(model, IMAGES, seed=3)
@@ -105,6 +106,7 @@ def test_scale_of_the_images_does_not_matter_to_a_layer_without_bias():
     assert after.rows[0].start_variance == pytest.approx(1e4 * before.rows[0].start_variance, rel=1e-4)
 
 
+@pytest.mark.tensorflow_only
 def test_own_kernels_are_only_scaled_without_the_orthonormal_start():
     model = network(layers.Conv2D(5, 3))
     start = kernel(model.layers[0])
@@ -133,6 +135,7 @@ def test_seeds():
     assert (kernels[0] != kernels[2]).all()
 
 
+@pytest.mark.tensorflow_only
 def test_a_shared_layer_is_set_at_its_first_use():
     inputs = keras.Input((8, 8, 3))
     shared = layers.Conv2D(3, 3, padding="same", activation="relu", name="shared")
@@ -145,6 +148,7 @@ def test_a_shared_layer_is_set_at_its_first_use():
     assert abs(np.var(keras.ops.convert_to_numpy(linear(IMAGES))) - 1) <= 0.1
 
 
+@pytest.mark.tensorflow_only
 def test_nested_models_and_residual_sums_run_in_order():
     block_in = keras.Input((None, None, 4))
     block = keras.Model(
@@ -162,6 +166,7 @@ def test_nested_models_and_residual_sums_run_in_order():
     assert abs(output(model, IMAGES).var() - 1) <= 0.1
 
 
+@pytest.mark.tensorflow_only
 def test_frozen_and_whitening_layers_and_unknown_kinds_are_left_alone():
     frozen = layers.Conv2D(4, 3, trainable=False, name="frozen")
     whitening = layers.Conv2D(24, 2, kernel_initializer=PatchWhitening(), name="whitening")
@@ -183,6 +188,7 @@ def test_frozen_and_whitening_layers_and_unknown_kinds_are_left_alone():
     assert by_name["frozen"].variance == pytest.approx(pre_activation_variance(model, frozen), rel=1e-3)
 
 
+@pytest.mark.tensorflow_only
 def test_only_the_named_layers():
     model = network(layers.Conv2D(5, 3), layers.Conv2D(5, 3))
     first = kernel(model.layers[0])
@@ -207,6 +213,7 @@ def test_a_dead_or_exploding_input_is_reported_and_gives_no_nan(value, note):
     json.dumps(report.to_json(), allow_nan=False)
 
 
+@pytest.mark.tensorflow_only
 def test_rounds_stop_at_the_maximum_and_the_bias_is_named():
     model = network(layers.Conv2D(2, 3))
     model.layers[0].bias.assign([-9, 9])
@@ -216,6 +223,7 @@ def test_rounds_stop_at_the_maximum_and_the_bias_is_named():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(model.layers[0].bias), [-9, 9])
 
 
+@pytest.mark.tensorflow_only
 def test_a_small_bias_takes_more_than_one_round():
     model = network(layers.Conv2D(2, 3))
     model.layers[0].bias.assign([-0.7, 0.7])
@@ -245,6 +253,7 @@ def test_the_model_computes_as_before_when_it_is_done_and_when_it_fails():
     assert "call" not in vars(model.layers[0])
 
 
+@pytest.mark.tensorflow_only
 def test_report_reads_as_a_table_and_as_json():
     model = network(layers.Conv2D(4, 3, name="first"))
     report = lsuv(model, IMAGES)
@@ -264,6 +273,7 @@ def test_a_model_whose_one_input_is_in_a_list_or_dict(wrap):
     assert lsuv(keras.Model(wrap(inputs), layers.Conv2D(4, 3)(inputs)), IMAGES).converged
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("form", ["pairs", "batches", "tuple batches"])
 def test_data_sets_are_taken_as_well(form):
     batches = [IMAGES[:20], IMAGES[20:40], IMAGES[40:]]
@@ -373,6 +383,7 @@ def test_start_from_data_reports_marks_that_it_cannot_follow_and_takes_them_off(
     assert "LSUV" not in model.to_json()
 
 
+@pytest.mark.tensorflow_only
 def test_start_from_data_of_a_model_of_the_zoo():
     images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3)).astype("float32")
     model = create("plain_cnn(widths=(8, 8))", (16, 16, 3), 4, mean=127.0, std=70.0, initializer=LSUV())

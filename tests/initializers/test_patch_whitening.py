@@ -62,6 +62,7 @@ def test_whiten_patches_leaves_other_models_alone():
     assert not whiten_patches(create("resnet_20(width=2)", (8, 8, 1), 2), np.zeros((4, 8, 8, 1), "float32"))
 
 
+@pytest.mark.tensorflow_only
 def test_a_kernel_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"fitted for kernels of 12 values.*Received"):
         PatchWhitening.fit(correlated_images(), 2)((3, 3, 3, 8))
@@ -78,6 +79,7 @@ def conv(name, start):
     return keras.layers.Conv2D(8, 2, kernel_initializer=start, name=name)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("make", "names"),
     [

@@ -98,6 +98,7 @@ def test_parts_that_are_merged_equal_the_whole(kind):
     np.testing.assert_allclose(result(first, images), result(whole, images), atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 @kinds
 def test_what_cannot_be_merged_is_refused(kind):
     layer = adapted(kind, images_of())
@@ -185,6 +186,7 @@ def test_large_statistics_are_not_in_the_configuration(kind):
     assert len(str(layer.get_config())) < 400
 
 
+@pytest.mark.tensorflow_only
 @kinds
 @pytest.mark.parametrize(
     ("data", "message"),
@@ -221,6 +223,7 @@ class Endless(keras.utils.PyDataset):
         return images_of(8)
 
 
+@pytest.mark.tensorflow_only
 @kinds
 def test_a_py_dataset_without_an_end_is_refused(kind):
     with pytest.raises(ValueError, match=r"data must end.*Received: a PyDataset with num_batches None"):
@@ -236,6 +239,7 @@ def test_a_failed_adapt_leaves_what_was_there(kind):
     assert layer.statistics is None
 
 
+@pytest.mark.tensorflow_only
 @kinds
 def test_other_channels_than_the_fitted_are_refused(kind):
     layer = adapted(kind, images_of())

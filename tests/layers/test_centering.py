@@ -103,6 +103,7 @@ def test_per_channel_images_may_have_any_size():
     np.testing.assert_allclose(result(layer, large), expected, atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(("arguments", "names"), [({"per": "batch"}, "per"), ({"epsilon": -1}, "epsilon")])
 def test_illegal_arguments_are_named(arguments, names):
     with pytest.raises(ValueError, match=f"{names}.*Received"):

@@ -35,6 +35,7 @@ def test_every_pixel_of_an_image_gets_one_colour_and_images_differ():
     assert len(np.unique(shifts[:, 0, 0].round(3), axis=0)) == 6
 
 
+@pytest.mark.tensorflow_only
 def test_draws_have_the_distribution_of_the_definition():
     images = np.full((20_000, 1, 1, 3), 128, "float32")
     shifted = keras.ops.convert_to_numpy(FancyPCA(0.1, seed=0)(images, training=True))
@@ -53,6 +54,7 @@ def test_two_uses_differ_and_inference_is_the_identity():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer(images)), images)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
@@ -74,6 +76,7 @@ def test_illegal_arguments_are_named(arguments, names):
         FancyPCA(**arguments)
 
 
+@pytest.mark.tensorflow_only
 def test_grey_images_are_refused():
     with pytest.raises(ValueError, match="FancyPCA needs images"):
         FancyPCA()(np.zeros((1, 2, 2, 1)))
@@ -103,6 +106,7 @@ def colour_covariance(layer):
     return vectors @ np.diag(layer.eigenvalues) @ vectors.T
 
 
+@pytest.mark.tensorflow_only
 def test_shifts_have_the_covariance_of_the_definition():
     draws = 50_000
     images = np.full((draws, 1, 1, 3), 128, "float32")
@@ -114,6 +118,7 @@ def test_shifts_have_the_covariance_of_the_definition():
     assert (np.abs(np.cov(shift.T) - expected) < 5 * error).all()
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(("low", "high", "dtype"), [(0, 255, "uint8"), (0, 1, "float32"), (-1, 1, "float64")])
 def test_fit_gives_the_eigenpairs_of_the_pixels_in_0_to_1(low, high, dtype):
     images = coloured_images()
@@ -136,6 +141,7 @@ class Batches(keras.utils.PyDataset):
         return self.batches[index % len(self.batches)], np.zeros(1)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("form", ["arrays", "tuples", "lists", "generator", "tensors", "PyDataset"])
 def test_fit_reads_batches_of_any_size_as_one_array(form):
     images = coloured_images()
@@ -153,6 +159,7 @@ def test_fit_reads_batches_of_any_size_as_one_array(form):
     )
 
 
+@pytest.mark.tensorflow_only
 def test_fit_reads_a_large_array_in_pieces(monkeypatch):
     whole = colour_covariance(FancyPCA().fit(coloured_images()))
     monkeypatch.setattr("kerastricks.augment.colour_statistics.PIXELS", 100)  # three images
@@ -174,6 +181,7 @@ def test_fit_reads_tf_data_and_refuses_one_without_an_end():
         FancyPCA().fit(data.unbatch())
 
 
+@pytest.mark.tensorflow_only
 def test_what_was_fitted_is_part_of_the_configuration():
     layer = FancyPCA(0.1, seed=0).fit(coloured_images())
     again = FancyPCA.from_config(layer.get_config())
@@ -201,6 +209,7 @@ def test_8_bit_images_really_change():
     assert (np.round(shifted) != images).mean() > 0.7
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("value_range", [(0, 1), (-1, 1)])
 def test_integers_in_a_small_range_are_refused(value_range):
     images = coloured_images(2)
@@ -210,6 +219,7 @@ def test_integers_in_a_small_range_are_refused(value_range):
         FancyPCA(value_range=value_range).fit(images)
 
 
+@pytest.mark.tensorflow_only
 def test_unusable_data_is_refused():
     images = coloured_images(4).astype("float32")
     holed = images.copy()

@@ -36,6 +36,7 @@ def test_the_gradient_goes_to_the_winner():
     np.testing.assert_allclose(layer.get_weights()[0], [[1, 2, 1, -5, -6, -4]], atol=1e-6)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "shape", "message"),
     [

@@ -15,6 +15,7 @@ def test_strided_pixels_then_zeros(height, width, strides):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(PadShortcut(5, strides)(images)), expected)
 
 
+@pytest.mark.tensorflow_only
 def test_fewer_filters_than_channels_are_refused():
     with pytest.raises(ValueError, match="filters must be at least the 3 channels"):
         PadShortcut(2)(np.zeros((1, 4, 4, 3)))
@@ -22,6 +23,7 @@ def test_fewer_filters_than_channels_are_refused():
         PadShortcut(2, strides=0)
 
 
+@pytest.mark.tensorflow_only
 def test_single_images_are_refused():
     with pytest.raises(ValueError, match=r"PadShortcut needs images.*Received: shape \(4, 4, 3\)"):
         PadShortcut(8)(np.zeros((4, 4, 3)))

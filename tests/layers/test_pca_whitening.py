@@ -89,6 +89,7 @@ def test_the_sign_is_that_of_the_first_of_the_largest_entries():
     assert values.min() >= 0
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [({"epsilon": 0}, "epsilon"), ({"components": 0}, "components"), ({"components": 2.5}, "components")],
@@ -104,6 +105,7 @@ def test_a_whole_number_of_components_is_an_integer():
     assert tuple(layer(correlated(7)).shape) == (7, 5)
 
 
+@pytest.mark.tensorflow_only
 def test_more_components_than_dimensions_are_refused():
     with pytest.raises(ValueError, match=r"components must be at most the 24 values.*Received: components=25"):
         PCAWhitening(components=25).adapt(correlated())

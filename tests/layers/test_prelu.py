@@ -43,6 +43,7 @@ def test_leaky_relu_is_keras_layer_with_the_papers_slope():
     np.testing.assert_allclose(very_leaky, np.where(X < 0, X / 5.5, X), rtol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_illegal_arguments_are_named():
     with pytest.raises(ValueError, match=r"initial_slope.*Received: alpha_initializer='zeros'"):
         PReLU(alpha_initializer="zeros")

@@ -94,6 +94,7 @@ def test_sizes_that_the_graph_does_not_know(mode, jit):
         assert all(any((window == place).all() for place in places) for window in windows)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
@@ -114,6 +115,7 @@ def test_integers_of_numpy_are_integers():
     assert (type(layer.padding), layer.height, layer.width, layer.padding) == (int, 4, 5, 1)
 
 
+@pytest.mark.tensorflow_only
 def test_images_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"height must be at most the padded image's, 6\. Received: height=8"):
         RandomCrop(8, 4, padding=1)(np.zeros((1, 4, 9, 3)), training=True)

@@ -117,6 +117,7 @@ def test_gradients_are_finite_where_hue_and_root_have_none():
     assert all(np.isfinite(weights).all() for weights in model.get_weights())
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
@@ -137,6 +138,7 @@ def test_illegal_arguments_are_named(arguments, names):
         RandomHSV(**arguments)
 
 
+@pytest.mark.tensorflow_only
 def test_unusable_images_are_refused():
     with pytest.raises(ValueError, match="RandomHSV needs images"):
         RandomHSV()(np.zeros((1, 2, 2, 1)))

@@ -170,6 +170,7 @@ def test_sizes_that_the_graph_does_not_know(interpolation, jit):
         assert called.shape == crops.shape
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
@@ -195,6 +196,7 @@ def test_integers_of_numpy_are_integers():
     assert (type(layer.height), layer.height, layer.width) == (int, 4, 5)
 
 
+@pytest.mark.tensorflow_only
 def test_single_images_are_refused():
     with pytest.raises(ValueError, match="RandomResizedCrop needs images"):
         RandomResizedCrop(4, 4)(np.zeros((9, 9, 3)))

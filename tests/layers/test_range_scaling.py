@@ -43,6 +43,7 @@ def test_half_precision_keeps_the_arithmetic_in_float32():
     np.testing.assert_allclose(out, images / 2 + 0.25, rtol=2**-8)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [({"per": "image"}, "per"), ({"output_range": (1, 1)}, "output_range"), ({"output_range": (0, 1, 2)}, "output")]

@@ -111,6 +111,7 @@ def test_library_mode_is_pytorchs():
     assert stats.ks_2samp(drawn, slopes(RReLU("library", seed=0))).statistic < 2.23 * np.sqrt(2 / N)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

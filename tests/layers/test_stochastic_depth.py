@@ -69,6 +69,7 @@ def test_a_rate_of_zero_is_the_identity():
     np.testing.assert_array_equal(factors(StochasticDepth(0.0), (20, 2)), 1)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

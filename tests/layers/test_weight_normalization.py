@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 
 from kerastricks.layers import WeightNormalization
 
@@ -15,6 +16,14 @@ KINDS = {
     "transposed": (lambda **k: keras.layers.Conv2DTranspose(5, 3, strides=2, **k), (4, 5, 3), (0, 1, 3)),
 }
 kinds = pytest.mark.parametrize(("make", "shape", "axes"), KINDS.values(), ids=KINDS)
+# Two steps are compiled for each: on JAX and torch of a kernel whose units are its last axis, and of one where not.
+trained_kinds = pytest.mark.parametrize(
+    ("make", "shape", "axes"),
+    [
+        pytest.param(*kind, id=name) if name in ("dense", "transposed") else tensorflow_case(*kind, id=name)
+        for name, kind in KINDS.items()
+    ],
+)
 
 
 def data(shape, size=16):
@@ -73,7 +82,7 @@ def step(layer, shape, images):
     return {v.name: old - values(v) for v, old in zip(layer.trainable_variables, before, strict=True)}
 
 
-@kinds
+@trained_kinds
 def test_gradients_are_the_papers(make, shape, axes):
     layer = wrapped(make, shape)
     v, norm, g = parts(layer, axes)
@@ -153,7 +162,7 @@ def test_a_model_that_is_built_inside_fit_starts_with_g_as_the_norm():
     np.testing.assert_allclose(g, norm, rtol=1e-5)
 
 
-@kinds
+@trained_kinds
 def test_mixed_precision_trains_float32_variables(make, shape, axes):
     exact = wrapped(make, shape)
     mixed = WeightNormalization(make(dtype="mixed_bfloat16"))
@@ -221,6 +230,7 @@ def test_axis_names_the_units_of_other_layers():
     np.testing.assert_allclose(values(layer.g), np.sqrt((values(layer.layer.kernel) ** 2).sum(axis=0)), rtol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -84,11 +84,13 @@ def test_half_precision_keeps_the_arithmetic_in_float32():
     np.testing.assert_allclose(outs[1], outs[0], rtol=2**-8, atol=1e-4)
 
 
+@pytest.mark.tensorflow_only
 def test_no_more_images_than_dimensions_are_refused():
     with pytest.raises(ValueError, match=r"data must have more images than dimensions, 24.*Received: 24 images"):
         ZCAWhitening().adapt(correlated(24))
 
 
+@pytest.mark.tensorflow_only
 def test_images_whose_covariance_does_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"at most 16384 values per image.*Received: shape \(1, 224, 224, 3\)"):
         ZCAWhitening().adapt(np.zeros((1, 224, 224, 3), "uint8"))

@@ -44,6 +44,7 @@ def test_from_probabilities_equals_from_logits():
     assert float(LabelSmoothingCrossentropy(0.1, from_logits=False)(labels, p)) == pytest.approx(one, rel=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_smoothing_outside_its_range_is_refused():
     with pytest.raises(ValueError, match=r"smoothing must be in \[0, 1\).*1.5"):
         LabelSmoothingCrossentropy(1.5)

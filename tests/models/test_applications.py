@@ -8,7 +8,7 @@ import pytest
 
 from kerastricks.errors import SpecError, UnknownNameError, WeightsError
 from kerastricks.models import create
-from kerastricks.models.applications import prepare
+from kerastricks.models.applications import preprocess
 from kerastricks.models.catalog import APPLICATIONS
 
 RANDOM = np.random.default_rng(0)
@@ -19,7 +19,7 @@ SMALL = "applications/MobileNetV2(alpha=0.35)"
 
 def prepared(name, pixels):
     inputs = keras.Input(pixels.shape[1:])
-    outputs = prepare(inputs, APPLICATIONS[name])
+    outputs = preprocess(inputs, APPLICATIONS[name])
     return keras.Model(inputs, outputs).predict(pixels, verbose=0) if outputs is not inputs else pixels
 
 

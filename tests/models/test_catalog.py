@@ -10,6 +10,8 @@ from kerastricks.models import CATALOG, create
 from kerastricks.models.catalog import APPLICATIONS, MODELS, PREFIX
 from kerastricks.models.summary import count_flops
 
+pytestmark = pytest.mark.tensorflow_only
+
 
 def built(name, side, classes):
     """Zeros are quicker than draws for hundreds of millions of weights."""
@@ -20,7 +22,6 @@ def parameters(model):
     return sum(prod(weight.shape) for weight in model.trainable_weights)
 
 
-@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", CATALOG)
 def test_catalog_counts_weights_and_multiply_adds(name):
     entry = CATALOG[name]
@@ -28,7 +29,6 @@ def test_catalog_counts_weights_and_multiply_adds(name):
     assert (parameters(model), count_flops(model)) == (entry.parameters, entry.flops)
 
 
-@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("spec", "classes", "published"),
     [
@@ -45,7 +45,6 @@ def test_weights_are_as_many_as_published(spec, classes, published):
     assert parameters(built(spec, 224, classes)) == published
 
 
-@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("spec", "billions"),
     [  # Bag of Tricks, table 5; VGG's 16 layers as PyTorch's documentation has them; model B of He et al., table 3
@@ -74,13 +73,11 @@ def test_multiply_adds_are_as_many_as_published(spec, billions):
         ("airbench", 1.97),
     ],
 )
-@pytest.mark.tensorflow_only
 def test_small_models_have_the_papers_weights(name, millions):
     digits = 2 if millions < 2 and name != "resnet_110" else 1
     assert round(CATALOG[name].parameters / 1e6, digits) == pytest.approx(millions, abs=0.51 * 10**-digits)
 
 
-@pytest.mark.tensorflow_only
 def test_rows_say_what_they_are_counted_at():
     for name, entry in CATALOG.items():
         assert entry.classes == (10 if entry.input_size == 32 else 1000), name

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_case
 
 from kerastricks.errors import SpecError
 from kerastricks.initializers import Dirac, start_from_data
@@ -51,7 +52,7 @@ def test_vgg_ends_in_an_average_or_in_dense_layers():
     assert [layer.rate for layer in of_kind(dense, keras.layers.Dropout)] == [0.2, 0.2]
 
 
-@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("depth", [18, tensorflow_case(50)])
 def test_resnet_starts_as_if_it_had_no_blocks(depth):
     spec = f"resnet_{depth}(variant='b', width=4, zero_gamma={{}})"
     batch = images(2, 64)

@@ -92,6 +92,7 @@ def test_memory_limits_the_batches(monkeypatch):
     assert len(take_batches(np.zeros((64, 1), "float32"), np.zeros(64, "float32"), batch_size=4)) == 3
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("dataset", "y", "batch_size", "message"),
     [

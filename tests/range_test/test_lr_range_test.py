@@ -137,6 +137,7 @@ def test_training_goes_on_as_if_there_had_been_no_test():
         np.testing.assert_array_equal(without, with_test)
 
 
+@pytest.mark.tensorflow_only
 def test_a_model_that_was_never_trained_stays_so():
     x, y = images()
     model = network(keras.optimizers.Adam())

@@ -66,7 +66,14 @@ def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     assert ServedModel(run.path).class_names == data.class_names
 
 
-@pytest.mark.parametrize("method", ["auto", "geometric", "vote", "weighted", "greedy", "stack", "greedy_soup", "fuse"])
+# What geometric, vote and greedy make is held by test_a_named_method_does_what_its_name_says.
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("auto", "weighted", "stack", "greedy_soup", "fuse"),
+        *(pytest.param(method, marks=pytest.mark.slow) for method in ("geometric", "vote", "greedy")),
+    ],
+)
 def test_every_method_makes_one_model_of_the_same_input(runs, tmp_path, data, unfinished, method):
     _, summary = make_ensemble(runs, EnsembleSettings(method), out=tmp_path / "out", say=lambda line: None)
     report, model = summary["ensemble"], unfinished["model"]

@@ -39,7 +39,7 @@ def begin(folder, backbone, out, **settings):
 
 
 def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
-    run = begin(split_folder, backbone, tmp_path / "out", plan="last")
+    run = begin(split_folder, backbone, tmp_path / "out", strategy="last")
     summary = run_finetuning(run, say=lambda line: None)
     names = {path.name for path in run.path.iterdir()}
     assert {
@@ -70,7 +70,7 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
 
 @pytest.mark.slow  # tests/finetuning/test_procedure.py interrupts one on every backend
 def test_an_interrupted_run_goes_on_to_the_same_weights(split_folder, backbone, tmp_path, monkeypatch):
-    whole = begin(split_folder, backbone, tmp_path / "a", plan="all")
+    whole = begin(split_folder, backbone, tmp_path / "a", strategy="all")
     run_finetuning(whole, say=lambda line: None)
     seen = {"steps": 0}
     original = resumable.Checkpointer.on_train_batch_end
@@ -83,7 +83,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(split_folder, backbone, 
 
     with monkeypatch.context() as patch:
         patch.setattr(resumable.Checkpointer, "on_train_batch_end", stop)
-        run = begin(split_folder, backbone, tmp_path / "b", plan="all")
+        run = begin(split_folder, backbone, tmp_path / "b", strategy="all")
         with pytest.raises(Interrupted):
             run_finetuning(run, say=lambda line: None)
     assert (run.path / "stages").is_dir()
@@ -95,14 +95,14 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(split_folder, backbone, 
 
 @pytest.mark.tensorflow_only  # twenty seconds a backend, for what the test before it says
 def test_a_head_alone_has_no_curves_and_its_run_is_a_backbone(split_folder, backbone, tmp_path):
-    first = begin(split_folder, backbone, tmp_path / "out", plan="linear")
+    first = begin(split_folder, backbone, tmp_path / "out", strategy="linear")
     summary = run_finetuning(first, say=lambda line: None)
     assert summary["epochs"] == 0
     assert not first.curves.exists()
     assert "curves.png" not in first.card.read_text()
     second = start(
         dataclasses.replace(make_config({"data": str(split_folder), "epochs": 1}), batch_size=8),
-        Settings(backbone=str(first.path), plan="linear"),
+        Settings(backbone=str(first.path), strategy="linear"),
         tmp_path / "out",
         None,
     )

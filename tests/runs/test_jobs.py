@@ -65,7 +65,7 @@ def test_an_interrupted_training_resumed_is_that_of_the_command(command, tmp_pat
     monkeypatch.setattr(TRAIN, "fit", lambda *given, **more: fit(*given, **more, callbacks=[StopAfterFirst()]))
     with pytest.raises(Interrupted, match=r"kerastricks\.runs\.train\(resume='.*run'\) resumes it"):
         kerastricks.runs.train("digits", out=tmp_path, name="run", say=said.append, **FIELDS)
-    assert said[-1] == f"interrupted; go on with: kerastricks train --resume {tmp_path / 'run'}"
+    assert said[-1] == f"interrupted; resume with: kerastricks train --resume {tmp_path / 'run'}"
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
     with pytest.raises(ConfigError, match="epochs: 2 in the run, 3 asked for"):
         kerastricks.runs.train(resume=tmp_path / "run", epochs=3)
@@ -114,7 +114,7 @@ def test_a_series_interrupted_and_resumed(tmp_path, monkeypatch):
     monkeypatch.setattr(series, "run_training", stopped)
     with pytest.raises(Interrupted, match=r"runs\.train_series\(resume='.*two'\)"):
         kerastricks.runs.train_series("digits", seeds=2, out=tmp_path, name="two", say=said.append, **short)
-    assert said[-1] == f"interrupted; go on with: kerastricks train --resume {tmp_path / 'two'}"
+    assert said[-1] == f"interrupted; resume with: kerastricks train --resume {tmp_path / 'two'}"
     monkeypatch.setattr(series, "run_training", run_training)
     found = kerastricks.runs.train_series(resume=tmp_path / "two", say=said.append)
     assert [run.config.seed for run in found.runs] == [0, 1]

@@ -48,6 +48,7 @@ def test_after_the_end_it_stays_at_the_lowest():
     assert [float(schedule(step)) for step in (100, 101, 10_000)] == pytest.approx([0.01] * 3)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("arguments", [{"cycles": 11}, {"cycles": 0}, {"cycles": 5, "t_mul": 9.0}, {"t_mul": 0.0}])
 def test_cycles_without_a_step_are_refused(arguments):
     with pytest.raises(ValueError, match=r"each cycle needs a step|t_mul must be above 0"):

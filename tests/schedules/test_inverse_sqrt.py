@@ -18,6 +18,7 @@ def test_equals_the_paper():
     np.testing.assert_allclose(convert_to_numpy(InverseSqrt(peak, warmup)(np.array(STEPS))), expected, rtol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_no_warm_up_is_refused():
     with pytest.raises(ValueError, match="warmup_steps must be 1 or more"):
         InverseSqrt(0.1, 0)

@@ -20,6 +20,7 @@ def test_equals_the_formula(warmup, final):
     np.testing.assert_allclose([float(schedule(step)) for step in steps], expected, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.tensorflow_only
 def test_warmup_longer_than_the_training_is_refused():
     with pytest.raises(ValueError, match="warmup_steps must be at least 0 and below total_steps"):
         LinearDecay(0.1, 10, 10)

@@ -62,6 +62,7 @@ def test_equals_fastai_step_by_step():
     assert np.abs(ours[1:] - theirs[:-1]).max() > 1e-3 * peak  # a step apart it is not
 
 
+@pytest.mark.tensorflow_only
 def test_a_warm_up_longer_than_the_training_is_refused():
     with pytest.raises(ValueError, match="warmup_steps must be at least 0 and below total_steps"):
         OneCycle(0.1, 10, 10)

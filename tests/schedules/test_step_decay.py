@@ -24,6 +24,7 @@ def test_equals_the_division(where, factor):
     np.testing.assert_allclose(convert_to_numpy(schedule(np.array(STEPS))), expected, rtol=1e-5, atol=1e-12)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -48,6 +48,7 @@ def test_late_steps_are_as_exact_as_early_ones(stepsize):
     np.testing.assert_allclose([float(schedule(step)) for step in steps], expected, rtol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("make", "message"),
     [

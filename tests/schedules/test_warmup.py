@@ -35,6 +35,7 @@ def test_takes_an_array():
     np.testing.assert_allclose(values, [0.3, 0.45, 0.6, 0.6], rtol=1e-6)
 
 
+@pytest.mark.tensorflow_only
 def test_arguments_that_warm_nothing_are_refused():
     with pytest.raises(ValueError, match="warmup_steps must be 1 or more"):
         Warmup(0.1, 0)

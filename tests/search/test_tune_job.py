@@ -64,7 +64,7 @@ def test_a_search_interrupted_and_resumed(tmp_path, work):
     how = {"oracle": "random", "trials": 2, "seed": 3}
     with pytest.raises(Interrupted, match=r"kerastricks\.search\.tune\(resume='.*search'\) resumes it"):
         kerastricks.search.tune("digits", out=out, say=said.append, **how)
-    assert said[-1] == f"interrupted; go on with: kerastricks tune --resume --out {out}"
+    assert said[-1] == f"interrupted; resume with: kerastricks tune --resume --out {out}"
     work["stop"] = False
     with pytest.raises(SearchError, match="seed: 3 there, 4 now"):
         kerastricks.search.tune(resume=out, seed=4)

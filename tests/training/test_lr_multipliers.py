@@ -72,6 +72,7 @@ def test_decay_leaves_biases_alone_in_every_group(data):
         assert np.abs(model.get_layer(layer).get_weights()[0]).max() < 5.0
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("rates", "error", "message"),
     [
@@ -86,6 +87,7 @@ def test_bad_rates_are_named(data, rates, error, message):
         fit(model, data, CONFIG, lr_multipliers=rates)
 
 
+@pytest.mark.tensorflow_only
 def test_the_former_name_of_the_argument_is_refused_with_the_new_one():
     for error in (TypeError, UsageError):
         with pytest.raises(error, match=r"fit\(rates=\.\.\.\) is now fit\(lr_multipliers=\.\.\.\)"):

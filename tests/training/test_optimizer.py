@@ -57,6 +57,7 @@ def test_schedules_have_their_values(spec, values):
         assert float(schedule(step)) == pytest.approx(expected, abs=1e-6), step
 
 
+@pytest.mark.tensorflow_only
 def test_wrong_names_and_arguments_are_refused():
     with pytest.raises(UnknownNameError, match="sgd"):
         build_optimizer(Config(optimizer="sgdd"), 10, model())

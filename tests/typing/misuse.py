@@ -16,3 +16,6 @@ kerastricks.schedules.OneCycle(peak=0.1)  # error: call-arg
 ensemble.combine([model, model], 3)  # error: arg-type
 ensemble.average([model, model])  # error: attr-defined
 length: int = data.name  # error: assignment
+kerastricks.runs.train("digits", epoch=3)  # error: call-arg
+kerastricks.runs.train("digits", epochs="3")  # error: arg-type
+print(kerastricks.runs.train("digits").summary.acuracy)  # error: attr-defined

@@ -12,6 +12,8 @@ from kerastricks.ensemble import Choice, Combination, Member
 from kerastricks.initializers import HeNormal
 from kerastricks.layers import StochasticDepth
 from kerastricks.metrics import Estimate
+from kerastricks.runs import Evaluation, RunRecord, SeriesRecord
+from kerastricks.search import SearchRecord
 
 # Images
 data = kerastricks.data.load("digits", augment="pad_crop(1)", batch_size=64)
@@ -46,3 +48,20 @@ assert_type(choice.combination, Combination)
 assert_type(choice.candidates[0].log_loss, Estimate)
 ensemble.combine(members, choice.combination).save("ensemble.keras")
 ensemble.combine(members, "mean").save("mean.keras")
+
+# Jobs
+run = kerastricks.runs.train("digits", model="plain_cnn", epochs=3, out="saved_models", name="digits")
+assert_type(run, RunRecord)
+assert_type(run.summary.accuracy, float)
+assert_type(run.summary.class_names, list[str])
+assert_type(run.config, training.Config)
+score = kerastricks.runs.evaluate(run, "images.zip")
+assert_type(score, Evaluation)
+assert_type(score.log_loss, float)
+series = kerastricks.runs.train_series("digits", config, seeds=3)
+assert_type(series, SeriesRecord)
+together = kerastricks.runs.ensemble([run, "saved_models/other"], method="mean", temperatures=True)
+assert_type(together, RunRecord)
+assert_type(kerastricks.runs.distill(together, model="mlp", epochs=3), RunRecord)
+search = kerastricks.search.tune("digits", trials=5, oracle="random")
+assert_type(search, SearchRecord)

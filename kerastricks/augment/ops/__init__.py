@@ -1,4 +1,10 @@
-"""The ops of an augmentation spec: file, name in a spec and class are the same word."""
+"""The ops of an augmentation spec: `OPS` maps the name in a spec to the class, "pad_crop" to `PadCrop`.
+
+A module is a family: flips, crops, geometric (rotation, shear, zoom), colour (linear changes), hue, pixel (nonlinear),
+neighbourhood, erasing, mixing, policies. A new op is a frozen dataclass of one of the kinds in
+`kerastricks.augment.op`, put into its family's module and entered here; its name is the class's in snake case.
+CONTRIBUTING.md has the steps.
+"""
 
 from kerastricks.registry import Registry
 

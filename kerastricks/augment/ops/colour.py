@@ -1,12 +1,4 @@
-"""Fancy PCA with the training set's own colours.
-
-Random brightness.
-Random contrast.
-Random saturation.
-Random loss of colour.
-Random negative.
-Mean 0 and deviation 1 per channel, by the training split's statistics.
-"""
+"""Linear changes of colour: brightness, contrast, saturation, greyscale, negative, fancy PCA, normalization."""
 
 import math
 from dataclasses import dataclass, field
@@ -17,56 +9,6 @@ from kerastricks.augment.colours import SCALES, principal_colours
 from kerastricks.augment.distributions import between, chosen, normal
 from kerastricks.augment.op import ColourMap, Draws, ImageSpec, Parameters
 from kerastricks.errors import SpecError
-
-
-@dataclass(frozen=True)
-class FancyPCA(ColourMap):
-    """Adds one colour to all pixels of an image: a draw along each principal component of the training colours.
-
-    It helps where the label does not depend on the colour and intensity of the light, and hurts where it does
-    (ripeness, stains). Eigenvalues and eigenvectors are the training split's; `kerastricks.layers.FancyPCA` is the same
-    as a layer.
-
-    Args:
-        stddev: of the draw per component, 0 or more, no unit.
-        scale: "variance" (the eigenvalue as the paper writes it) or "stddev" (its square root, which moves colours as
-            far as the data varies).
-
-    Reference:
-        Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural Networks,
-        NeurIPS 2012, section 4.1. Deviations: the result is clipped, which the paper does not say; a draw is at most
-        5.3 stddev.
-    """
-
-    stddev: float = 0.1
-    scale: str = "variance"
-    components: tuple[tuple[float, ...], ...] = field(default=(), init=False)
-
-    uniforms = 3
-    neutral: ClassVar[dict[str, float]] = {"shift": 0.0}
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.stddev < math.inf:
-            raise SpecError(f"fancy_pca: stddev must be 0 or more, and finite. Received: stddev={self.stddev}")
-        if self.scale not in SCALES:
-            raise SpecError(f'fancy_pca: scale must be "variance" or "stddev". Received: scale={self.scale!r}')
-
-    def bind(self, image_spec: ImageSpec) -> "FancyPCA":
-        needs_colour("fancy_pca", image_spec)
-        if image_spec.statistics is None:
-            raise SpecError("fancy_pca needs the colours of the training images: give their statistics")
-        components = principal_colours(*image_spec.statistics.eigen(), self.scale, 255.0)
-        return self.knowing(components=tuple(map(tuple, components.tolist())))
-
-    def parameters(self, draws: Draws, xp: Any) -> Parameters:
-        return {"shift": self.colours(normal(draws.uniforms, self.stddev, xp), xp)}
-
-    def colours(self, alphas: Any, xp: Any) -> Any:
-        """What draws (batch, 3) along the components add to each pixel: (batch, 3)."""
-        return xp.matmul(alphas, xp.convert_to_tensor(self.components, "float32"))
-
-    def matrix(self, parameters: Parameters, mean: Any, xp: Any) -> tuple[Any, Any]:
-        return xp.ones((1, 3)), parameters["shift"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +24,7 @@ class Brightness(ColourMap):
     Reference:
         Howard: Some Improvements on Deep Convolutional Neural Network Based Image Classification, arXiv 1312.5402;
         the form is Pillow's ImageEnhance.Brightness, which torchvision's ColorJitter shares. Deviation: the result is
-        not rounded, and clipped once, behind the last of neighbouring colour ops.
+        not rounded, and clipped once, after the last of neighbouring colour ops.
     """
 
     strength: float = 0.2
@@ -113,7 +55,7 @@ class Contrast(ColourMap):
     Reference:
         Howard: Some Improvements on Deep Convolutional Neural Network Based Image Classification, arXiv 1312.5402;
         the form is Pillow's ImageEnhance.Contrast, which torchvision's ColorJitter and RandAugment share. Deviations:
-        the mean is not rounded to an integer, nor is the result; behind other colour ops it is the mean of their
+        the mean is not rounded to an integer, nor is the result; after other colour ops it is the mean of their
         result before it is clipped.
     """
 
@@ -148,7 +90,7 @@ class Saturation(ColourMap):
 
     Reference:
         Pillow's ImageEnhance.Color, which torchvision's ColorJitter(saturation) and RandAugment's "Color" share.
-        Deviation: neither grey nor the result is rounded, and the result is clipped once, behind the last of
+        Deviation: neither grey nor the result is rounded, and the result is clipped once, after the last of
         neighbouring colour ops.
     """
 
@@ -243,13 +185,63 @@ class Invert(ColourMap):
 
 
 @dataclass(frozen=True)
+class FancyPCA(ColourMap):
+    """Adds one colour to all pixels of an image: a draw along each principal component of the training colours.
+
+    It helps where the label does not depend on the colour and intensity of the light, and hurts where it does
+    (ripeness, stains). Eigenvalues and eigenvectors are the training split's; `kerastricks.layers.FancyPCA` is the same
+    as a layer.
+
+    Args:
+        stddev: of the draw per component, 0 or more, no unit.
+        scale: "variance" (the eigenvalue as the paper writes it) or "stddev" (its square root, which moves colours as
+            far as the data varies).
+
+    Reference:
+        Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural Networks,
+        NeurIPS 2012, section 4.1. Deviations: the result is clipped, which the paper does not say; a draw is at most
+        5.3 stddev.
+    """
+
+    stddev: float = 0.1
+    scale: str = "variance"
+    components: tuple[tuple[float, ...], ...] = field(default=(), init=False)
+
+    uniforms = 3
+    neutral: ClassVar[dict[str, float]] = {"shift": 0.0}
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.stddev < math.inf:
+            raise SpecError(f"fancy_pca: stddev must be 0 or more, and finite. Received: stddev={self.stddev}")
+        if self.scale not in SCALES:
+            raise SpecError(f'fancy_pca: scale must be "variance" or "stddev". Received: scale={self.scale!r}')
+
+    def bind(self, image_spec: ImageSpec) -> "FancyPCA":
+        needs_colour("fancy_pca", image_spec)
+        if image_spec.statistics is None:
+            raise SpecError("fancy_pca needs the colours of the training images: give their statistics")
+        components = principal_colours(*image_spec.statistics.eigen(), self.scale, 255.0)
+        return self.knowing(components=tuple(map(tuple, components.tolist())))
+
+    def parameters(self, draws: Draws, xp: Any) -> Parameters:
+        return {"shift": self.colours(normal(draws.uniforms, self.stddev, xp), xp)}
+
+    def colours(self, alphas: Any, xp: Any) -> Any:
+        """Colour that draws (batch, 3) along the components add to each pixel: (batch, 3)."""
+        return xp.matmul(alphas, xp.convert_to_tensor(self.components, "float32"))
+
+    def matrix(self, parameters: Parameters, mean: Any, xp: Any) -> tuple[Any, Any]:
+        return xp.ones((1, 3)), parameters["shift"]
+
+
+@dataclass(frozen=True)
 class Normalize(ColourMap):
     """Subtracts the training pixels' mean and divides by their standard deviation, per channel.
 
     All channels weigh alike, and a network without batch normalisation starts with activations of the size that its
     initialization expects. For models without a normalisation of their own, and images that are not saved:
-    kerastricks's models begin with theirs and want values 0 to 255. Nothing that expects such values may stand
-    behind it.
+    kerastricks's models begin with theirs and want values 0 to 255. Nothing that expects such values may come
+    after it.
 
     Reference:
         LeCun, Bottou, Orr, Mueller: Efficient BackProp, 1998, section 4.3.

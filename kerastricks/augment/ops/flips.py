@@ -1,9 +1,4 @@
-"""Horizontal flip that shows both sides of every image in any two epochs.
-
-Flips with a probability: what the horizontal and the vertical one share.
-Horizontal flip.
-Vertical flip.
-"""
+"""Flips: horizontal, vertical, and alternating, which shows both sides of every image in any two epochs."""
 
 import functools
 from dataclasses import dataclass
@@ -42,9 +37,39 @@ def mirrored(places: Any, size: int, parameters: Parameters, xp: Any) -> Any:
     return xp.where(parameters["flipped"] > 0, size - 1 - places, places)
 
 
+@dataclass(frozen=True)
+class Flip(Mirror):
+    """Mirrors each image left to right with probability `rate`.
+
+    It doubles the data where left and right mean the same, and hurts where they do not (digits, text).
+
+    Args:
+        rate: probability per image, in [0, 1].
+    """
+
+    def columns(self, x: Any, parameters: Parameters, width: int, xp: Any) -> Any:
+        return mirrored(x, width, parameters, xp)
+
+
+@dataclass(frozen=True)
+class VerticalFlip(Mirror):
+    """Mirrors each image top to bottom with probability `rate`.
+
+    For images without an up and a down, as from above or through a microscope; it hurts photographs, in which the sky
+    is above.
+
+    Args:
+        rate: probability per image, in [0, 1].
+    """
+
+    def rows(self, y: Any, parameters: Parameters, height: int, xp: Any) -> Any:
+        return mirrored(y, height, parameters, xp)
+
+
 # Below the root of 2^31: a product of two remainders fits into 32 bits. Third powers are a permutation of its
 # remainders, since 3 does not divide 46336.
 PRIME = 46337
+
 HALF_BITS = 15
 
 
@@ -86,39 +111,10 @@ class AlternatingFlip(IndexMap):
         return mirrored(x, width, parameters, xp)
 
 
-def _cube(x: Any) -> Any:
-    return x * (x * x % PRIME) % PRIME
-
-
 @functools.lru_cache(maxsize=32)
 def _keys(seed: int) -> list[int]:
     return (np.random.SeedSequence(seed).generate_state(3) % PRIME).tolist()
 
 
-@dataclass(frozen=True)
-class Flip(Mirror):
-    """Mirrors each image left to right with probability `rate`.
-
-    It doubles the data where left and right mean the same, and hurts where they do not (digits, text).
-
-    Args:
-        rate: probability per image, in [0, 1].
-    """
-
-    def columns(self, x: Any, parameters: Parameters, width: int, xp: Any) -> Any:
-        return mirrored(x, width, parameters, xp)
-
-
-@dataclass(frozen=True)
-class VerticalFlip(Mirror):
-    """Mirrors each image top to bottom with probability `rate`.
-
-    For images without an up and a down, as from above or through a microscope; it hurts photographs, in which the sky
-    is above.
-
-    Args:
-        rate: probability per image, in [0, 1].
-    """
-
-    def rows(self, y: Any, parameters: Parameters, height: int, xp: Any) -> Any:
-        return mirrored(y, height, parameters, xp)
+def _cube(x: Any) -> Any:
+    return x * (x * x % PRIME) % PRIME

@@ -1,9 +1,4 @@
-"""Random hue.
-
-HSV power jitter.
-Random hue, as one matrix.
-Brightness, contrast, saturation and hue under the name that other libraries give them together.
-"""
+"""Hue: in HSV, together with power jitter of saturation and value, as one matrix in YIQ, and in colour jitter."""
 
 import math
 from dataclasses import dataclass
@@ -80,7 +75,7 @@ class Hsv(PixelOp):
     Reference:
         Dosovitskiy, Springenberg, Riedmiller, Brox: Discriminative Unsupervised Feature Learning with Convolutional
         Neural Networks, NeurIPS 2014 (arXiv 1406.6909), section 2.1, "contrast 2" and "colour". Deviations: the powers
-        are log-uniform by default, where the paper gives their bounds alone; S and V have draws of their own, where it
+        are log-uniform by default, where the paper gives only their bounds; S and V have draws of their own, where it
         leaves that open; the result is clipped, which it does not say.
     """
 
@@ -213,7 +208,7 @@ class ColorJitter(Policy):
 
     @property
     def _active(self) -> list[tuple[int, Op]]:
-        """Those with a strength, and each one's column of the uniforms."""
+        """Member ops with a strength, each with its column of the uniforms."""
         ops = (Brightness(self.brightness), Contrast(self.contrast), Saturation(self.saturation), Hue(self.hue))
         strengths = (self.brightness, self.contrast, self.saturation, self.hue)
         return [(column, op) for column, op in enumerate(ops) if strengths[column]]

@@ -1,8 +1,4 @@
-"""The fourteen ops that RandAugment and TrivialAugment choose from, as the members of a policy.
-
-RandAugment, with draws per image.
-TrivialAugment, with its wide ranges.
-"""
+"""Policies that draw ops per image: RandAugment and TrivialAugment, over the same fourteen ops."""
 
 import math
 from dataclasses import dataclass, field
@@ -34,12 +30,13 @@ CHOICES = (
     "autocontrast",
     "equalize",
 )
+
 LEVELS = 31  # magnitude 0 to 30
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What each op does at the largest magnitude; at 0 it does nothing, and between it grows evenly.
+    """Strength of each op at the largest magnitude; at 0 it does nothing, between it grows linearly.
 
     Args:
         slope: of a shear.
@@ -56,57 +53,9 @@ class Reach:
     fewest_bits: int
 
 
-def members_for(image_spec: ImageSpec, outside: str) -> tuple[Op, ...]:
-    """One op for all choices of its kind: neighbours are fused, and each costs once whichever image draws it.
-
-    Args:
-        image_spec: of the images; color is the identity for grey ones, and left out.
-        outside: what is seen beyond a moved image.
-    """
-    spatial = (Shear(outside=outside), Translate(1.0, outside), Rotate(outside=outside))
-    colours = (
-        (Brightness(), Saturation(), Contrast()) if image_spec.image_shape[-1] == 3 else (Brightness(), Contrast())
-    )
-    others = (Posterize(), Solarize(), Equalize(), Autocontrast(), Sharpness())
-    return tuple(op.bind(image_spec) for op in (*spatial, *colours, *others))
-
-
-def parameters_of(member: Op, choice: Any, sign: Any, level: Any, reach: Reach, xp: Any) -> Parameters:
-    """What a member gets: the magnitude where an image drew it, else what changes nothing.
-
-    Args:
-        member: of `members_for`.
-        choice: (batch,) int32, places in `CHOICES`.
-        sign: (batch,) -1 or 1, for the ops that have two directions.
-        level: magnitude / 30, (batch,) or a number.
-        reach: of the ops.
-        xp: the namespace.
-    """
-
-    def where(name: str, value: Any, otherwise: float) -> Any:
-        return xp.where(choice == CHOICES.index(name), value, otherwise)
-
-    match member:
-        case Shear():
-            slope = sign * (level * reach.slope)
-            return {"x_shear": where("shear_x", slope, 0.0), "y_shear": where("shear_y", slope, 0.0)}
-        case Translate():
-            down, right = (xp.round(sign * (level * pixels)) for pixels in reach.shift)
-            return {"down": where("translate_y", down, 0.0), "right": where("translate_x", right, 0.0)}
-        case Rotate():
-            return {"radians": where("rotate", sign * (level * reach.radians), 0.0)}
-        case Posterize():
-            bits = xp.round(8.0 - (level + 0.0 * sign) * (8 - reach.fewest_bits))
-            return {"bits": where("posterize", bits, 8.0)}
-        case Solarize():
-            return {"threshold": where("solarize", 256.0 * (1.0 - (level + 0.0 * sign)), 256.0)}
-        case Equalize() | Autocontrast():
-            return {"applied": where({Equalize: "equalize", Autocontrast: "autocontrast"}[type(member)], 1.0, 0.0)}
-    names = {Brightness: "brightness", Saturation: "color", Contrast: "contrast", Sharpness: "sharpness"}
-    return {"factor": where(names[type(member)], 1.0 + sign * (level * reach.enhance), 1.0)}
-
-
 _SHIFT = 150 / 331  # of the side, at magnitude 30
+
+_WIDE = Reach(slope=0.99, shift=(32.0, 32.0), radians=math.radians(135), enhance=0.99, fewest_bits=2)
 
 
 @dataclass(frozen=True)
@@ -169,9 +118,6 @@ class Randaugment(Policy):
         return parameters_of(self.slot[place], choice, direction, self.magnitude / (LEVELS - 1), self.reach, xp)
 
 
-_WIDE = Reach(slope=0.99, shift=(32.0, 32.0), radians=math.radians(135), enhance=0.99, fewest_bits=2)
-
-
 @dataclass(frozen=True)
 class Trivialaugment(Policy):
     """Applies one op to each image, drawn from fourteen, at a magnitude drawn from 0 to 30.
@@ -214,3 +160,53 @@ class Trivialaugment(Policy):
         choice = integer(draws.uniforms[:, 0], 0, len(CHOICES) - 1, xp)
         level = xp.cast(integer(draws.uniforms[:, 2], 0, LEVELS - 1, xp), "float32") / (LEVELS - 1)
         return parameters_of(self.slot[number], choice, sign(draws.uniforms[:, 1], xp), level, _WIDE, xp)
+
+
+def members_for(image_spec: ImageSpec, outside: str) -> tuple[Op, ...]:
+    """One member for all choices of a kind: neighbours are fused, and each costs once whichever image draws it.
+
+    Args:
+        image_spec: of the images; color is the identity for grey ones, and left out.
+        outside: what is seen beyond a moved image.
+    """
+    spatial = (Shear(outside=outside), Translate(1.0, outside), Rotate(outside=outside))
+    colours = (
+        (Brightness(), Saturation(), Contrast()) if image_spec.image_shape[-1] == 3 else (Brightness(), Contrast())
+    )
+    others = (Posterize(), Solarize(), Equalize(), Autocontrast(), Sharpness())
+    return tuple(op.bind(image_spec) for op in (*spatial, *colours, *others))
+
+
+def parameters_of(member: Op, choice: Any, sign: Any, level: Any, reach: Reach, xp: Any) -> Parameters:
+    """Parameters of a member: the magnitude where an image drew it, otherwise neutral ones.
+
+    Args:
+        member: of `members_for`.
+        choice: (batch,) int32, indices into `CHOICES`.
+        sign: (batch,) -1 or 1, for the ops that have two directions.
+        level: magnitude / 30, (batch,) or a number.
+        reach: of the ops.
+        xp: the namespace.
+    """
+
+    def where(name: str, value: Any, otherwise: float) -> Any:
+        return xp.where(choice == CHOICES.index(name), value, otherwise)
+
+    match member:
+        case Shear():
+            slope = sign * (level * reach.slope)
+            return {"x_shear": where("shear_x", slope, 0.0), "y_shear": where("shear_y", slope, 0.0)}
+        case Translate():
+            down, right = (xp.round(sign * (level * pixels)) for pixels in reach.shift)
+            return {"down": where("translate_y", down, 0.0), "right": where("translate_x", right, 0.0)}
+        case Rotate():
+            return {"radians": where("rotate", sign * (level * reach.radians), 0.0)}
+        case Posterize():
+            bits = xp.round(8.0 - (level + 0.0 * sign) * (8 - reach.fewest_bits))
+            return {"bits": where("posterize", bits, 8.0)}
+        case Solarize():
+            return {"threshold": where("solarize", 256.0 * (1.0 - (level + 0.0 * sign)), 256.0)}
+        case Equalize() | Autocontrast():
+            return {"applied": where({Equalize: "equalize", Autocontrast: "autocontrast"}[type(member)], 1.0, 0.0)}
+    names = {Brightness: "brightness", Saturation: "color", Contrast: "contrast", Sharpness: "sharpness"}
+    return {"factor": where(names[type(member)], 1.0 + sign * (level * reach.enhance), 1.0)}

@@ -109,7 +109,7 @@ class Client:
             if time.monotonic() - silent_since > _CHIEF_GONE_SECONDS:
                 raise SearchError(
                     f"no chief answers at {self._target} for {_CHIEF_GONE_SECONDS / 60:.0f} minutes: if the search has "
-                    f"stopped, resume it with kerastricks tune --resume --out {self._folder.path}"
+                    f"stopped, resume with kerastricks tune --resume --out {self._folder.path}"
                 )
 
 

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-pytestmark = [
-    pytest.mark.tensorflow_only,
-    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc"),
-]
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+pytestmark = [pytest.mark.tensorflow_only, needs_proc]
 
 COUNT, SIDE = 150, 520
 ALLOWANCE = 40e6  # threads, images on their way
