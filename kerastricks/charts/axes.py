@@ -1,16 +1,15 @@
-"""How the values of one name lie on an axis from 0 to 1.
-
-Numbers and names short enough for a line or a table.
-"""
+"""Axes from 0 to 1 for the values of one name, and short formats of values and scores."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_FEW = 8  # values at most, of a scale that holds 0 and becomes categories
+
 
 def short_value(value: Any, limit: int = 32) -> str:
-    """A value of the space: 0.00316, 3.2e-5, 128, true; a long name is cut.
+    """Formats a value: 0.00316, 3.2e-5, 128, true; a long name is cut.
 
     Args:
         value: a number, a string, a boolean, None or anything with a name.
@@ -27,7 +26,7 @@ def short_value(value: Any, limit: int = 32) -> str:
 
 
 def short_score(score: float | None) -> str:
-    """A score: 0.4312, 12.35, 3.1e-5; a dash where there is none."""
+    """Formats a score: 0.4312, 12.35, 3.1e-5; a dash where there is none."""
     if score is None or not math.isfinite(score):
         return "-"
     size = abs(score)
@@ -37,12 +36,9 @@ def short_score(score: float | None) -> str:
 
 
 def _mended(text: str) -> str:
-    """3.2e-05 is 3.2e-5."""
+    """Shortens 3.2e-05 to 3.2e-5."""
     head, e, exponent = text.partition("e")
     return f"{head}e{int(exponent)}" if e else head
-
-
-_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class ValueAxis:
         name: of the value.
         kind: "log" and "linear" for numbers; "category" for names, and for numbers that are no scale (0, 1e-4, 5e-4).
         values: the different ones, in order.
-        sometimes: whether trials are there that do not have it.
+        sometimes: whether some points lack it.
     """
 
     name: str
@@ -63,22 +59,22 @@ class ValueAxis:
 
     @property
     def constant(self) -> bool:
-        """Whether every trial has the same value."""
+        """Whether every point has the same value."""
         return len(self.values) == 1 and not self.sometimes
 
     def place(self, value: Any) -> float:
-        """Where a value lies."""
+        """The position of a value."""
         if self.kind == "category":
             return (self.values.index(_key(value)) + 0.5) / len(self.values)
         low, high = self._scaled(self.values[0]), self._scaled(self.values[-1])
         return 0.5 if low == high else (self._scaled(value) - low) / (high - low)
 
     def place_of_level(self, index: int) -> float:
-        """Where the value at an index of `values` lies."""
+        """The position of the value at an index of `values`."""
         return (index + 0.5) / len(self.values) if self.kind == "category" else self.place(self.values[index])
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and labels."""
+        """Positions and labels of the ticks."""
         if self.kind == "category" or len(self.values) <= 5:
             every = math.ceil(len(self.values) / 12)
             return [(self.place_of_level(i), _label(self.values[i])) for i in range(0, len(self.values), every)]
@@ -105,7 +101,7 @@ class ValueAxis:
 
 
 def value_axes(rows: Sequence[Mapping[str, Any]], log_names: Collection[str] | None = None) -> list[ValueAxis]:
-    """An axis for each name in the rows, in the order of their first appearance.
+    """Creates an axis for each name in the rows, in the order of their first appearance.
 
     Args:
         rows: name to value, one mapping for each point.
@@ -145,7 +141,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _key(value: Any) -> Any:
-    """What tells two values apart on an axis of names: true and 1 are not the same."""
+    """The identity of a value on an axis of names: true and 1 differ."""
     return value if _is_number(value) else short_value(value, limit=10_000)
 
 
