@@ -9,9 +9,8 @@ import pytest
 from conftest import COLOURS, write_image
 
 from kerastricks.data import load
-from kerastricks.data.sources.classes import relabel
+from kerastricks.data.sources.classes import only_classes, relabel
 from kerastricks.data.sources.reading import find_source
-from kerastricks.data.sources.source import only_classes
 from kerastricks.errors import DataError
 
 pytestmark = pytest.mark.tensorflow_only

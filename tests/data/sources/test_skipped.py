@@ -315,7 +315,7 @@ def test_an_archive_that_is_cut_while_it_is_streamed_names_the_image(image_folde
 
 @pytest.mark.parametrize(
     ("module", "function", "memory_bytes"),
-    [("reading", "decode_all", 1 << 30), ("load", "decode_all", 0), ("load", "decode_into_memory", 0)],
+    [("sources.reading", "decode_all", 1 << 30), ("statistics", "decode_all", 0), ("loading", "decode_into_memory", 0)],
 )
 def test_a_file_that_is_lost_between_two_looks_is_named(image_folder, monkeypatch, module, function, memory_bytes):
     module = importlib.import_module(f"kerastricks.data.{module}")

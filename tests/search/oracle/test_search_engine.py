@@ -22,7 +22,7 @@ JIT = Parameter("jit", "choice", values=(True, False))
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch):
-    for name in engine._WHO_IS_WHO:
+    for name in engine._IDENTITY:
         monkeypatch.setenv(name, "")  # so that it is put back
         os.environ.pop(name)
 
