@@ -22,6 +22,7 @@ __all__ = [
     "checks",
     "comparison",
     "data",
+    "doctor",
     "ensemble",
     "errors",
     "features",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from kerastricks import checks as checks
     from kerastricks import comparison as comparison
     from kerastricks import data as data
+    from kerastricks import doctor as doctor
     from kerastricks import ensemble as ensemble
     from kerastricks import features as features
     from kerastricks import finetuning as finetuning

@@ -1,0 +1,126 @@
+"""The doctor's corpus: its runs as logs, and the labels of what really helps each of them."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerastricks.doctor.training_log import TrainingLog
+
+TAIL = 0.15  # of the epochs, whose mean is what a run has reached
+LEAST_SD = 0.004  # of accuracies; 0.01 of losses
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run of the corpus, and where it belongs."""
+
+    meta: dict[str, Any]
+    log: TrainingLog
+
+    @property
+    def data(self) -> str:
+        return self.meta["setting"]["data"]
+
+    @property
+    def family(self) -> str:
+        return self.meta["setting"]["model"].partition("(")[0]
+
+    @property
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.log.loss).all() and np.isfinite(self.log.val_loss).all())
+
+    @property
+    def accuracy(self) -> float:
+        """Validation accuracy reached; that of guessing where it diverged."""
+        if not self.finite:
+            return 1 / self.meta["classes"]
+        return float(np.mean(self.log.val_accuracy[-max(round(TAIL * len(self.log.epochs)), 1) :]))
+
+    @property
+    def loss(self) -> float:
+        """Validation loss reached."""
+        if not self.finite:
+            return float("inf")
+        return float(np.mean(self.log.val_loss[-max(round(TAIL * len(self.log.epochs)), 1) :]))
+
+
+def load(path: Path) -> list[Run]:
+    """Runs of a file that `make_corpus.py --collect` wrote, or of its folder."""
+    if path.is_dir():
+        found = []
+        for one in sorted(path.glob("*.npz")):
+            with np.load(one) as file:
+                found.append((json.loads(str(file["meta"])), file["step_loss"], file["epochs"]))
+    else:
+        with np.load(path) as file:
+            metas = json.loads(str(file["meta"]))
+            steps = np.split(file["step_loss"], np.cumsum(file["step_count"])[:-1])
+            epochs = np.split(file["epochs"], np.cumsum(file["epoch_count"])[:-1])
+        found = list(zip(metas, steps, epochs, strict=True))
+    return [Run(meta, _log(meta, steps, epochs)) for meta, steps, epochs in found]
+
+
+def _log(meta: dict[str, Any], steps: np.ndarray, epochs: np.ndarray) -> TrainingLog:
+    loss, accuracy, val_loss, val_accuracy, rate = np.asarray(epochs, np.float64).T
+    steps = np.asarray(steps, np.float64)
+    return TrainingLog(
+        name=f"{meta['setting']['data']} {meta['setting']['model']} {meta['rate']:g}",
+        epochs=np.arange(1.0, len(loss) + 1),
+        loss=np.where(np.isfinite(loss), loss, np.inf),
+        val_loss=np.where(np.isfinite(val_loss), val_loss, np.inf),
+        accuracy=accuracy,
+        val_accuracy=val_accuracy,
+        learning_rate=rate,
+        steps=np.arange(1.0, len(steps) + 1),
+        step_loss=np.where(np.isfinite(steps), steps, np.inf),
+        classes=meta["classes"],
+        batch_size=meta["setting"]["batch"],
+    )
+
+
+def key(setting: dict[str, Any]) -> str:
+    return json.dumps(setting, sort_keys=True)
+
+
+def pooled_sd(groups: Sequence[Sequence[float]], least: float) -> float:
+    """Standard deviation within groups of seeds."""
+    variances = [np.var(group, ddof=1) for group in groups if len(group) > 1]
+    return max(float(np.sqrt(np.mean(variances))) if variances else 0.0, least)
+
+
+def rate_states(runs: Sequence[Run]) -> dict[int, str]:
+    """Index of a run of the part "rates" to the state of its learning rate.
+
+    "too_low": a higher rate is more than two standard deviations better on validation, after the same epochs;
+    "too_high": a lower one is; "much_too_high": a lower one is, and the run learned nothing (its training loss at the
+    end is above nine tenths of that of guessing) or was not finite; "good": neither.
+    """
+    groups: dict[str, dict[float, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index, run in enumerate(runs):
+        if run.meta["part"] == "rates":
+            groups[key(run.meta["setting"])][run.meta["rate"]].append(index)
+    states = {}
+    for rates in groups.values():
+        means = {rate: float(np.mean([runs[index].accuracy for index in ids])) for rate, ids in rates.items()}
+        best = max(means, key=lambda rate: means[rate])
+        near = [rate for rate in rates if means[rate] > 0.8 * means[best]]
+        sd = pooled_sd([[runs[index].accuracy for index in rates[rate]] for rate in near], LEAST_SD)
+        for rate, ids in rates.items():
+            for index in ids:
+                run = runs[index]
+                guess = np.log(run.meta["classes"])
+                if means[best] - means[rate] <= 2 * sd:
+                    state = "good"
+                elif rate < best:
+                    state = "too_low"
+                elif not run.finite or run.log.loss[-1] > 0.9 * guess:
+                    state = "much_too_high"
+                else:
+                    state = "too_high"
+                states[index] = state
+    return states

@@ -1,0 +1,202 @@
+"""Reading training logs: run folders, Keras histories, CSV, JSON, JSON lines, event files of TensorBoard."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerastricks.doctor import event_files
+from kerastricks.doctor.columns import find_columns
+from kerastricks.doctor.rows import Rows, number, of_records
+from kerastricks.doctor.training_log import TrainingLog
+from kerastricks.errors import UsageError
+
+_LOGS = (
+    "metrics.jsonl",
+    "trainer_state.json",
+    "metrics.csv",
+    "results.csv",
+    "summary.csv",
+    "history.csv",
+    "history.json",
+)
+_PICKLES = (".pkl", ".pickle", ".p", ".npy", ".npz", ".pt", ".pth", ".joblib")
+
+
+def read_log(
+    source: Any, more: str | os.PathLike[str] | None = None, columns: Mapping[str, str] | None = None
+) -> TrainingLog:
+    """Read the log of one training.
+
+    Args:
+        source: a `keras.callbacks.History`, a dictionary of lists, a run folder of kerastricks, a folder with a log or
+            event files, or a file: CSV with a header, JSON (lists by name, records, or the Hugging Face Trainer's
+            trainer_state.json), JSON lines, an event file of TensorBoard.
+        more: a second file of the same training, where steps and epochs have one each.
+        columns: names of columns by quantity, where the usual ones do not hold: {"loss": "Train Robust Loss"}.
+
+    Returns:
+        The log. A loss that was NaN or infinite is infinite in it, and what was not logged is NaN.
+
+    Raises:
+        UsageError: for a file that is missing, empty, a pickle, without a loss, or of several runs.
+    """
+    if more is not None:
+        return read_log(source, columns=columns).joined(read_log(more, columns=columns))
+    if isinstance(getattr(source, "history", None), Mapping):  # a History
+        return _of_lists(source.history, "history", columns, getattr(source, "epoch", None))
+    if isinstance(source, Mapping):
+        return _of_lists(source, "history", columns)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder")
+    if path.is_dir():
+        return _of_folder(path, columns)
+    if event_files.is_event_file(path):
+        return _of_events([path], path.name, columns)
+    if path.suffix.lower() in _PICKLES or _first_bytes(path)[:1] == b"\x80":
+        raise UsageError(
+            f"{path}: a pickle or an archive can run code when it is read: write the history as JSON, json.dump(history.history, file)"
+        )
+    if path.stat().st_size == 0:
+        raise UsageError(f"{path}: is empty")
+    try:
+        head = _first_bytes(path).decode("utf-8-sig").lstrip()
+    except UnicodeDecodeError as error:
+        if error.reason != "unexpected end of data":
+            raise UsageError(f"{path}: not valid UTF-8, and no event file by its name (tfevents)") from None
+        head = _first_bytes(path).decode("utf-8-sig", "ignore").lstrip()
+    if head[:1] in ("{", "["):
+        return _of_json(path, columns)
+    return _of_csv(path, columns)
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+def _of_lists(
+    lists: Mapping[str, Any], name: str, columns: Mapping[str, str] | None, epochs: Sequence[int] | None = None
+) -> TrainingLog:
+    found = {str(key): value for key, value in lists.items() if isinstance(value, (list, tuple, np.ndarray))}
+    chosen = find_columns(found, columns, name)
+    values = {
+        quantity: [number(one, "loss" in quantity) for one in np.asarray(found[key], object).tolist()]
+        for quantity, key in chosen.items()
+    }
+    count = max(map(len, values.values()))
+    if "epoch" not in values and "step" not in values:
+        values["epoch"] = list(epochs) if epochs is not None and len(epochs) == count else list(range(count))
+    return TrainingLog.from_columns(values, name)
+
+
+def _of_folder(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
+    if (folder / "metrics.jsonl").is_file() and (folder / "config.json").is_file():
+        return _of_run(folder, columns)
+    events = event_files.event_files(folder)
+    logs = [folder / name for name in _LOGS if (folder / name).is_file()]
+    if logs:
+        return replace(read_log(logs[0], columns=columns), name=folder.name)
+    if events:
+        return _of_events(events, folder.name, columns)
+    raise UsageError(f"{folder}: no run folder, and none of {', '.join(_LOGS)} or event files in it")
+
+
+def _of_run(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
+    """A run folder: epochs are in metrics.jsonl, losses of all batches in batch_loss.f32."""
+    log = replace(_of_json(folder / "metrics.jsonl", columns), name=folder.name)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    data = config.get("data") or {}
+    classes = data.get("class_names") or data.get("classes")
+    known: dict[str, Any] = {
+        "classes": len(classes) if isinstance(classes, list) else None,
+        "batch_size": config.get("config", {}).get("batch_size"),
+    }
+    losses = folder / "batch_loss.f32"
+    if losses.is_file() and losses.stat().st_size >= 4:
+        values = np.fromfile(losses, "<f4").astype(np.float64)
+        values = np.where(np.isfinite(values), values, np.inf)
+        known |= {"steps": np.arange(1.0, len(values) + 1), "step_loss": values}
+    return replace(log, **known)
+
+
+def _of_events(paths: list[Path], name: str, columns: Mapping[str, str] | None) -> TrainingLog:
+    scalars, notes = event_files.read_scalars(paths)
+    rows = of_records(event_files.as_records(scalars), lambda names: find_columns(names, columns, name))
+    return TrainingLog.from_columns(rows.columns(), name, notes=(*notes, *rows.notes()))
+
+
+def _of_json(path: Path, columns: Mapping[str, str] | None) -> TrainingLog:
+    name = path.name
+    notes: tuple[str, ...] = ()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError:
+        content, notes = _json_lines(path)
+    if isinstance(content, dict) and isinstance(content.get("log_history"), list):
+        content = content["log_history"]  # the Hugging Face Trainer's
+    elif isinstance(content, dict) and isinstance(content.get("history"), (dict, list)):
+        content = content["history"]
+    if isinstance(content, dict) and any(isinstance(value, list) for value in content.values()):
+        return replace(_of_lists(content, name, columns), notes=notes)
+    records = [content] if isinstance(content, dict) else content
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise UsageError(f"{path}: must be lists by name, a list of records, or a record per line")
+    if not records:
+        raise UsageError(f"{path}: is empty: no row of a training")
+    try:
+        rows = of_records(records, lambda names: find_columns(names, columns, name))
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from None
+    return TrainingLog.from_columns(rows.columns(), name, notes=(*notes, *rows.notes()))
+
+
+def _json_lines(path: Path) -> tuple[list[Any], tuple[str, ...]]:
+    records: list[Any] = []
+    with path.open(encoding="utf-8-sig") as file:
+        lines = [line for line in file if line.strip()]
+    for index, line in enumerate(lines):
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            if index == len(lines) - 1 and index:
+                return records, (f"{path.name}: the last line is cut off and was left out",)
+            raise UsageError(f"{path}: line {index + 1} is neither JSON nor a record") from None
+    return records, ()
+
+
+def _of_csv(path: Path, columns: Mapping[str, str] | None) -> TrainingLog:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next((line for line in file if line.strip() and not line.startswith("#")), "")
+        delimiter = max(",;\t", key=header.count)
+        lines = csv.reader(chain([header], file), delimiter=delimiter, skipinitialspace=True)
+        names = [cell.strip() for cell in next(lines)]
+        chosen = find_columns(names, columns, path.name)
+        rows = Rows(tuple(chosen))
+        notes = _fill(rows, lines, [names.index(name) for name in chosen.values()], len(names), path)
+    return TrainingLog.from_columns(rows.columns(), path.name, notes=(*notes, *rows.notes()))
+
+
+def _fill(rows: Rows, lines: Iterator[list[str]], places: list[int], width: int, path: Path) -> tuple[str, ...]:
+    """Read all lines; a last one that is cut off is left out, and so are rows without any value."""
+    cut: str | None = None
+    losses = ["loss" in quantity for quantity in rows.quantities]
+    for line_number, line in enumerate(lines, 2):
+        if not line:
+            continue
+        if cut is not None:
+            raise UsageError(f"{path}: {cut}")
+        try:
+            values = [number(line[place], loss) for place, loss in zip(places, losses, strict=True)]
+        except (ValueError, IndexError):
+            cut = f"line {line_number} does not fit the header of {width} columns: {','.join(line)[:60]!r}"
+            continue
+        rows.append(values)
+    return () if cut is None else (f"the last line is cut off and was left out ({cut})",)

@@ -1,0 +1,145 @@
+"""Logs of every writer give one form."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from kerastricks.doctor import read_log
+from kerastricks.errors import UsageError
+
+pytestmark = pytest.mark.tensorflow_only
+
+KERAS = "epoch,accuracy,loss,learning_rate,val_accuracy,val_loss\n0,0.1,2.3,0.1,0.1,2.3\n1,0.2,2.1,0.1,0.15,2.2\n"
+ULTRALYTICS = (
+    "                  epoch,             train/loss,  metrics/accuracy_top1,  metrics/accuracy_top5,  val/loss, lr/pg0\n"
+    "                      1,    2.3,   .1,  .5,  2.3,  .1\n                      2,    2.1,  .15,  .6,  2.2,  .1\n"
+)
+TIMM = "epoch,train_loss,eval_loss,eval_top1,eval_top5,lr\n0,2.3,2.3,10.0,50.0,0.1\n1,2.1,2.2,15.0,60.0,0.1\n"
+FASTAI = "epoch,train_loss,valid_loss,accuracy,time\n0,2.3,2.3,.1,00:05\n1,2.1,2.2,.15,00:05\n"
+LIGHTNING = (
+    "epoch,lr-SGD,step,train_loss_epoch,train_loss_step,val_acc,val_loss\n,0.1,0,,,,\n0,,9,,2.4,,\n0,,19,,2.2,,\n"
+    "0,,19,,,.1,2.3\n0,,19,2.3,,,\n,0.1,20,,,,\n1,,29,,2.2,,\n1,,39,,2.0,,\n1,,39,,,.15,2.2\n1,,39,2.1,,,\n"
+)
+TRAINER = json.dumps(
+    {
+        "log_history": [
+            {"epoch": 0.5, "step": 5, "loss": 2.4, "learning_rate": 0.1, "grad_norm": 1.0},
+            {"epoch": 1.0, "step": 10, "loss": 2.2, "learning_rate": 0.1},
+            {"epoch": 1.0, "step": 10, "eval_loss": 2.3, "eval_accuracy": 0.1, "eval_runtime": 1.0},
+            {"epoch": 1.5, "step": 15, "loss": 2.2, "learning_rate": 0.1},
+            {"epoch": 2.0, "step": 20, "loss": 2.0, "learning_rate": 0.1},
+            {"epoch": 2.0, "step": 20, "eval_loss": 2.2, "eval_accuracy": 0.15, "eval_runtime": 1.0},
+            {"epoch": 2.0, "step": 20, "train_loss": 2.2, "train_runtime": 9.0},
+        ]
+    }
+)
+RECORDS = '[{"epoch": 1, "loss": 2.3, "val_loss": 2.3, "val_acc": 0.1}, {"epoch": 2, "loss": 2.1, "val_loss": 2.2, "val_acc": 0.15}]'
+LINES = "\n".join(json.dumps(record) for record in json.loads(RECORDS))
+LISTS = '{"loss": [2.3, 2.1], "val_loss": [2.3, 2.2], "val_accuracy": [0.1, 0.15]}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("log.csv", KERAS),
+        ("semicolons.csv", KERAS.replace(",", ";")),
+        ("results.csv", ULTRALYTICS),
+        ("summary.csv", TIMM),
+        ("history.csv", FASTAI),
+        ("metrics.csv", LIGHTNING),
+        ("trainer_state.json", TRAINER),
+        ("records.json", RECORDS),
+        ("log.jsonl", LINES),
+        ("history.json", LISTS),
+    ],
+)
+def test_the_usual_writers_give_the_same_log(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    log = read_log(tmp_path / name)
+    np.testing.assert_allclose(log.epochs, [1, 2])
+    np.testing.assert_allclose(log.loss, [2.3, 2.1])
+    np.testing.assert_allclose(log.val_loss, [2.3, 2.2])
+    np.testing.assert_allclose(log.val_accuracy, [0.1, 0.15])
+    assert np.isnan(log.accuracy).all() or log.accuracy.tolist() == [0.1, 0.2]
+    assert np.isnan(log.learning_rate).all() or log.learning_rate.tolist() == [0.1, 0.1]
+
+
+@pytest.mark.parametrize(("name", "text"), [("metrics.csv", LIGHTNING), ("trainer_state.json", TRAINER)])
+def test_rows_of_steps_are_told_from_rows_of_epochs(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    log = read_log(tmp_path / name)
+    np.testing.assert_allclose(log.step_loss, [2.4, 2.2, 2.2, 2.0])
+    assert log.steps_per_epoch == pytest.approx(log.steps[-1] / 2)
+
+
+def test_columns_can_be_named(tmp_path):
+    (tmp_path / "log.csv").write_text("Epoch,Train Robust Loss,Test Robust Loss\n1,1.5,1.6\n2,1.4,1.7\n")
+    with pytest.raises(UsageError, match=r"no column is a loss.*Found: Epoch, Train Robust Loss, Test.*--columns"):
+        read_log(tmp_path / "log.csv")
+    log = read_log(tmp_path / "log.csv", columns={"loss": "Train Robust Loss", "val_loss": "Test Robust Loss"})
+    assert log.loss.tolist() == [1.5, 1.4]
+    assert log.val_loss.tolist() == [1.6, 1.7]
+    with pytest.raises(UsageError, match=r"no column 'Loss'\. Found: Epoch"):
+        read_log(tmp_path / "log.csv", columns={"loss": "Loss"})
+
+
+def test_steps_and_epochs_in_two_files(tmp_path):
+    (tmp_path / "epochs.csv").write_text(KERAS)
+    (tmp_path / "steps.csv").write_text("step,loss\n" + "\n".join(f"{step},{2.4 - step / 100}" for step in range(40)))
+    for first, second in (("epochs.csv", "steps.csv"), ("steps.csv", "epochs.csv")):
+        log = read_log(tmp_path / first, tmp_path / second)
+        assert len(log.step_loss) == 40
+        assert log.val_loss.tolist() == [2.3, 2.2]
+
+
+def test_a_loss_that_is_no_number_is_infinite_and_an_empty_cell_is_missing(tmp_path):
+    (tmp_path / "log.csv").write_text("epoch,loss,val_loss\n1,2.3,\n2,nan,2.2\n3,NaN,inf\n")
+    log = read_log(tmp_path / "log.csv")
+    assert log.loss.tolist() == [2.3, math.inf, math.inf]
+    assert np.isnan(log.val_loss[0])
+    assert log.val_loss[1:].tolist() == [2.2, math.inf]
+    assert read_log({"loss": [1.0, float("nan")]}).loss.tolist() == [1.0, math.inf]
+
+
+def test_a_history_of_keras_is_read_as_it_is():
+    class History:
+        history = {"loss": [1.0, 0.5], "val_loss": [1.1, 0.7]}
+        epoch = [4, 5]
+
+    assert read_log(History()).epochs.tolist() == [4, 5]
+    assert read_log(History.history).epochs.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("log.csv", b"", "is empty"),
+        ("log.csv", b"epoch,loss\n", "is empty: no row of a training"),
+        ("log.json", b"[]", "is empty: no row of a training"),
+        ("log.csv", b"epoch,time\n1,2\n", "no column is a loss by its name. Found: epoch, time"),
+        ("history.pkl", b"\x80\x04", "a pickle or an archive can run code when it is read"),
+        ("history", b"\x80\x04\x95", "a pickle or an archive can run code when it is read"),
+        ("log.csv", b"epoch,loss\n1,2\n2,1\n1,2\n2,1\n", "2 runs in one file: epoch starts over in row 3"),
+        ("log.csv", b"epoch,loss\n1,two\n2,1\n", "line 2 does not fit the header of 2 columns: '1,two'"),
+        ("log.bin", b"\xff\xfe\x00\x01", "not valid UTF-8"),
+        ("log.jsonl", b'{"loss": 1}\nhello\n{"loss": 2}\n', "line 2 is neither JSON nor a record"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        read_log(tmp_path / name)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="no such file"):
+        read_log(tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize(("name", "text"), [("log.csv", KERAS + "2,0.3,"), ("log.jsonl", LINES + '\n{"epoch": 3, "lo')])
+def test_a_last_line_that_is_cut_off_is_left_out_and_said(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    log = read_log(tmp_path / name)
+    assert log.loss.tolist() == [2.3, 2.1]
+    assert "cut off" in log.notes[0]
