@@ -26,11 +26,16 @@ class Measures:
         half: share of the fall that was made in the first half.
         late_slope: fall of the logarithm of the training loss over the last third of the training.
         peak: highest loss after the first hundredth.
+        spike: natural logarithm of the highest loss of a batch (or epoch) over the first one; 10 where it is not finite.
+        start: mean of the first hundredth.
+        change: difference of the smoothed loss between the first and the last third, in standard deviations of the
+            batch loss about its trend.
         rise: rise of the smoothed training loss from its minimum to the end, as a share of the minimum.
         band: standard deviation of the batch loss about its trend, over the loss, in the last third.
         band_start: the same in the first third.
         rough: share of epochs in which the training loss rose.
         val_rough: median of the absolute change of the validation loss from epoch to epoch, over its level.
+        val_accuracy_rough: standard deviation of the changes of the validation accuracy, over its error at the end.
         val_rise: rise of the smoothed validation loss from its minimum to the end, as a share of the minimum.
         val_best: where the minimum of the smoothed validation loss is, as a share of the training.
         val_late_slope: fall of the logarithm of the validation loss over the last third.
@@ -52,11 +57,15 @@ class Measures:
     half: float
     late_slope: float
     peak: float
+    spike: float
+    start: float
+    change: float
     rise: float
     band: float
     band_start: float
     rough: float
     val_rough: float
+    val_accuracy_rough: float
     val_rise: float
     val_best: float
     val_late_slope: float
@@ -78,7 +87,8 @@ class Measures:
 
 def measure(log: TrainingLog) -> Measures:
     """Measure a log, up to its first loss that is not finite."""
-    train = _finite_start(log.step_loss if len(log.step_loss) >= 20 else log.loss)
+    raw = log.step_loss if len(log.step_loss) >= 20 else log.loss
+    train = _finite_start(raw)
     validation = _finite_start(log.val_loss)
     initial = math.log(log.classes) if log.classes and log.classes > 1 else (train[0] if len(train) else _MISSING)
     smooth_train = smoothed(train) / initial if len(train) else train
@@ -97,11 +107,15 @@ def measure(log: TrainingLog) -> Measures:
         half=_fallen(smooth_train, 0.5),
         late_slope=_late_slope(smooth_train),
         peak=float(smooth_train[max(len(smooth_train) // 100, 1) :].max()) if len(smooth_train) > 1 else _MISSING,
+        spike=_spike(raw),
+        start=float(train[: max(len(train) // 100, 1)].mean()) / initial if len(train) else _MISSING,
+        change=_change(train),
         rise=_rise(smooth_train),
         band=_band(log.step_loss, 2 / 3, 1),
         band_start=_band(log.step_loss, 0, 1 / 3),
         rough=float((np.diff(epoch_loss) > 0).mean()) if len(epoch_loss) > 2 else _MISSING,
         val_rough=_roughness(validation),
+        val_accuracy_rough=_accuracy_roughness(_known(log.val_accuracy)),
         val_rise=_rise(smooth_val),
         val_best=(best + 1) / len(validation) if len(validation) else _MISSING,
         val_late_slope=_late_slope(smooth_val),
@@ -159,6 +173,28 @@ def _late_slope(smooth: np.ndarray) -> float:
         return _MISSING
     x = np.linspace(0, 1, len(tail))
     return float(-np.polyfit(x, np.log(tail), 1)[0])
+
+
+def _spike(raw: np.ndarray) -> float:
+    logged = raw[~np.isnan(raw)]
+    if len(logged) < 2 or not np.isfinite(logged[0]) or logged[0] <= 0:
+        return _MISSING
+    return float(min(np.log(max(logged.max(), 1e-9) / logged[0]), 10.0))
+
+
+def _change(train: np.ndarray) -> float:
+    if len(train) < 20:
+        return _MISSING
+    third = len(train) // 3
+    deviation = np.sqrt(np.mean(np.diff(train) ** 2) / 2)
+    return float(np.clip((train[:third].mean() - train[-third:].mean()) / max(deviation, 1e-9), -100, 100))
+
+
+def _accuracy_roughness(values: np.ndarray) -> float:
+    if len(values) < 4:
+        return _MISSING
+    changes = np.diff(values)[len(values) // 3 :]
+    return float(np.std(changes) / max(1 - _end(values), 0.005))
 
 
 def _rise(smooth: np.ndarray) -> float:
