@@ -36,6 +36,11 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "fresh_processes: exports are written and verified in processes that import anew"
     )
+    if BACKEND == "tensorflow" and not config.getoption("--slow"):
+        import tensorflow as tf
+
+        # A third of a test's time, for graphs that run once. Slow tests and processes of their own run as users do.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     # Frameworks leave a million objects that never go: the collector need not look at them again after each test.
     gc.collect()
     gc.freeze()

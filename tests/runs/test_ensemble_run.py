@@ -21,6 +21,13 @@ pytestmark = pytest.mark.tensorflow_only
 module = importlib.import_module("kerastricks.runs.ensemble_run")
 
 
+@pytest.fixture(autouse=True)
+def timed_once(monkeypatch):
+    """What a model costs has tests of its own: its rounds are half of an ensemble of networks as small as these."""
+    monkeypatch.setattr("kerastricks.ensemble.cost._ROUNDS", 1)
+    monkeypatch.setattr("kerastricks.ensemble.cost._ONCE_S", 0.0)
+
+
 @pytest.fixture(scope="module")
 def data():
     return load_data("digits", Config(data="digits", split_seed=0))

@@ -14,9 +14,19 @@ def undisturbed(tmp_path_factory):
     return search.outcomes
 
 
-@pytest.mark.parametrize(
-    "moment", ["trial_0000/run/config.json", pytest.param("trial_0001/report.json", marks=pytest.mark.slow)]
-)
+def test_parent_killed_in_its_only_trial_and_resumed(tmp_path):
+    whole, broken = Search(tmp_path / "whole", trials=1), Search(tmp_path / "broken", trials=1)
+    whole.run()
+    process = broken.start()
+    broken.wait_for("trial_0000/run/config.json", process=process)
+    kill(process)
+    broken.run(resume=True)
+    assert len(broken.outcomes) == 1
+    assert broken.outcomes == whole.outcomes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["trial_0000/run/config.json", "trial_0001/report.json"])
 def test_parent_killed_and_resumed(tmp_path, undisturbed, moment):
     search = Search(tmp_path / "search")
     process = search.start()
