@@ -223,7 +223,8 @@ def crops(contents, headers, changed=True):
     """Indices of the files that give a random window as a training takes it: decoded, and known for upright JPEGs.
 
     Where they may have `changed` since they were read, all are decoded, as they come and as upright JPEGs, the refused
-    ones with a window of any size: nothing is asked of these but that they end.
+    ones with a window of any size: nothing is asked of these but that they end. Bombs are left out: only the header
+    keeps them from a training, and one that takes the place of a good file would be unpacked.
     """
     import tensorflow as tf
 
@@ -250,8 +251,9 @@ def crops(contents, headers, changed=True):
     in_training = tried(np.flatnonzero(used), 3, "known")
     if changed:
         assert tried(np.flatnonzero(used), 1, "known") == in_training
+        bombs = [n for n, reason in headers.skipped.items() if "bomb" in reason]
         for upright in (None, True):
-            tried(np.arange(len(contents)), 3, upright)
+            tried(np.setdiff1d(np.arange(len(contents)), bombs), 3, upright)
     return in_training
 
 
