@@ -22,7 +22,7 @@ from kerastricks.runs.ensemble_data import load_for_members, member_predictions,
 from kerastricks.runs.ensemble_report import measured, plot_ensemble
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes
-from kerastricks.runs.members import RunMember, open_members
+from kerastricks.runs.members import RunMember, check_combination, open_members
 from kerastricks.runs.own_model import copy_recipes
 from kerastricks.runs.record import RunRecord
 from kerastricks.runs.resumable import Say, sigterm_interrupts
@@ -127,8 +127,7 @@ def make_ensemble(
         DataError: for images that cannot be used.
         RunFolderError: for a run that is not there or not finished, or a name that is taken.
     """
-    if name is not None:  # before anything slow
-        RunFolder.free(out, name, "", "")
+    RunFolder.free(out, name, "", "")  # before anything slow
     opened, left_out = open_members(paths, say)
     shared = shared_pixels([one.member for one in opened])
     config = shared_config(opened, data, shared.image_shape, shared.fitting, settings.by_features)
@@ -144,6 +143,7 @@ def make_ensemble(
     unknown = refuse_seen_images(opened, images, config)
     for line in unknown:
         say(line)
+    check_combination(opened, images, settings, out)
     validation = _outputs(knowing, images, "validation", progress)
     _refuse_no_numbers(knowing, validation)
     labels = images.labels("validation")

@@ -230,10 +230,16 @@ def check_classes(class_names: Sequence[str]) -> None:
             raise DataError(f"class {name!r}: its name is not valid UTF-8: rename the folder, or the label") from None
 
 
-def check_room(folder: Path, weights: int) -> None:
-    """Raise RunFolderError where the disk has no room for the files of a training of so many weights."""
+def check_room(folder: Path, weights: int, trained: bool = True) -> None:
+    """Raise RunFolderError where the disk has no room for the files of a run of so many weights.
+
+    Args:
+        folder: that the files are written into.
+        weights: of the model.
+        trained: whether there are checkpoints too.
+    """
     # A checkpoint with two values of an optimizer for each weight, and its successor; model.keras; the SavedModel.
-    needed = 8 * 4 * weights + 5_000_000
+    needed = (8 if trained else 2) * 4 * weights + 5_000_000
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RunFolderError(

@@ -5,11 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
+
+from kerastricks import recipes
 from kerastricks.classifier_file import load_model_file
+from kerastricks.data.image_data import ImageData
+from kerastricks.ensemble.build import EnsembleSettings
+from kerastricks.ensemble.combining import combine
 from kerastricks.ensemble.member import Member
+from kerastricks.ensemble.outputs import member_features
 from kerastricks.errors import ConfigError, EnsembleError, RunFolderError
 from kerastricks.files import read_json
-from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.folder import RunFolder, check_room
+from kerastricks.runs.own_model import check_export, check_recipes
 from kerastricks.training.config import FIELDS, Config
 
 Say = Callable[[str], None]
@@ -110,6 +119,44 @@ def _expand(path: Path) -> list[_Source]:
     if not path.is_file():
         raise RunFolderError(f"{path}: no such run folder or .keras file")
     return [_Source(path, run_of(path))]
+
+
+def check_combination(opened: Sequence[RunMember], images: ImageData, settings: EnsembleSettings, out: Path) -> None:
+    """Try what the members' one model needs in the end, as far as it is known before their predictions.
+
+    Room on the disk, that recipes do not disagree, and the export of a combination where a recipe registers layers of
+    a member, or no run has exported it.
+
+    Args:
+        opened: the members, with their classes.
+        images: in the members' size.
+        settings: how they are combined.
+        out: the folder of run folders, which is there.
+
+    Raises:
+        EnsembleError: where two recipes register different layers by one name.
+        ConfigError: where a model of the members cannot be exported.
+        RunFolderError: where the disk has no room for it.
+    """
+    members = [one.member for one in opened]
+    weights = [member.model.count_params() for member in members]
+    soup = settings.method in ("soup", "greedy_soup")
+    check_room(out, weights[0] if soup else sum(weights), trained=False)
+    own = [recipe for one in opened for recipe in recipes.beside(one.path)]
+    check_recipes(own)
+    untried = own + [one.path for one in opened if one.config is None]
+    if not untried:
+        return
+    if soup:
+        model = members[0].model
+    elif settings.by_features:
+        features = member_features(members)
+        head = keras.layers.Dense(len(images.class_names), activation="softmax", dtype="float32")
+        model = keras.Model(features.inputs, head(features.outputs[0]), name="ensemble")
+    else:
+        model = combine(members)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, *images.image_shape)).astype("uint8")
+    check_export(model, pixels, ", ".join(map(str, untried)), out, own, images)
 
 
 def kept_models(run: RunFolder) -> list[Path]:

@@ -1,5 +1,6 @@
 """A recipe's own model: checked, made ready for training, and saved, exported and verified before it."""
 
+import ast
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from kerastricks import recipes
 from kerastricks.classifier_file import load_classifier
 from kerastricks.data.image_data import ImageData
-from kerastricks.errors import ConfigError, KerasTricksError, ModelFileError, UsageError, WriteError
+from kerastricks.errors import ConfigError, EnsembleError, KerasTricksError, ModelFileError, UsageError, WriteError
 from kerastricks.files import begun_folder, write_error, written
 from kerastricks.keras_graph import all_layers, with_probabilities
 from kerastricks.layers.without_augmentation import CropThenFit, with_layers, without_augmentation
@@ -158,6 +159,31 @@ def copy_recipes(own: Sequence[Path], folder: Path) -> None:
     texts = dict.fromkeys(path.read_bytes() for path in own)
     for number, text in enumerate(texts, start=1):
         (folder / ("recipe.py" if number == 1 else f"recipe-{number}.py")).write_bytes(text)
+
+
+def check_recipes(own: Sequence[Path]) -> None:
+    """Raise EnsembleError where two recipes register different layers or functions by one name.
+
+    A process has one class of a name: the members of one recipe would silently compute with the other's.
+    """
+    seen: dict[tuple[str, str], tuple[str, Path]] = {}
+    for path in own:
+        try:
+            nodes = ast.parse(path.read_bytes()).body
+        except (SyntaxError, ValueError):  # running it says more, where a model needs it
+            continue
+        for node in nodes:
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+                continue
+            registered = " ".join(map(ast.unparse, node.decorator_list))
+            if "register_keras_serializable" not in registered:
+                continue
+            code, first = seen.setdefault((node.name, registered), (ast.dump(node), path))
+            if code != ast.dump(node):
+                raise EnsembleError(
+                    f"{first} and {path}: register two different {node.name!r} by one name, and a process has one: "
+                    "leave out the members of one of them, or rename it and train them again"
+                )
 
 
 def _refuse_names(model: keras.Model, where: str) -> None:

@@ -1,5 +1,6 @@
 """The folder of a search: its files, and that one process at a time works in it."""
 
+import contextlib
 import itertools
 import shutil
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ class SearchFolder:
             raise SearchError(str(error)) from None
         try:
             path.mkdir(parents=True, exist_ok=True)
+            files.remove_begun(path)  # of a search that was killed between these lines and its lock
             if any(path.iterdir()) and not cls(path).is_left_over():
                 hint = "resume it by --resume, or choose" if cls(path).plan.exists() else "choose"
                 raise SearchError(f"{path}: is not empty, and is never reused silently: {hint} another --out")
@@ -160,6 +162,8 @@ class SearchFolder:
             yield
         finally:
             if not self.plan.exists():
+                with contextlib.suppress(OSError):
+                    self.remove_left_over()  # the lock is last: without it what a kill leaves is not taken over
                 shutil.rmtree(self.path, ignore_errors=True)
 
 

@@ -38,6 +38,31 @@ def classifier(seed, classes=10, scale=0.02, norm=False):
     return model
 
 
+SCALED = """
+import keras
+CONFIG = {}
+@keras.saving.register_keras_serializable(package="made")
+class Scaled(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+"""
+
+
+def write_run_with_a_layer_of_its_recipe(folder, seed, factor=2):
+    """A finished run whose network has a layer that only its recipe registers, which has not run in this process."""
+    recipe = SCALED.replace("2 * x", f"{factor} * x")
+    names = {}
+    exec(recipe, names)
+    net = classifier(seed)
+    x = net.layers[1](names["Scaled"]()(net.inputs[0]))
+    for layer in net.layers[2:]:
+        x = layer(x)
+    run = write_run(folder, keras.Model(net.inputs[0], x))
+    run.recipe.write_text(recipe)
+    keras.saving.get_custom_objects().pop("made>Scaled")
+    return run
+
+
 def nearest_mean(data, seed, noise=0.1):
     """A classifier that is right more often than not: logits are products with the classes' mean images."""
     images = np.concatenate([batch.numpy() for batch, _ in data.splits["train"].evaluation()]).astype("float64")

@@ -4,7 +4,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from made_runs import classifier, nearest_mean, write_run
+from made_runs import classifier, nearest_mean, write_run, write_run_with_a_layer_of_its_recipe
 
 from kerastricks.ensemble import Member, convex_weights, greedy_selection
 from kerastricks.ensemble.build import EnsembleSettings, build_ensemble
@@ -49,6 +49,7 @@ def unfinished(monkeypatch):
         return {"images": len(images.labels("test")), **reports}
 
     monkeypatch.setattr(module, "finish", finish)
+    monkeypatch.setattr("kerastricks.runs.members.check_export", lambda *given: None)
     return left
 
 
@@ -300,3 +301,32 @@ def test_a_file_needs_data_and_as_many_classes(tmp_path, data):
     classifier(2, classes=4).save(paths[1])
     with pytest.raises(EnsembleError, match="tells 4 classes apart and does not name them"):
         make_ensemble(paths, EnsembleSettings(), data="digits", out=tmp_path / "out", say=lambda line: None)
+
+
+def test_what_the_export_needs_is_tried_before_the_predictions(runs, tmp_path, monkeypatch):
+    def refused(members, images, settings, out):
+        assert len(members) == len(runs)
+        assert out.is_dir()
+        raise RunFolderError("no room")
+
+    monkeypatch.setattr(module, "check_combination", refused)
+    monkeypatch.setattr(module, "predict_split", lambda *given: pytest.fail("predictions before the check"))
+    with pytest.raises(RunFolderError, match="no room"):
+        make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=lambda line: None)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(RunFolderError, match="is a file, no folder"):
+        make_ensemble([tmp_path / "nothing"], EnsembleSettings(), out=tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_runs_with_layers_of_their_recipes_become_one_model(tmp_path, data):
+    paths = [write_run_with_a_layer_of_its_recipe(tmp_path / f"r{seed}", seed).path for seed in range(2)]
+    run, summary = make_ensemble(paths, EnsembleSettings("mean"), out=tmp_path / "out", say=lambda line: None)
+    keras.saving.get_custom_objects().pop("made>Scaled")
+    assert sorted(path.name for path in run.path.glob("*.py")) == ["recipe.py"]
+    assert evaluate(run, "digits").accuracy == pytest.approx(summary["accuracy"])
+    keras.saving.get_custom_objects().pop("made>Scaled")

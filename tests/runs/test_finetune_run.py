@@ -6,10 +6,11 @@ import json
 import keras
 import numpy as np
 import pytest
+from made_runs import write_run_with_a_layer_of_its_recipe
 from PIL import Image
 
 import kerastricks
-from kerastricks.errors import Interrupted, RunFolderError
+from kerastricks.errors import ConfigError, Interrupted, RunFolderError
 from kerastricks.finetuning import open_backbone
 from kerastricks.finetuning.rungs import Result
 from kerastricks.finetuning.settings import Settings
@@ -165,3 +166,34 @@ def test_train_and_finetune_refuse_each_others_runs(split_folder, backbone, tmp_
     run.write(run.config, record)
     with pytest.raises(RunFolderError, match="kerastricks train --resume"):
         run_finetuning(run, say=lambda line: None)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.slow
+def test_a_run_with_layers_of_its_recipe_is_fine_tuned(split_folder, tmp_path):
+    """Its recipe comes along, and the export is tried before anything is trained."""
+    backbone = write_run_with_a_layer_of_its_recipe(tmp_path / "trained", 0)
+    run = begin(split_folder, backbone.path, tmp_path / "out", strategy="linear")
+    assert run.recipe.read_text() == backbone.recipe.read_text()
+    lines = []
+    summary = run_finetuning(run, say=lines.append)
+    keras.saving.get_custom_objects().pop("made>Scaled", None)
+    assert kerastricks.runs.evaluate(run, str(split_folder)).accuracy == summary["accuracy"]
+    keras.saving.get_custom_objects().pop("made>Scaled", None)
+
+
+@pytest.mark.tensorflow_only
+def test_layers_of_a_recipe_that_cannot_be_exported_are_refused_before_the_fine_tuning(
+    split_folder, tmp_path, monkeypatch
+):
+    def refuse(model, images, where, folder, own, data):
+        assert [path.name for path in own] == ["recipe.py"]
+        raise ConfigError(f"{where}: cannot be saved")
+
+    backbone = write_run_with_a_layer_of_its_recipe(tmp_path / "trained", 0)
+    run = begin(split_folder, backbone.path, tmp_path / "out", strategy="linear")
+    monkeypatch.setattr("kerastricks.runs.finetuning_run.check_export", refuse)
+    monkeypatch.setattr("kerastricks.finetuning.procedure.finetune", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(ConfigError, match="cannot be saved"):
+        run_finetuning(run, say=lambda line: None)
+    keras.saving.get_custom_objects().pop("made>Scaled", None)
