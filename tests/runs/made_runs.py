@@ -1,9 +1,12 @@
 """Run folders without a training: a network whose logits are given, and the records that a run leaves."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
 from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.record import Summary
 from kerastricks.training import Config
 from kerastricks.training.datasets import load_data
 
@@ -24,6 +27,11 @@ SUMMARY = {
     "saved_model": "1",
     "versions": {},
 }
+
+
+def summary_of(**fields):
+    """A summary with these fields in place of those of `SUMMARY`."""
+    return dataclasses.replace(Summary.from_json(SUMMARY), **fields)
 
 
 def classifier(seed, classes=10, scale=0.02, norm=False):

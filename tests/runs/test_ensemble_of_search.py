@@ -5,7 +5,7 @@ import importlib
 import json
 
 import pytest
-from made_runs import SUMMARY, nearest_mean, write_run
+from made_runs import nearest_mean, summary_of, write_run
 
 from kerastricks.cli import run as command
 from kerastricks.search.trial_record import TrialRecord
@@ -34,8 +34,8 @@ def search(tmp_path, data, monkeypatch):
     """Trials and the runs of all but 0000, and of the best one trained again with the validation images."""
 
     def finish(run, model, images, config, progress, **reports):
-        summary = {**SUMMARY, "data": images.describe(), **reports}
-        run.write(run.summary, summary)
+        summary = summary_of(data=images.describe(), **reports)
+        run.write(run.summary, summary.to_json())
         return summary
 
     monkeypatch.setattr(module, "finish", finish)  # the export has tests of its own and takes seconds

@@ -58,7 +58,7 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     assert "stages" not in names
     report = json.loads((run.path / "finetune.json").read_text())
     assert report["plan"]["plan"] == "last"
-    assert summary["finetuning"] == report
+    assert summary.finetuning.to_json() == report
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     assert [line["epoch"] for line in lines] == list(range(1, len(lines) + 1))
     assert len(np.fromfile(run.batch_loss, "<f4")) == (lines[-1]["step"] if lines else 0)
@@ -66,7 +66,7 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     assert model.output_shape == (None, 3)
     assert "kerastricks finetune" in run.card.read_text()
     again = kerastricks.runs.evaluate(run, str(split_folder))
-    assert again.accuracy == summary["accuracy"]
+    assert again.accuracy == summary.accuracy
 
 
 @pytest.mark.slow  # tests/finetuning/test_procedure.py interrupts one on every backend
@@ -98,7 +98,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(split_folder, backbone, 
 def test_a_head_alone_has_no_curves_and_its_run_is_a_backbone(split_folder, backbone, tmp_path):
     first = begin(split_folder, backbone, tmp_path / "out", strategy="linear")
     summary = run_finetuning(first, say=lambda line: None)
-    assert summary["epochs"] == 0
+    assert summary.epochs == 0
     assert not first.curves.exists()
     assert "curves.png" not in first.card.read_text()
     second = start(
@@ -108,7 +108,7 @@ def test_a_head_alone_has_no_curves_and_its_run_is_a_backbone(split_folder, back
         None,
     )
     assert second.path.name == "run-finetuned-split-1"
-    assert run_finetuning(second, say=lambda line: None)["accuracy"] >= 0
+    assert run_finetuning(second, say=lambda line: None).accuracy >= 0
 
 
 @pytest.fixture
@@ -140,8 +140,8 @@ def test_where_the_small_network_wins_the_run_is_that_network(photographs, backb
     run = start(config, Settings(backbone=str(backbone), minutes=60), tmp_path / "out", "run")
     lines = []
     summary = run_finetuning(run, say=lines.append)
-    assert summary["finetuning"]["kept"] == "small"
-    assert summary["data"]["image_shape"] == [32, 32, 3]
+    assert summary.finetuning.kept == "small"
+    assert summary.data["image_shape"] == [32, 32, 3]
     model = keras.models.load_model(run.model)
     assert model.name == "plain_cnn"
     assert model.input_shape == (None, 32, 32, 3)
@@ -151,8 +151,8 @@ def test_where_the_small_network_wins_the_run_is_that_network(photographs, backb
     assert (run.path / "finetune.png").stat().st_size > 10_000
     assert [json.loads(line)["stage"] for line in run.metrics.read_text().splitlines()][:1] == ["small-rung1"]
     again = kerastricks.runs.evaluate(run, str(photographs))
-    assert again.accuracy == summary["accuracy"]
-    assert again.log_loss == pytest.approx(summary["log_loss"], rel=1e-5)
+    assert again.accuracy == summary.accuracy
+    assert again.log_loss == pytest.approx(summary.log_loss, rel=1e-5)
     assert open_backbone(run.path).image_shape == (32, 32, 3)
 
 

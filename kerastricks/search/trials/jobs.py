@@ -177,7 +177,7 @@ def finish(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     from kerastricks.runs.training_run import run_training
 
     run = RunFolder(Path(job["folder"]))
-    return {"summary": run_training(run, lambda line: None, _progress(channel))}
+    return {"summary": run_training(run, lambda line: None, _progress(channel)).to_json()}
 
 
 def refit(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def refit(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     write_resolved(run, config, data)
     model = new_model(run, config, data, lambda line: None)
     fit(model, data, config, run_folder=run.path, progress_line=False)
-    return {"summary": finish_run(run, model, data, config, _progress(channel))}
+    return {"summary": finish_run(run, model, data, config, _progress(channel)).to_json()}
 
 
 def _train_one(
