@@ -17,12 +17,12 @@ class Kind:
     """One kind of comparison.
 
     Args:
-        knob: the argument of `kerastricks.models.create` that differs.
+        option: the argument of `kerastricks.models.create` that differs.
         arms: its values; the first is the baseline.
         settings: fields of the configuration, where they are not `SETTINGS`.
     """
 
-    knob: str
+    option: str
     arms: tuple[str, ...]
     settings: Mapping[str, Any]
 
@@ -128,6 +128,6 @@ def check_model(model: str, kind: str) -> None:
         ConfigError: for such a model.
         SpecError: for one that does not parse.
     """
-    parsed, knob = spec.parse(model), find_kind(kind).knob
-    if knob in parsed.kwargs:
-        raise ConfigError(f"model must leave {knob} open, which is what is compared. Received: {model!r}")
+    parsed, option = spec.parse(model), find_kind(kind).option
+    if option in parsed.kwargs:
+        raise ConfigError(f"model must leave {option} open, which is what is compared. Received: {model!r}")

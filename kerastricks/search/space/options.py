@@ -10,7 +10,7 @@ from kerastricks.errors import SpaceError, nearest
 from kerastricks.models.catalog import CATALOG, MODELS
 from kerastricks.training.config import Config, parse_value
 
-KNOBS = ("activation", "initializer", "regularizer", "dropout")
+COMMON_OPTIONS = ("activation", "initializer", "regularizer", "dropout")
 _TYPES: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Config)}
 
 
