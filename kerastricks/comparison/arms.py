@@ -1,4 +1,4 @@
-"""One arm with one seed: created with random numbers that all arms share, trained, evaluated."""
+"""One arm with one seed: initialized with random numbers that all arms share, trained, evaluated."""
 
 import math
 import time

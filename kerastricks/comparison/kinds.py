@@ -84,7 +84,7 @@ def default_config(kind: str) -> Config:
 
 
 def read_arms(kind: str, arms: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Parses the arms of a comparison, each to its one spelling.
+    """Parses the arms of a comparison, each to its canonical spelling.
 
     Args:
         kind: of the comparison.
@@ -122,7 +122,7 @@ def read_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def check_model(model: str, kind: str) -> None:
-    """Refuses a model whose own spec sets what is compared: every arm would be the same.
+    """Refuses a model whose own spec sets the compared option: every arm would be the same.
 
     Raises:
         ConfigError: for such a model.
@@ -130,4 +130,4 @@ def check_model(model: str, kind: str) -> None:
     """
     parsed, option = spec.parse(model), find_kind(kind).option
     if option in parsed.kwargs:
-        raise ConfigError(f"model must leave {option} open, which is what is compared. Received: {model!r}")
+        raise ConfigError(f"model must leave {option} open, which is compared. Received: {model!r}")

@@ -1,4 +1,4 @@
-"""Options of the zoo's models, and conversion of a space's values, which are numbers and text, to those of a model."""
+"""Options of the zoo's models, and conversion of a space's values (numbers and text) to option values."""
 
 import ast
 import dataclasses
