@@ -70,7 +70,7 @@ class Batches:
                 self._rows = None if examples.rows is None else tf.constant(examples.rows, tf.int32)
 
     def reseeded(self, seed: int) -> "Batches":
-        """The same images with another order and other draws; the pixels are shared."""
+        """Copies these batches with another order and other draws; the pixels are shared."""
         other = copy.copy(self)
         other.seed = seed
         return other

@@ -136,7 +136,7 @@ class StagedOps:
         )
 
     def reseeded(self, seed: int) -> "StagedOps":
-        """The same ops with other draws."""
+        """Copies these ops with other draws."""
         return StagedOps(self.text, self.image_spec, seed, self.stages, self.crops_originals)
 
     def windows(self, uniforms: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
