@@ -143,7 +143,7 @@ def _combined(given: MemberPredictions, settings: EnsembleSettings) -> EnsembleR
     else:
         scalings = [scaling for scaling in SCALINGS if (scaling != "none") == settings.temperatures]
         candidates = choose(rows, labels, given.names, settings.seed, [method], scalings).candidates
-        found = next(one for one in candidates if one.method == method)  # "best" is there to be compared with
+        found = next(one for one in candidates if one.method == method)  # "best" is only a baseline
         combination = found.combination
         reason = f"{method} was asked for: its log-loss is {found.gain} below the best member's, out of fold."
     model = _model_of(given.members, combination)

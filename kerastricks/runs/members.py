@@ -1,4 +1,4 @@
-"""The members of an ensemble, opened: runs, the models that a run kept, `.keras` files."""
+"""The loaded members of an ensemble: runs, the models that a run kept, `.keras` files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -160,7 +160,7 @@ def check_combination(opened: Sequence[RunMember], images: ImageData, settings: 
 
 
 def kept_models(run: RunFolder) -> list[Path]:
-    """The models that a run kept of its epochs, in their order; none where it kept none.
+    """The models that a run kept during training, in order; possibly none.
 
     Raises:
         RunFolderError: where the list of them cannot be read.
@@ -182,7 +182,7 @@ def run_of(path: Path) -> RunFolder | None:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Shortest names that differ: the run's, the run's and the file's, or the whole path."""
+    """Shortest distinct names: the run's, the run's and the file's, or the whole path."""
     runs = [path.parent.name or path.stem if path.name == "model.keras" else path.stem for path in paths]
     longer = [
         f"{path.parent.parent.name}/{path.stem}" if path.parent.name == "members" else name

@@ -142,7 +142,7 @@ def check_export(
         except WriteError:
             raise
         except Exception as failure:
-            # What Keras said of the file says more of the model than that the file is damaged.
+            # Keras's error describes the model better than the message about a damaged file.
             cause = failure.__cause__ if isinstance(failure, ModelFileError) else None
             reason = cause if isinstance(cause, Exception) else failure
             refused = write_error(trial, reason)
@@ -187,7 +187,7 @@ def check_recipes(own: Sequence[Path]) -> None:
 
 
 def _refuse_names(model: keras.Model, where: str) -> None:
-    """TensorFlow makes a scope of each."""
+    """Refuse names that TensorFlow cannot use as scopes."""
     for name in (model.name, *(layer.name for layer in all_layers(model))):
         if not re.fullmatch("[A-Za-z0-9._>-]+", name) or model.name.startswith(("_", ">", "-")):
             raise ConfigError(

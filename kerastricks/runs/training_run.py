@@ -254,7 +254,7 @@ def _fit_minutes(
     if plan.image_size is not None and plan.image_size != data.image_shape[0]:
         data = read(config.replace(image_size=plan.image_size))
     run.write(run.config, {**run.read(run.config), "budget": {"seconds": plan.training_seconds, "why": plan.why}})
-    early = resolve(config, data).early_stopping_epochs  # the epochs are nobody's choice
+    early = resolve(config, data).early_stopping_epochs  # nobody chose the epochs
     config = config.replace(image_size=plan.image_size, epochs=plan.epochs, early_stopping_epochs=early)
     return config, data
 
