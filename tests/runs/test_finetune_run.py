@@ -39,6 +39,7 @@ def begin(folder, backbone, out, **settings):
     return start(config, Settings(backbone=str(backbone), **settings), out, "run")
 
 
+@pytest.mark.tensorflow_only
 def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     run = begin(split_folder, backbone, tmp_path / "out", strategy="last")
     summary = run_finetuning(run, say=lambda line: None)
