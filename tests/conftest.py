@@ -72,6 +72,9 @@ def pytest_collection_modifyitems(config, items):
     kept = [item for item in items if is_run(item, slow)]
     config.hook.pytest_deselected(items=[item for item in items if not is_run(item, slow)])
     items[:] = kept
+    if slow:
+        for item in kept:
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 def tensorflow_case(*values, **options):
