@@ -185,9 +185,14 @@ def begun_folder(parent: Path) -> Iterator[Path]:
 
     It is removed at the end unless it was renamed; so are those that killed processes left.
     """
-    remove_leftovers(parent.glob(f"{_BEGUN}*"))
+    remove_begun(parent)
     with draft(parent, _BEGUN) as path:
         yield path
+
+
+def remove_begun(parent: Path) -> None:
+    """Remove the begun folders in `parent` that killed processes left; see `remove_leftovers`."""
+    remove_leftovers(parent.glob(f"{_BEGUN}*"))
 
 
 @contextmanager
@@ -232,7 +237,7 @@ def discard(path: Path, away: Path | None = None) -> None:
         away: its name while it is removed; None for a temporary one in the same folder.
     """
     if away is None:
-        remove_leftovers(path.parent.glob(f"{_BEGUN}*"))
+        remove_begun(path.parent)
         away = path.with_name(f"{_BEGUN}{secrets.token_hex(4)}")
     with contextlib.suppress(OSError):  # another process was faster
         os.rename(path, away)

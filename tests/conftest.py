@@ -36,6 +36,11 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "fresh_processes: exports are written and verified in processes that import anew"
     )
+    if BACKEND == "tensorflow" and not config.getoption("--slow"):
+        import tensorflow as tf
+
+        # A third of a test's time, for graphs that run once. Slow tests and processes of their own run as users do.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     # Frameworks leave a million objects that never go: the collector need not look at them again after each test.
     gc.collect()
     gc.freeze()
@@ -67,6 +72,9 @@ def pytest_collection_modifyitems(config, items):
     kept = [item for item in items if is_run(item, slow)]
     config.hook.pytest_deselected(items=[item for item in items if not is_run(item, slow)])
     items[:] = kept
+    if slow:
+        for item in kept:
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 def tensorflow_case(*values, **options):

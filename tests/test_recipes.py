@@ -20,7 +20,10 @@ def test_every_recipe_is_a_legal_configuration(name):
     assert f"kerastricks train {name}" in recipe.path.read_text()
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("digits", "folder") else pytest.param(name, marks=pytest.mark.slow) for name in recipes.names()],
+)
 def test_every_recipe_runs_on_a_few_images(name, split_folder, tmp_path):
     arguments = ["train", name, "--epochs", "1", "--out", str(tmp_path), "--name", "run"]
     if name != "digits":

@@ -93,6 +93,8 @@ def main():
     import kerastricks.data.decoding.decode  # noqa: F401
 
     assert tf.executing_eagerly()
+    # As in tests/conftest.py; tests marked fresh_processes do without this process.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     for line in sys.stdin:
         print(json.dumps(fork(json.loads(line))), flush=True)
 

@@ -145,7 +145,7 @@ class PlateauDecay(keras.callbacks.Callback):
 
 
 def _optimizers(optimizer: keras.optimizers.Optimizer) -> list[keras.optimizers.Optimizer]:
-    """Optimizers with a rate of their own: a `MultiOptimizer` has a list, a `LossScaleOptimizer` one inside."""
+    """Optimizers with their own rate: a `MultiOptimizer` has a list, a `LossScaleOptimizer` one inside."""
     while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
     return list(getattr(optimizer, "optimizers", [optimizer]))

@@ -1,4 +1,4 @@
-"""Weights a training ends with: their average over the last epochs, or those of the best epoch."""
+"""Final weights of a training: the average over the last epochs, or those of the best epoch."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ Batches = Iterable[Any] | Callable[[], Iterable[Any]]
 
 
 class WeightAverage(keras.callbacks.Callback):
-    """Averages the weights at the ends of the last epochs, and ends the training in their mean.
+    """Averages the weights at the ends of the last epochs, and puts the mean into the model.
 
     A rate that stays up keeps the weights moving around a wide minimum, and their mean lies nearer to its middle: it
     generalises better than any of them for no cost at use. It wants a rate that is constant or cyclical in the last

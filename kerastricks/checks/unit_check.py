@@ -171,7 +171,7 @@ def incoming_weights(layer: Any) -> np.ndarray | None:
         found = np.moveaxis(found, -2, -1)  # (..., filters, channels)
     rows = found.reshape(-1, found.shape[-1]).T
     groups = getattr(layer, "groups", 1)
-    if groups > 1:  # each group sees channels of its own
+    if groups > 1:  # each group has its own input channels
         rows = np.concatenate([np.kron(np.eye(groups), np.ones((len(rows) // groups, 1))), rows], axis=1)
     bias = getattr(layer, "bias", None)
     return rows if bias is None else np.concatenate([rows, values(bias)[:, None]], axis=1)

@@ -45,7 +45,7 @@ def _options(images: int) -> Callable[[Any], Any]:
             show_default=True,
             help="Seed of weights and of the choice of images.",
         ),
-        click.option("--plot", type=options.PNG, metavar="PNG", help="Plot it, too."),
+        click.option("--plot", type=options.PNG, metavar="PNG", help="Also plot the result."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     )
 
@@ -114,7 +114,7 @@ def activation(model: str, data: str | None, plot: Path | None, as_json: bool, *
 )
 @_options(images=256)
 def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: bool, **choices: Any) -> None:
-    """Find units of a layer that are equal, and stay so in training.
+    """Find units of a layer that are equal, and stay equal in training.
 
     \b
     kerastricks check units "mlp(depth=3)" digits --initializer zeros
@@ -148,7 +148,7 @@ def shapes(model: str, image_size: int | None, as_json: bool) -> None:
 
 
 class _Subject:
-    """The model and the images of a command line; early refusals happen here."""
+    """The model and images of a command line, checked early."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class _Subject:
         check_source(self.data)
 
     def load(self) -> tuple[Any, Any, Any]:
-        """The model, images and labels; no labels where the classes of the data are not those of the model."""
+        """Loads model, images and labels; labels are None if data and model have different classes."""
         import_keras()
         return self._created() if self.file is None else self._saved(self.file)
 

@@ -90,7 +90,7 @@ def compare(
 
     path = Path(os.path.expanduser(data))
     label = f"compare-{kind}-{parse(given['model']).name}"
-    # The folder is there when its plan is in it: what is refused or killed before leaves nothing.
+    # The folder appears together with its plan: a refusal or kill before that leaves nothing.
     folder = RunFolder.free(out, name, label, path.stem).path
     _run(folder, (kind, str(path.resolve()) if path.exists() else data), given, as_json)
 

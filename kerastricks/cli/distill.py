@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,9 @@ from kerastricks.cli import job_options, options
 from kerastricks.cli.quiet import import_keras
 from kerastricks.data.sources.names import check_source
 from kerastricks.errors import RunFolderError, UsageError
+
+if TYPE_CHECKING:
+    from kerastricks.runs.record import RunRecord
 
 
 @click.command()
@@ -89,7 +92,7 @@ def distill(
     _report(distill_run(**job, **fields), as_json)
 
 
-def _report(record: Any, as_json: bool) -> None:
+def _report(record: "RunRecord", as_json: bool) -> None:
     from kerastricks.cli import screen
 
     run, summary = record.folder, record.summary
@@ -100,13 +103,14 @@ def _report(record: Any, as_json: bool) -> None:
         raise RunFolderError(f"{run.path}: is no distillation")
     report = summary.distillation
     screen.output.print(f"{'':9} test accuracy  balanced  log-loss      weights")
-    for name in ("teacher", "student"):
-        found = report[f"{name}_test"]
+    for name, found, parameters in (
+        ("teacher", report.teacher_test, report.teacher_parameters),
+        ("student", report.student_test, report.student_parameters),
+    ):
         screen.output.print(
-            f"{name:9} {found['accuracy']:13.2%}  {found['balanced_accuracy']:8.2%}  {found['log_loss']:8.4f}  "
-            f"{report[f'{name}_parameters']:11,}"
+            f"{name:9} {found.accuracy:13.2%}  {found.balanced_accuracy:8.2%}  {found.log_loss:8.4f}  {parameters:11,}"
         )
-    share = report["student_parameters"] / report["teacher_parameters"]
+    share = report.student_parameters / report.teacher_parameters
     screen.output.print(
         f"the student has {share:.1%} of the weights (scores on {summary.images:,} test images; what a training "
         "without a teacher gives is not known here: kerastricks train)",

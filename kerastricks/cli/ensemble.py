@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +10,10 @@ from kerastricks.cli import job_options, options
 from kerastricks.data.sources.names import check_source
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError
 from kerastricks.runs.configuration import CLASSIFIERS, METHODS
+
+if TYPE_CHECKING:
+    from kerastricks.runs.record import RunRecord
+    from kerastricks.runs.reports import CombinedReport, MemberReport, QualityReport
 
 
 @click.command()
@@ -112,38 +116,41 @@ def _expand(path: Path, top: int | None) -> list[Path]:
     return members_of(path, top)
 
 
-def _show(record: Any) -> None:
+def _show(record: "RunRecord") -> None:
     from rich.table import Table
 
     from kerastricks.cli import screen
 
     run, summary = record.folder, record.summary
     report = summary.ensemble
+    if report is None:
+        raise RunFolderError(f"{run.path}: is no ensemble")
     table = Table("", box=None, pad_edge=False)
     for title in ("weight", "accuracy", "log-loss", "at own T", "ECE", "ms", "images/s", "MB"):
         table.add_column(title, justify="right")
-    for member in report["members"]:
-        weight = "" if member["weight"] is None else f"{member['weight']:.2f}"
-        table.add_row(member["name"], weight, *_scores(member), *_cost(member))
-    if report["mean_member"] is not None:
-        table.add_row("mean member", "", *_scores(report["mean_member"]), style="dim")
-    combined = report["combined"]
-    table.add_row(report["method"], "", *_scores(combined), *_cost(combined), style="bold")
-    chosen = report["chosen_on"]
-    screen.output.print(f"{report['reason']} ({chosen['images']:,} validation images)", soft_wrap=True)
+    for member in report.members:
+        weight = "" if member.weight is None else f"{member.weight:.2f}"
+        table.add_row(member.name, weight, *_scores(member.test, member.test_at_own_temperature), *_cost(member))
+    mean = report.mean_member
+    if mean is not None:
+        table.add_row("mean member", "", *_scores(mean.test, mean.test_at_own_temperature), style="dim")
+    combined = report.combined  # its temperature is part of the model
+    table.add_row(report.method, "", *_scores(combined.test, None), *_cost(combined), style="bold")
+    chosen = report.chosen_on
+    screen.output.print(f"{report.reason} ({chosen.images:,} validation images)", soft_wrap=True)
     screen.output.print(f"on {summary.images:,} test images of {summary.data['name']}:")
     screen.output.print(table)
-    own = " at its own temperature" if report["temperatures"] else ""
-    for text, gain in (("the mean member", report["gain_over_mean"]), ("the best member", report["gain_over_best"])):
+    own = " at its own temperature" if report.at_own_temperature else ""
+    for text, gain in (("the mean member", report.gain_over_mean), ("the best member", report.gain_over_best)):
         if gain is None:  # features alone were asked of the members
             continue
         screen.output.print(
-            f"log-loss below {text}{own}: {_signed(gain['value'])} ({_signed(gain['low'])} to "
-            f"{_signed(gain['high'])}), {round(gain['share'], 2) + 0.0:.0%}",
+            f"log-loss below {text}{own}: {_signed(gain.value)} ({_signed(gain.low)} to "
+            f"{_signed(gain.high)}), {round(gain.share, 2) + 0.0:.0%}",
             soft_wrap=True,
         )
-    if report["disagreement"] is not None:
-        screen.output.print(f"members disagree on {report['disagreement']:.1%} of the images")
+    if report.disagreement is not None:
+        screen.output.print(f"members disagree on {report.disagreement:.1%} of the images")
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
     screen.output.print(f"  SavedModel  {run.path / summary.saved_model}", soft_wrap=True)
     screen.output.print(f"  plot        {run.path / 'ensemble.png'}", soft_wrap=True)
@@ -151,21 +158,20 @@ def _show(record: Any) -> None:
     screen.output.print(f"  smaller     kerastricks distill {run.path}", soft_wrap=True)
 
 
-def _scores(of: dict[str, Any]) -> list[str]:
-    """Format the scores of a member, of their mean, or of the ensemble, whose temperature is part of the model."""
-    test, own = of["test"], of.get("test_at_own_temperature")
+def _scores(test: "QualityReport | None", own: "QualityReport | None") -> list[str]:
+    """Format scores on test, as they are and at an own temperature."""
     if test is None:
         return ["features", "only", "", ""]
     return [
-        f"{test['accuracy']:.2%}",
-        f"{test['log_loss']:.3f}",
-        "" if own is None else f"{own['log_loss']:.3f}",
-        f"{test['calibration_error']:.3f}",
+        f"{test.accuracy:.2%}",
+        f"{test.log_loss:.3f}",
+        "" if own is None else f"{own.log_loss:.3f}",
+        f"{test.calibration_error:.3f}",
     ]
 
 
-def _cost(of: dict[str, float]) -> list[str]:
-    return [f"{of['latency_ms']:.1f}", f"{of['images_per_second']:,.0f}", f"{of['megabytes']:.1f}"]
+def _cost(of: "MemberReport | CombinedReport") -> list[str]:
+    return [f"{of.latency_ms:.1f}", f"{of.images_per_second:,.0f}", f"{of.megabytes:.1f}"]
 
 
 def _signed(value: float) -> str:

@@ -28,7 +28,6 @@ def evaluate(run: Path, data: str, as_json: bool) -> None:
     from rich.table import Table
 
     from kerastricks.cli import screen
-    from kerastricks.metrics.classification import images_by_class
     from kerastricks.runs.evaluation import evaluate as score
 
     found = score(folder, data, screen.bar)
@@ -45,6 +44,6 @@ def evaluate(run: Path, data: str, as_json: bool) -> None:
     table = Table("class", box=None, pad_edge=False)
     table.add_column("images", justify="right")
     table.add_column("recall", justify="right")
-    for (name, recall), images in zip(found.recall.items(), images_by_class(found.to_json()), strict=True):
+    for (name, recall), images in zip(found.recall.items(), found.images_by_class(), strict=True):
         table.add_row(name, str(images), "-" if recall is None else f"{recall:.1%}")
     screen.output.print(table)

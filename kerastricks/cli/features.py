@@ -128,7 +128,7 @@ def features(
 
 
 def _for_images(backbone: Any, image_shape: tuple[int, int, int]) -> Any:
-    """Prepend a resizing to the network where images come at a size of their own."""
+    """Prepend a resizing to the network for images of another size."""
     import keras
 
     from kerastricks.finetuning.backbone import graft
@@ -142,7 +142,7 @@ def _for_images(backbone: Any, image_shape: tuple[int, int, int]) -> Any:
 
 
 def _list(backbone: Any, names: list[str], as_json: bool) -> None:
-    """List the layers, the ends of the network's levels marked."""
+    """List the layers, with the ends of the network's levels marked."""
     if as_json:
         click.echo(json.dumps({"layers": names, "levels": list(backbone.layers), "top": backbone.top}, indent=2))
         return

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,10 @@ from kerastricks.cli import job_options, options
 from kerastricks.cli.job_options import find_recipe
 from kerastricks.cli.quiet import import_keras
 from kerastricks.data.sources.names import check_source
-from kerastricks.errors import ConfigError, UsageError
+from kerastricks.errors import ConfigError, RunFolderError, UsageError
+
+if TYPE_CHECKING:
+    from kerastricks.runs.record import RunRecord
 
 
 @click.command()
@@ -143,7 +146,6 @@ def parse_head(text: str) -> tuple[int, ...]:
 
 def _check_backbone(backbone: str, is_run: bool) -> None:
     """Refuse an unknown name before anything slow."""
-    from kerastricks.errors import RunFolderError
     from kerastricks.models.catalog import MODELS
     from kerastricks.spec import parse
 
@@ -154,7 +156,7 @@ def _check_backbone(backbone: str, is_run: bool) -> None:
     MODELS.check(parse(backbone).name)
 
 
-def _report(record: Any, as_json: bool) -> None:
+def _report(record: "RunRecord", as_json: bool) -> None:
     from kerastricks.cli import screen
 
     run, summary = record.folder, record.summary
@@ -162,14 +164,16 @@ def _report(record: Any, as_json: bool) -> None:
         click.echo(json.dumps(summary.to_json(), indent=2))
         return
     report = summary.finetuning
-    probe = report["linear_probe_validation_accuracy"]
+    if report is None:
+        raise RunFolderError(f"{run.path}: is no fine-tuning")
+    probe = report.linear_probe_validation_accuracy
     screen.output.print(
-        f"plan {report['plan']['plan']}, kept {report['kept']}: "
-        f"validation accuracy {report['validation_accuracy']:.2%} (linear probe {probe:.2%})"
+        f"plan {report.choice.strategy}, kept {report.kept}: "
+        f"validation accuracy {report.validation_accuracy:.2%} (linear probe {probe:.2%})"
     )
-    for name, other in report["compared"].items():
-        screen.output.print(f"  {name:10}  validation accuracy {other['validation_accuracy']:.2%}")
-    for name, verdict in report.get("verdicts", {}).items():
+    for name, other in report.compared.items():
+        screen.output.print(f"  {name:10}  validation accuracy {other.validation_accuracy:.2%}")
+    for name, verdict in (report.verdicts or {}).items():
         screen.output.print(f"  {name:10}  {verdict}", soft_wrap=True)
     screen.output.print(
         f"test accuracy {summary.accuracy:.2%}, balanced {summary.balanced_accuracy:.2%}, "

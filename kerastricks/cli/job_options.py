@@ -89,7 +89,7 @@ def as_json(text: str = "Print JSON.") -> Decorator:
 
 
 def given_fields(assignments: tuple[str, ...], **given: Any) -> dict[str, Any]:
-    """The fields of the configuration that a line gives, by options and by --set.
+    """The configuration fields given on the command line, by options and by --set.
 
     Args:
         assignments: of --set; they win.
@@ -102,6 +102,6 @@ def given_fields(assignments: tuple[str, ...], **given: Any) -> dict[str, Any]:
 
 
 def find_recipe(source: str) -> recipes.Recipe | None:
-    """The recipe of that file or name; a file or folder wins over a name."""
+    """The recipe of that file or name; files and folders take precedence over names."""
     with stderr_kept_back():  # a recipe may import Keras
         return recipes.of_source(source)

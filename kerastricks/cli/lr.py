@@ -167,7 +167,7 @@ def lr(
 
 
 def _note(plan: Any, wanted: str, minutes: float, largest: int | None) -> str:
-    """Describe what was cut for the budget, and its consequence."""
+    """Describe the reductions for the budget, and their consequence."""
     whole = f"{wanted} steps would take about {plan.whole_seconds / 60:.1f} minutes, and there are {minutes:g}"
     smaller = f"images of {plan.image_size} pixels in place of {largest}: the rate is for that size"
     return f"{whole}; {smaller}" if plan.image_size != largest else whole
@@ -187,7 +187,7 @@ def _bounds(text: str | None) -> dict[str, float]:
 
 
 def _given(given: dict[str, Any], assignments: tuple[str, ...]) -> list[str]:
-    """The flags as they were typed, without the rate."""
+    """The flags as given, without the rate."""
     flags = [
         part
         for field, value in given.items()

@@ -147,7 +147,7 @@ class Assignment(Text):
 
 
 class OutputFile(PathText):
-    """A file that a command writes: one that is not there, as nothing is overwritten.
+    """A file that a command writes; it must not exist, since nothing is overwritten.
 
     Args:
         suffix: that its name must end in; "" for any.
@@ -160,7 +160,7 @@ class OutputFile(PathText):
         self.streams = streams
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The `Path` to write to; that of a link is what it points to, and so the link stays."""
+        """The `Path` to write to; a link is resolved, so that it is not replaced."""
         path = super().convert(value, param, ctx)
         try:
             return self.check(path)
@@ -239,7 +239,7 @@ def _write(path: Path, write: Callable[[TextIO], None]) -> None:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether it is a pipe or a device such as a terminal; a disk is none."""
+    """Whether it is a pipe or a device such as a terminal, and not a disk."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -248,7 +248,7 @@ def _is_stream(path: Path) -> bool:
 
 
 def _own_output(path: Path) -> int | None:
-    """1 or 2 where the path, such as /dev/stdout, is what this process writes to anyway."""
+    """1 or 2 if the path, such as /dev/stdout, is this process's own output."""
     for descriptor in (1, 2):
         try:
             if os.path.samestat(path.stat(), os.fstat(descriptor)):
@@ -259,7 +259,7 @@ def _own_output(path: Path) -> int | None:
 
 
 def number(low: float, high: float | None = None, *, whole: bool = True, above: bool = False) -> Number:
-    """A number of a command's own."""
+    """A number that only one command takes."""
     return Number(Bounds(low, high, whole=whole, above=above))
 
 
@@ -287,7 +287,7 @@ PNG = OutputFile(".png")
 
 
 def assignments(command: Any) -> Any:
-    """--set FIELD=VALUE, as often as one likes."""
+    """--set FIELD=VALUE, repeatable."""
     return click.option(
         "--set",
         "assignments",
@@ -309,5 +309,5 @@ def cache_dir(command: Any) -> Any:
         "--cache-dir",
         type=FOLDER,
         metavar="DIR",
-        help="On a local disk: keeps decoded images that a random_resized_crop cuts from.",
+        help="Folder on a local disk to cache decoded images for random_resized_crop.",
     )(command)

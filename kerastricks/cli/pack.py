@@ -27,7 +27,7 @@ from kerastricks.runs.resumable import sigterm_interrupts
     type=options.field("max_skipped"),
     default=0.05,
     show_default=True,
-    help="Fraction that may be left out.",
+    help="Largest fraction of files that may be skipped.",
 )
 @job_options.as_json()
 def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from kerastricks.runs.prediction import image_files
     "--csv",
     "csv_path",
     type=options.OutputFile(streams=True),
-    help="A new file, a pipe or a device: all probabilities.",
+    help="New file, pipe or device for all probabilities.",
 )
 @job_options.as_json("Print JSON, one object a line.")
 def predict(run: Path, images: tuple[Path, ...], csv_path: Path | None, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from kerastricks.errors import UsageError
 
 @contextmanager
 def stderr_kept_back() -> Iterator[None]:
-    """Hold back standard error of C++ code, and show it only if something fails.
+    """Buffer standard error of C++ code, and show it only on failure.
 
     Ctrl-C takes effect at its end: imports that catch every exception would swallow it.
     """
@@ -30,7 +30,7 @@ def stderr_kept_back() -> Iterator[None]:
         try:
             yield
         except (UsageError, KeyboardInterrupt):
-            raise  # it says all there is to say
+            raise  # the message is complete
         except BaseException:
             os.dup2(kept, 2)
             file.seek(0)

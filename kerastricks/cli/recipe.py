@@ -15,7 +15,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 @click.group()
 def recipe() -> None:
-    """List, show and copy recipes: short files that say how to train on one data set."""
+    """List, show and copy recipes: short Python files with the training for one data set."""
 
 
 @recipe.command("list")

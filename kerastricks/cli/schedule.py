@@ -29,7 +29,7 @@ def _complete_schedule(ctx: click.Context, param: click.Parameter, incomplete: s
     "--out",
     type=options.PNG,
     metavar="PNG",
-    help="Plot it, or all of them without SPEC.",
+    help="Plot the schedule, or all of them without SPEC.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the rates, of at most 1,000 steps.")
 def schedule(spec: str | None, steps: int, out: Path | None, as_json: bool) -> None:

@@ -20,7 +20,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar with the time that is left, gone when it is full; where no terminal is, a line every ten seconds."""
+    """A transient progress bar with the remaining time; without a terminal, a line every ten seconds."""
     if not errors.is_terminal:
         with in_lines(say)(description, total) as advance:
             yield advance

@@ -34,11 +34,13 @@ from kerastricks.errors import UsageError
     help="Scaling of the rate with the batch size: constant, linear, sqrt.",
 )
 @click.option(
-    "--base-batch", type=options.field("base_batch"), metavar="N", help="Batch size that the rate is meant for."
+    "--base-batch", type=options.field("base_batch"), metavar="N", help="Batch size for which the rate is given."
 )
 @job_options.seed()
 @click.option("--seeds", type=options.SEEDS, metavar="N", help="Train N times with N seeds: NAME-s0, NAME-s1, ...")
-@click.option("--snapshots", type=options.SEEDS, metavar="N", help="N cycles of the rate; keep the end of each.")
+@click.option(
+    "--snapshots", type=options.SEEDS, metavar="N", help="N cycles of the rate; keep the weights at the end of each."
+)
 @click.option("--swa", is_flag=True, help="Average the weights at 3/4 of the epochs and after each later one.")
 @options.assignments
 @options.out

@@ -24,10 +24,10 @@ from kerastricks.errors import Interrupted, SearchError
 @click.option(
     "--name",
     type=options.NAME,
-    help="Name of this worker; restarted under it, it resumes.  [default: this machine's]",
+    help="Name of this worker; a restart under the same name resumes.  [default: this machine's]",
 )
 def tune_worker(folder: Path, chief: str, name: str | None) -> None:
-    """Run trials of the search in FOLDER for its chief, until nothing is left.
+    """Run trials of the search in FOLDER for its chief, until none is left.
 
     FOLDER is the search's own, on a file system that both machines share, and the images are under the same path.
 

@@ -27,7 +27,7 @@ def warn_if_open(listening: Any) -> None:
 
 
 def wait() -> None:
-    """Return at the first Ctrl-C or SIGTERM, which is how a server is meant to end: its exit code is 0."""
+    """Return at the first Ctrl-C or SIGTERM, the regular end of a server: its exit code is 0."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -1,4 +1,4 @@
-"""Side-by-side comparison: the same network, seeds and batches, and one knob that differs."""
+"""Side-by-side comparison: the same network, seeds and batches, one option differs."""
 
 from typing import TYPE_CHECKING
 

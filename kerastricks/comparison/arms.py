@@ -1,4 +1,4 @@
-"""One arm with one seed: created with random numbers that all arms share, trained, evaluated."""
+"""One arm with one seed: initialized with random numbers that all arms share, trained, evaluated."""
 
 import math
 import time
@@ -66,10 +66,10 @@ def create_arm(kind: str, arm: str, model: str, data: ImageData) -> keras.Model:
     """Creates the model of an arm, as `kerastricks.models.create` makes it.
 
     Raises:
-        UsageError: where the model has no such knob, or the knob no such value.
+        UsageError: where the model lacks the option, or the option refuses the value.
     """
-    knob = {find_kind(kind).knob: None if arm == "none" else arm}
-    return create(model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std, **knob)
+    option = {find_kind(kind).option: None if arm == "none" else arm}
+    return create(model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std, **option)
 
 
 def run_arm(

@@ -48,14 +48,14 @@ def compare(
     """Trains one network once per arm and seed, and compares the arms seed by seed.
 
     All arms of a seed start from the same random numbers and see the same batches, for as many steps, under the same
-    configuration; only the compared knob differs. The splits are the same for all seeds. On one machine's CPU the
+    configuration; only the compared option differs. The splits are the same for all seeds. On one machine's CPU the
     result is the same to the bit each time; two arms that compute the same thing have equal results.
 
     Args:
         kind: "activations", "initializers" or "regularizers".
         data: an `ImageData`, or whatever `kerastricks.data.load` takes.
-        model: of the zoo; its spec may set anything but the compared knob.
-        arms: specs of the knob, "relu | rrelu" or a sequence; the first is the baseline. By default the usual ones.
+        model: of the zoo; its spec may set anything but the compared option.
+        arms: values of the option, "relu | rrelu" or a sequence; the first is the baseline. By default the usual ones.
         seeds: how many, from 0, or which.
         config: by default `default_config(kind)`. Its `seed` decides the splits; its `data` and `model` are not read,
             nor, for an `ImageData`, its batch size, augmentation and splits.
@@ -70,7 +70,7 @@ def compare(
 
     Raises:
         UnknownNameError: for another kind, an unknown model or arm.
-        ConfigError: for fewer than two arms, no seeds, or a model that sets the knob itself.
+        ConfigError: for fewer than two arms, no seeds, or a model that sets the compared option itself.
         SpecError: for arms that do not parse, or that the model refuses.
         DataError: for anything wrong with the images.
         RunFolderError: where `folder` holds something else.

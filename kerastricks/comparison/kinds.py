@@ -17,12 +17,12 @@ class Kind:
     """One kind of comparison.
 
     Args:
-        knob: the argument of `kerastricks.models.create` that differs.
+        option: the argument of `kerastricks.models.create` that differs.
         arms: its values; the first is the baseline.
         settings: fields of the configuration, where they are not `SETTINGS`.
     """
 
-    knob: str
+    option: str
     arms: tuple[str, ...]
     settings: Mapping[str, Any]
 
@@ -84,7 +84,7 @@ def default_config(kind: str) -> Config:
 
 
 def read_arms(kind: str, arms: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Parses the arms of a comparison, each to its one spelling.
+    """Parses the arms of a comparison, each to its canonical spelling.
 
     Args:
         kind: of the comparison.
@@ -122,12 +122,12 @@ def read_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def check_model(model: str, kind: str) -> None:
-    """Refuses a model whose own spec sets what is compared: every arm would be the same.
+    """Refuses a model whose own spec sets the compared option: every arm would be the same.
 
     Raises:
         ConfigError: for such a model.
         SpecError: for one that does not parse.
     """
-    parsed, knob = spec.parse(model), find_kind(kind).knob
-    if knob in parsed.kwargs:
-        raise ConfigError(f"model must leave {knob} open, which is what is compared. Received: {model!r}")
+    parsed, option = spec.parse(model), find_kind(kind).option
+    if option in parsed.kwargs:
+        raise ConfigError(f"model must leave {option} open, which is compared. Received: {model!r}")

@@ -106,7 +106,7 @@ def _interval(row: dict[str, Any], measure: str, origin: float, factor: float) -
 
 
 def _limits(seeds: list[np.ndarray], means: np.ndarray, bars: list, less_is_better: bool) -> tuple[float, float]:
-    """Limits that hold all arms but those so far from the better half that it would shrink to a dot."""
+    """Limits that include all arms except outliers that would shrink the better half to a dot."""
     order = np.argsort(means if less_is_better else -means)
     better = order[: max(2, -(-len(order) // 2))]
     seen = np.concatenate([seeds[arm] for arm in better])

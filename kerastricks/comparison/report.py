@@ -195,7 +195,7 @@ def _format_differences(rows: list[dict[str, Any]], measure: str, factor: float,
     table.add_column("arm", overflow="fold")
     for name in ("mean", "95 % interval", "p (Holm)"):
         table.add_column(name, justify="right")
-    table.add_column("the data say")
+    table.add_column("verdict")
     for row in rows:
         found = row["difference"][measure]
         low, high = (f"{found[end] * factor:+.{digits}f}" for end in ("low", "high"))
@@ -230,5 +230,5 @@ def _notes(plan: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
         notes.append("± is the standard deviation over the seeds; p is corrected for the number of arms.")
     if any(row["diverged"] for row in rows):
         notes.append("A run that diverged counts as chance: accuracy 1 / classes, log-loss ln(classes).")
-    notes.append(f"What the data say holds for these {test:,} test images: docs/compare.md.")
+    notes.append(f"The verdicts hold for these {test:,} test images: docs/compare.md.")
     return notes

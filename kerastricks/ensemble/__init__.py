@@ -10,12 +10,16 @@ __all__ = [
     "Choice",
     "Combination",
     "Cost",
+    "EnsembleResult",
+    "EnsembleSettings",
     "Fusion",
     "GreedySoup",
     "Member",
+    "MemberPredictions",
     "SharedPixels",
     "Stacking",
     "align_classes",
+    "build_ensemble",
     "choose",
     "combine",
     "convex_weights",
@@ -34,6 +38,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from kerastricks.ensemble.build import EnsembleResult, EnsembleSettings, MemberPredictions, build_ensemble
     from kerastricks.ensemble.choosing import Candidate, Choice, choose
     from kerastricks.ensemble.combination import Combination
     from kerastricks.ensemble.combination_fitting import fit_combination
@@ -55,12 +60,16 @@ else:
             "Choice": "choosing",
             "Combination": "combination",
             "Cost": "cost",
+            "EnsembleResult": "build",
+            "EnsembleSettings": "build",
             "Fusion": "fusion",
             "GreedySoup": "soup",
             "Member": "member",
+            "MemberPredictions": "build",
             "SharedPixels": "inputs",
             "Stacking": "stacking",
             "align_classes": "inputs",
+            "build_ensemble": "build",
             "choose": "choosing",
             "combine": "combining",
             "convex_weights": "weights",

@@ -74,7 +74,7 @@ class EnsembleResult:
         reason: for the method, in a sentence or two.
         weights: (M,) of the members, 0 for those that are left out; None where the method has none.
         temperatures: (M,) of the members, or None.
-        candidates: the combinations that were compared, for JSON.
+        candidates: the combinations that were compared.
     """
 
     model: keras.Model
@@ -82,7 +82,7 @@ class EnsembleResult:
     reason: str
     weights: list[float] | None = None
     temperatures: list[float] | None = None
-    candidates: tuple[dict[str, Any], ...] = ()
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +110,18 @@ class MemberPredictions:
 
 
 def build_ensemble(given: MemberPredictions, settings: EnsembleSettings) -> EnsembleResult:
-    """Build one model of the members.
+    """Build one model of several, by a named method or by the one that validation chooses.
+
+    Args:
+        given: the members and their predictions.
+        settings: the method.
+
+    Returns:
+        The model, the method that built it, and why.
 
     Raises:
         EnsembleError: for members that the method cannot combine.
+        ValueError: for an unknown method or classifier.
     """
     if settings.method in ("soup", "greedy_soup"):
         return _soup(given, settings)
@@ -135,13 +143,13 @@ def _combined(given: MemberPredictions, settings: EnsembleSettings) -> EnsembleR
     else:
         scalings = [scaling for scaling in SCALINGS if (scaling != "none") == settings.temperatures]
         candidates = choose(rows, labels, given.names, settings.seed, [method], scalings).candidates
-        found = next(one for one in candidates if one.method == method)  # "best" is there to be compared with
+        found = next(one for one in candidates if one.method == method)  # "best" is only a baseline
         combination = found.combination
         reason = f"{method} was asked for: its log-loss is {found.gain} below the best member's, out of fold."
     model = _model_of(given.members, combination)
     weights = None if combination.method == "stack" else _weights(combination, len(given.members))
     temperatures = None if combination.temperatures is None else combination.temperatures.tolist()
-    return EnsembleResult(model, method, reason, weights, temperatures, tuple(one.to_json() for one in candidates))
+    return EnsembleResult(model, method, reason, weights, temperatures, tuple(candidates))
 
 
 def _weights(combination: Combination, count: int) -> list[float]:

@@ -14,6 +14,7 @@ from kerastricks.metrics.calibration import log_losses, member_rows, quality
 
 Pair = tuple[str, str]  # method and scaling
 Losses = dict[Pair, np.ndarray]
+_LARGE_KERNEL = 10_000  # numbers; more of them would make records that grow with the square of the classes
 _WORTH = 0.01  # a hundredth of the log-loss: of many images less is no noise, and no reason to run more networks
 
 
@@ -42,12 +43,12 @@ class Candidate:
     accuracy_gain: Estimate
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON; a stacking's kernel of more than 10,000 numbers is left out (None)."""
         estimates = {name: asdict(getattr(self, name)) for name in ("log_loss", "accuracy", "gain", "accuracy_gain")}
         return {
             "method": self.method,
             "scaling": self.scaling,
-            "combination": self.combination.to_json(),
+            "combination": self.combination.to_json(_LARGE_KERNEL),
             "calibration_error": self.calibration_error,
             **estimates,
         }

@@ -151,9 +151,15 @@ class Combination:
             combined = np.log(probabilities)
         return np.exp(tempered(tempered(combined), self.temperature))
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+    def to_json(self, largest_kernel: int | None = None) -> dict[str, Any]:
+        """Plain values for JSON.
+
+        Args:
+            largest_kernel: a kernel of more numbers is None, and `from_json` refuses the result; None keeps any.
+        """
         arrays = {name: getattr(self, name) for name in ("weights", "temperatures", "kernel", "bias")}
+        if self.kernel is not None and largest_kernel is not None and self.kernel.size > largest_kernel:
+            arrays["kernel"] = None
         lists = {name: None if array is None else array.tolist() for name, array in arrays.items()}
         return {"method": self.method, "temperature": self.temperature, **lists}
 

@@ -20,7 +20,7 @@ from kerastricks.models.creation import create
 
 
 def graft(model: keras.Model, inputs: Any, pixels: Any, copy_weights: bool = True) -> keras.Model:
-    """A copy of a network that is given `pixels` and starts from `inputs`, which `pixels` are made of.
+    """A copy of a network on `pixels`, a function of `inputs`, which become its inputs.
 
     Models inside the model are laid open: a transfer model of the usual form, Sequential([base, Dense]), becomes the
     layers of both.
@@ -98,7 +98,7 @@ class Backbone:
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
-        """From pixels to features."""
+        """The levels, from pixels to features."""
         return find_levels(self.model)
 
     @property
@@ -108,12 +108,12 @@ class Backbone:
 
     @property
     def top(self) -> str:
-        """The last of them."""
+        """The last of these layers."""
         return self.layers[-1]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) it takes."""
+        """Input shape (height, width, channels)."""
         return tuple(self.model.inputs[0].shape[1:])
 
     @property
@@ -200,7 +200,7 @@ def _of_model(model: keras.Model, name: str, image_size: int | None, weights: st
 
 
 def _checked(backbone: Backbone) -> Backbone:
-    """Raises ConfigError for a network whose levels cannot be told."""
+    """Raises ConfigError for a network whose levels cannot be determined."""
     try:
         assert backbone.levels
     except ValueError as error:
@@ -209,7 +209,7 @@ def _checked(backbone: Backbone) -> Backbone:
 
 
 def without_head(model: keras.Model) -> keras.Model:
-    """The network up to what its last dense layer is given; all of it where no dense layer ends it.
+    """The network up to the input of its final dense layer; all of it if it ends in another layer.
 
     A softmax and dropout are left out with it; maps are averaged.
     """

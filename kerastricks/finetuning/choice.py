@@ -1,4 +1,4 @@
-"""The table "how much data, how similar": the strategy it names, the order of short trainings, and the reasons."""
+"""The table "how much data, how similar": its strategy, the order of short trainings, and the reasons."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,7 @@ class Choice:
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The strategies that are trained for a short time, in the order in which they get it.
+        """The strategies with short trainings, in order.
 
         The small network first: it costs least, and says what training itself reaches. Of the other two that which
         fits the domain; where the budget is short the last one is not tried.
@@ -53,7 +53,7 @@ class Choice:
 
 
 def choose(measurement: Measurement, strategy: str = "auto") -> Choice:
-    """Looks up the cell of the table; a strategy that was asked for is kept beside it.
+    """Looks up the cell of the table; a given strategy takes precedence.
 
     Wei: Must Know Tips/Tricks in Deep Neural Networks, 2015, after CS231n's notes on transfer learning. For much and
     similar data the article fine-tunes "the first layers"; every measurement known says the last, and so does this.

@@ -1,4 +1,4 @@
-"""Configurations of the trainings of a fine-tuning: of the backbone, and of the small network beside it."""
+"""Configurations of the trainings of a fine-tuning: of the backbone, and of the small network."""
 
 import dataclasses
 

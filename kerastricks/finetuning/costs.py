@@ -1,4 +1,4 @@
-"""How long trainings take, and the longest that fits a number of seconds: estimated before, timed while training."""
+"""Training times, and the longest training that fits a number of seconds: estimated before, timed during training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class Cost:
 
 
 def estimated_cost(step_seconds: float, tracing: float, batch_size: int, validation_images: int) -> Cost:
-    """From a step that was timed and the seconds of tracing; a forward pass is taken for a third of a step."""
+    """Estimates the cost from a timed step and the tracing time; a forward pass counts as a third of a step."""
     return Cost(step_seconds, tracing, step_seconds / 3 * validation_images / batch_size)
 
 
@@ -82,7 +82,7 @@ def fit_length(
 
 
 class StepClock(keras.callbacks.Callback):
-    """Times steps and validations, over interruptions too: its seconds are part of a checkpoint.
+    """Times steps and validations, also across interruptions: its seconds are part of a checkpoint.
 
     Args:
         clock: gives seconds.
@@ -101,7 +101,7 @@ class StepClock(keras.callbacks.Callback):
 
     @property
     def cost(self) -> Cost:
-        """The cost as timed; of a single step or validation, the first call is all that is known."""
+        """The measured cost; with a single step or validation, that of the first call."""
         step = self.others / (self.steps - 1) if self.steps > 1 else self.first
         once = self.validation / (self.validations - 1) if self.validations > 1 else self.first_validation
         overhead = max(self.first - step, 0.0) + max(self.first_validation - once, 0.0)

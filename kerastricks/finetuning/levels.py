@@ -1,4 +1,4 @@
-"""A network as a chain of levels: where features can be taken, and what is unfrozen together."""
+"""A network as a chain of levels: ends where features can be extracted, layers that are unfrozen together."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ _UNFINISHED = (
 
 @dataclass(frozen=True)
 class Level:
-    """A run of layers through whose end everything later passes.
+    """Consecutive layers whose end is on every path to the output.
 
     Args:
         end: the layer whose output are the level's features.
@@ -63,7 +63,7 @@ def find_levels(model: keras.Model) -> tuple[Level, ...]:
         ends = [len(operations) - 1]
     ends[-1] = len(operations) - 1
     if len(ends) > 1 and not _has_weights(operations[ends[-2] + 1 :]):
-        del ends[-2]  # a pooling is no level of its own
+        del ends[-2]  # a pooling is not a separate level
     levels, start = [], 0
     for place in ends:
         members = operations[start : place + 1]
@@ -80,7 +80,7 @@ def find_levels(model: keras.Model) -> tuple[Level, ...]:
 
 
 def cuts(model: keras.Model) -> list[int]:
-    """Indices in `model.operations` of those through whose output every path from input to output goes.
+    """Indices of the operations in `model.operations` whose output is on every path from input to output.
 
     The operations are in topological order, so such an index is where only one value is still waiting to be used.
     """
@@ -127,7 +127,7 @@ def _has_weights(operations: list[Any]) -> bool:
 
 
 def _learns(operation: Any) -> bool:
-    """Whether an operation has weights that are more than statistics of pixels."""
+    """Whether an operation has weights other than pixel statistics."""
     return not isinstance(operation, keras.layers.Normalization) and _count(operation) > 0
 
 

@@ -56,7 +56,7 @@ def measure_layer(
     seed: int = 0,
     evidence: bool = True,
 ) -> LayerScore:
-    """Probe, nearest class means and LogME of one layer's features.
+    """Computes probe, nearest class means and LogME of one layer's features.
 
     Args:
         name: of the layer; errors name it.
@@ -133,7 +133,7 @@ def _small(images: np.ndarray, side_px: int) -> np.ndarray:
 
 
 def _area_mean(before: int, after: int) -> np.ndarray:
-    """(after, before) weights with which a pixel of the copy covers those of the image."""
+    """Weights (after, before) of area resizing: how much each pixel of the copy covers those of the image."""
     edges = np.arange(after + 1) * (before / after)
     starts = np.arange(before)
     overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
@@ -142,7 +142,7 @@ def _area_mean(before: int, after: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Measurement of a data set before anything is trained.
+    """Measurement of a data set before training.
 
     Args:
         images_per_class: of the training split, by class.
@@ -162,12 +162,12 @@ class Measurement:
 
     @property
     def median_images(self) -> float:
-        """Training images of the class in the middle."""
+        """Median number of training images per class."""
         return float(np.median(list(self.images_per_class.values())))
 
     @property
     def top(self) -> LayerScore:
-        """Scores of the features that a head is put on."""
+        """Scores of the features that the head uses."""
         return self.levels[-1]
 
     @property
@@ -178,7 +178,7 @@ class Measurement:
 
     @property
     def error_share(self) -> float:
-        """The share of a pixel probe's errors on validation that the top features' probe does not make, in [0, 1].
+        """The share of the pixel probe's validation errors that the top features' probe avoids, in [0, 1].
 
         An easy data set has a high accuracy on any features: what counts is how much better the backbone's are.
         """
@@ -188,12 +188,12 @@ class Measurement:
 
     @property
     def log_loss_share(self) -> float:
-        """The share of a pixel probe's log-loss that the top features take away: less noisy for few images."""
+        """The share of the pixel probe's log-loss that the top features remove: less noisy for few images."""
         return max(1 - self.top.probe.log_loss / max(self.pixels.probe.log_loss, 1e-6), 0.0)
 
     @property
     def gain(self) -> float:
-        """The smaller of the two shares: what the backbone brings to these images."""
+        """The smaller of the two shares: the backbone's benefit for these images."""
         return min(self.error_share, self.log_loss_share)
 
     def to_json(self) -> dict[str, Any]:
@@ -283,7 +283,7 @@ def _time_forward(network: Any, data: ImageData, clock: Callable[[], float]) -> 
 
 
 def _images_in(seconds: float, forward: float, classes: int) -> dict[str, int]:
-    """How many images of each split a forward pass takes in so many seconds, in the proportions of `MOST_IMAGES`."""
+    """Number of images of each split that fit the seconds, in the proportions of `MOST_IMAGES`."""
     share = seconds / forward / sum(MOST_IMAGES.values())
     return {
         split: min(max(round(share * most), _FEWEST_PER_CLASS * classes), most) for split, most in MOST_IMAGES.items()

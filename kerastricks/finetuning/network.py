@@ -22,7 +22,7 @@ def build_network(
     end: str | None = None,
     pretrained: bool = True,
 ) -> keras.Model:
-    """A classifier from pixels 0-255 to probabilities, with weights of its own, flat: no model inside it.
+    """A classifier from pixels 0-255 to probabilities, with its own weights, flat: no nested model.
 
     Args:
         backbone: its layers keep their names.
@@ -63,7 +63,7 @@ def cut(model: keras.Model, end: str) -> keras.Model:
 
 
 def set_linear_head(layers: Sequence[keras.layers.Dense], probe: LinearProbe) -> None:
-    """Puts a probe's weights into the last dense layer, which is all the head there is.
+    """Puts a probe's weights into the last dense layer, which is the whole head.
 
     Kumar et al.: Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution, ICLR 2022, begin
     fine-tuning from this point.

@@ -149,7 +149,7 @@ def finetune(
 
 
 def describe(measurement: Measurement, choice: Choice, settings: Settings) -> list[str]:
-    """The measurement, what the table says of it, and the strategy where it is certain already."""
+    """Describes the measurement, its row of the table, and the strategy if it is already certain."""
     lines = [f"measured in {measurement.seconds:.0f} s on {measurement.images['train']:,} training images"]
     lines += [f"  {reason}" for reason in choice.reasons]
     if settings.strategy == "auto":

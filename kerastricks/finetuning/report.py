@@ -74,7 +74,7 @@ class Report:
 
     @property
     def fell_back(self) -> bool:
-        """Whether the linear probe was kept because nothing was better."""
+        """Whether the linear probe was kept as the best result."""
         return self.kept == "probe"
 
     def to_json(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ _LEVEL, _PIXELS, _STAGE, _PROBE = "#1f77b4", "0.7", "#d62728", "0.35"
 
 
 def plot_report(report: Report, target: Path, title: str) -> None:
-    """Draws the probes of pixels and levels on the left, and what training reached on the right.
+    """Plots the probes of pixels and levels on the left, and the accuracy after training on the right.
 
     Where the plan was chosen: validation accuracy of each short training, and of what went on, against the seconds that
     it took; else after each stage of the plan that was named.
@@ -149,17 +149,17 @@ def plot_report(report: Report, target: Path, title: str) -> None:
     left.set_ylim(0, 1.02)
 
     if report.tried:
-        _draw_tried(right, report)
+        _plot_tried(right, report)
     else:
-        _draw_stages(right, report)
+        _plot_stages(right, report)
     for axes in (left, right):
         style_axes(axes, grid="y")
     figure.suptitle(title)
     save_figure(figure, target)
 
 
-def _draw_tried(axes: "Axes", report: Report) -> None:
-    """Each plan a line from its short training to what it reached with the rest; probes are levels."""
+def _plot_tried(axes: "Axes", report: Report) -> None:
+    """Plots each plan as a line from its short to its long training, and probes as levels."""
     low = 1.0
     for result in report.tried:
         accuracy = bootstrap_mean(result.correct)
@@ -184,8 +184,8 @@ def _draw_tried(axes: "Axes", report: Report) -> None:
     axes.legend(frameon=False, loc="lower right")
 
 
-def _draw_stages(axes: "Axes", report: Report) -> None:
-    """Validation accuracy after the head and the training, beside the probe's."""
+def _plot_stages(axes: "Axes", report: Report) -> None:
+    """Plots validation accuracy after the head and after training, with the probe's."""
     probe = report.measurement.top.probe.accuracy
     axes.axhspan(probe.low, probe.high, color=_PROBE, alpha=0.12, lw=0)
     axes.axhline(probe.value, color=_PROBE, ls="--", lw=1, label="linear probe, top features")

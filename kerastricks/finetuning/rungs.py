@@ -56,11 +56,11 @@ class Result:
 
     @property
     def score(self) -> tuple[float, float]:
-        """Higher is better. Losses of trainings with smoothed labels are higher, and decide between equals only."""
+        """Higher is better. Losses break ties only: those of trainings with smoothed labels are higher."""
         return round(self.accuracy, 6), -self.loss
 
     def projected(self, seconds: float, optimism: float = 1.0) -> float:
-        """The accuracy that is expected after so many more seconds of training. A probe stays what it is.
+        """The expected accuracy after so many more seconds of training; that of a probe is constant.
 
         Args:
             seconds: of this strategy, overhead included.
@@ -198,7 +198,7 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path | None) -> "Journal":
-        """The one that an interrupted run left, or a new one."""
+        """Opens the journal of an interrupted run, or a new one."""
         if path is None or not path.exists():
             return cls(path)
         record = read_json(path)
@@ -226,7 +226,7 @@ class Journal:
         return [result for result in self.results.values() if result.name == name and result.length is not None]
 
     def save(self) -> None:
-        """Writes it, where it has a path."""
+        """Writes it, if it has a path."""
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,7 +241,7 @@ class Journal:
         write_json(self.path, record)
 
     def discard(self) -> None:
-        """Removes the file, where nothing was trained."""
+        """Removes the file, if nothing was trained."""
         if self.path is not None and not self.lengths:
             self.path.unlink(missing_ok=True)
             self.path.parent.rmdir()

@@ -1,4 +1,4 @@
-"""Trains strategies within a budget of time and keeps the best on validation, or trains the one that was named."""
+"""Trains strategies within a time budget and keeps the best on validation, or trains the given one."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ _NOT_TRIED = "not tried:"
 
 
 def train_named(trainer: Trainer, strategy: str, journal: Journal) -> Trained:
-    """Trains a strategy that was named."""
+    """Trains the given strategy."""
     if strategy in ("linear", "earlier"):
         level = trainer.measurement.best_earlier.layer if strategy == "earlier" else trainer.backbone.top
         return trainer.head_only(strategy, level)
@@ -27,7 +27,7 @@ def train_named(trainer: Trainer, strategy: str, journal: Journal) -> Trained:
 
 
 def training_length(trainer: Trainer, strategy: str, journal: Journal, seconds: float | None) -> Length:
-    """The length that fits the seconds, or the epochs of the configuration; that of the journal in a resumed run."""
+    """The training length that fits the seconds, or the configuration's epochs; in a resumed run the journal's."""
     if strategy in journal.lengths:
         return journal.lengths[strategy]
     images, batch = trainer.images(strategy)
@@ -51,7 +51,7 @@ def training_length(trainer: Trainer, strategy: str, journal: Journal, seconds: 
 def train_best(
     trainer: Trainer, choice: Choice, journal: Journal, budget: float, has_small: bool
 ) -> tuple[Trained, dict[str, Compared]]:
-    """Gives probes and short trainings a part of a budget, and the rest to the best one or two of them.
+    """Spends part of a budget on probes and short trainings, and the remainder on the best one or two.
 
     Args:
         trainer: of the strategies.
@@ -147,7 +147,7 @@ def _short(trainer: Trainer, strategy: str, journal: Journal, left: float) -> No
 
 
 def _long(trainer: Trainer, strategy: str, journal: Journal, seconds: float) -> None:
-    """Continues a short training with a part of the rest of the budget."""
+    """Continues a short training with part of the remaining budget."""
     name = f"{strategy}-2"
     short = journal.results[f"{strategy}-1"]
     cost, trained = short.cost, short.length
@@ -173,7 +173,7 @@ def _long(trainer: Trainer, strategy: str, journal: Journal, seconds: float) -> 
 
 
 def _overtaken(result: Result, journal: Journal) -> bool:
-    """Whether the same strategy has gone on from there; the weights are then its last ones, which are not worse."""
+    """Whether the same strategy has been continued; its weights are then the last ones, which are not worse."""
     return result.rung == 1 and f"{result.name}-2" in journal.results
 
 

@@ -90,7 +90,7 @@ class Settings:
 
     @property
     def seconds(self) -> float | None:
-        """The budget; None where epochs decide."""
+        """The budget; None if epochs decide."""
         minutes = MINUTES if self.minutes is None and self.strategy == "auto" else self.minutes
         return None if minutes is None else 60.0 * minutes
 
@@ -101,10 +101,10 @@ class Settings:
         return cls(**{**named, "head": tuple(named.get("head", ()))})
 
     def as_dict(self) -> dict[str, Any]:
-        """Field by field, for JSON, where the strategy is called as the option is."""
+        """Fields for JSON; the strategy has the option's name, `plan`."""
         return {_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
 
 
 def default_epochs(images: int) -> int:
-    """Passes over so many training images in all stages: 20,000 images are seen, in 6 to 40 passes."""
+    """Epochs over all stages for so many training images: 20,000 images in total, 6 to 40 epochs."""
     return min(max(round(_IMAGES_SEEN / images), 6), 40)

@@ -33,7 +33,7 @@ class Stage:
 
 
 def make_stage(strategy: str, levels: Sequence[Level]) -> Stage | None:
-    """The training after the head's; None for a strategy that is a head only.
+    """The stage after the head; None for a strategy that trains only a head.
 
     Args:
         strategy: "last": the last two levels at falling rates. "all": every level, at four times the rate of the

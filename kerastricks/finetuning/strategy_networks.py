@@ -142,5 +142,5 @@ class StrategyNetworks:
         return network
 
     def probe(self, level: str) -> LinearProbe:
-        """Fitted to all training images and scored on all of validation."""
+        """The probe fitted to all training images and scored on all validation images."""
         return self._probed(level)[0]

@@ -1,4 +1,4 @@
-"""Trains strategies: each in one piece, or in rungs whose results are compared."""
+"""Trains strategies: each in one training, or in rungs whose results are compared."""
 
 import dataclasses
 import time
@@ -107,7 +107,7 @@ class Trainer:
         return self._finished(strategy, network, stages)
 
     def in_one_piece(self, strategy: str, length: Length) -> Trained:
-        """A strategy that was asked for: the head where it has one, then one training.
+        """Trains a given strategy: its head, if it has one, then one training.
 
         Raises:
             TrainingDivergedError: when the loss of a training from random weights is not finite.
@@ -134,7 +134,7 @@ class Trainer:
         return Result(name, 0, probe.accuracy.value, probe.log_loss, correct)
 
     def rung(self, strategy: str, number: int, length: Length, before: Result | None) -> Result:
-        """A short training (1), or the continuation from its weights with the rest of the budget (2).
+        """Runs the short training (1), or continues it with the remaining budget (2).
 
         Raises:
             TrainingDivergedError: when the loss is not finite; the weights are then those before.
@@ -152,7 +152,7 @@ class Trainer:
         return Result(strategy, number, accuracy, loss, correct, seconds, length, cost, best, stage)
 
     def restore(self, results: list[Result]) -> None:
-        """Restores the weights that a network's rungs ended in, where another process trained them."""
+        """Restores the final weights of a network's rungs that another process trained."""
         if results[0].name in self.networks:
             return
         before = None
@@ -203,7 +203,7 @@ class Trainer:
         return data.splits["train"].size, data.batch_size
 
     def most_epochs(self, strategy: str) -> int:
-        """Passes over the training images that a strategy's network gets at most."""
+        """Maximum number of epochs for a strategy's network."""
         return self._images(strategy)[1].epochs
 
     # -- training
@@ -226,7 +226,7 @@ class Trainer:
         return None if strategy == "small" else make_stage(strategy, self.backbone.levels)
 
     def _compared(self, data: ImageData) -> ImageData:
-        """With the validation images that were measured, so that all are compared on the same."""
+        """Restricts validation to the measured images, so that all strategies are compared on the same ones."""
         return sampled(data, {"validation": self.measurement.images["validation"]})
 
     def _train(
@@ -278,7 +278,7 @@ class Trainer:
         return report, (best.best_accuracy, best.best_loss), clock
 
     def _freeze(self, network: keras.Model, stage: Stage) -> list[Any]:
-        """Freezes what the stage does not train, and says which layers learned before."""
+        """Freezes the layers that the stage does not train, and returns those that were trainable before."""
         levels = self.backbone.levels
         below = {layer for level in levels[: len(levels) - stage.unfrozen] for layer in level.layers}
         frozen = [
@@ -292,14 +292,14 @@ class Trainer:
         return frozen
 
     def _finished(self, name: str, network: keras.Model, stages: list[StageReport]) -> Trained:
-        """With the accuracy of the float32 model, which is what is saved."""
+        """Adds the accuracy of the float32 model, which is the one saved."""
         data, _ = self._images(name) if name == "small" else (self.data, None)
         accuracy, loss, _ = _scores(network, data)
         return Trained(name, network, accuracy, loss, stages)
 
 
 def _scores(network: keras.Model, data: ImageData) -> tuple[float, float, np.ndarray]:
-    """Accuracy, log-loss and what is correct, on validation."""
+    """Accuracy, log-loss and per-image correctness on validation."""
     with data.one_error():
         predictions = [np.asarray(network.predict_on_batch(images.numpy())) for images, _ in data.validation]
     probabilities = np.concatenate(predictions)

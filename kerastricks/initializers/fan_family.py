@@ -65,7 +65,9 @@ class FanIn(FanInitializer):
 
     Call arguments:
         shape: of the kernel, in Keras's layout. A layer of Keras's that adds it is known and counted by its kind: see
-            `fans`. Any other shape is a dense kernel's or a convolution's.
+            `fans`. Any other shape is a dense kernel's or a convolution's. So in a call by itself the shape decides:
+            `FanIn()((256, 8, 32))` is a kernel of Conv1D with 2,048 inputs. For one of `EinsumDense` or attention with
+            256 pass the initializer to the layer, `kernel_initializer=FanIn()`, or draw (256, 256) and reshape.
         dtype: of the kernel.
 
     Returns:

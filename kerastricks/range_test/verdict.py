@@ -25,7 +25,7 @@ _LEAST_FALL = 0.02  # of the first loss
 _DRAWS = 200
 _NEAR = 1.5  # a factor between two rates that does not matter
 _TOO_NOISY = 0.35  # confidence
-_ONE_SWEEP = 0.5  # confidence, at most: nothing says how another would have gone
+_ONE_SWEEP = 0.5  # largest confidence: nothing is known about a second sweep
 
 
 def judge_sweeps(rates: np.ndarray, losses: np.ndarray) -> RangeTestResult:

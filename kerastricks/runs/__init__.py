@@ -5,11 +5,29 @@ from typing import TYPE_CHECKING
 from kerastricks.lazy import attach
 
 __all__ = [
+    "CandidateReport",
+    "ChosenOn",
+    "CombinedReport",
+    "ComparedReport",
+    "DistillationReport",
+    "EnsembleReport",
+    "EstimateReport",
     "Evaluation",
+    "FinetuningReport",
+    "GainReport",
+    "LevelReport",
+    "MeasurementReport",
+    "MemberReport",
+    "MemberScores",
+    "NetworkScores",
+    "QualityReport",
     "RunFolder",
     "RunRecord",
     "SeriesRecord",
+    "StrategyReport",
     "Summary",
+    "TrainedStage",
+    "TriedReport",
     "distill",
     "ensemble",
     "evaluate",
@@ -24,22 +42,62 @@ if TYPE_CHECKING:
     from kerastricks.runs.distillation_run import distill
     from kerastricks.runs.ensemble_run import ensemble
     from kerastricks.runs.evaluation import evaluate
+    from kerastricks.runs.finetuning_report import (
+        ComparedReport,
+        FinetuningReport,
+        LevelReport,
+        MeasurementReport,
+        StrategyReport,
+        TrainedStage,
+        TriedReport,
+    )
     from kerastricks.runs.finetuning_run import finetune
     from kerastricks.runs.finishing import finish
     from kerastricks.runs.folder import RunFolder
     from kerastricks.runs.prediction import predict
     from kerastricks.runs.record import Evaluation, RunRecord, SeriesRecord, Summary
+    from kerastricks.runs.reports import (
+        CandidateReport,
+        ChosenOn,
+        CombinedReport,
+        DistillationReport,
+        EnsembleReport,
+        EstimateReport,
+        GainReport,
+        MemberReport,
+        MemberScores,
+        NetworkScores,
+        QualityReport,
+    )
     from kerastricks.runs.series import train_series
     from kerastricks.runs.training_run import train
 else:
     __getattr__, __dir__, load_all = attach(
         __name__,
         {
+            "CandidateReport": "reports",
+            "ChosenOn": "reports",
+            "CombinedReport": "reports",
+            "ComparedReport": "finetuning_report",
+            "DistillationReport": "reports",
+            "EnsembleReport": "reports",
+            "EstimateReport": "reports",
             "Evaluation": "record",
+            "FinetuningReport": "finetuning_report",
+            "GainReport": "reports",
+            "LevelReport": "finetuning_report",
+            "MeasurementReport": "finetuning_report",
+            "MemberReport": "reports",
+            "MemberScores": "reports",
+            "NetworkScores": "reports",
+            "QualityReport": "reports",
             "RunFolder": "folder",
             "RunRecord": "record",
             "SeriesRecord": "record",
+            "StrategyReport": "finetuning_report",
             "Summary": "record",
+            "TrainedStage": "finetuning_report",
+            "TriedReport": "finetuning_report",
             "distill": "distillation_run",
             "ensemble": "ensemble_run",
             "evaluate": "evaluation",

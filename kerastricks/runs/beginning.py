@@ -1,4 +1,4 @@
-"""The beginning of a run: its folder, its config.json, and that what is resumed is what was begun."""
+"""The beginning of a run: its folder, its config.json, and the check that a resumed run is the same."""
 
 import dataclasses
 import json
@@ -53,13 +53,13 @@ def with_whole_path(config: Config) -> Config:
 
 
 def name_parts(config: Config, recipe: recipes.Recipe | None) -> tuple[str, str]:
-    """The parts of a run's name that stand for its model and its data."""
+    """The model and data parts of a run's name."""
     model = config.model.partition("(")[0].strip()
     return model if not (recipe and recipe.create_model) else recipe.name, Path(str(config.data)).stem
 
 
 def differences(run: RunFolder, wanted: Mapping[str, Any]) -> list[str]:
-    """Describe where fields of `wanted` differ from the run's: "learning_rate: 0.1 in the run, 0.2 asked for"."""
+    """Describe the fields of `wanted` that differ from the run's: "learning_rate: 0.1 in the run, 0.2 asked for"."""
     have = Config.from_layers(run.read(run.config)["config"]).as_dict()  # with the defaults of newer fields
     return [
         f"{name}: {have[name]!r} in the run, {value!r} asked for"

@@ -8,28 +8,36 @@ from typing import Any
 import numpy as np
 
 from kerastricks.files import read_json_lines
-from kerastricks.metrics.classification import images_by_class
 from kerastricks.plotting import new_figure, save_figure, style_axes
+from kerastricks.runs.finetuning_report import FinetuningReport
+from kerastricks.runs.record import Summary
+from kerastricks.runs.reports import EnsembleReport, QualityReport
 
 
-def card(name: str, summary: dict[str, Any], config: dict[str, Any]) -> str:
-    """The card as Markdown."""
+def card(name: str, summary: Summary, config: dict[str, Any]) -> str:
+    """The card as Markdown.
+
+    Args:
+        name: of the run.
+        summary: of the run.
+        config: fields of its configuration that are shown.
+    """
     recall = "\n".join(
         f"| {_text(label)} | {images} | {'-' if value is None else f'{value:.1%}'} |"
-        for (label, value), images in zip(summary["recall"].items(), images_by_class(summary), strict=True)
+        for (label, value), images in zip(summary.recall.items(), summary.images_by_class(), strict=True)
     )
-    data, shape = summary["data"], summary["data"]["image_shape"]
+    data, shape = summary.data, summary.data["image_shape"]
     fields = "\n".join(f"| `{key}` | {_code(value)} |" for key, value in config.items())
-    versions = ", ".join(f"{package} {version}" for package, version in summary["versions"].items())
+    versions = ", ".join(f"{package} {version}" for package, version in summary.versions.items())
     return f"""# {_text(name)}
 
-{_code(summary["model"])}, {summary["parameters"]:,} weights, for {len(summary["class_names"])} classes of \
+{_code(summary.model)}, {summary.parameters:,} weights, for {len(summary.class_names)} classes of \
 {shape[0]}x{shape[1]} {"grey" if shape[2] == 1 else "RGB"} images.
-Trained on {data["images"]["train"]:,} images of {_text(data["name"])} in {summary["training_seconds"]:.0f} s on \
-{summary["device"]}.
+Trained on {data["images"]["train"]:,} images of {_text(data["name"])} in {summary.training_seconds:.0f} s on \
+{summary.device}.
 
-On {summary["images"]:,} test images: accuracy **{summary["accuracy"]:.2%}**, balanced accuracy \
-{summary["balanced_accuracy"]:.2%}, log-loss {summary["log_loss"]:.3f}.
+On {summary.images:,} test images: accuracy **{summary.accuracy:.2%}**, balanced accuracy \
+{summary.balanced_accuracy:.2%}, log-loss {summary.log_loss:.3f}.
 One run, seed {config["seed"]}: the spread over seeds is not known from it.
 
 {_pictures(summary)}
@@ -76,33 +84,33 @@ def _code(value: object) -> str:
     return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
 
 
-def _pictures(summary: dict[str, Any]) -> str:
-    pictures = ["![loss and accuracy](curves.png)"] if summary["epochs"] else []
-    if "finetuning" in summary:
+def _pictures(summary: Summary) -> str:
+    pictures = ["![loss and accuracy](curves.png)"] if summary.epochs else []
+    if summary.finetuning is not None:
         pictures.append("![features of each level, and the stages](finetune.png)")
-    if "ensemble" in summary:
+    if summary.ensemble is not None:
         pictures.append("![quality against latency, and what each way of combining gains](ensemble.png)")
     return "\n\n".join(pictures)
 
 
-def _how(summary: dict[str, Any]) -> str:
-    if "ensemble" in summary:
-        return _how_combined(summary["ensemble"])
-    report = summary.get("finetuning")
+def _how(summary: Summary) -> str:
+    if summary.ensemble is not None:
+        return _how_combined(summary.ensemble)
+    report = summary.finetuning
     if report is None:
         return "`kerastricks train` with"
-    plan = report["plan"]
-    reasons = "\n".join(f"- {reason}" for reason in plan["reasons"])
-    changes = "\n".join(f"- {change}" for change in plan["would_change"])
+    choice = report.choice
+    reasons = "\n".join(f"- {reason}" for reason in choice.reasons)
+    changes = "\n".join(f"- {change}" for change in choice.would_change)
     stages = "\n".join(
-        f"| {stage['name']} | {stage['parameters']:,} | {stage['epochs']} | {stage['seconds']:.0f} "
-        f"| {stage['validation_accuracy']:.1%} |"
-        for stage in report["stages"]
+        f"| {stage.name} | {stage.parameters:,} | {stage.epochs} | {stage.seconds:.0f} "
+        f"| {stage.validation_accuracy:.1%} |"
+        for stage in report.stages
     )
-    given = " (given)" if plan["given"] else ""
+    given = " (given)" if choice.given else ""
     tried = _tried(report)
-    return f"""`kerastricks finetune`: {report["backbone"]} with weights from {report["weights"]}, \
-plan **{plan["plan"]}**{given}:
+    return f"""`kerastricks finetune`: {report.backbone} with weights from {report.weights}, \
+plan **{choice.strategy}**{given}:
 
 {reasons}
 
@@ -114,24 +122,25 @@ The table of amount and similarity would say another plan with
 |---|---|---|---|---|
 {stages}
 
-Linear probe on the top features: {report["linear_probe_validation_accuracy"]:.1%} on validation. \
-Kept: {report["kept"]}, {report["validation_accuracy"]:.1%}.
+Linear probe on the top features: {report.linear_probe_validation_accuracy:.1%} on validation. \
+Kept: {report.kept}, {report.validation_accuracy:.1%}.
 
 The configuration was"""
 
 
-def _tried(report: dict[str, Any]) -> str:
+def _tried(report: FinetuningReport) -> str:
     """The table of strategies compared on validation, where one was chosen."""
-    if not report.get("tried"):
+    if not report.tried or report.budget_seconds is None:
         return ""
     rows = "\n".join(
-        f"| {one['plan']} | {one['rung']} | {one['steps']:,} | {one['seconds']:.0f} | "
-        "{:.1%} ({:.1%} to {:.1%}) |".format(*one["validation_accuracy"])
-        for one in report["tried"]
+        f"| {one.strategy} | {one.rung} | {one.steps:,} | {one.seconds:.0f} | {{:.1%}} ({{:.1%}} to {{:.1%}}) |".format(
+            *one.validation_accuracy
+        )
+        for one in report.tried
     )
-    verdicts = "\n".join(f"- {name}: {verdict}" for name, verdict in report["verdicts"].items())
+    verdicts = "\n".join(f"- {name}: {verdict}" for name, verdict in (report.verdicts or {}).items())
     return f"""
-Chosen by validation within {report["budget_seconds"]:.0f} s, of which {report["seconds"]:.0f} s were used:
+Chosen by validation within {report.budget_seconds:.0f} s, of which {report.seconds:.0f} s were used:
 
 | plan | | steps | s | validation accuracy (90 % interval) |
 |---|---|---|---|---|
@@ -141,14 +150,14 @@ Chosen by validation within {report["budget_seconds"]:.0f} s, of which {report["
 """
 
 
-def _how_combined(report: dict[str, Any]) -> str:
+def _how_combined(report: EnsembleReport) -> str:
     rows = "\n".join(
-        f"| {_text(member['name'])} | {'-' if member['weight'] is None else format(member['weight'], '.3f')} "
-        f"| {'features | alone' if member['test'] is None else _quality(member['test'])} |"
-        for member in report["members"]
+        f"| {_text(member.name)} | {'-' if member.weight is None else format(member.weight, '.3f')} "
+        f"| {'features | alone' if member.test is None else _quality(member.test)} |"
+        for member in report.members
     )
-    unknown = "".join(f"\n- {_text(line)}" for line in report["unknown"])
-    return f"""`kerastricks ensemble`, method **{report["method"]}**: {report["reason"]}
+    unknown = "".join(f"\n- {_text(line)}" for line in report.unknown)
+    return f"""`kerastricks ensemble`, method **{report.method}**: {report.reason}
 
 | member | weight | test accuracy | test log-loss |
 |---|---|---|---|
@@ -160,21 +169,19 @@ def _how_combined(report: dict[str, Any]) -> str:
 The images were loaded with"""
 
 
-def _quality(test: dict[str, float]) -> str:
-    return f"{test['accuracy']:.2%} | {test['log_loss']:.3f}"
+def _quality(test: QualityReport) -> str:
+    return f"{test.accuracy:.2%} | {test.log_loss:.3f}"
 
 
-def _compared(report: dict[str, Any]) -> str:
-    gain = report["gain_over_best"]
+def _compared(report: EnsembleReport) -> str:
+    gain = report.gain_over_best
     if gain is None:
         return "No member tells these classes apart by itself."
-    disagree = (
-        "" if report["disagreement"] is None else f" Members disagree on {report['disagreement']:.1%} of the images."
-    )
-    best = _text(report["best_member"])
-    own = ", at its own temperature" if report.get("temperatures", True) else ""
+    disagree = "" if report.disagreement is None else f" Members disagree on {report.disagreement:.1%} of the images."
+    best = _text(report.best_member)
+    own = ", at its own temperature" if report.at_own_temperature else ""
     return f"""Log-loss on test below that of {best}, the best member on validation{own}: \
-{gain["value"]:.3f} ({gain["low"]:.3f} to {gain["high"]:.3f}, 90 % interval over images).{disagree}"""
+{gain.value:.3f} ({gain.low:.3f} to {gain.high:.3f}, 90 % interval over images).{disagree}"""
 
 
 _TRAINING, _VALIDATION, _BATCH = "#1f77b4", "#d62728", "#b5cfe8"

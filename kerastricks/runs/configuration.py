@@ -1,4 +1,4 @@
-"""The configuration that a job begins with, from its caller's arguments; nothing slow is imported."""
+"""The initial configuration of a job, from its caller's arguments; nothing slow is imported."""
 
 import dataclasses
 import os
@@ -86,7 +86,7 @@ def recipe_of(source: Source | None) -> recipes.Recipe | None:
 def configure(
     source: Source | None, config: Config | None, fields: Mapping[str, Any]
 ) -> tuple[Config, recipes.Recipe | None]:
-    """Merge a source's configuration, a configuration and fields; the later win.
+    """Merge a source's configuration, a configuration and fields; later ones win.
 
     Args:
         source: a path or name of images, or a recipe with its own fields.
@@ -124,7 +124,7 @@ def without_data(config: Config | None) -> dict[str, Any]:
 
 
 def fields_of_data(source: Source | None) -> dict[str, Any]:
-    """The fields of a source, also of a recipe, that concern the data and their reading."""
+    """The fields of a source or recipe that concern data and their reading."""
     recipe = recipe_of(source)
     if recipe is not None:
         return {name: value for name, value in recipe.config.items() if name in _OF_THE_DATA}

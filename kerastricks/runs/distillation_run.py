@@ -22,7 +22,8 @@ from kerastricks.runs.evaluation import predict
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.members import run_of
-from kerastricks.runs.record import RunRecord
+from kerastricks.runs.record import RunRecord, Summary
+from kerastricks.runs.reports import DistillationReport, NetworkScores
 from kerastricks.runs.resumable import Resumption, Say, carry_out, refuse_settings, reopened
 from kerastricks.runs.training_run import prepare
 from kerastricks.training.config import FIELDS, Config
@@ -214,7 +215,7 @@ def start(
     return start_run(config, out, name, None, {"distillation": record})
 
 
-def run_distillation(run: RunFolder, say: Say = print, progress: Progress = silent, **where: Any) -> dict[str, Any]:
+def run_distillation(run: RunFolder, say: Say = print, progress: Progress = silent, **where: Any) -> Summary:
     """Train the student of a run to completion, resuming where it is.
 
     Args:
@@ -252,27 +253,31 @@ def run_distillation(run: RunFolder, say: Say = print, progress: Progress = sile
             "it was trained on the validation or test images is not known"
         )
     fit(student, data, config, distillation=distillation, run_folder=run.path)
-    report = {**record, **_measured(distillation, student, data, progress)}
+    report = _measured(record, distillation, student, data, progress)
     say("saving, exporting, checking the export in a fresh process")
     return finish(run, student, data, config, progress, distillation=report, **reports(run.path, config))
 
 
 def _measured(
-    distillation: Distillation, student: keras.Model, data: ImageData, progress: Progress
-) -> dict[str, dict[str, float] | float | int]:
+    record: dict[str, Any], distillation: Distillation, student: keras.Model, data: ImageData, progress: Progress
+) -> DistillationReport:
     """Score teacher and student on the test images."""
     teacher = Teacher.of(distillation.teacher, data)
     outputs = predict(teacher.model, data.splits["test"], "evaluating the teacher", progress)
     taught = _scores(data, softmax(outputs.astype("float64"), axis=1) if teacher.from_logits else outputs)
     learned = _scores(data, predict(with_probabilities(student), data.splits["test"], "evaluating", progress))
-    return {
-        "teacher_test": taught,
-        "student_test": learned,
-        "teacher_parameters": distillation.teacher.count_params(),
-        "student_parameters": student.count_params(),
-    }
+    return DistillationReport(
+        teacher=record["teacher"],
+        teacher_digest=record["teacher_digest"],
+        temperature=record["temperature"],
+        hard_weight=record["hard_weight"],
+        teacher_test=taught,
+        student_test=learned,
+        teacher_parameters=distillation.teacher.count_params(),
+        student_parameters=student.count_params(),
+    )
 
 
-def _scores(data: ImageData, probabilities: np.ndarray) -> dict[str, float]:
+def _scores(data: ImageData, probabilities: np.ndarray) -> NetworkScores:
     found = scores(data.labels("test"), probabilities, data.class_names)
-    return {name: found[name] for name in ("accuracy", "balanced_accuracy", "log_loss")}
+    return NetworkScores(**{name: found[name] for name in ("accuracy", "balanced_accuracy", "log_loss")})

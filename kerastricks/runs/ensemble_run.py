@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,9 +21,10 @@ from kerastricks.runs.ensemble_data import load_for_members, member_predictions,
 from kerastricks.runs.ensemble_report import measured, plot_ensemble
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes
-from kerastricks.runs.members import RunMember, open_members
+from kerastricks.runs.members import RunMember, check_combination, open_members
 from kerastricks.runs.own_model import copy_recipes
-from kerastricks.runs.record import RunRecord
+from kerastricks.runs.record import RunRecord, Summary
+from kerastricks.runs.reports import EnsembleReport
 from kerastricks.runs.resumable import Say, sigterm_interrupts
 from kerastricks.runs.seen_images import refuse_seen_images
 from kerastricks.training import device
@@ -80,7 +80,7 @@ def ensemble(
         if not path.exists():
             raise RunFolderError(f"{path}: no such run folder or .keras file")
     with sigterm_interrupts():
-        run, summary = make_ensemble(
+        return make_ensemble(
             paths,
             EnsembleSettings(method, classifier, late, seed, temperatures),
             data=None if data is None else os.fspath(data),
@@ -89,7 +89,6 @@ def ensemble(
             say=say,
             progress=progress or in_lines(say),
         )
-    return RunRecord.of(run, summary)
 
 
 PLOT = "ensemble.png"
@@ -104,7 +103,7 @@ def make_ensemble(
     name: str | None = None,
     say: Say = print,
     progress: Progress = silent,
-) -> tuple[RunFolder, dict[str, Any]]:
+) -> RunRecord:
     """Combine several runs into one model, in a run folder that appears only when it is finished.
 
     It is made under a temporary name: an error and Ctrl-C remove it, and what a killed process leaves is removed by
@@ -120,15 +119,14 @@ def make_ensemble(
         progress: where long work shows how far it is.
 
     Returns:
-        The folder and its summary, whose `ensemble` is the report: docs/ensembles.md has its fields.
+        The finished run; its summary has the report in `ensemble`.
 
     Raises:
         EnsembleError: for members that cannot be one model, or were trained on the images that would choose.
         DataError: for images that cannot be used.
         RunFolderError: for a run that is not there or not finished, or a name that is taken.
     """
-    if name is not None:  # before anything slow
-        RunFolder.free(out, name, "", "")
+    RunFolder.free(out, name, "", "")  # before anything slow
     opened, left_out = open_members(paths, say)
     shared = shared_pixels([one.member for one in opened])
     config = shared_config(opened, data, shared.image_shape, shared.fitting, settings.by_features)
@@ -144,6 +142,7 @@ def make_ensemble(
     unknown = refuse_seen_images(opened, images, config)
     for line in unknown:
         say(line)
+    check_combination(opened, images, settings, out)
     validation = _outputs(knowing, images, "validation", progress)
     _refuse_no_numbers(knowing, validation)
     labels = images.labels("validation")
@@ -155,19 +154,10 @@ def make_ensemble(
     with RunFolder.begin(out, name, f"ensemble-{method}", Path(str(config.data)).stem) as run:
         say(f"run folder: {out / run.name}")
         copy_recipes([recipe for one in opened for recipe in recipes.beside(one.path)], run.path)
-        report = {
-            "asked": settings.method,
-            "method": made.method,
-            "reason": made.reason,
-            "chosen_on": {"data": images.name, "fingerprint": images.fingerprint, "images": len(labels)},
-            "temperatures": settings.may_scale,
-            **measured(opened, names, made, images, validation, labels, test, settings.may_scale, progress),
-            "candidates": list(made.candidates),
-            "left_out": left_out,
-            "unknown": unknown,
-        }
+        how = made, settings, images, validation, labels, test, progress
+        report = measured(opened, names, *how, left_out=left_out, unknown=unknown)
         summary = _leave(run, made, opened, images, config, report, settings, say, progress)
-    return run, summary
+    return RunRecord.of(run, summary)
 
 
 def _with_classes(one: RunMember, images: ImageData) -> RunMember:
@@ -209,11 +199,11 @@ def _leave(
     opened: Sequence[RunMember],
     images: ImageData,
     config: Config,
-    report: dict[str, Any],
+    report: EnsembleReport,
     settings: EnsembleSettings,
     say: Say,
     progress: Progress,
-) -> dict[str, Any]:
+) -> Summary:
     """Write the content of the run folder."""
     write_skipped(run, images)
     record = {**asdict(settings), "members": [str(one.path.resolve()) for one in opened]}

@@ -92,7 +92,7 @@ def predict(model: keras.Model, batches: Batches, description: str, progress: Pr
 
 
 def _subset(source: Source, config: Config) -> list[str] | None:
-    """The classes that the run was trained on, if these were only some and the source has all of them."""
+    """The classes of the run, if it was trained on a subset and the source has all of them."""
     chosen = config.class_names
     known = {canonical(name) for name in source.class_names}
     return chosen if chosen is not None and all(canonical(name) in known for name in chosen) else None

@@ -26,10 +26,11 @@ from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, SMALL_SIDE_PX, 
 from kerastricks.progress import Progress, in_lines, silent
 from kerastricks.runs.beginning import describe_data, refuse_other_data, write_skipped
 from kerastricks.runs.configuration import FinetuningFields, Source, as_path, fields_of_data
+from kerastricks.runs.finetuning_report import FinetuningReport
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes, check_room
 from kerastricks.runs.own_model import check_export, copy_recipes
-from kerastricks.runs.record import RunRecord
+from kerastricks.runs.record import RunRecord, Summary
 from kerastricks.runs.resumable import Resumption, Say, carry_out, refuse_settings, reopened
 from kerastricks.training import device
 from kerastricks.training.config import Config
@@ -170,7 +171,7 @@ def start(config: Config, settings: Settings, out: Path, name: str | None) -> Ru
     return run
 
 
-def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent, **where: Any) -> dict[str, Any]:
+def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent, **where: Any) -> Summary:
     """Fine-tune a run to completion, resuming where it is.
 
     Args:
@@ -233,9 +234,11 @@ def run_finetuning(run: RunFolder, say: Say = print, progress: Progress = silent
     tuned = procedure.finetune(data, backbone, config, settings, small_data=small, **how)
     say("saving, exporting, checking the export in a fresh process")
     _merge_logs(run, tuned)
-    run.write(run.path / "finetune.json", tuned.report.to_json())
+    report = tuned.report.to_json()
+    run.write(run.path / "finetune.json", report)
     plot_report(tuned.report, run.path / "finetune.png", run.name)
-    summary = finish(run, tuned.model, tuned.data, tuned.config, progress, finetuning=tuned.report.to_json())
+    finetuning = FinetuningReport.from_json(report)
+    summary = finish(run, tuned.model, tuned.data, tuned.config, progress, finetuning=finetuning)
     shutil.rmtree(run.path / "stages", ignore_errors=True)
     return summary
 

@@ -16,7 +16,10 @@ from kerastricks.metrics.classification import scores
 from kerastricks.progress import Progress, silent
 from kerastricks.runs.card import card, plot_curves
 from kerastricks.runs.evaluation import predict
+from kerastricks.runs.finetuning_report import FinetuningReport
 from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.record import Summary
+from kerastricks.runs.reports import DistillationReport, EnsembleReport
 from kerastricks.serving.export import export_saved_model
 from kerastricks.serving.verify import verify_export
 from kerastricks.training import device
@@ -32,8 +35,14 @@ def finish(
     data: ImageData,
     config: Config,
     progress: Progress = silent,
-    **reports: Any,
-) -> dict[str, Any]:
+    *,
+    finetuning: FinetuningReport | None = None,
+    distillation: DistillationReport | None = None,
+    ensemble: EnsembleReport | None = None,
+    members: list[dict[str, Any]] | None = None,
+    average: dict[str, Any] | None = None,
+    training_seconds: float | None = None,
+) -> Summary:
     """Save, export, verify, evaluate, plot and describe a trained classifier.
 
     Args:
@@ -42,7 +51,12 @@ def finish(
         data: it was trained on.
         config: resolved.
         progress: where long work shows how far it is.
-        **reports: what else is known of it, for the summary and the card: `finetuning`, `distillation`, `ensemble`.
+        finetuning: report of a fine-tuning, for the summary and the card.
+        distillation: report of a distillation.
+        ensemble: report of an ensemble.
+        members: models that were kept of the epochs.
+        average: report of averaged weights.
+        training_seconds: of what the model is made of; None for those of its own epochs.
 
     Returns:
         The summary, as in summary.json.
@@ -67,29 +81,35 @@ def finish(
     )
     probabilities = predict(model, test, "evaluating test", progress)
     lines = read_json_lines(run.metrics)
-    summary = {
+    if training_seconds is None:
+        training_seconds = round(sum(line["seconds"] for line in lines), 1)
+    summary = Summary(
         **scores(data.labels("test"), probabilities, data.class_names),
-        "class_names": list(data.class_names),
-        "data": data.describe(),
-        "model": model.name,
-        "parameters": model.count_params(),
-        "epochs": len(lines),
-        "training_seconds": round(sum(line["seconds"] for line in lines), 1),
-        "device": device.describe(),
-        "saved_model": exported.name,
-        "versions": versions(),
-        **reports,
-    }
-    title = f"{run.name}: test accuracy {summary['accuracy']:.2%}"
+        class_names=list(data.class_names),
+        data=data.describe(),
+        model=model.name,
+        parameters=model.count_params(),
+        epochs=len(lines),
+        training_seconds=training_seconds,
+        device=device.describe(),
+        saved_model=exported.name,
+        versions=versions(),
+        finetuning=finetuning,
+        distillation=distillation,
+        ensemble=ensemble,
+        members=members,
+        average=average,
+    )
+    title = f"{run.name}: test accuracy {summary.accuracy:.2%}"
     if lines:  # a head on features has none
         plot_curves(run.metrics, run.batch_loss, run.curves, title)
     fields = config.as_dict()
-    if "finetuning" in reports and reports["finetuning"]["kept"] != "small":
+    if finetuning is not None and finetuning.kept != "small":
         del fields["model"]  # the network is the backbone's
-    if "ensemble" in reports:  # its members have their own trainings
+    if ensemble is not None:  # its members have their own trainings
         fields = {name: fields[name] for name in _OF_IMAGES}
     write_text(run.card, card(run.name, summary, fields))
-    run.write(run.summary, summary)  # last: a run with a summary is finished
+    run.write(run.summary, summary.to_json())  # last: a run with a summary is finished
     run.checkpoint.unlink(missing_ok=True)
     return summary
 

@@ -92,7 +92,7 @@ class RunFolder:
 
     @staticmethod
     def _names(out: Path, name: str | None, model: str, data: str) -> Iterator[str]:
-        """The names to try, as far as they are free: only the given one, or all numbers."""
+        """The free names to try: only the given one, or all numbers."""
         base = f"{plain(model)}-{plain(data)}"
         check_name(out, name if name is not None else f"{base}-1", "--name" if name is not None else None)
         if name is not None:
@@ -166,7 +166,7 @@ class RunFolder:
 
 
 def plain(text: str) -> str:
-    """The part of a default name that a model's or data set's name gives: letters, digits, _ . and -."""
+    """A model's or data set's name reduced to the characters of default names: letters, digits, _ . and -."""
     found = re.sub(r"[^\w.-]+", "-", text).strip("-.").encode()[:60].decode(errors="ignore")
     return found.strip("-.") or "data"
 
@@ -176,7 +176,7 @@ def _any(out: Path, start: str) -> bool:
 
 
 def is_taken(path: Path) -> bool:
-    """Whether something is there; an empty folder, as a killed process of an earlier version left it, is not."""
+    """Whether the path is taken; an empty folder, as earlier versions left when killed, is not."""
     if path.is_dir() and not path.is_symlink():
         return any(path.iterdir())
     return path.exists() or path.is_symlink()
@@ -230,10 +230,16 @@ def check_classes(class_names: Sequence[str]) -> None:
             raise DataError(f"class {name!r}: its name is not valid UTF-8: rename the folder, or the label") from None
 
 
-def check_room(folder: Path, weights: int) -> None:
-    """Raise RunFolderError where the disk has no room for the files of a training of so many weights."""
+def check_room(folder: Path, weights: int, trained: bool = True) -> None:
+    """Raise RunFolderError where the disk has no room for the files of a run of so many weights.
+
+    Args:
+        folder: that the files are written into.
+        weights: of the model.
+        trained: whether there are checkpoints too.
+    """
     # A checkpoint with two values of an optimizer for each weight, and its successor; model.keras; the SavedModel.
-    needed = 8 * 4 * weights + 5_000_000
+    needed = (8 if trained else 2) * 4 * weights + 5_000_000
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RunFolderError(

@@ -1,15 +1,24 @@
-"""The members of an ensemble, opened: runs, the models that a run kept, `.keras` files."""
+"""The loaded members of an ensemble: runs, the models that a run kept, `.keras` files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
+
+from kerastricks import recipes
 from kerastricks.classifier_file import load_model_file
+from kerastricks.data.image_data import ImageData
+from kerastricks.ensemble.build import EnsembleSettings
+from kerastricks.ensemble.combining import combine
 from kerastricks.ensemble.member import Member
+from kerastricks.ensemble.outputs import member_features
 from kerastricks.errors import ConfigError, EnsembleError, RunFolderError
 from kerastricks.files import read_json
-from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.folder import RunFolder, check_room
+from kerastricks.runs.own_model import check_export, check_recipes
 from kerastricks.training.config import FIELDS, Config
 
 Say = Callable[[str], None]
@@ -112,8 +121,46 @@ def _expand(path: Path) -> list[_Source]:
     return [_Source(path, run_of(path))]
 
 
+def check_combination(opened: Sequence[RunMember], images: ImageData, settings: EnsembleSettings, out: Path) -> None:
+    """Try what the members' one model needs in the end, as far as it is known before their predictions.
+
+    Room on the disk, that recipes do not disagree, and the export of a combination where a recipe registers layers of
+    a member, or no run has exported it.
+
+    Args:
+        opened: the members, with their classes.
+        images: in the members' size.
+        settings: how they are combined.
+        out: the folder of run folders, which is there.
+
+    Raises:
+        EnsembleError: where two recipes register different layers by one name.
+        ConfigError: where a model of the members cannot be exported.
+        RunFolderError: where the disk has no room for it.
+    """
+    members = [one.member for one in opened]
+    weights = [member.model.count_params() for member in members]
+    soup = settings.method in ("soup", "greedy_soup")
+    check_room(out, weights[0] if soup else sum(weights), trained=False)
+    own = [recipe for one in opened for recipe in recipes.beside(one.path)]
+    check_recipes(own)
+    untried = own + [one.path for one in opened if one.config is None]
+    if not untried:
+        return
+    if soup:
+        model = members[0].model
+    elif settings.by_features:
+        features = member_features(members)
+        head = keras.layers.Dense(len(images.class_names), activation="softmax", dtype="float32")
+        model = keras.Model(features.inputs, head(features.outputs[0]), name="ensemble")
+    else:
+        model = combine(members)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, *images.image_shape)).astype("uint8")
+    check_export(model, pixels, ", ".join(map(str, untried)), out, own, images)
+
+
 def kept_models(run: RunFolder) -> list[Path]:
-    """The models that a run kept of its epochs, in their order; none where it kept none.
+    """The models that a run kept during training, in order; possibly none.
 
     Raises:
         RunFolderError: where the list of them cannot be read.
@@ -135,7 +182,7 @@ def run_of(path: Path) -> RunFolder | None:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Shortest names that differ: the run's, the run's and the file's, or the whole path."""
+    """Shortest distinct names: the run's, the run's and the file's, or the whole path."""
     runs = [path.parent.name or path.stem if path.name == "model.keras" else path.stem for path in paths]
     longer = [
         f"{path.parent.parent.name}/{path.stem}" if path.parent.name == "members" else name

@@ -1,5 +1,6 @@
 """A recipe's own model: checked, made ready for training, and saved, exported and verified before it."""
 
+import ast
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from kerastricks import recipes
 from kerastricks.classifier_file import load_classifier
 from kerastricks.data.image_data import ImageData
-from kerastricks.errors import ConfigError, KerasTricksError, ModelFileError, UsageError, WriteError
+from kerastricks.errors import ConfigError, EnsembleError, KerasTricksError, ModelFileError, UsageError, WriteError
 from kerastricks.files import begun_folder, write_error, written
 from kerastricks.keras_graph import all_layers, with_probabilities
 from kerastricks.layers.without_augmentation import CropThenFit, with_layers, without_augmentation
@@ -141,7 +142,7 @@ def check_export(
         except WriteError:
             raise
         except Exception as failure:
-            # What Keras said of the file says more of the model than that the file is damaged.
+            # Keras's error describes the model better than the message about a damaged file.
             cause = failure.__cause__ if isinstance(failure, ModelFileError) else None
             reason = cause if isinstance(cause, Exception) else failure
             refused = write_error(trial, reason)
@@ -160,8 +161,33 @@ def copy_recipes(own: Sequence[Path], folder: Path) -> None:
         (folder / ("recipe.py" if number == 1 else f"recipe-{number}.py")).write_bytes(text)
 
 
+def check_recipes(own: Sequence[Path]) -> None:
+    """Raise EnsembleError where two recipes register different layers or functions by one name.
+
+    A process has one class of a name: the members of one recipe would silently compute with the other's.
+    """
+    seen: dict[tuple[str, str], tuple[str, Path]] = {}
+    for path in own:
+        try:
+            nodes = ast.parse(path.read_bytes()).body
+        except (SyntaxError, ValueError):  # running it says more, where a model needs it
+            continue
+        for node in nodes:
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+                continue
+            registered = " ".join(map(ast.unparse, node.decorator_list))
+            if "register_keras_serializable" not in registered:
+                continue
+            code, first = seen.setdefault((node.name, registered), (ast.dump(node), path))
+            if code != ast.dump(node):
+                raise EnsembleError(
+                    f"{first} and {path}: register two different {node.name!r} by one name, and a process has one: "
+                    "leave out the members of one of them, or rename it and train them again"
+                )
+
+
 def _refuse_names(model: keras.Model, where: str) -> None:
-    """TensorFlow makes a scope of each."""
+    """Refuse names that TensorFlow cannot use as scopes."""
     for name in (model.name, *(layer.name for layer in all_layers(model))):
         if not re.fullmatch("[A-Za-z0-9._>-]+", name) or model.name.startswith(("_", ">", "-")):
             raise ConfigError(

@@ -1,14 +1,15 @@
 """Results of finished runs as types, whose JSON is that of summary.json."""
 
-import dataclasses
 import statistics
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from kerastricks.errors import RunFolderError
+from kerastricks.runs.finetuning_report import FinetuningReport
 from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.json_record import JsonRecord
+from kerastricks.runs.reports import DistillationReport, EnsembleReport
 from kerastricks.training.config import FIELDS, Config
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _MEANS = ("accuracy", "balanced_accuracy", "log_loss")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scores:
+class Scores(JsonRecord):
     """Scores of predictions on labelled images.
 
     Args:
@@ -38,37 +39,17 @@ class Scores:
     recall: dict[str, float | None]
     confusion_matrix: list[list[int]] | dict[str, list[int]]
 
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """Read the scores of a JSON record.
-
-        Raises:
-            RunFolderError: where a field is missing.
-        """
-        known = {one.name for one in dataclasses.fields(cls)} - {"more"}
-        values: dict[str, Any] = {name: value for name, value in record.items() if name in known}
-        more = {name: value for name, value in record.items() if name not in known}
-        if more:
-            values["more"] = more
-        try:
-            return cls(**values)
-        except TypeError:
-            required = [one.name for one in dataclasses.fields(cls) if one.default is dataclasses.MISSING]
-            missing = ", ".join(name for name in required if name not in record and name != "more")
-            raise RunFolderError(f"is no {cls.__name__.lower()}: {missing} missing") from None
-
-    def to_json(self) -> dict[str, Any]:
-        """The record that `from_json` reads, of plain values."""
-        record = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        more = record.pop("more", {})
-        optional = {one.name for one in dataclasses.fields(self) if one.default is None}
-        return {name: value for name, value in record.items() if value is not None or name not in optional} | more
-
     def matrix(self) -> "np.ndarray":
         """The confusion matrix (K, K): images of the class of a row that were predicted as the class of a column."""
         from kerastricks.metrics.classification import confusion_matrix
 
         return confusion_matrix({"confusion_matrix": self.confusion_matrix})
+
+    def images_by_class(self) -> list[int]:
+        """How many images of each class there are, in the order of the classes."""
+        from kerastricks.metrics.classification import images_by_class
+
+        return images_by_class({"confusion_matrix": self.confusion_matrix})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +67,14 @@ class Evaluation(Scores):
         split: which of their images, as words.
         skipped: how many files were left out.
         classes_left_out: how many classes of the data the run was not trained on.
+        more: fields of a newer version.
     """
 
     data: str
     split: str
     skipped: int
     classes_left_out: int
+    more: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The record that `from_json` reads, of plain values."""
@@ -137,9 +120,9 @@ class Summary(Scores):
     device: str
     saved_model: str
     versions: dict[str, str]
-    finetuning: dict[str, Any] | None = None
-    distillation: dict[str, Any] | None = None
-    ensemble: dict[str, Any] | None = None
+    finetuning: FinetuningReport | None = None
+    distillation: DistillationReport | None = None
+    ensemble: EnsembleReport | None = None
     members: list[dict[str, Any]] | None = None
     average: dict[str, Any] | None = None
     more: dict[str, Any] = field(default_factory=dict)
@@ -167,16 +150,18 @@ class RunRecord:
             RunFolderError: for a folder that no run wrote, or whose run is not finished.
         """
         run = path if isinstance(path, RunFolder) else RunFolder.open(Path(path).expanduser())
-        return cls.of(run, run.read(run.summary))
-
-    @classmethod
-    def of(cls, run: RunFolder, summary: Mapping[str, Any]) -> "RunRecord":
-        """The record of a run and of the content of its summary.json."""
-        fields = {name: value for name, value in run.read(run.config)["config"].items() if name in FIELDS}
+        record = run.read(run.summary)
         try:
-            return cls(run.path, Config(**fields), Summary.from_json(summary))
+            summary = Summary.from_json(record)
         except RunFolderError as error:
             raise RunFolderError(f"{run.summary}: {error}") from None
+        return cls.of(run, summary)
+
+    @classmethod
+    def of(cls, run: RunFolder, summary: Summary) -> "RunRecord":
+        """The record of a run and of its summary."""
+        fields = {name: value for name, value in run.read(run.config)["config"].items() if name in FIELDS}
+        return cls(run.path, Config(**fields), summary)
 
     @property
     def folder(self) -> RunFolder:

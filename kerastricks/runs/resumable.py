@@ -61,7 +61,7 @@ def _interrupt(number: int, frame: Any) -> None:
 
 
 def interrupted(stop: KeyboardInterrupt, how: Resumption, path: Path) -> Interrupted:
-    """The error for Ctrl-C or SIGTERM; it says how the job is resumed from Python."""
+    """The error for Ctrl-C or SIGTERM; its message has the call that resumes the job."""
     number = stop.signal_number if isinstance(stop, Interrupted) else signal.SIGINT
     return Interrupted(number, f"what was done is kept: {how.call(path)} resumes it")
 
@@ -117,7 +117,7 @@ def move_data(run: "RunFolder", data: object) -> None:
 
 
 def reopened(path: Path, fields: Mapping[str, Any]) -> "RunFolder":
-    """The folder of a run that is resumed, with its data where `fields` says that they are now."""
+    """The folder of a resumed run, with its data at the path in `fields`."""
     from kerastricks.runs.folder import RunFolder
 
     run = RunFolder.open(path)

@@ -87,7 +87,7 @@ def _divided_otherwise(theirs: Config, ours: Config, given: set[str]) -> str:
 
 
 def _seen_of_classes(theirs: Config, data: ImageData, ours: Config, fingerprint: str) -> str | None:
-    """Number of images that a member of some classes has seen, as words; None for images other than `data`."""
+    """Describe how many images a member of some classes has seen; None for images other than `data`."""
     try:
         readable = read_source(
             ours.data,

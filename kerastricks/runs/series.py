@@ -26,7 +26,7 @@ RESUMPTION = Resumption("kerastricks train --resume", "kerastricks.runs.train_se
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """The run folders OUT/NAME-s0, OUT/NAME-s1, ...; each knows the name and all of the seeds.
+    """The run folders OUT/NAME-s0, OUT/NAME-s1, ...; each records the name and all seeds.
 
     Args:
         out: the folder they are in.
@@ -85,7 +85,7 @@ class Series:
 
     @classmethod
     def is_at(cls, path: Path) -> bool:
-        """Whether `find` finds one there; its recipe is not run."""
+        """Whether there is a series for `find`; its recipe is not run."""
         return cls._first_at(path) is not None
 
     @property

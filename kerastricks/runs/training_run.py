@@ -27,7 +27,7 @@ from kerastricks.runs.configuration import ConfigFields, Source, as_path, check_
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes, check_room
 from kerastricks.runs.own_model import check_export, own_model
-from kerastricks.runs.record import RunRecord
+from kerastricks.runs.record import RunRecord, Summary
 from kerastricks.runs.resumable import Resumption, Say, carry_out, move_data
 from kerastricks.training import device
 from kerastricks.training.budget import plan_training
@@ -129,7 +129,7 @@ def run_training(
     progress: Progress = silent,
     loaded: Callable[[Config], ImageData] | None = None,
     **where: Any,
-) -> dict[str, Any]:
+) -> Summary:
     """Train a run to completion, resuming where it is.
 
     Args:
@@ -254,7 +254,7 @@ def _fit_minutes(
     if plan.image_size is not None and plan.image_size != data.image_shape[0]:
         data = read(config.replace(image_size=plan.image_size))
     run.write(run.config, {**run.read(run.config), "budget": {"seconds": plan.training_seconds, "why": plan.why}})
-    early = resolve(config, data).early_stopping_epochs  # the epochs are nobody's choice
+    early = resolve(config, data).early_stopping_epochs  # nobody chose the epochs
     config = config.replace(image_size=plan.image_size, epochs=plan.epochs, early_stopping_epochs=early)
     return config, data
 

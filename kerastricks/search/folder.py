@@ -1,5 +1,6 @@
-"""The folder of a search: its files, and that one process at a time works in it."""
+"""The folder of a search: its files, and the lock that admits one process at a time."""
 
+import contextlib
 import itertools
 import shutil
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ class SearchFolder:
             raise SearchError(str(error)) from None
         try:
             path.mkdir(parents=True, exist_ok=True)
+            files.remove_begun(path)  # of a search that was killed between these lines and its lock
             if any(path.iterdir()) and not cls(path).is_left_over():
                 hint = "resume it by --resume, or choose" if cls(path).plan.exists() else "choose"
                 raise SearchError(f"{path}: is not empty, and is never reused silently: {hint} another --out")
@@ -68,7 +70,7 @@ class SearchFolder:
 
     @classmethod
     def open(cls, path: Path) -> "SearchFolder":
-        """An existing one.
+        """Opens an existing folder.
 
         Raises:
             SearchError: for a folder that no search wrote.
@@ -79,7 +81,7 @@ class SearchFolder:
         return folder
 
     def is_left_over(self, unless_locked: bool = False) -> bool:
-        """Whether nothing is in it but what a search has made that was killed before its search.json.
+        """Whether it holds only the remains of a search that was killed before its search.json.
 
         Args:
             unless_locked: and no search works in it.
@@ -96,7 +98,7 @@ class SearchFolder:
         return True
 
     def remove_left_over(self) -> None:
-        """Removes what a search has left that was killed before its search.json; for who holds the lock."""
+        """Removes the remains of a search that was killed before its search.json; for the holder of the lock."""
         if not self.plan.exists() and self.is_left_over():
             for path in self.path.iterdir():
                 if path != self.lock:
@@ -104,7 +106,7 @@ class SearchFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other searches out; the system gives the lock back, however this process ends.
+        """Locks out other searches; the system releases the lock, however this process ends.
 
         What a search has left that was killed before its search.json is removed.
 
@@ -117,7 +119,7 @@ class SearchFolder:
 
     @contextmanager
     def locked_as(self, worker: str) -> Iterator[None]:
-        """Keeps out another worker of the same name: both would be given the same trial.
+        """Locks out another worker of the same name: both would be given the same trial.
 
         Raises:
             SearchError: where there is one.
@@ -146,11 +148,11 @@ class SearchFolder:
             raise SearchError(f"{self.plan}: cannot be read ({error}): start a new search") from None
 
     def write_plan(self, plan: SearchPlan) -> None:
-        """Writes search.json whole."""
+        """Writes search.json atomically."""
         write_json(self.plan, plan.as_dict())
 
     def remove_pixels(self) -> None:
-        """Removes the decoded pixels: a process that is killed meanwhile leaves all of them or none."""
+        """Removes the decoded pixels: a process killed meanwhile leaves all of them or none."""
         files.discard(self.pixels)
 
     @contextmanager
@@ -160,6 +162,8 @@ class SearchFolder:
             yield
         finally:
             if not self.plan.exists():
+                with contextlib.suppress(OSError):
+                    self.remove_left_over()  # the lock is last: without it what a kill leaves is not taken over
                 shutil.rmtree(self.path, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ _INACTIVE = -1.0
 
 @dataclass(frozen=True)
 class Share:
-    """The share of the variance that one value explains by itself.
+    """The main effect of one hyperparameter, as a share of the variance.
 
     Args:
         name: of the value.
@@ -34,7 +34,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Importance:
-    """The values by their importance.
+    """The hyperparameters by their importance.
 
     Args:
         shares: largest first; none where they cannot be told.
@@ -52,7 +52,7 @@ class Importance:
 
 
 def importance_of(records: Sequence[TrialRecord], log_names: Collection[str] | None = None) -> Importance:
-    """Splits the variance of the objective among the values (functional ANOVA of a random forest).
+    """Decomposes the variance of the objective by hyperparameter (functional ANOVA of a random forest).
 
     The forest predicts the trial's rank by the objective, so that one loss of a million does not count for more than
     all the others. A value that a trial does not have is a level of its own, as frequent as it was in the trials.

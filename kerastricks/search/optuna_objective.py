@@ -129,7 +129,7 @@ def _holds(parameter: Parameter, values: Mapping[str, Value]) -> bool:
 
 
 class _Report(keras.callbacks.Callback):
-    """Reports each epoch to the trial, and ends it where the pruner says so."""
+    """Reports each epoch to the trial, and stops it when the pruner decides to."""
 
     def __init__(self, trial: Any, objective: str) -> None:
         super().__init__()

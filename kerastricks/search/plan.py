@@ -1,4 +1,4 @@
-"""Plan of a search: everything that decides its list of trials."""
+"""Plan of a search: everything that determines its list of trials."""
 
 import dataclasses
 import math
@@ -83,7 +83,7 @@ class SearchPlan:
         return dataclasses.asdict(self)
 
     def ending(self, now: float, used_seconds: float = 0.0) -> "SearchPlan":
-        """Set the time at which its trials end, so that its run folders are made within `minutes`.
+        """Set the deadline of its trials, so that the run folders are finished within `minutes`.
 
         Args:
             now: seconds since 1970.
@@ -95,7 +95,7 @@ class SearchPlan:
         return dataclasses.replace(self, ends_at=now + 60.0 * self.minutes - used_seconds - saving)
 
     def fitting(self, epoch_seconds: float, once_seconds: float, now: float, workers: int) -> tuple["SearchPlan", str]:
-        """Limit the epochs of a trial so that all trials end in time, to three or more; with a line about it.
+        """Limit the epochs of a trial, to at least three, so that all trials end in time; returns a message, too.
 
         Args:
             epoch_seconds: of the configuration that the search starts from, all folds together.

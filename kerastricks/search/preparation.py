@@ -27,7 +27,7 @@ _SHOWN = ("suggestion", "interval", "spread", "confidence", "reason")
 def find_rate(
     config: Config, data: ImageData, folder: Path, progress: Progress, timing: SizeTiming, seconds: float
 ) -> dict[str, Any]:
-    """Runs the range test on the configuration that the search starts from.
+    """Runs the range test on the base configuration.
 
     Args:
         config: of the search.
@@ -53,7 +53,7 @@ def find_rate(
 
 
 def time_steps(config: Config, data: ImageData, folder: Path) -> SizeTiming:
-    """Times the training steps of the configuration that the search starts from."""
+    """Times the training steps of the base configuration."""
     config = resolve(config, data)
 
     def create(shape: tuple[int, int, int]) -> keras.Model:
@@ -67,7 +67,7 @@ def time_steps(config: Config, data: ImageData, folder: Path) -> SizeTiming:
 def make_space(
     job: dict[str, Any], config: Config, facts: DataFacts, found: dict[str, Any] | None
 ) -> tuple[Config, Space]:
-    """Builds the space and the configuration that a search starts from, with the suggested rate unless one is given.
+    """Builds the space and the base configuration, with the suggested rate unless one is given.
 
     Args:
         job: space_file, recipe, keep_rate.

@@ -1,4 +1,4 @@
-"""One search, begun or resumed, to its end."""
+"""Runs one search to completion, new or resumed."""
 
 import dataclasses
 import hashlib
@@ -45,7 +45,7 @@ def prepare(
     choose_epochs: bool = False,
     say: Say = lambda line: None,
 ) -> SearchPlan:
-    """Reads the images, finds the rate, makes the space, and keeps the pixels; returns the whole plan.
+    """Reads the images, finds the rate, builds the space, and stores the pixels; returns the complete plan.
 
     Args:
         plan: of the search, as far as it is known.
@@ -94,13 +94,13 @@ def prepare(
 
 
 def look_again(plan: SearchPlan, folder: SearchFolder, processes: Processes, progress: Progress) -> dict[str, Any]:
-    """Read the images of a search anew, and write their pixels again."""
+    """Read the images of a search again, and rewrite their pixels."""
     job = {"job": "look", "config": plan.base, "pixels": str(folder.pixels), "keep": plan.kept}
     return ask(job, folder, processes, progress)["data"]
 
 
 def space_again(plan: SearchPlan, folder: SearchFolder, space_file: Path) -> Space:
-    """The space that a file means for the search that is there."""
+    """The space of a file, for the existing search."""
     images, shape = plan.data["images"]["train"], tuple(plan.data["image_shape"])
     facts = DataFacts(images, shape, len(plan.data["class_names"]), plan.base["augment"])
     found = plan.range_test
@@ -109,7 +109,7 @@ def space_again(plan: SearchPlan, folder: SearchFolder, space_file: Path) -> Spa
 
 
 def ask(job: dict[str, Any], folder: SearchFolder, processes: Processes, progress: Progress) -> dict[str, Any]:
-    """Result of a job that is no trial.
+    """Result of a job other than a trial.
 
     Raises:
         SearchError: where it fails for something that the user can mend.
@@ -211,7 +211,7 @@ def _alone(plan: SearchPlan, folder: SearchFolder, processes: Processes, view: S
 
 
 def versions(folder: SearchFolder) -> dict[str, str]:
-    """Versions of the code that decides the result of a trial."""
+    """Versions of the packages that determine the result of a trial."""
     backend = keras.backend.backend()
     known = {
         "kerastricks": kerastricks.__version__,

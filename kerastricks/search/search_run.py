@@ -67,7 +67,7 @@ def begun(
         fields["data"] = str(path.resolve())
     config = Config.from_layers(fields)
     if space_file is not None and range_test:
-        # A file that says which rates are to be searched, or none, needs no test.
+        # With a space file that sets the rates to search, or leaves the rate out, no test is needed.
         tables = tomllib.loads(space_file.read_text(encoding="utf-8"))
         range_test = "extends" in tables and "learning_rate" not in tables
     plan = SearchPlan(work.base_of(config), {}, **request.completed())
@@ -109,7 +109,7 @@ def _tell(plan: SearchPlan, say: Say) -> None:
 def resumed(
     folder: SearchFolder, request: TuningRequest, processes: Processes, say: Say, progress: Progress
 ) -> SearchPlan:
-    """The plan of a search that is there, with what may change; its images are looked at again.
+    """The plan of an existing search with the permitted changes; its images are read again.
 
     Args:
         folder: of the search.

@@ -20,7 +20,7 @@ class TrialRecord:
 
     Args:
         trial: its name, "07".
-        status: "completed", "stopped" (it could not win any more) or "failed".
+        status: "completed", "stopped" (by early stopping or the budget) or "failed".
         score: the objective at its last epoch; None where there is none.
         objective: name of the metric, "val_loss".
         direction: "min" or "max".

@@ -47,7 +47,7 @@ def retry(oracle: keras_tuner.Oracle, trial_id: str) -> None:
 
 
 def reseed(oracle: keras_tuner.oracles.BayesianOptimizationOracle, seed: int) -> None:
-    """Start the generator of a Bayesian oracle's candidates anew."""
+    """Reset the random generator of a Bayesian oracle's candidates."""
     oracle._random_state = np.random.RandomState(seed)
 
 
@@ -75,5 +75,5 @@ def set_grid_state(oracle: keras_tuner.oracles.GridSearchOracle, state: dict[str
 
 
 def limit_client_wait(seconds: float) -> None:
-    """Set for how long a worker's request may wait for the chief's answer; keras-tuner's own limit is an hour."""
+    """Set the timeout of a worker's request to the chief; keras-tuner's is an hour."""
     oracle_client.TIMEOUT = seconds

@@ -161,7 +161,7 @@ class TuningRequest:
     def of(
         cls, source: Source | None, fields: Mapping[str, Any], asked: Mapping[str, Any], **more: Any
     ) -> "TuningRequest":
-        """The request of a source, with the fields of a recipe; None is what is not asked for.
+        """The request for a source, with the fields of a recipe; None for options that were not given.
 
         Args:
             source: a recipe, or what names data.
@@ -179,7 +179,7 @@ class TuningRequest:
         )
 
     def check(self) -> None:
-        """Refuses what can be refused before anything slow.
+        """Checks what can be checked before anything slow.
 
         Raises:
             UsageError: naming the argument.
@@ -196,7 +196,7 @@ class TuningRequest:
             load_space(self.space_file, config, own_model=own_model)
 
     def completed(self) -> dict[str, Any]:
-        """The fields of a new plan, with those that follow from others."""
+        """The fields of a new plan, derived ones included."""
         objective = self.asked.get("objective", "val_accuracy")
         return {
             "direction": DIRECTIONS.get(objective, "max"),
@@ -258,7 +258,7 @@ def run_tuning(
 
 
 def listening_at(workers: int, host: str, port: int, say: Say) -> tuple[str, int] | None:
-    """Where the chief is to listen; None where one worker does without.
+    """Address for the chief; None if a single worker needs none.
 
     Raises:
         UsageError: for an address that is none of this machine's, or a port that is in use.

@@ -1,4 +1,4 @@
-"""Averages of weights, and checkpoints to keep as ensemble members, as a configuration asks for them; no Keras."""
+"""Averages of weights, and checkpoints to keep as ensemble members, as a configuration requests them; no Keras."""
 
 from dataclasses import dataclass
 
@@ -77,7 +77,7 @@ def _fraction(name: str, value: float) -> float:
 
 @dataclass(frozen=True)
 class Keep:
-    """Weights of which steps or epochs are kept.
+    """The steps or epochs whose weights are kept.
 
     Args:
         kind: "snapshots", "top" or "last".

@@ -69,7 +69,7 @@ def write_whole(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def read_position(path: Path) -> Position:
-    """How far the run of a checkpoint is; the start where there is none."""
+    """The position of a checkpoint's run; the beginning without one."""
     if not path.exists():
         return Position()
     with _open(path) as file:
@@ -78,7 +78,7 @@ def read_position(path: Path) -> Position:
 
 
 def restore(path: Path, model: keras.Model, callbacks: Iterable[keras.callbacks.Callback]) -> None:
-    """Puts all but the running metrics back into a model that is built and compiled alike.
+    """Restores all but the running metrics into a model that is built and compiled alike.
 
     Raises:
         CheckpointError: for a file that does not belong to this model.
@@ -93,7 +93,7 @@ def restore(path: Path, model: keras.Model, callbacks: Iterable[keras.callbacks.
 
 
 def restore_metrics(path: Path, model: keras.Model) -> None:
-    """Puts the running metrics of an unfinished epoch back; Keras resets them at the start of each epoch."""
+    """Restores the running metrics of an unfinished epoch; Keras resets them at the start of each epoch."""
     with _open(path) as file:
         _assign(path, "metrics", model.metrics_variables, file)
 
@@ -142,7 +142,7 @@ def _callback_state(callback: keras.callbacks.Callback, prefix: str, arrays: dic
         try:
             state[name] = _pack(value, f"{prefix}/{name}", arrays)
         except TypeError:
-            continue  # a function, a file: made anew by whoever made the callback
+            continue  # a function, a file: recreated with the callback
     return state
 
 

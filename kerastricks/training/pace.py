@@ -1,4 +1,4 @@
-"""Ends a training early with its learning rate fully decayed: in time, or where nothing is left to learn."""
+"""Ends a training early with its learning rate fully decayed: at a deadline, or at saturation."""
 
 import math
 import time
@@ -21,7 +21,7 @@ _LEAST_TAIL_EPOCHS = 3
 
 
 class PacedSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule whose remainder can be passed through faster: it continues where it is, and ends as it would.
+    """A schedule whose remainder can be compressed: it continues at its current rate and has the same end.
 
     The rate at a step s is that of `schedule` at `position + (s - turned_at) * factor`.
 
@@ -68,7 +68,7 @@ class _Watch:
 
 
 class Pace(keras.callbacks.Callback):
-    """Ends a training early, and lets the rate run out before: what is left of its schedule is passed through faster.
+    """Ends a training early with a decayed rate, by compressing the remainder of its schedule.
 
     In time: as soon as the steps that are left would take longer than the time that is left, at the speed of this
     epoch, fewer are made, whole epochs where one fits. What was cut is given back where the speed returns. When the
@@ -166,7 +166,7 @@ class Pace(keras.callbacks.Callback):
         self._show.say(self)
 
     def _see(self, epoch: int, accuracy: float, loss: float, saturation: float) -> None:
-        """Ends the training soon where nothing is left to learn."""
+        """Ends the training soon at saturation."""
         better = loss < self.best_loss * (1 - _BETTER)
         self.flat_epochs = 0 if better else self.flat_epochs + 1
         self.best_loss = min(self.best_loss, loss)
@@ -179,7 +179,7 @@ class Pace(keras.callbacks.Callback):
             self._end(end, f"training accuracy {accuracy:.2%} and a validation loss that no longer falls")
 
     def _look(self) -> None:
-        """Whether what is left fits in the time; at the end of an epoch also whether more would."""
+        """Checks whether the remaining epochs fit the time; at the end of an epoch also whether more would."""
         here = -self.step % self.steps_per_epoch  # steps of this epoch that are left
         if self.seconds is None or self._timed_steps < (_LEAST_STEPS if here else 1):
             return
@@ -201,7 +201,7 @@ class Pace(keras.callbacks.Callback):
             self._turn(min(self.step + steps, self.total_steps), "the epochs take less time again")
 
     def _end(self, end_step: int, reason: str) -> None:
-        """From here on the schedule runs out at that step, or where it did if that was before."""
+        """Compresses the schedule to end at that step, or at its own end if that is earlier."""
         if end_step < self.end_step:
             self._turn(end_step, reason)
 
@@ -230,7 +230,7 @@ class Pace(keras.callbacks.Callback):
 
 
 class _Followed:
-    """The schedules, and how they were turned in this process: no part of a checkpoint."""
+    """The schedules and their changes in this process; not part of a checkpoint."""
 
     def __init__(self) -> None:
         self.all: list[PacedSchedule] = []
@@ -238,7 +238,7 @@ class _Followed:
 
 
 class _Shown:
-    """Says once for each turn why, where no live line is in the way."""
+    """Prints the reason of each change once, unless a live line is shown."""
 
     def __init__(self, show: bool) -> None:
         self.pending = False

@@ -1,4 +1,4 @@
-"""A configuration without anything left to decide: what data, device and defaults make of a `Config`."""
+"""A fully resolved configuration: a `Config` after data, device and defaults have decided."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ _DECIDED = ("augment", "precision", "jit", "early_stopping_epochs")
 
 @dataclass(frozen=True)
 class ResolvedConfig(Config):
-    """A `Config` in which nothing is left open: what `resolve` makes, and what a training reads.
+    """A `Config` without open values, made by `resolve` and read by a training.
 
     The fields are those of `Config`; none is "auto", and `epochs` is a number. Where a field may still be None, that is
     its value: no limit (`minutes`, `clip_norm`, `early_stopping_epochs`), all `classes`, the splits of `seed`
@@ -38,7 +38,7 @@ class ResolvedConfig(Config):
 
     @property
     def stops_when_saturated(self) -> bool:
-        """Whether the training ends where nothing is left to learn."""
+        """Whether the training ends at saturation."""
         return self.early_stopping_epochs == "saturated"
 
     @property
@@ -48,7 +48,7 @@ class ResolvedConfig(Config):
 
 
 def resolve(config: Config, data: ImageData) -> ResolvedConfig:
-    """Decides every "auto", and each None that data and device decide."""
+    """Resolves every "auto", and each None that depends on data or device."""
     height, width, _ = data.image_shape
     decided = {
         "augment": data.augmentation.text,
@@ -67,7 +67,7 @@ def _default_epochs(images: int) -> int:
 
 
 def _early_stopping(config: Config) -> int | str | None:
-    """Decides "auto": where nobody said how long to train, and the end of the schedule is what makes a model good."""
+    """Resolves "auto": saturation if no length was given and the model depends on the schedule's end."""
     if config.early_stopping_epochs != "auto":
         return config.early_stopping_epochs
     falls = config.specs.schedule.name in _FALLING

@@ -159,7 +159,7 @@ class ResumableCallbacks(keras.callbacks.CallbackList):
 
 
 class SeedTorch(keras.callbacks.Callback):
-    """Seeds torch's global generators from (seed, step) before every step: nothing to save, nothing to restore.
+    """Seeds torch's global generators from (seed, step) before every step: they need no saving or restoring.
 
     Args:
         seed: of the training.

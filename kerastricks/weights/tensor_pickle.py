@@ -72,7 +72,7 @@ def _checked_program(data: bytes, position: int, source: str) -> tuple[bytes, in
         try:
             operation, argument, _ = next(operations)
             if type(argument) is str:
-                argument.encode()  # pickle lets lone surrogates pass, which nobody could print
+                argument.encode()  # pickle accepts lone surrogates, which cannot be printed
         except ValueError as error:
             reason = str(error).splitlines()[0][:120]
             raise WeightsError(f"{source}: its pickle is cut short or damaged ({reason}): copy it again") from None

@@ -217,7 +217,7 @@ def crash_after(steps, log):
         tensorflow_case(STEPS * 4, "constant", None),
         pytest.param(STEPS * 3 + 2, "constant", None, marks=pytest.mark.slow),
         pytest.param(STEPS * 4, "constant", {"dense1": 0.1}, marks=pytest.mark.slow),
-        tensorflow_case(3, "linear", None),
+        pytest.param(3, "linear", None, marks=pytest.mark.slow),
         pytest.param(3, "linear", {"dense1": 0.1}, marks=pytest.mark.slow),
     ],
 )

@@ -80,13 +80,16 @@ USUAL = {
 }  # fmt: skip
 
 
-def _lines(path, command):
-    """The command's usual line with each of its parameters in turn replaced by each hostile value."""
+def _lines(path, command, every_value):
+    """The command's usual line with each of its parameters in turn replaced by each hostile value.
+
+    Without `every_value` an option takes every other one, and its neighbour those between: half of the time.
+    """
     usual = USUAL.get(" ".join(path), [])
     arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
     for place, parameter in enumerate(command.params):
         if isinstance(parameter, click.Option) and not parameter.is_flag:
-            values = HOSTILE[place % 2 :: 2]  # neighbours have different halves: all of them take twice the time
+            values = HOSTILE if every_value else HOSTILE[place % 2 :: 2]
             if parameter.name == "assignments":
                 fields = ("data", "model", "augment", "image_size", "classes", "optimizer", "seed", "keep", "x")
                 values = (*values, *(f"{field}={value}" for field in fields for value in FIELD_VALUES))
@@ -105,7 +108,17 @@ def _lines(path, command):
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_no_line_ends_in_a_traceback(path, capsys):
-    for line in _lines(path, ALL[path]):
+    _all_end_well(_lines(path, ALL[path], every_value=False), capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_no_line_with_any_of_the_values_ends_in_a_traceback(path, capsys):
+    _all_end_well(_lines(path, ALL[path], every_value=True), capsys)
+
+
+def _all_end_well(lines, capsys):
+    for line in lines:
         try:
             code = cli.run(line)
         except BaseException as error:

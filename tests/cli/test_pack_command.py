@@ -75,6 +75,7 @@ def test_pack_refuses_in_one_line(sources, tmp_path, capsys):
         assert error.count("\n") == 1
 
 
+@pytest.mark.slow  # tests/data/sources/test_pack.py stops it in its process
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_pack_leaves_nothing(tmp_path, number, code):
     # Slowed down, so that the signal lands in the middle. A job in the background begins with SIGINT ignored.

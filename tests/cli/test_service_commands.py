@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from made_runs import summary_of
 from service_processes import Cluster, listening_ports, outside_address
 
 from kerastricks.cli import run
@@ -54,11 +55,8 @@ def test_scripts_can_read_what_is_printed(cluster):
 def test_train_takes_its_batches_from_the_service(cluster, image_folder, tmp_path, capsys, monkeypatch):
     # The module, which a function of the same name hides. Score and export have nothing to do with the service.
     runs_train = importlib.import_module("kerastricks.runs.training_run")
-    scores = dict.fromkeys(("accuracy", "balanced_accuracy", "log_loss"), 0.5) | {"images": 3, "recall": {}}
-    scores |= {"confusion_matrix": [], "class_names": [], "model": "", "parameters": 1, "epochs": 2, "device": ""}
-    scores |= {"training_seconds": 1.0, "saved_model": "1", "versions": {}}
     monkeypatch.setattr(
-        runs_train, "finish", lambda run, model, data, config, progress: {**scores, "data": data.describe()}
+        runs_train, "finish", lambda run, model, data, config, progress: summary_of(data=data.describe())
     )
     where = ("--data-service", cluster.address, "--out", str(tmp_path), "--name", "far")
     assert run(["train", str(image_folder), "--epochs", "2", *QUICK, *where, "--json"]) == 0

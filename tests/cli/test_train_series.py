@@ -64,6 +64,7 @@ def test_a_series_is_what_its_runs_are_alone_with_the_images_read_once(tmp_path,
     assert summary["standard_deviation"]["accuracy"] == pytest.approx(np.std(accuracies, ddof=1))
 
 
+@pytest.mark.slow  # tests/runs/test_jobs.py has it as a function
 def test_an_interrupted_series_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     where = ["--out", str(tmp_path), *QUICK]
     fit, began = TRAIN.fit, []

@@ -60,6 +60,7 @@ def test_limited_data_have_fewer_training_images_alone(data):
         data.limited(97)
 
 
+@pytest.mark.tensorflow_only
 def test_the_same_thing_under_two_names_has_equal_results(data):
     # The first takes random numbers to make and to use, and divides by a ~ U(1, 1).
     found = compare("activations", data, MODEL, "rrelu(divisor_range=(1, 1)) | linear", seeds=[3, 8], config=CONFIG)

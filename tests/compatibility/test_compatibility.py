@@ -75,6 +75,14 @@ def test_finished_run_is_evaluated_on_the_images_it_did_not_see(copy, printed):
     assert scores["log_loss"] == pytest.approx(NUMBERS["log_loss"]["finished"], abs=TOLERANCE)
 
 
+@pytest.mark.parametrize("name", ["finished", "ensemble"])
+def test_summary_comes_back_to_the_byte(name):
+    text = (FIXTURES / "runs" / name / "summary.json").read_text()
+    summary = kerastricks.runs.Summary.from_json(json.loads(text))
+    assert json.dumps(summary.to_json(), indent=2) + "\n" == text
+    assert kerastricks.runs.RunRecord.open(FIXTURES / "runs" / name).summary == summary
+
+
 @pytest.mark.slow
 def test_ensemble_is_evaluated(copy, printed):
     scores = printed("evaluate", copy("runs/ensemble"), IMAGES)
@@ -86,6 +94,13 @@ def test_finished_run_that_is_resumed_stays_as_it_is(copy, printed):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert printed("train", "--resume", run)["log_loss"] == NUMBERS["log_loss"]["finished"]
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(("command", "kind"), [("finetune", "fine-tuning"), ("distill", "distillation")])
+def test_finished_run_of_another_command_is_not_resumed(copy, capsys, command, kind):
+    run = copy("runs/finished")
+    assert cli.run([command, "--resume", str(run)]) == 2
+    assert f"{run}: is no {kind}" in capsys.readouterr().err
 
 
 def test_kept_weights_of_a_run_are_members(copy):

@@ -7,11 +7,12 @@ import pytest
 from scipy import special
 from synthetic_members import synthetic_members
 
-from kerastricks.ensemble.choosing import choose
+from kerastricks.ensemble.choosing import Candidate, Choice, choose
 from kerastricks.ensemble.combination import Combination, tempered
 from kerastricks.ensemble.combination_fitting import FITTED_METHODS, SCALINGS, fit_combination, out_of_fold
 from kerastricks.ensemble.stacking import fit_stacking, fit_temperature, held_out_folds
 from kerastricks.errors import EnsembleError
+from kerastricks.metrics.bootstrap import Estimate
 from kerastricks.metrics.calibration import log_losses
 
 pytestmark = [pytest.mark.tensorflow_only, pytest.mark.filterwarnings("error")]
@@ -159,6 +160,21 @@ def test_the_seed_decides_and_json_keeps_the_combination():
     assert [candidate["method"] for candidate in kept["candidates"]] == list(FITTED_METHODS)
     assert Combination.from_json(kept["combination"]).apply(rows).shape == (120, 3)
     assert "\n" not in kept["reason"]
+
+
+def test_a_large_kernel_is_left_out_of_the_candidates_and_kept_in_the_choice():
+    def written(classes):
+        estimate, kernel = Estimate(0.5, 0.4, 0.6, 0.05), np.zeros((2 * classes, classes))
+        stack = Combination("stack", kernel=kernel, bias=np.zeros(classes))
+        candidate = Candidate("stack", "none", stack, estimate, estimate, 0.1, estimate, estimate)
+        return Choice("stack", stack, [candidate], "s0", "because").to_json()
+
+    small, large = written(70), written(71)  # 9,800 and 10,082 numbers
+    assert len(small["candidates"][0]["combination"]["kernel"]) == 140
+    assert large["candidates"][0]["combination"]["kernel"] is None
+    assert len(large["combination"]["kernel"]) == 142
+    once, twice = (len(json.dumps(written(classes)["candidates"])) for classes in (500, 1000))
+    assert twice < 2.1 * once
 
 
 @pytest.mark.parametrize("images", [4, 7, 20])

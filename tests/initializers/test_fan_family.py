@@ -213,6 +213,18 @@ def test_a_transposed_convolution_keeps_the_second_moment_after_relu(strides):
 
 
 @pytest.mark.tensorflow_only
+@pytest.mark.tensorflow_only
+def test_without_a_layer_the_shape_decides_and_a_layer_knows_better():
+    """(256, 8, 32): a kernel of Conv1D with 2,048 inputs, or of attention with 256."""
+    alone = values(FanIn(seed=1), (256, 8, 32))
+    attention = keras.layers.MultiHeadAttention(8, 32, kernel_initializer=FanIn(seed=1))
+    attention.build((1, 4, 256), (1, 4, 256))
+    kernel = keras.ops.convert_to_numpy(attention.query_dense.kernel)
+    assert kernel.shape == (256, 8, 32)
+    for drawn, inputs in ((alone, 2048), (kernel.ravel(), 256)):
+        assert abs(drawn.var() * inputs - 1) < 5 * np.sqrt(2 / drawn.size)
+
+
 def test_a_layer_of_ones_own_is_counted_by_its_shape_and_what_it_says():
     class Own(keras.layers.Layer):
         def __init__(self, start):

@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics
 
 from kerastricks.metrics.classification import confusion_matrix, images_by_class, scores
+from kerastricks.runs import Summary
 from kerastricks.runs.card import card
 
 pytestmark = pytest.mark.tensorflow_only
@@ -66,9 +67,9 @@ def test_the_card_of_a_run_is_equal_for_both_forms_of_the_matrix():
         "model": "m", "parameters": 1, "class_names": ["a", "b"], "training_seconds": 1, "device": "CPU", "images": 7,
         "data": {"image_shape": [8, 8, 3], "images": {"train": 9}, "name": "d", "skipped": 0, "fingerprint": "f"},
         "accuracy": 5 / 7, "balanced_accuracy": 2 / 3, "log_loss": 1.0, "epochs": 1, "versions": {},
-        "recall": {"a": 1 / 3, "b": 1.0}, "confusion_matrix": matrix,
+        "recall": {"a": 1 / 3, "b": 1.0}, "confusion_matrix": matrix, "saved_model": "1",
     }  # fmt: skip
-    shown = card("run", summary, {"seed": 0})
+    shown = card("run", Summary.from_json(summary), {"seed": 0})
     assert "| a | 3 | 33.3% |\n| b | 4 | 100.0% |" in shown
-    assert card("run", {**summary, "confusion_matrix": sparse}, {"seed": 0}) == shown
+    assert card("run", Summary.from_json({**summary, "confusion_matrix": sparse}), {"seed": 0}) == shown
     np.testing.assert_array_equal(confusion_matrix({"confusion_matrix": sparse}), matrix)

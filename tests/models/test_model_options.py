@@ -87,7 +87,7 @@ def test_dropout_is_a_rate_below_one(name, dropout):
         ("nin(initializer='he_normal(1e200)')", "he_normal"),
     ],
 )
-def test_a_mistake_in_a_knob_is_one_line(spec, message):
+def test_a_mistake_in_an_option_is_one_line(spec, message):
     with pytest.raises(UsageError, match=message) as caught:
         create(spec, (8, 8, 3), 4)
     assert "\n" not in str(caught.value)

@@ -1,9 +1,12 @@
 """Run folders without a training: a network whose logits are given, and the records that a run leaves."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
 from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.record import Summary
 from kerastricks.training import Config
 from kerastricks.training.datasets import load_data
 
@@ -26,6 +29,11 @@ SUMMARY = {
 }
 
 
+def summary_of(**fields):
+    """A summary with these fields in place of those of `SUMMARY`."""
+    return dataclasses.replace(Summary.from_json(SUMMARY), **fields)
+
+
 def classifier(seed, classes=10, scale=0.02, norm=False):
     """Linear in the pixels, random by `seed`: members that differ."""
     inputs = keras.Input(PIXELS)
@@ -36,6 +44,31 @@ def classifier(seed, classes=10, scale=0.02, norm=False):
     kernel = np.random.default_rng(seed).normal(0, scale, (64, classes))
     model.get_layer("logits").set_weights([kernel, np.zeros(classes)])
     return model
+
+
+SCALED = """
+import keras
+CONFIG = {}
+@keras.saving.register_keras_serializable(package="made")
+class Scaled(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+"""
+
+
+def write_run_with_a_layer_of_its_recipe(folder, seed, factor=2):
+    """A finished run whose network has a layer that only its recipe registers, which has not run in this process."""
+    recipe = SCALED.replace("2 * x", f"{factor} * x")
+    names = {}
+    exec(recipe, names)
+    net = classifier(seed)
+    x = net.layers[1](names["Scaled"]()(net.inputs[0]))
+    for layer in net.layers[2:]:
+        x = layer(x)
+    run = write_run(folder, keras.Model(net.inputs[0], x))
+    run.recipe.write_text(recipe)
+    keras.saving.get_custom_objects().pop("made>Scaled")
+    return run
 
 
 def nearest_mean(data, seed, noise=0.1):

@@ -5,7 +5,7 @@ import importlib
 import json
 
 import pytest
-from made_runs import SUMMARY, nearest_mean, write_run
+from made_runs import nearest_mean, summary_of, write_run
 
 from kerastricks.cli import run as command
 from kerastricks.search.trial_record import TrialRecord
@@ -15,6 +15,13 @@ from kerastricks.training.datasets import load_data
 pytestmark = pytest.mark.tensorflow_only
 module = importlib.import_module("kerastricks.runs.ensemble_run")
 SCORES = {"0000": 0.6, "0001": 0.9, "0002": None, "0003": 0.7, "0004": 0.8}
+
+
+@pytest.fixture(autouse=True)
+def timed_once(monkeypatch):
+    """What a model costs has tests of its own: its rounds are half of an ensemble of networks as small as these."""
+    monkeypatch.setattr("kerastricks.ensemble.cost._ROUNDS", 1)
+    monkeypatch.setattr("kerastricks.ensemble.cost._ONCE_S", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +34,8 @@ def search(tmp_path, data, monkeypatch):
     """Trials and the runs of all but 0000, and of the best one trained again with the validation images."""
 
     def finish(run, model, images, config, progress, **reports):
-        summary = {**SUMMARY, "data": images.describe(), **reports}
-        run.write(run.summary, summary)
+        summary = summary_of(data=images.describe(), **reports)
+        run.write(run.summary, summary.to_json())
         return summary
 
     monkeypatch.setattr(module, "finish", finish)  # the export has tests of its own and takes seconds

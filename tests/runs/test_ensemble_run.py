@@ -4,10 +4,9 @@ import json
 import keras
 import numpy as np
 import pytest
-from made_runs import classifier, nearest_mean, write_run
+from made_runs import classifier, nearest_mean, summary_of, write_run, write_run_with_a_layer_of_its_recipe
 
-from kerastricks.ensemble import Member, convex_weights, greedy_selection
-from kerastricks.ensemble.build import EnsembleSettings, build_ensemble
+from kerastricks.ensemble import EnsembleSettings, Member, build_ensemble, convex_weights, greedy_selection
 from kerastricks.errors import EnsembleError, RunFolderError
 from kerastricks.progress import silent
 from kerastricks.runs.ensemble_data import member_predictions
@@ -19,6 +18,13 @@ from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
 module = importlib.import_module("kerastricks.runs.ensemble_run")
+
+
+@pytest.fixture(autouse=True)
+def timed_once(monkeypatch):
+    """What a model costs has tests of its own: its rounds are half of an ensemble of networks as small as these."""
+    monkeypatch.setattr("kerastricks.ensemble.cost._ROUNDS", 1)
+    monkeypatch.setattr("kerastricks.ensemble.cost._ONCE_S", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +45,23 @@ def unfinished(monkeypatch):
 
     def finish(run, model, images, config, progress, **reports):
         left["model"] = model
-        return {"images": len(images.labels("test")), **reports}
+        return summary_of(images=len(images.labels("test")), **reports)
 
     monkeypatch.setattr(module, "finish", finish)
+    monkeypatch.setattr("kerastricks.runs.members.check_export", lambda *given: None)
     return left
 
 
 def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     said = []
-    run, summary = make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=said.append)
+    record = make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=said.append)
+    run = record.folder
     assert run.path.name == "ensemble-mean-digits-1"
-    report = summary["ensemble"]
-    test = report["combined"]["test"]
-    assert test["log_loss"] == pytest.approx(summary["log_loss"], rel=1e-4)
-    assert test["log_loss"] < min(member["test"]["log_loss"] for member in report["members"])
-    assert summary["training_seconds"] == 9.0
+    report = record.summary.ensemble
+    test = report.combined.test
+    assert test.log_loss == pytest.approx(record.summary.log_loss, rel=1e-4)
+    assert test.log_loss < min(member.test.log_loss for member in report.members)
+    assert record.summary.training_seconds == 9.0
     assert {"card.md", "ensemble.png", "model.keras", "summary.json", "config.json", "1"} <= {
         path.name for path in run.path.iterdir()
     }
@@ -62,7 +70,7 @@ def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     images = next(iter(data.test))[0].numpy()
     members = [keras.models.load_model(path / "model.keras").predict_on_batch(images) for path in runs]
     np.testing.assert_allclose(model.predict_on_batch(images), np.mean(members, axis=0), atol=1e-6)
-    assert evaluate(run, "digits").accuracy == pytest.approx(summary["accuracy"])
+    assert evaluate(run, "digits").accuracy == pytest.approx(record.summary.accuracy)
     assert ServedModel(run.path).class_names == data.class_names
 
 
@@ -75,17 +83,17 @@ def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     ],
 )
 def test_every_method_makes_one_model_of_the_same_input(runs, tmp_path, data, unfinished, method):
-    _, summary = make_ensemble(runs, EnsembleSettings(method), out=tmp_path / "out", say=lambda line: None)
-    report, model = summary["ensemble"], unfinished["model"]
-    assert report["asked"] == method
+    record = make_ensemble(runs, EnsembleSettings(method), out=tmp_path / "out", say=lambda line: None)
+    report, model = record.summary.ensemble, unfinished["model"]
+    assert report.asked == method
     assert model.input_shape == (None, 8, 8, 1)
     images, labels = next(iter(data.test))
     found = model.predict_on_batch(images.numpy())
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-4)
     assert (found.argmax(1) == labels.numpy()).mean() > 0.7
-    json.dumps(summary)
+    json.dumps(record.summary.to_json())
     if method not in ("auto", "greedy_soup"):
-        assert report["method"].startswith(method)
+        assert report.method.startswith(method)
 
 
 def as_named(method, members, validation, labels):
@@ -119,7 +127,9 @@ def test_a_named_method_does_what_its_name_says(data):
     given = member_predictions(ready, data, names, np.log(validation), labels, silent)
     right = np.arange(len(images)), data.labels("test")
     for method in ("mean", "geometric", "vote", "weighted", "greedy"):
-        plain = build_ensemble(given, EnsembleSettings(method)).model.predict_on_batch(images)
+        made = build_ensemble(given, EnsembleSettings(method))
+        assert [candidate.method for candidate in made.candidates] == ["best", method]
+        plain = made.model.predict_on_batch(images)
         np.testing.assert_allclose(plain, as_named(method, members, validation, labels), atol=1e-6)
         scaled = build_ensemble(given, EnsembleSettings(method, temperatures=True)).model.predict_on_batch(images)
         assert np.log(scaled[right]).mean() > np.log(plain[right]).mean() + 0.05
@@ -165,10 +175,10 @@ def test_what_is_fitted_is_fitted_without_test_images(runs, tmp_path, unfinished
     for wrong in (False, True):
         if wrong:
             monkeypatch.setattr("kerastricks.runs.ensemble_data.load_data", spoiled)
-        _, summary = make_ensemble(runs, EnsembleSettings("weighted"), out=tmp_path / "out", say=lambda line: None)
-        found.append(summary["ensemble"])
-    assert found[0]["combined"]["test"] != found[1]["combined"]["test"]
-    assert [member["weight"] for member in found[0]["members"]] == [member["weight"] for member in found[1]["members"]]
+        record = make_ensemble(runs, EnsembleSettings("weighted"), out=tmp_path / "out", say=lambda line: None)
+        found.append(record.summary.ensemble)
+    assert found[0].combined.test != found[1].combined.test
+    assert [member.weight for member in found[0].members] == [member.weight for member in found[1].members]
 
 
 def test_members_of_other_orders_are_aligned_by_name(runs, tmp_path, data, unfinished):
@@ -177,11 +187,11 @@ def test_members_of_other_orders_are_aligned_by_name(runs, tmp_path, data, unfin
     kernel, bias = reverse.get_layer("logits").get_weights()
     reverse.get_layer("logits").set_weights([kernel[:, ::-1], bias[::-1]])
     reverse.save(runs[1] / "model.keras")
-    record = json.loads((runs[1] / "summary.json").read_text())
-    record["class_names"] = record["class_names"][::-1]
-    (runs[1] / "summary.json").write_text(json.dumps(record))
-    _, summary = make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=lambda line: None)
-    accuracies = [member["test"]["accuracy"] for member in summary["ensemble"]["members"]]
+    of_run = json.loads((runs[1] / "summary.json").read_text())
+    of_run["class_names"] = of_run["class_names"][::-1]
+    (runs[1] / "summary.json").write_text(json.dumps(of_run))
+    record = make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=lambda line: None)
+    accuracies = [member.test.accuracy for member in record.summary.ensemble.members]
     assert min(accuracies) > 0.7
     with pytest.raises(EnsembleError, match="same classes in the same order"):
         make_ensemble(runs, EnsembleSettings("soup"), out=tmp_path / "out", say=lambda line: None)
@@ -202,10 +212,10 @@ def test_labels_of_the_data_are_put_into_the_members_order(runs, tmp_path, data,
         model.save(path / "model.keras")
         record = json.loads((path / "summary.json").read_text())
         (path / "summary.json").write_text(json.dumps({**record, "class_names": record["class_names"][::-1]}))
-    _, summary = make_ensemble(runs, EnsembleSettings("weighted"), out=tmp_path / "out", say=lambda line: None)
-    report = summary["ensemble"]
-    assert report["combined"]["test"]["accuracy"] > 0.7
-    assert min(member["validation"]["accuracy"] for member in report["members"]) > 0.7
+    record = make_ensemble(runs, EnsembleSettings("weighted"), out=tmp_path / "out", say=lambda line: None)
+    report = record.summary.ensemble
+    assert report.combined.test.accuracy > 0.7
+    assert min(member.validation.accuracy for member in report.members) > 0.7
 
 
 def test_features_are_taken_of_members_with_other_classes(runs, tmp_path, data, unfinished):
@@ -218,18 +228,18 @@ def test_features_are_taken_of_members_with_other_classes(runs, tmp_path, data, 
         record = json.loads(run.summary.read_text())
         run.summary.write_text(json.dumps({**record, "class_names": classes}))
     paths = [runs[0], few.path, strange.path]
-    run, summary = make_ensemble(paths, EnsembleSettings("fuse"), out=tmp_path / "out", say=lambda line: None)
-    report = summary["ensemble"]
-    assert [member["test"] is not None for member in report["members"]] == [True, False, False]
-    assert report["best_member"] == "r0"
-    assert report["disagreement"] is None
-    assert report["combined"]["test"]["accuracy"] > 0.7
-    assert (run.path / "ensemble.png").is_file()
-    _, summary = make_ensemble(
+    record = make_ensemble(paths, EnsembleSettings("fuse"), out=tmp_path / "out", say=lambda line: None)
+    report = record.summary.ensemble
+    assert [member.test is not None for member in report.members] == [True, False, False]
+    assert report.best_member == "r0"
+    assert report.disagreement is None
+    assert report.combined.test.accuracy > 0.7
+    assert (record.path / "ensemble.png").is_file()
+    record = make_ensemble(
         paths[1:], EnsembleSettings("fuse"), data="digits", out=tmp_path / "out", say=lambda line: None
     )
-    assert summary["ensemble"]["gain_over_best"] is None
-    assert summary["ensemble"]["combined"]["test"]["accuracy"] > 0.7
+    assert record.summary.ensemble.gain_over_best is None
+    assert record.summary.ensemble.combined.test.accuracy > 0.7
     with pytest.raises(EnsembleError, match="one member at least must know all"):
         make_ensemble(paths, EnsembleSettings("fuse", late=True), out=tmp_path / "out", say=lambda line: None)
 
@@ -250,12 +260,10 @@ def test_validation_images_alone_decide(runs, tmp_path, unfinished, data):
     files = [path / "model.keras" for path in runs]
     for path in runs:
         (path / "summary.json").unlink()
-    _, summary = make_ensemble(
-        files, EnsembleSettings("mean"), data="digits", out=tmp_path / "out", say=lambda line: None
-    )
-    chosen = summary["ensemble"]["chosen_on"]
-    assert chosen["images"] == len(data.labels("validation"))
-    assert len(summary["ensemble"]["unknown"]) == len(runs)
+    record = make_ensemble(files, EnsembleSettings("mean"), data="digits", out=tmp_path / "out", say=lambda line: None)
+    chosen = record.summary.ensemble.chosen_on
+    assert chosen.images == len(data.labels("validation"))
+    assert len(record.summary.ensemble.unknown) == len(runs)
 
 
 def test_outputs_that_are_no_numbers_are_named(runs, tmp_path, unfinished):
@@ -293,3 +301,32 @@ def test_a_file_needs_data_and_as_many_classes(tmp_path, data):
     classifier(2, classes=4).save(paths[1])
     with pytest.raises(EnsembleError, match="tells 4 classes apart and does not name them"):
         make_ensemble(paths, EnsembleSettings(), data="digits", out=tmp_path / "out", say=lambda line: None)
+
+
+def test_what_the_export_needs_is_tried_before_the_predictions(runs, tmp_path, monkeypatch):
+    def refused(members, images, settings, out):
+        assert len(members) == len(runs)
+        assert out.is_dir()
+        raise RunFolderError("no room")
+
+    monkeypatch.setattr(module, "check_combination", refused)
+    monkeypatch.setattr(module, "predict_split", lambda *given: pytest.fail("predictions before the check"))
+    with pytest.raises(RunFolderError, match="no room"):
+        make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=lambda line: None)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(RunFolderError, match="is a file, no folder"):
+        make_ensemble([tmp_path / "nothing"], EnsembleSettings(), out=tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_runs_with_layers_of_their_recipes_become_one_model(tmp_path, data):
+    paths = [write_run_with_a_layer_of_its_recipe(tmp_path / f"r{seed}", seed).path for seed in range(2)]
+    run, summary = make_ensemble(paths, EnsembleSettings("mean"), out=tmp_path / "out", say=lambda line: None)
+    keras.saving.get_custom_objects().pop("made>Scaled")
+    assert sorted(path.name for path in run.path.glob("*.py")) == ["recipe.py"]
+    assert evaluate(run, "digits").accuracy == pytest.approx(summary["accuracy"])
+    keras.saving.get_custom_objects().pop("made>Scaled")

@@ -6,10 +6,11 @@ import json
 import keras
 import numpy as np
 import pytest
+from made_runs import write_run_with_a_layer_of_its_recipe
 from PIL import Image
 
 import kerastricks
-from kerastricks.errors import Interrupted, RunFolderError
+from kerastricks.errors import ConfigError, Interrupted, RunFolderError
 from kerastricks.finetuning import open_backbone
 from kerastricks.finetuning.rungs import Result
 from kerastricks.finetuning.settings import Settings
@@ -38,6 +39,7 @@ def begin(folder, backbone, out, **settings):
     return start(config, Settings(backbone=str(backbone), **settings), out, "run")
 
 
+@pytest.mark.tensorflow_only
 def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     run = begin(split_folder, backbone, tmp_path / "out", strategy="last")
     summary = run_finetuning(run, say=lambda line: None)
@@ -57,7 +59,7 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     assert "stages" not in names
     report = json.loads((run.path / "finetune.json").read_text())
     assert report["plan"]["plan"] == "last"
-    assert summary["finetuning"] == report
+    assert summary.finetuning.to_json() == report
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     assert [line["epoch"] for line in lines] == list(range(1, len(lines) + 1))
     assert len(np.fromfile(run.batch_loss, "<f4")) == (lines[-1]["step"] if lines else 0)
@@ -65,7 +67,7 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     assert model.output_shape == (None, 3)
     assert "kerastricks finetune" in run.card.read_text()
     again = kerastricks.runs.evaluate(run, str(split_folder))
-    assert again.accuracy == summary["accuracy"]
+    assert again.accuracy == summary.accuracy
 
 
 @pytest.mark.slow  # tests/finetuning/test_procedure.py interrupts one on every backend
@@ -97,7 +99,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(split_folder, backbone, 
 def test_a_head_alone_has_no_curves_and_its_run_is_a_backbone(split_folder, backbone, tmp_path):
     first = begin(split_folder, backbone, tmp_path / "out", strategy="linear")
     summary = run_finetuning(first, say=lambda line: None)
-    assert summary["epochs"] == 0
+    assert summary.epochs == 0
     assert not first.curves.exists()
     assert "curves.png" not in first.card.read_text()
     second = start(
@@ -107,7 +109,7 @@ def test_a_head_alone_has_no_curves_and_its_run_is_a_backbone(split_folder, back
         None,
     )
     assert second.path.name == "run-finetuned-split-1"
-    assert run_finetuning(second, say=lambda line: None)["accuracy"] >= 0
+    assert run_finetuning(second, say=lambda line: None).accuracy >= 0
 
 
 @pytest.fixture
@@ -139,8 +141,8 @@ def test_where_the_small_network_wins_the_run_is_that_network(photographs, backb
     run = start(config, Settings(backbone=str(backbone), minutes=60), tmp_path / "out", "run")
     lines = []
     summary = run_finetuning(run, say=lines.append)
-    assert summary["finetuning"]["kept"] == "small"
-    assert summary["data"]["image_shape"] == [32, 32, 3]
+    assert summary.finetuning.kept == "small"
+    assert summary.data["image_shape"] == [32, 32, 3]
     model = keras.models.load_model(run.model)
     assert model.name == "plain_cnn"
     assert model.input_shape == (None, 32, 32, 3)
@@ -150,8 +152,8 @@ def test_where_the_small_network_wins_the_run_is_that_network(photographs, backb
     assert (run.path / "finetune.png").stat().st_size > 10_000
     assert [json.loads(line)["stage"] for line in run.metrics.read_text().splitlines()][:1] == ["small-rung1"]
     again = kerastricks.runs.evaluate(run, str(photographs))
-    assert again.accuracy == summary["accuracy"]
-    assert again.log_loss == pytest.approx(summary["log_loss"], rel=1e-5)
+    assert again.accuracy == summary.accuracy
+    assert again.log_loss == pytest.approx(summary.log_loss, rel=1e-5)
     assert open_backbone(run.path).image_shape == (32, 32, 3)
 
 
@@ -165,3 +167,34 @@ def test_train_and_finetune_refuse_each_others_runs(split_folder, backbone, tmp_
     run.write(run.config, record)
     with pytest.raises(RunFolderError, match="kerastricks train --resume"):
         run_finetuning(run, say=lambda line: None)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.slow
+def test_a_run_with_layers_of_its_recipe_is_fine_tuned(split_folder, tmp_path):
+    """Its recipe comes along, and the export is tried before anything is trained."""
+    backbone = write_run_with_a_layer_of_its_recipe(tmp_path / "trained", 0)
+    run = begin(split_folder, backbone.path, tmp_path / "out", strategy="linear")
+    assert run.recipe.read_text() == backbone.recipe.read_text()
+    lines = []
+    summary = run_finetuning(run, say=lines.append)
+    keras.saving.get_custom_objects().pop("made>Scaled", None)
+    assert kerastricks.runs.evaluate(run, str(split_folder)).accuracy == summary["accuracy"]
+    keras.saving.get_custom_objects().pop("made>Scaled", None)
+
+
+@pytest.mark.tensorflow_only
+def test_layers_of_a_recipe_that_cannot_be_exported_are_refused_before_the_fine_tuning(
+    split_folder, tmp_path, monkeypatch
+):
+    def refuse(model, images, where, folder, own, data):
+        assert [path.name for path in own] == ["recipe.py"]
+        raise ConfigError(f"{where}: cannot be saved")
+
+    backbone = write_run_with_a_layer_of_its_recipe(tmp_path / "trained", 0)
+    run = begin(split_folder, backbone.path, tmp_path / "out", strategy="linear")
+    monkeypatch.setattr("kerastricks.runs.finetuning_run.check_export", refuse)
+    monkeypatch.setattr("kerastricks.finetuning.procedure.finetune", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(ConfigError, match="cannot be saved"):
+        run_finetuning(run, say=lambda line: None)
+    keras.saving.get_custom_objects().pop("made>Scaled", None)

@@ -1,11 +1,16 @@
 import json
+from dataclasses import replace
 
 import keras
 import pytest
-from made_runs import classifier, write_run
+from made_runs import classifier, write_run, write_run_with_a_layer_of_its_recipe
 
+from kerastricks.ensemble.build import EnsembleSettings
 from kerastricks.errors import EnsembleError, RunFolderError
-from kerastricks.runs.members import kept_models, open_members
+from kerastricks.runs import folder as run_folder
+from kerastricks.runs.members import check_combination, kept_models, open_members
+from kerastricks.training import Config
+from kerastricks.training.datasets import load_data
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -93,3 +98,65 @@ def test_a_model_that_is_no_classifier_is_named(tmp_path):
     regression.save(tmp_path / "price.keras")
     with pytest.raises(EnsembleError, match="price"):
         opened([run.path, tmp_path / "price.keras"])
+
+
+@pytest.fixture(scope="module")
+def images():
+    return load_data("digits", Config(data="digits"))
+
+
+def test_a_disk_without_room_for_the_one_model_is_named(tmp_path, monkeypatch, images):
+    runs = [write_run(tmp_path / f"r{seed}", classifier(seed)) for seed in range(3)]
+    members, _ = opened([run.path for run in runs])
+    asked = []
+    monkeypatch.setattr("kerastricks.runs.members.check_room", lambda *given, **kind: asked.append((*given, kind)))
+    for method in ("auto", "greedy_soup"):
+        check_combination(members, images, EnsembleSettings(method), tmp_path)
+    weights = classifier(0).count_params()
+    assert asked == [(tmp_path, 3 * weights, {"trained": False}), (tmp_path, weights, {"trained": False})]
+    monkeypatch.undo()
+    monkeypatch.setattr(run_folder.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 4_999_999}))
+    with pytest.raises(RunFolderError, match="make room, or choose another --out"):
+        check_combination(members, images, EnsembleSettings(), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["mean", "fuse"])
+def test_the_export_of_layers_of_recipes_is_tried_before_the_predictions(tmp_path, images, method):
+    runs = [write_run_with_a_layer_of_its_recipe(tmp_path / f"r{seed}", seed) for seed in range(2)]
+    (tmp_path / "out").mkdir()
+    members, _ = opened([run.path for run in runs])
+    check_combination(members, images, EnsembleSettings(method), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+    keras.saving.get_custom_objects().pop("made>Scaled")
+
+
+def test_two_recipes_that_register_different_layers_by_one_name_are_refused(tmp_path, images):
+    """The second member would compute with the first one's layer, and nobody would see it."""
+    runs = [write_run_with_a_layer_of_its_recipe(tmp_path / f"r{factor}", 0, factor) for factor in (2, 3)]
+    members, _ = opened([run.path for run in runs])
+    keras.saving.get_custom_objects().pop("made>Scaled")
+    with pytest.raises(EnsembleError, match=r"r2/recipe\.py and .*r3/recipe\.py: register two different 'Scaled'"):
+        check_combination(members, images, EnsembleSettings(), tmp_path)
+
+
+def test_the_export_is_tried_of_recipes_and_of_files_that_no_run_has_exported(tmp_path, images, monkeypatch):
+    tried = []
+    monkeypatch.setattr("kerastricks.runs.members.check_export", lambda *given: tried.append(given))
+    paths = [tmp_path / "net0.keras", write_run(tmp_path / "r1", classifier(1)).path]
+    classifier(0).save(paths[0])
+    members, _ = opened(paths)
+    members[0] = replace(members[0], member=replace(members[0].member, class_names=images.class_names))
+    check_combination(members[1:] * 2, images, EnsembleSettings(), tmp_path)
+    assert tried == []
+    paths.append(write_run_with_a_layer_of_its_recipe(tmp_path / "r2", 2).path)
+    members += opened(paths[1:])[0][1:]
+    keras.saving.get_custom_objects().pop("made>Scaled")
+    recipe = paths[2] / "recipe.py"
+    for used, untried in ((members[:2], [paths[0]]), (members[1:], [recipe]), (members, [recipe, paths[0]])):
+        check_combination(used, images, EnsembleSettings(), tmp_path)
+        model, pixels, where, folder, own, _ = tried.pop()
+        assert model.output_shape == (None, 10)
+        assert (pixels.shape, folder) == ((4, 8, 8, 1), tmp_path)
+        assert where == ", ".join(map(str, untried))
+        assert own == [path for path in untried if path == recipe]

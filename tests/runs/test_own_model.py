@@ -10,10 +10,10 @@ from keras import layers
 from kerastricks import recipes
 from kerastricks.classifier_file import load_classifier
 from kerastricks.data import load
-from kerastricks.errors import ConfigError, ExportError, WriteError
+from kerastricks.errors import ConfigError, EnsembleError, ExportError, WriteError
 from kerastricks.recipes import Recipe
 from kerastricks.runs import own_model as module
-from kerastricks.runs.own_model import check_export, copy_recipes, own_model
+from kerastricks.runs.own_model import check_export, check_recipes, copy_recipes, own_model
 from kerastricks.serving import verify
 from kerastricks.training import Config, fit
 
@@ -254,3 +254,22 @@ def test_a_model_with_layers_of_its_recipe_is_loaded_from_its_run_folder(data, t
     keras.saving.get_custom_objects().pop("mine>Twice")
     with pytest.raises(ValueError, match=r"holds 'Twice'.*beside the recipe\.py"):
         load_classifier(lone / "model.keras")
+
+
+def test_recipes_that_register_the_same_layers_agree_whatever_else_they_say(tmp_path):
+    texts = {
+        "same": REGISTERED.replace("CONFIG = {}", "CONFIG = {'epochs': 3}  # tried again"),
+        "other": REGISTERED.replace("2 * x", "3 * x"),
+        "broken": "class Twice(:",
+        "elsewhere": REGISTERED.replace("2 * x", "3 * x").replace('package="mine"', 'package="yours"'),
+    }
+    first = tmp_path / "recipe.py"
+    first.write_text(REGISTERED)
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        if name == "other":
+            with pytest.raises(EnsembleError, match=r"recipe\.py and .*other\.py: register two different 'Twice'"):
+                check_recipes([first, first, path])
+        else:
+            check_recipes([first, path])

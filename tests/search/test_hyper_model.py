@@ -41,6 +41,7 @@ class Epochs(keras.callbacks.Callback):
         self.seen.append(sorted(logs))
 
 
+@pytest.mark.tensorflow_only
 def test_random_search_trains_and_gives_back_its_best_model(hyper_model, digits, tmp_path):
     tuner = keras_tuner.RandomSearch(
         hyper_model, objective="val_accuracy", max_trials=2, seed=3, directory=tmp_path, project_name="digits"

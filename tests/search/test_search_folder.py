@@ -2,10 +2,14 @@
 
 import json
 import os
+import shutil
+import signal
+import sys
 
 import pytest
 from made_plan import made_folder, made_plan
 
+from kerastricks import files
 from kerastricks.errors import SearchError
 from kerastricks.files import try_read_json
 from kerastricks.search.folder import SearchFolder, write_json
@@ -145,6 +149,37 @@ def test_what_a_search_left_that_was_killed_before_its_plan_is_taken_over(tmp_pa
             assert other.path.name == "tune-made-1" if folder.path.name == "mine" else "tune-made-2"
             with pytest.raises(SearchError, match="another search works in it"), SearchFolder(folder.path).locked():
                 pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+@pytest.mark.parametrize("step", ["_delete", "begun_folder", "remove_left_over", "rmtree"])
+def test_a_search_killed_at_any_step_before_its_plan_leaves_a_folder_that_is_taken(tmp_path, monkeypatch, step):
+    def die(*_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    path = tmp_path / "mine"
+    child = os.fork()
+    if child == 0:
+        owner = SearchFolder if step == "remove_left_over" else files
+        try:
+            if step != "rmtree":
+                monkeypatch.setattr(owner, step, die)
+            folder = SearchFolder.create(path, "made")
+            with folder.locked(), folder.removed_unless_begun():
+                (folder.path / "recipe.py").write_text("")
+                monkeypatch.setattr(shutil, "rmtree", die)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert path.is_dir()
+    with SearchFolder.create(path, "made").locked():
+        assert [one.name for one in path.iterdir()] == [".lock"]
+
+
+def test_what_another_job_has_begun_in_the_folder_is_not_taken_over(tmp_path):
+    with files.begun_folder(tmp_path) as run:
+        assert "is not empty" in refused(SearchFolder.create, tmp_path, "made")
+        assert run.is_dir()
 
 
 def test_what_is_somebody_elses_is_not_taken_over(tmp_path):

@@ -165,6 +165,7 @@ def test_augmentation_in_the_model_is_left_out_of_the_export(tmp_path):
     assert sorted(shape for shape in variables if shape) == [[3], [3], [192, 3]]  # classes, bias, kernel; no seeds
 
 
+@pytest.mark.slow  # every run is verified so; tests/cli/test_cli.py has one
 @pytest.mark.fresh_processes
 def test_verification_compares_in_a_fresh_process(exported):
     model, folder, path = exported

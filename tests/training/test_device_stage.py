@@ -75,7 +75,10 @@ class DeviceBuffers(keras.callbacks.Callback):
         self.places.add(value.unsafe_buffer_pointer() if JAX else id(value))
 
 
-@pytest.mark.parametrize("augment", ["flip | pad_crop(1) | brightness(0.2)", "fancy_pca(0.1)", MIXING, "flip | cutmix"])
+@pytest.mark.parametrize(
+    "augment",
+    ["flip | pad_crop(1) | brightness(0.2)", MIXING, *map(tensorflow_case, ("fancy_pca(0.1)", "flip | cutmix"))],
+)
 def test_training_runs_on_the_device(augment):
     data, model = load(augment), new_model()
     assert data.device_store() is not None

@@ -92,9 +92,9 @@ def test_a_student_learns_what_its_teacher_says_and_not_the_labels():
         ("flip", "host", "mixed_bfloat16"),
         tensorflow_case("flip", "host", "float32"),
         ("flip | mixup(0.2)", "device", "float32"),
-        tensorflow_case("flip | mixup(0.2)", "device", "mixed_bfloat16"),
-        tensorflow_case("flip", "device", "float32"),
-        tensorflow_case("flip", "device", "mixed_bfloat16"),
+        pytest.param("flip | mixup(0.2)", "device", "mixed_bfloat16", marks=pytest.mark.slow),
+        pytest.param("flip", "device", "float32", marks=pytest.mark.slow),
+        pytest.param("flip", "device", "mixed_bfloat16", marks=pytest.mark.slow),
     ],
 )
 def test_the_teacher_stays_as_it_is_and_is_no_part_of_the_student(augment, stages, precision, tmp_path):

@@ -12,7 +12,7 @@ from kerastricks.ensemble import Choice, Combination, Member
 from kerastricks.initializers import HeNormal
 from kerastricks.layers import StochasticDepth
 from kerastricks.metrics import Estimate
-from kerastricks.runs import Evaluation, RunRecord, SeriesRecord
+from kerastricks.runs import EnsembleReport, Evaluation, RunRecord, SeriesRecord
 from kerastricks.search import SearchRecord
 
 # Images
@@ -62,6 +62,12 @@ series = kerastricks.runs.train_series("digits", config, seeds=3)
 assert_type(series, SeriesRecord)
 together = kerastricks.runs.ensemble([run, "saved_models/other"], method="mean", temperatures=True)
 assert_type(together, RunRecord)
+combined = together.summary.ensemble
+if combined is not None:
+    assert_type(combined, EnsembleReport)
+    assert_type(combined.method, str)
+    assert_type(combined.members[0].weight, float | None)
+    assert_type([one.gain.low for one in combined.candidates], list[float])
 assert_type(kerastricks.runs.distill(together, model="mlp", epochs=3), RunRecord)
 search = kerastricks.search.tune("digits", trials=5, oracle="random")
 assert_type(search, SearchRecord)

@@ -202,6 +202,7 @@ def pretend(files, source, monkeypatch, tmp_path):
     monkeypatch.setenv("KERASTRICKS_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.mark.tensorflow_only
 def test_named_weights_are_converted_once_and_then_come_from_the_cache(pretend, source, tmp_path, monkeypatch):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("bfloat16")  # which the cache must not remember

@@ -1,4 +1,4 @@
-"""Batches of a split as tf.data data sets, by counter: any batch of any epoch can be had at once.
+"""Batches of a split as tf.data data sets, by counter: any batch of any epoch is directly accessible.
 
 The training order is a stateless permutation of (seed, epoch), and the draws of a batch depend on (seed, epoch,
 step) only. So the sequence is the same whatever the parallelism, and can be resumed at any step without
@@ -64,20 +64,20 @@ class Batches:
         with tf.device("CPU:0"):  # where tf.data gathers, also if there is a GPU
             self.labels = tf.constant(examples.labels, tf.int32)
             if isinstance(examples, Arrays):
-                # The memory that NumPy looks at; an argument of the gather and not a constant of its graph.
+                # Memory shared with NumPy; an argument of the gather, not a constant of its graph.
                 self._pixels = _as_tensor(examples.store.pixels)
                 self._images = _as_tensor(examples.store.images)
                 self._rows = None if examples.rows is None else tf.constant(examples.rows, tf.int32)
 
     def reseeded(self, seed: int) -> "Batches":
-        """These images in another order, with other draws; the pixels are shared."""
+        """Copies these batches with another order and other draws; the pixels are shared."""
         other = copy.copy(self)
         other.seed = seed
         return other
 
     @property
     def steps_per_epoch(self) -> int:
-        """Training batches in an epoch; the remainder is left out, another one each epoch."""
+        """Training batches in an epoch; the remainder, a different one each epoch, is dropped."""
         return self.size // self.batch_size
 
     def evaluation(self) -> tf.data.Dataset:
@@ -108,7 +108,7 @@ class Batches:
 
     @contextmanager
     def one_error(self) -> Iterator[None]:
-        """Name a file that was lost in the error of what reads these images, where TensorFlow does not.
+        """Raise an error that names the missing file, where TensorFlow's does not.
 
         Raises:
             DataError: for a file that is gone, cut or another one since it was looked at.
@@ -133,7 +133,7 @@ class Batches:
             yield from self.evaluation()
 
     def training(self, augmentation: StagedOps) -> tf.data.Dataset:
-        """One epoch an iteration: iteration e gives the batches of epoch e."""
+        """One epoch per iteration: iteration e gives the batches of epoch e."""
         if self.service is not None:
             dataset = self.service.epochs(lambda steps: self._at(steps, augmentation), self.steps_per_epoch)
             return dataset.with_options(_options())

@@ -136,7 +136,7 @@ class StagedOps:
         )
 
     def reseeded(self, seed: int) -> "StagedOps":
-        """These ops with other draws."""
+        """Copies these ops with other draws."""
         return StagedOps(self.text, self.image_spec, seed, self.stages, self.crops_originals)
 
     def windows(self, uniforms: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
@@ -152,7 +152,7 @@ class StagedOps:
         return tf.cast(tf.stack(box, axis=1), tf.int32)
 
     def evaluated(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Apply to evaluation batches what is not random: `normalize`."""
+        """Apply the deterministic part, `normalize`, to evaluation batches."""
         fixed = [op for op in self.plan.ops if op.ends_raw]
         if not fixed:
             return dataset
@@ -185,5 +185,5 @@ def draw_uniforms(seed: int, epoch: tf.Tensor, step: tf.Tensor, batch: int, coun
 
 
 def _first_on_device(ops: Sequence[Op]) -> int:
-    """Index after the last op that asks for what only the host knows."""
+    """Index after the last op that needs something only the host knows."""
     return max((i + 1 for i, op in enumerate(ops) if op.needs_place), default=0)

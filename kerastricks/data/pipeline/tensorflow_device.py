@@ -1,4 +1,4 @@
-"""Keep TensorFlow off the GPU where another backend trains on it.
+"""Keep TensorFlow off the GPU if another backend trains on it.
 
 TensorFlow reads and decodes under every backend, and by default takes all memory of every GPU it sees.
 """

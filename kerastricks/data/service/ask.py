@@ -1,4 +1,4 @@
-"""Ask the workers of a data service: let them make a small data set; their errors in one line."""
+"""Query the workers of a data service through a small data set; their errors in one line."""
 
 import queue
 import re
@@ -61,7 +61,7 @@ def ask(dataset: tf.data.Dataset, address: Address, seconds: float, one: bool = 
 
 
 def a_worker_takes_steps(address: Address, seconds: float = 5.0) -> bool:
-    """Whether a worker gets a step from the dispatcher and answers it, in that time."""
+    """Whether a worker gets a step from the dispatcher and answers it within the timeout."""
     try:
         return bool(ask(tf.data.Dataset.range(1), address, seconds, one=True))
     except tf.errors.OpError:

@@ -37,7 +37,7 @@ class Listening:
 
     @contextmanager
     def restricted(self) -> Iterator[None]:
-        """Start a server inside this context; after it only whom `host` allows can connect.
+        """Start a server inside this context; afterwards it accepts connections only as `host` allows.
 
         Others cannot connect meanwhile either: until then sockets on all other interfaces stand in front of it.
         """
@@ -78,7 +78,7 @@ class Listening:
 
 
 def _own_sockets() -> Iterator[socket.socket]:
-    """A duplicate of each socket of this process, also of those that C++ has opened."""
+    """A duplicate of each socket of this process, including those opened by C++."""
     for name in os.listdir("/proc/self/fd"):
         try:
             descriptor = os.dup(int(name))
@@ -108,7 +108,7 @@ def _resolve(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
 
 
 def _claim(port: int) -> int:
-    """The port, if nobody listens on it: gRPC would share it with another server of the same user."""
+    """The port, if it is free: gRPC would share it with another server of the same user."""
     with _both_protocols() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last owner's connections may still be closing
         try:

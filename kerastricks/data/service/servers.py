@@ -17,7 +17,7 @@ HEARTBEAT_MS = 5000  # what a finished job held is given back that late
 
 @contextmanager
 def dispatcher(listening: Listening, work_dir: Path) -> Iterator[Address]:
-    """Run a dispatcher as long as the context lasts.
+    """Run a dispatcher within the context.
 
     Args:
         listening: host and port.
@@ -69,7 +69,7 @@ def _owned(work_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def worker(dispatcher: Address, listening: Listening) -> Iterator[Address]:
-    """Run a worker as long as the context lasts.
+    """Run a worker within the context.
 
     Args:
         dispatcher: address of the dispatcher; it must answer, or the start blocks the whole process.
@@ -101,7 +101,7 @@ def worker(dispatcher: Address, listening: Listening) -> Iterator[Address]:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let Ctrl-C end the process: a start waits for the dispatcher without letting Python look at signals."""
+    """Let Ctrl-C end the process: starting waits for the dispatcher in C++, where Python handles no signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

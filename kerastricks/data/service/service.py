@@ -1,4 +1,4 @@
-"""Training batches over a tf.data service, whose workers are probed before anything is trained."""
+"""Training batches from a tf.data service, whose workers are probed before training."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ MakeBatches = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 
 def probe(address: Address, examples: Examples) -> int:
-    """Let every worker read a few files, and compare them.
+    """Let every worker read a few files, and compare their contents with those here.
 
     Args:
         address: address of the dispatcher, which answers.
@@ -105,7 +105,7 @@ class Service:
                 )
 
     def check(self, examples: Examples) -> None:
-        """Let each worker that is there read some of the files.
+        """Let each registered worker read some of the files.
 
         Raises:
             ServiceError: where there is no worker, or one has not got the same files under the same path.
@@ -113,7 +113,7 @@ class Service:
         probe(self.address, examples)
 
     def epochs(self, batches: MakeBatches, steps_per_epoch: int) -> tf.data.Dataset:
-        """One epoch an iteration, its batches in the order they come."""
+        """One epoch per iteration, its batches in order of arrival."""
         counter = itertools.count()
 
         def epoch() -> Iterator[Any]:
@@ -123,12 +123,12 @@ class Service:
         return self._dataset(batches, epoch)
 
     def endless(self, batches: MakeBatches, first_step: int) -> tf.data.Dataset:
-        """Batches from a global step on, in the order they come."""
+        """Batches from a global step on, in order of arrival."""
         return self._dataset(batches, lambda: self._stream(batches, first_step, None))
 
     @contextmanager
     def one_error(self) -> Iterator[None]:
-        """Raise the error of the service in one line, where TensorFlow has forty."""
+        """Raise the service's error in one line instead of TensorFlow's forty."""
         self.failure = None
         try:
             yield
@@ -155,7 +155,7 @@ class Service:
 
 
 def distribute(dataset: tf.data.Dataset, address: Address) -> tf.data.Dataset:
-    """Distribute a data set over the workers; whichever asks next makes the next element."""
+    """Distribute a data set over the workers; the next one to ask makes the next element."""
     policy = tf.data.experimental.service.ShardingPolicy.DYNAMIC
     options = tf.data.Options()
     options.autotune.enabled = False  # or ending an iteration takes seconds

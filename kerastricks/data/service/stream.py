@@ -22,13 +22,13 @@ from kerastricks.errors import Interrupted, ServiceLostError
 
 LOG = logging.getLogger("kerastricks")
 
-NOTICE_SECONDS = 30.0  # of silence, until a line says what is waited for
+NOTICE_SECONDS = 30.0  # without a batch, until a line reports what the trainer waits for
 GIVE_UP_SECONDS = 600.0  # of silence, until an error ends it
 # Of silence at the end of an epoch, until workers are asked whether they still get steps: then there are none left, and
 # what is missing is lost. It settles that long: workers that were cut off try again every fifteen seconds at least.
 LOST_SECONDS = 60.0
 SETTLE_SECONDS = 20.0
-_DISPATCHER_SECONDS = 5.0  # between two looks at it
+_DISPATCHER_SECONDS = 5.0  # between two checks of it
 _LOOK_SECONDS = 0.25
 GRACE_SECONDS = 1.0  # for the main thread, to handle it itself
 _FORGOTTEN_SECONDS = 60.0  # later it has been handled
@@ -38,7 +38,7 @@ _kept: list[socket.socket] = []
 
 
 class PendingSignal:
-    """Signals that Python cannot handle yet.
+    """Pending signals, which Python cannot handle yet.
 
     They are seen if the first instance is made in the main thread, where nobody else listens.
     """
@@ -111,7 +111,7 @@ class Stream:
         threading.Thread(target=self._read, args=(make,), name="data-service", daemon=True).start()
 
     def __iter__(self) -> Iterator[Any]:
-        """The batches, in the order they come.
+        """The batches, in order of arrival.
 
         Raises:
             ServiceLostError: when none has come for GIVE_UP_SECONDS, or the service fails.

@@ -57,7 +57,7 @@ class Leases:
 
 
 def main(folder: SearchFolder, host: str, port: int) -> None:
-    """Serves until no trial is left to be handed out."""
+    """Serves until no trial is left."""
     plan = folder.read_plan()
     tuner = serve(plan, folder, host, port)
     oracle = tuner.oracle
@@ -75,7 +75,7 @@ def main(folder: SearchFolder, host: str, port: int) -> None:
 
 
 def _watch(oracle: Any, publisher: Publisher, leases: Leases, server: threading.Thread) -> bool:
-    """Watches until the search or its server ends; whether the search did."""
+    """Waits until the search or its server ends, and returns whether the search did."""
     published = len(oracle.end_order)
     while True:
         time.sleep(0.2)

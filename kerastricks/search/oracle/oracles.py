@@ -146,7 +146,7 @@ class Durable(tuner_internals.StartsFromDefaults):
 
     @keras_tuner.synchronized
     def release(self, tuner_id: str) -> str | None:
-        """Queues the trial of a worker that is gone for the next worker, and returns its name."""
+        """Queues the trial of a lost worker for the next one, and returns the trial's name."""
         self.tuner_ids.discard(tuner_id)
         trial = self.ongoing_trials.pop(tuner_id, None)
         if trial is None:

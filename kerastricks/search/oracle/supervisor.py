@@ -1,4 +1,4 @@
-"""Supervision of a chief and its workers on this machine: what dies is restarted."""
+"""Supervision of a chief and its workers on this machine: a process that dies is restarted."""
 
 import contextlib
 import os
@@ -75,7 +75,7 @@ class Supervised:
             self.process.terminate()
 
     def wait(self) -> None:
-        """Waits until the process is gone; kills one that hangs."""
+        """Waits until the process has exited; kills one that hangs."""
         try:
             self.process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:

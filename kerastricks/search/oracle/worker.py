@@ -18,7 +18,7 @@ BEAT_SECONDS = 1.0
 
 
 class Heartbeat:
-    """Writes workers/NAME.json: a beat that rises while the worker lives, and the progress of its trial.
+    """Writes workers/NAME.json: a counter that rises while the worker lives, and the progress of its trial.
 
     The beat is a count, which the chief times, because clocks of machines differ.
 

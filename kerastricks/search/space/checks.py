@@ -13,7 +13,7 @@ from kerastricks.models.catalog import MODELS
 from kerastricks.models.creation import create
 from kerastricks.models.options import ModelOptions
 from kerastricks.search.space.defaults import DataFacts
-from kerastricks.search.space.options import KNOBS, check_option, field_value, model_options, option_value
+from kerastricks.search.space.options import COMMON_OPTIONS, check_option, field_value, model_options, option_value
 from kerastricks.search.space.parameter import Parameter, Value
 from kerastricks.search.space.space import MODEL, STRENGTH, Space
 from kerastricks.training.config import Config
@@ -81,7 +81,7 @@ def _check_option(parameter: Parameter, space: Space, base: Config, facts: DataF
         check_option(model, option)
         for value in parameter.tried():
             changed = _with_option(model, option, option_value(value))
-            if option in KNOBS:
+            if option in COMMON_OPTIONS:
                 _check_option_value(option, option_value(value))
             elif facts is not None and model_options(model)[option] != option_value(value):
                 _build(changed, facts)

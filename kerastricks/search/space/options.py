@@ -1,4 +1,4 @@
-"""Options of the zoo's models, and conversion of a space's values, which are numbers and text, to those of a model."""
+"""Options of the zoo's models, and conversion of a space's values (numbers and text) to option values."""
 
 import ast
 import dataclasses
@@ -10,7 +10,7 @@ from kerastricks.errors import SpaceError, nearest
 from kerastricks.models.catalog import CATALOG, MODELS
 from kerastricks.training.config import Config, parse_value
 
-KNOBS = ("activation", "initializer", "regularizer", "dropout")
+COMMON_OPTIONS = ("activation", "initializer", "regularizer", "dropout")
 _TYPES: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Config)}
 
 

@@ -24,7 +24,7 @@ SEARCHED = tuple(name for name in FIELDS if name not in NOT_SEARCHED)
 
 @dataclass(frozen=True)
 class Space:
-    """An ordered list of parameters, which a search sets together.
+    """An ordered list of hyperparameters that a search sets together.
 
     A parameter follows those its `when` names, wherever it was written. In a `when`, the name of a spec means all
     values of that name: {"optimizer": ("sgd",)} holds for "sgd(momentum=0.9)".

@@ -164,7 +164,7 @@ def prepare(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
 
 def look(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    """Reads the images again, for a search that is resumed: their description, and their pixels where missing."""
+    """Reads the images again for a resumed search: their description, and their pixels where missing."""
     config = Config(**job["config"])
     data = load_data(config.data, config, _progress(channel))
     if job["keep"] and not are_kept(Path(job["pixels"])):
@@ -177,7 +177,7 @@ def finish(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     from kerastricks.runs.training_run import run_training
 
     run = RunFolder(Path(job["folder"]))
-    return {"summary": run_training(run, lambda line: None, _progress(channel))}
+    return {"summary": run_training(run, lambda line: None, _progress(channel)).to_json()}
 
 
 def refit(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def refit(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     write_resolved(run, config, data)
     model = new_model(run, config, data, lambda line: None)
     fit(model, data, config, run_folder=run.path, progress_line=False)
-    return {"summary": finish_run(run, model, data, config, _progress(channel))}
+    return {"summary": finish_run(run, model, data, config, _progress(channel)).to_json()}
 
 
 def _train_one(
@@ -227,9 +227,9 @@ def _run_folder(job: dict[str, Any], path: Path) -> RunFolder:
     run = RunFolder(path)
     run.clean()
     source = None if job["source"] is None else Path(job["source"]) / path.name
-    # Where its checkpoint is gone, as after a search that was extended, it is trained from scratch.
+    # Without its checkpoint, as after a search that was extended, it is trained from scratch.
     if source is not None and (source / checkpoint.FILE_NAME).exists() and not run.checkpoint.exists():
-        for name in reversed(_CONTINUED):  # the checkpoint last: its presence means that all is there
+        for name in reversed(_CONTINUED):  # the checkpoint last: its presence means that all files are complete
             with whole(path / name) as temporary:
                 shutil.copyfile(source / name, temporary)
     if Path(job["recipe"]).exists():

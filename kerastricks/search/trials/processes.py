@@ -119,7 +119,7 @@ class TrialProcess:
 
     def _send(self, message: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
-        # A process that is gone is noticed in `events`.
+        # `events` notices a dead process.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()

@@ -1,14 +1,16 @@
 """Damaged and hostile images for every decoder.
 
-As a script: 20,000 mutants of each format go through `data.load`'s two looks and the `serving_default` of a SavedModel,
-in processes of their own. A crash, a hang or another size than the header's is printed with the mutant's number.
+As a script: 20,000 mutants of each format go through `data.load`'s two looks, the random windows of a training, the
+`serving_default` of a SavedModel and `predict`, in processes of their own. A crash, a hang, another size than the
+header's or a path that reads what another one refuses is printed with the mutant's number.
 
-    python tests/data/fuzz_decoders.py [--count 20000] [--formats jpeg,png]
+    python tests/data/decoding/fuzz_decoders.py [--count 20000] [--formats jpeg,png] [--paths crop,predict]
 """
 
 import argparse
 import contextlib
 import io
+import json
 import os
 import struct
 import subprocess
@@ -23,6 +25,7 @@ from PIL import Image
 
 SECONDS_WITHOUT_PROGRESS = 300
 CHUNK = 1000
+PATHS = ("crop", "served", "predict")  # what `data.load` does comes before all of them
 SHAPE = (8, 8, 3)
 MAX_PIXELS = 2_000_000  # below the default, which takes seconds and gigabytes for each damaged size below it
 
@@ -216,6 +219,58 @@ def look(contents):
     return headers, {int(index): tuple(size.tolist()) for index, size in decoded.as_numpy_iterator()}
 
 
+def crops(contents, headers, changed=True):
+    """Indices of the files that give a random window as a training takes it: decoded, and known for upright JPEGs.
+
+    Where they may have `changed` since they were read, all are decoded, as they come and as upright JPEGs, the refused
+    ones with a window of any size: nothing is asked of these but that they end. Bombs are left out: only the header
+    keeps them from a training, and one that takes the place of a good file would be unpacked.
+    """
+    import tensorflow as tf
+
+    from kerastricks.data.decoding.decode_crop import decode_crop
+
+    draw = np.random.default_rng(len(contents))
+    used = headers.sizes[:, 0] > 0
+    sizes = np.where(used[:, None], headers.sizes, draw.integers(1, 64, headers.sizes.shape))
+    ends = np.sort(draw.integers(0, sizes[:, None] + 1, (len(contents), 2, 2)), axis=1)
+    ends[::4] = np.stack([np.zeros_like(sizes), sizes], axis=1)[::4]  # the picture as a whole
+    top = np.minimum(ends[:, 0], sizes - 1)
+    windows = np.concatenate([top, np.maximum(ends[:, 1] - top, 1)], axis=1).astype("int32")
+
+    def tried(chosen, channels, upright):
+        def crop(index, one, window, known):
+            which = known if upright == "known" else upright
+            return index, decode_crop(one, lambda *size: window, *SHAPE[:2], channels, which, rounded=True)
+
+        rows = (chosen, [contents[n] for n in chosen] or tf.constant([], tf.string))
+        data = tf.data.Dataset.from_tensor_slices((*rows, windows[chosen], headers.upright_jpeg[chosen]))
+        found = data.map(tf.autograph.experimental.do_not_convert(crop)).ignore_errors(log_warning=False)
+        return {int(index) for index, _ in found.as_numpy_iterator()}
+
+    in_training = tried(np.flatnonzero(used), 3, "known")
+    if changed:
+        assert tried(np.flatnonzero(used), 1, "known") == in_training
+        bombs = [n for n, reason in headers.skipped.items() if "bomb" in reason]
+        for upright in (None, True):
+            tried(np.setdiff1d(np.arange(len(contents)), bombs), 3, upright)
+    return in_training
+
+
+def predicted(contents, folder):
+    """Indices of the files to which `ServedModel.predict` gives a class; every other one has its reason."""
+    from kerastricks.serving.served_model import ServedModel
+
+    files = [Path(folder) / f"{number}.image" for number in range(len(contents))]
+    for file, one in zip(files, contents, strict=True):
+        file.write_bytes(one)
+    found = list(ServedModel(Path(folder) / "served").predict(files, MAX_PIXELS))
+    assert all((one.label is None) == bool(one.error) for one in found)
+    for file in files:
+        file.unlink()
+    return {number for number, one in enumerate(found) if one.label is not None}
+
+
 def serving(folder):
     """The `serving_default` of a small SavedModel."""
     import keras
@@ -244,7 +299,7 @@ def serving(folder):
     return answers
 
 
-def _child(image_format, start, count, folder):
+def _child(image_format, start, count, folder, paths):
     """Writes where it is before each step, and what it found after each chunk."""
     answers = serving(folder)
     at, found = Path(folder) / "at", Path(folder) / "found"
@@ -253,27 +308,38 @@ def _child(image_format, start, count, folder):
         contents = list(mutants(image_format, first, number))
         at.write_text(f"{first} {number} load")
         headers, decoded = look(contents)
-        wrong = [first + n for n, size in decoded.items() if size != tuple(headers.sizes[n].tolist())]
-        served = 0
-        with at.open("w") as file:
-            for n, one in enumerate(contents):
-                file.seek(0)
-                file.write(f"{first + n} 1 served \n")
-                file.flush()
-                good = answers(one)
-                served += good
-                if good and n not in decoded:
-                    wrong.append(first + n)  # the model answers to what training leaves out
+        alike = {n for n, size in decoded.items() if size == tuple(headers.sizes[n].tolist())}
+        wrong = [f"{first + n} load" for n in decoded.keys() - alike]
+        read = {"decoded": set(decoded)}
+        if "crop" in paths:
+            at.write_text(f"{first} {number} crop")
+            read["crop"] = crops(contents, headers)
+            wrong += [f"{first + n} crop" for n in alike - read["crop"]]  # a training would end here
+        if "served" in paths:
+            read["served"] = set()
+            with at.open("w") as file:
+                for n, one in enumerate(contents):
+                    file.seek(0)
+                    file.write(f"{first + n} 1 served \n")
+                    file.flush()
+                    if answers(one):
+                        read["served"].add(n)
+            wrong += [f"{first + n} served" for n in read["served"] - alike]  # it answers to what training leaves out
+        if "predict" in paths:
+            at.write_text(f"{first} {number} predict")
+            read["predict"] = predicted(contents, folder)
+            wrong += [f"{first + n} predict" for n in read["predict"] ^ read.get("served", read["predict"])]
         with found.open("a") as file:
-            file.write(f"{number} {len(decoded)} {served} {' '.join(map(str, wrong))}\n")
+            file.write(json.dumps({"files": number, "wrong": wrong, **{path: len(of) for path, of in read.items()}}))
+            file.write("\n")
 
 
-def _fuzz(image_format, count, folder):
+def _fuzz(image_format, count, folder, paths):
     at, found = Path(folder) / "at", Path(folder) / "found"
     found.write_text("")
     start, crashes, seconds, peak = 0, [], time.perf_counter(), 0
     while start < count:
-        command = [sys.executable, __file__, "--child", image_format, str(start), str(count - start), folder]
+        command = [sys.executable, __file__, "--child", image_format, str(start), str(count - start), folder, paths]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before, since = "", time.monotonic()
         while process.poll() is None:
@@ -289,13 +355,14 @@ def _fuzz(image_format, count, folder):
             break
         crashes.append(f"exit {process.returncode} at {at.read_text().strip()}")
         start = int(at.read_text().split()[0]) // CHUNK * CHUNK + CHUNK
-    rows = [line.split() for line in found.read_text().splitlines()]
-    total, decoded, served = (sum(int(row[n]) for row in rows) for n in range(3))
-    wrong = [number for row in rows for number in row[3:]]
+    rows = [json.loads(line) for line in found.read_text().splitlines()]
+    wrong = [one for row in rows for one in row["wrong"]]
+    counts = (
+        f"{sum(row[path] for row in rows)} {path}" for path in ("files", "decoded", *PATHS) if path in (rows or [{}])[0]
+    )
     print(
-        f"{image_format}: {total} files, {decoded} decoded, {served} served, {len(wrong)} not alike {wrong[:9]}, "
-        f"{len(crashes)} crashes or hangs {crashes[:3]}, {time.perf_counter() - seconds:.0f} s, "
-        f"peak {peak / 1e6:.2f} GB",
+        f"{image_format}: {', '.join(counts)}, {len(wrong)} not alike {wrong[:9]}, {len(crashes)} crashes or hangs "
+        f"{crashes[:3]}, {time.perf_counter() - seconds:.0f} s, peak {peak / 1e6:.2f} GB",
         flush=True,
     )
 
@@ -303,12 +370,13 @@ def _fuzz(image_format, count, folder):
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if sys.argv[1:2] == ["--child"]:
-        _child(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+        _child(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv[6].split(","))
         sys.exit()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--formats", default=",".join(seeds()))
+    parser.add_argument("--paths", default=",".join(PATHS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         for each in options.formats.split(","):
-            _fuzz(each, options.count, scratch)
+            _fuzz(each, options.count, scratch, options.paths)

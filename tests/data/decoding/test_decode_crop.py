@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 import tensorflow as tf
+from fuzz_decoders import crops, look, mutants, seeds
 from PIL import Image
 
 from kerastricks.data import decode_image
@@ -195,6 +196,14 @@ def test_what_is_no_whole_image_raises_as_decoding_does(contents, upright_jpeg):
         decode_image(tf.constant(contents))
     with pytest.raises(tf.errors.InvalidArgumentError):
         cropped(contents, (HEIGHT - 2, 0, 2, 10), upright_jpeg=upright_jpeg)
+
+
+def test_damaged_files_that_are_read_give_their_windows():
+    """`fuzz_decoders.py` as a script does it with more files of every format, in processes of their own."""
+    contents = [one for kind in ("jpeg", "mpo", "png", "gif") for one in (*seeds()[kind], *mutants(kind, 0, 40))]
+    headers, sizes = look(contents)
+    assert len(contents) / 4 < len(sizes) < len(contents)
+    assert set(sizes) <= crops(contents, headers, changed=False)
 
 
 @pytest.mark.parametrize("window", [(1, 0, HEIGHT, WIDTH), (0, 1, HEIGHT, WIDTH), (-1, 0, 8, 8), (0, -1, 8, 8)])

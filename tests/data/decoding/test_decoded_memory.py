@@ -28,6 +28,7 @@ def large(tmp_path):
     return root
 
 
+@pytest.mark.slow
 def test_memory_is_taken_once_or_not_at_all(large, tmp_path):
     total = COUNT * SIDE * SIDE * 3
     script = Path(__file__).with_name("decoded_memory.py")

@@ -43,6 +43,7 @@ def differ(batches, others):
     return any((images != other).any() for (images, _), (other, _) in zip(batches, others, strict=True))
 
 
+@pytest.mark.tensorflow_only
 def test_the_same_seed_gives_the_same_batches(split_folder):
     first, second = (
         data.load(split_folder, augment=f"{SPEC} | fancy_pca(0.3)", batch_size=8, seed=5) for _ in range(2)

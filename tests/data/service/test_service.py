@@ -159,6 +159,7 @@ def test_a_killed_worker_costs_what_it_had_in_work_and_the_epoch_ends(cluster, i
     assert time.monotonic() - began < stream.NOTICE_SECONDS
 
 
+@pytest.mark.slow
 def test_a_killed_dispatcher_that_is_started_again_costs_a_step_of_each_worker_at_most(cluster, monkeypatch):
     # Longer than the workers need to find it again.
     monkeypatch.setattr(stream, "LOST_SECONDS", 10.0)
@@ -289,6 +290,7 @@ def test_silence_is_told_and_has_an_end(tmp_path, monkeypatch, caplog):
         assert caplog.text.count("waiting for its workers") == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_waiting_for_a_batch(tmp_path):
     with dispatcher(Listening("127.0.0.1", 0), tmp_path / "alone") as address:
         empty = Service(str(address))

@@ -3,7 +3,8 @@
 import pytest
 from search_processes import Search, kill, processes_of
 
-pytestmark = pytest.mark.tensorflow_only
+# A search is a dozen processes. In the default suite test_oracles.py stops one between any two writes, in its process.
+pytestmark = [pytest.mark.tensorflow_only, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -14,9 +15,7 @@ def undisturbed(tmp_path_factory):
     return search.outcomes
 
 
-@pytest.mark.parametrize(
-    "moment", ["trial_0000/run/config.json", pytest.param("trial_0001/report.json", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("moment", ["trial_0000/run/config.json", "trial_0001/report.json"])
 def test_parent_killed_and_resumed(tmp_path, undisturbed, moment):
     search = Search(tmp_path / "search")
     process = search.start()
@@ -26,7 +25,6 @@ def test_parent_killed_and_resumed(tmp_path, undisturbed, moment):
     assert search.outcomes == undisturbed
 
 
-@pytest.mark.slow
 def test_killed_trial_is_retried_and_costs_nothing_else(tmp_path, undisturbed):
     search = Search(tmp_path / "search")
     process = search.start()
@@ -39,7 +37,6 @@ def test_killed_trial_is_retried_and_costs_nothing_else(tmp_path, undisturbed):
     assert [one.attempts for one in search.records] == [1, 2, 1]
 
 
-@pytest.mark.slow
 def test_killed_trial_without_retries_fails_with_the_reason(tmp_path, undisturbed):
     search = Search(tmp_path / "search", "--retries", "0")
     process = search.start()
