@@ -41,6 +41,7 @@ MAY_IMPORT = {
         "ensemble",
         "metrics",
     },
+    "doctor": set(),
     "range_test": {"callbacks", "data", "models", "initializers", "plotting", "training"},
     "search": {
         "data",

@@ -3,11 +3,11 @@
     python benchmarks/doctor/make_corpus.py --cifar10 cifar10.zip --clothing clothing.zip --out corpus --parts rates
     python benchmarks/doctor/make_corpus.py --out corpus --collect corpus.npz
 
-A setting is a data set, a number of images, a network, an optimizer, a batch and a schedule. `rates` trains it at rates
-from far too low to far too high, `batches` at batches from 8 to 1024 with three rates each, `fit` beside remedies (more
-data, regularization, a wider network, a longer training), `faults` with zero initialization, dead units, shuffled labels.
-Three seeds each: seed, order of images and initial weights differ. The steps are plain TensorFlow, so that a run takes
-seconds; every run is a file of its own, and what is there already is not trained again.
+A setting is a data set, a number of images, a network, an optimizer, a batch and a schedule. `rates` trains it at
+rates from far too low to far too high, `batches` at batches from 4 to 1024 with three rates each, `fit` beside
+remedies (more data, regularization, a wider network, a longer training), `faults` with zero initialization, dead
+units, shuffled labels. Three seeds each: seed, order of images and initial weights differ. The steps are plain
+TensorFlow, so that a run takes seconds; every run is a file of its own, and one that is there is not trained again.
 """
 
 import argparse

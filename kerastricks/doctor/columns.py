@@ -25,8 +25,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "val_accuracy": (
         "val_accuracy", "val_acc", "valid_accuracy", "valid_acc", "validation_accuracy", "validation_acc",
-        "eval_accuracy", "eval_acc", "eval_top1", "val_top1", "val_acc1", "test_acc1", "val_sparse_categorical_accuracy",
-        "val_categorical_accuracy", "val_binary_accuracy", "metrics_accuracy_top1", "dev_accuracy", "test_accuracy",
+        "eval_accuracy", "eval_acc", "eval_top1", "val_top1", "val_acc1", "test_acc1",
+        "val_sparse_categorical_accuracy", "val_categorical_accuracy", "val_binary_accuracy",
+        "metrics_accuracy_top1", "dev_accuracy", "test_accuracy",
         "test_acc", "val_acc_epoch", "val_accuracy_epoch", "validation_epoch_accuracy", "accuracy_val",
         "val_multiclassaccuracy",
     ),
@@ -86,10 +87,9 @@ def _learning_rate_of(name: str) -> tuple[str, int] | None:
 
 
 def _is_fastai(chosen: Mapping[str, str], names: Iterable[str], given: Mapping[str, str] | None) -> bool:
-    return (
-        {"valid_loss", "accuracy", "time"} <= {plain(name) for name in names}
-        and "val_accuracy" not in chosen
-        and "accuracy" not in (given or {})
+    written = {plain(name) for name in names}
+    return {"valid_loss", "accuracy", "time"} <= written and not {"val_accuracy"} & set(chosen) | {"accuracy"} & set(
+        given or {}
     )
 
 

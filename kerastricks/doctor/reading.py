@@ -62,7 +62,8 @@ def read_log(
         return _of_events([path], path.name, columns)
     if path.suffix.lower() in _PICKLES or _first_bytes(path)[:1] == b"\x80":
         raise UsageError(
-            f"{path}: a pickle or an archive can run code when it is read: write the history as JSON, json.dump(history.history, file)"
+            f"{path}: a pickle or an archive can run code when it is read: write the history as JSON, "
+            "json.dump(history.history, file)"
         )
     if path.stat().st_size == 0:
         raise UsageError(f"{path}: is empty")

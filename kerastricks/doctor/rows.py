@@ -64,7 +64,7 @@ class Rows:
         return {name: values for name, values in found.items() if not np.isnan(values).all()}
 
     def notes(self) -> tuple[str, ...]:
-        """What was left out."""
+        """Notes on rows that were left out."""
         if self.stride == 1:
             return ()
         return (f"{self.read:,} rows: blocks of {BLOCK} consecutive ones were read, one of {self.stride} blocks",)

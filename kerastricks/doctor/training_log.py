@@ -119,7 +119,8 @@ def _refuse_several(epoch: np.ndarray, step: np.ndarray, name: str) -> None:
         starts = [index for index in back if known[index + 1] <= known[0] + 1 and known[index] > known[index + 1] + 0.5]
         if starts:
             raise UsageError(
-                f"{name}: {len(starts) + 1} runs in one file: {label} starts over in row {starts[0] + 2}: give a file per run"
+                f"{name}: {len(starts) + 1} runs in one file: {label} starts over in row {starts[0] + 2}: "
+                "give a file per run"
             )
         return
 
@@ -154,13 +155,23 @@ def _assemble(
         # Steps and epochs are numbered apart, as Keras does it for TensorBoard.
         position[is_step] = steps[is_step] * (np.nanmax(epoch) + 1) / max(steps[is_step].max() + 1, 1) - 1
     positions, log = _merged(position[of_epoch], {key: values[key][of_epoch] for key in QUANTITIES})
-    if is_step.any() and len(positions):
-        if np.isnan(log["loss"]).all():
-            log["loss"] = _means_between(position[is_step], per_step[is_step], positions)
+    if is_step.any() and len(positions) and np.isnan(log["loss"]).all():
+        log["loss"] = _means_between(position[is_step], per_step[is_step], positions)
     # Epochs counted from 0 are Keras's: row 0 was logged after the first epoch.
     if len(positions) and not np.isnan(epoch).all() and positions[0] == 0 and (np.diff(positions) == 1).all():
         positions = positions + 1
-    return TrainingLog(name=name, epochs=positions, steps=steps[is_step], step_loss=per_step[is_step], **log, **known)
+    return TrainingLog(
+        name=name,
+        epochs=positions,
+        loss=log["loss"],
+        val_loss=log["val_loss"],
+        accuracy=log["accuracy"],
+        val_accuracy=log["val_accuracy"],
+        learning_rate=log["learning_rate"],
+        steps=steps[is_step],
+        step_loss=per_step[is_step],
+        **known,
+    )
 
 
 def _merged(positions: np.ndarray, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -3,6 +3,7 @@
 import json
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.tensorflow_only
 
 KERAS = "epoch,accuracy,loss,learning_rate,val_accuracy,val_loss\n0,0.1,2.3,0.1,0.1,2.3\n1,0.2,2.1,0.1,0.15,2.2\n"
 ULTRALYTICS = (
-    "                  epoch,             train/loss,  metrics/accuracy_top1,  metrics/accuracy_top5,  val/loss, lr/pg0\n"
+    "                  epoch,          train/loss,  metrics/accuracy_top1,  metrics/accuracy_top5,  val/loss, lr/pg0\n"
     "                      1,    2.3,   .1,  .5,  2.3,  .1\n                      2,    2.1,  .15,  .6,  2.2,  .1\n"
 )
 TIMM = "epoch,train_loss,eval_loss,eval_top1,eval_top5,lr\n0,2.3,2.3,10.0,50.0,0.1\n1,2.1,2.2,15.0,60.0,0.1\n"
@@ -35,7 +36,12 @@ TRAINER = json.dumps(
         ]
     }
 )
-RECORDS = '[{"epoch": 1, "loss": 2.3, "val_loss": 2.3, "val_acc": 0.1}, {"epoch": 2, "loss": 2.1, "val_loss": 2.2, "val_acc": 0.15}]'
+RECORDS = json.dumps(
+    [
+        {"epoch": 1, "loss": 2.3, "val_loss": 2.3, "val_acc": 0.1},
+        {"epoch": 2, "loss": 2.1, "val_loss": 2.2, "val_acc": 0.15},
+    ]
+)
 LINES = "\n".join(json.dumps(record) for record in json.loads(RECORDS))
 LISTS = '{"loss": [2.3, 2.1], "val_loss": [2.3, 2.2], "val_accuracy": [0.1, 0.15]}'
 
@@ -104,12 +110,10 @@ def test_a_loss_that_is_no_number_is_infinite_and_an_empty_cell_is_missing(tmp_p
 
 
 def test_a_history_of_keras_is_read_as_it_is():
-    class History:
-        history = {"loss": [1.0, 0.5], "val_loss": [1.1, 0.7]}
-        epoch = [4, 5]
-
-    assert read_log(History()).epochs.tolist() == [4, 5]
-    assert read_log(History.history).epochs.tolist() == [1, 2]
+    history = keras.callbacks.History()
+    history.history, history.epoch = {"loss": [1.0, 0.5], "val_loss": [1.1, 0.7]}, [4, 5]
+    assert read_log(history).epochs.tolist() == [4, 5]
+    assert read_log(history.history).epochs.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import numpy as np
 
 from kerastricks.doctor.training_log import TrainingLog
 
-_POINTS = 200
 _MISSING = math.nan
 
 
@@ -26,7 +25,8 @@ class Measures:
         half: share of the fall that was made in the first half.
         late_slope: fall of the logarithm of the training loss over the last third of the training.
         peak: highest loss after the first hundredth.
-        spike: natural logarithm of the highest loss of a batch (or epoch) over the first one; 10 where it is not finite.
+        spike: natural logarithm of the highest loss of a batch (or epoch) over the first one; 10 where one is not
+            finite.
         start: mean of the first hundredth.
         change: difference of the smoothed loss between the first and the last third, in standard deviations of the
             batch loss about its trend.
@@ -132,8 +132,8 @@ def measure(log: TrainingLog) -> Measures:
 
 
 def smoothed(values: np.ndarray, share: float = 0.05) -> np.ndarray:
-    """Centred moving median-free mean over a share of the curve, of at least one point; ends are averaged over less."""
-    width = max(int(round(share * len(values))), 1)
+    """Centred moving mean over a share of the curve; the ends are averaged over less."""
+    width = max(round(share * len(values)), 1)
     if width == 1:
         return np.asarray(values, np.float64)
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
