@@ -112,7 +112,7 @@ def check_export(
         data: with `class_names` and `fitting`.
 
     Raises:
-        ConfigError: where it cannot be saved, loaded or exported, or gives other outputs each time.
+        ConfigError: where it cannot be saved, loaded or exported, or its outputs differ each time or are not finite.
     """
     _refuse_names(model, where)
     served = without_augmentation(with_probabilities(model))
@@ -125,6 +125,11 @@ def check_export(
         raise ConfigError(
             f"{where}: {model.name} gives other outputs for the same images each time: a layer draws in inference, too "
             "(called with training=True?)"
+        )
+    if not np.isfinite(expected).all():
+        raise ConfigError(
+            f"{where}: {model.name} gives outputs that are not finite (NaN or infinite) for the first images: it cannot "
+            "be trained at any rate. Scale its inputs or weights"
         )
     with written(folder), begun_folder(folder) as trial:
         try:

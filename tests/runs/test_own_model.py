@@ -193,6 +193,10 @@ UNSAVED = {
     "a layer": (Unregistered, r"Unregistered \(layer .*\) is not registered: decorate .*register_keras_serializable"),
     "a function": (lambda: layers.Dense(3, activation=double), "register_keras_serializable"),
     "the name of a layer": (lambda: layers.Conv2D(3, 1, name="ü $x$ 1"), "cannot be called 'ü .x. 1': letters without"),
+    "no numbers": (
+        lambda: layers.Rescaling(float("inf")),
+        "outputs that are not finite .* cannot be trained at any rate",
+    ),
     "draws always": (lambda: Always(), "other outputs for the same images each time"),
 }
 
