@@ -128,8 +128,8 @@ def check_export(
         )
     if not np.isfinite(expected).all():
         raise ConfigError(
-            f"{where}: {model.name} gives outputs that are not finite (NaN or infinite) for the first images: it cannot "
-            "be trained at any rate. Scale its inputs or weights"
+            f"{where}: {model.name} gives outputs that are not finite (NaN or infinite) for the first images: it "
+            "cannot be trained at any rate. Scale its inputs or weights"
         )
     with written(folder), begun_folder(folder) as trial:
         try:

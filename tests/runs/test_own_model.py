@@ -195,7 +195,7 @@ UNSAVED = {
     "the name of a layer": (lambda: layers.Conv2D(3, 1, name="ü $x$ 1"), "cannot be called 'ü .x. 1': letters without"),
     "no numbers": (
         lambda: layers.Rescaling(float("inf")),
-        "outputs that are not finite .* cannot be trained at any rate",
+        "not finite .* cannot be trained at any rate",
     ),
     "draws always": (lambda: Always(), "other outputs for the same images each time"),
 }
