@@ -98,12 +98,12 @@ def _shapes(model: keras.Model) -> Iterator[ModelFinding]:
             # Windows side by side, as those that cut an image into patches, are not shifted.
             even = [name for name in one.layers if _is_even(convs[name].layer)]
             if even:
-                size = "x".join(map(str, convs[even[0]].layer.kernel_size))
+                shape = "x".join(map(str, convs[even[0]].layer.kernel_size))
                 yield make_finding(
                     "even_kernel",
                     "note",
                     even,
-                    f"{count(len(even), 'convolution')} of {size}, {one.evidence.partition(': ')[2]}",
+                    f"{count(len(even), 'convolution')} of {shape}, {one.evidence.partition(': ')[2]}",
                     "3x3",
                     "even_kernels",
                 )
@@ -132,7 +132,8 @@ def _unseen(call: Call) -> tuple[int, int] | None:
     first = call.layer.data_format == "channels_first"
     sides = call.inputs[0][2:4] if first else call.inputs[0][1:3]
     kernel = tuple(call.layer.kernel_size)
-    if None in sides or len(set(sides)) > 1 or len(set(kernel)) > 1 or max(call.layer.dilation_rate) > 1:
+    side = sides[0]
+    if side is None or len(set(sides)) > 1 or len(set(kernel)) > 1 or max(call.layer.dilation_rate) > 1:
         return None
-    seen = min(2 * sides[0] - 1, kernel[0])
-    return (sides[0], seen * seen) if seen < kernel[0] else None
+    seen = min(2 * side - 1, kernel[0])
+    return (side, seen * seen) if seen < kernel[0] else None

@@ -86,9 +86,9 @@ class Kernel:
 def find_kernels(model: keras.Model, graph: ModelGraph | None, names: Mapping[int, str]) -> list[Kernel]:
     """Lists the kernels of all dense layers and convolutions, each once."""
     places: dict[int, int] = {}
-    for index, step in enumerate(graph.steps if graph else ()):
-        if has_kernel(step):
-            for inner in all_layers(step.layer):
+    for index, call in enumerate(graph.steps if graph else ()):
+        if has_kernel(call):
+            for inner in all_layers(call.layer):
                 places.setdefault(id(inner), index)
     heads = graph.heads() if graph else set()
     layers = [layer for layer in all_layers(model) if isinstance(layer, KERNEL_LAYERS) and layer.built]
