@@ -110,7 +110,7 @@ def _regularized(model: keras.Model, names: Mapping[int, str]) -> Iterator[Model
             reversed(layers),
             f"{count(len(layers), what, plural)} with the penalty {penalty}: decay is for kernels",
             f"{name}_regularizer=None; for decoupled decay "
-            "optimizer.exclude_from_weight_decay(kerastricks.regularizers.undecayed(model))",
+            "optimizer.exclude_from_weight_decay(var_list=kerastricks.regularizers.undecayed(model))",
             "prelu" if is_slope else "bag_of_tricks",
         )
 
