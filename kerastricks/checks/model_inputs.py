@@ -45,8 +45,8 @@ def _augmentation(graph: ModelGraph) -> Iterator[ModelFinding]:
                 "mixing_layer" if mixes else "augmentation_layer",
                 "warning" if mixes else "note",
                 layers,
-                f"{count(len(layers), 'layer')} "
-                + ("that blend images and labels, which inference has not" if mixes else "that draw in training only"),
+                f"{count(len(layers), 'layer')} active in training only"
+                + (": blended images and labels do not occur in inference" if mixes else ""),
                 "save kerastricks.layers.without_augmentation.without_augmentation(model), and augment the data with "
                 + ('"mixup(0.2)"' if mixes else '"flip | pad_crop(4)"'),
                 "mixup" if mixes else "augmentation",
@@ -95,7 +95,8 @@ def _shapes(model: keras.Model) -> Iterator[ModelFinding]:
         if one.about == "size":
             yield make_finding("uneven_size", "note", one.layers, one.evidence, one.advice, "notes")
         elif one.about == "filter" and one.layers[0] in convs:
-            # Windows side by side, as those that cut an image into patches, are not shifted.
+            # Windows side by side, as those that cut an image into patches, are not shifted; fixed filters, such as
+            # those that whiten patches, are a choice.
             even = [name for name in one.layers if _is_even(convs[name].layer)]
             if even:
                 shape = "x".join(map(str, convs[even[0]].layer.kernel_size))
@@ -124,6 +125,8 @@ def _shapes(model: keras.Model) -> Iterator[ModelFinding]:
 
 def _is_even(layer: Any) -> bool:
     sides = tuple(layer.kernel_size)
+    if layer.padding != "same" or not layer.trainable:
+        return False
     return len(set(sides)) == 1 and sides[0] % 2 == 0 and max(layer.strides) < sides[0]
 
 

@@ -102,7 +102,7 @@ def find_kernels(model: keras.Model, graph: ModelGraph | None, names: Mapping[in
             kind, is_branch, is_normalized = _surroundings(graph, step)
         for attribute in _KERNELS:
             kernel = getattr(layer, attribute, None)
-            if kernel is not None:
+            if kernel is not None and "float" in str(kernel.dtype):  # quantized ones are integers
                 array = values(kernel)
                 name = names[id(layer)]
                 found.append(Kernel(layer, name, attribute, array, step, kind, is_head, is_branch, is_normalized))

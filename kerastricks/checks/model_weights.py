@@ -163,7 +163,12 @@ def _unset(
             identity,
             "mean 0 and variance 1: the layer passes its input on as it is"
             + ("; Rescaling before it has scaled the input" if scaled else ""),
-            "adapt(training images), or Normalization(mean=127.5, variance=127.5**2) for pixels from 0 to 255",
+            "adapt(training images), or "
+            + (
+                "remove the layer"
+                if scaled
+                else "Normalization(mean=127.5, variance=127.5**2) for pixels from 0 to 255"
+            ),
             "backprop",
         )
     still = named(lambda layer: isinstance(layer, keras.layers.BatchNormalization) and _untouched(layer))
