@@ -78,7 +78,7 @@ MAY_IMPORT = {
     "training": {"augment", "callbacks", "layers", "schedules", "losses", "models", "data", "regularizers"},
     "models": {"layers", "activations", "initializers", "regularizers", "weights"},
     "weights": {"classifier_file"},
-    "checks": {"activations", "initializers", "models", "plotting"},
+    "checks": {"activations", "classifier_file", "initializers", "layers", "models", "plotting", "regularizers"},
     "activations": {"layers"},
     "regularizers": set(),
     "serving": {"classifier_file", "data", "layers"},

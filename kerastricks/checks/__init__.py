@@ -1,4 +1,4 @@
-"""Checks that show why a network learns or not: signal per layer, dead and saturated units, equal units, shapes."""
+"""Checks that show why a network learns or not: signal, dead and equal units, shapes, and a model file by itself."""
 
 from typing import TYPE_CHECKING
 
@@ -6,11 +6,14 @@ from kerastricks.lazy import attach
 
 __all__ = [
     "ActivationReport",
+    "ModelFinding",
+    "ModelReport",
     "ShapeFinding",
     "ShapeReport",
     "SignalReport",
     "UnitsReport",
     "check_activations",
+    "check_model",
     "check_shapes",
     "check_signal",
     "check_units",
@@ -18,6 +21,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from kerastricks.checks.activation_check import ActivationReport, check_activations
+    from kerastricks.checks.model_check import ModelReport, check_model
+    from kerastricks.checks.model_finding import ModelFinding
     from kerastricks.checks.shape_check import ShapeFinding, ShapeReport, check_shapes
     from kerastricks.checks.signal_check import SignalReport, check_signal
     from kerastricks.checks.unit_check import UnitsReport, check_units
@@ -26,11 +31,14 @@ else:
         __name__,
         {
             "ActivationReport": "activation_check",
+            "ModelFinding": "model_finding",
+            "ModelReport": "model_check",
             "ShapeFinding": "shape_check",
             "ShapeReport": "shape_check",
             "SignalReport": "signal_check",
             "UnitsReport": "unit_check",
             "check_activations": "activation_check",
+            "check_model": "model_check",
             "check_shapes": "shape_check",
             "check_signal": "signal_check",
             "check_units": "unit_check",

@@ -59,7 +59,7 @@ def _options(images: int) -> Callable[[Any], Any]:
 
 @click.group()
 def check() -> None:
-    """Diagnose a network: signal propagation, dead units, equal units, shapes.
+    """Diagnose a network: signal propagation, dead units, equal units, shapes, the model file itself.
 
     MODEL is a model of the zoo, "mlp(depth=30)", a .keras file or a run folder. DATA is what `kerastricks train`
     takes; by default the data of the run, or digits.
@@ -145,6 +145,29 @@ def shapes(model: str, image_size: int | None, as_json: bool) -> None:
 
     built = zoo_model(model, image_size) if subject.file is None else subject.read(subject.file)[0]
     _show(checks.check_shapes(built), None, as_json)
+
+
+@check.command("model")
+@click.argument("model", type=options.MODEL)
+@click.option("--image-size", type=options.field("image_size"), metavar="N", help="Side in pixels, of a zoo model.")
+@job_options.as_json()
+def check_model(model: str, image_size: int | None, as_json: bool) -> None:
+    """Find the faults of a model that show without data: initialization, structure, loss.
+
+    \b
+    kerastricks check model model.keras
+    kerastricks check model saved_models/RUN --json
+    """
+    subject = _Subject(model)
+    if subject.file is not None and image_size is not None:
+        raise UsageError(f"--image-size is for models of the zoo. Received: MODEL {model}")
+    import_keras()
+    from kerastricks import checks
+
+    # Runs and the zoo are fed pixels from 0 to 255; of other files nobody knows.
+    raw_pixels = True if subject.file is None or subject.config else None
+    built = zoo_model(model, image_size) if subject.file is None else subject.file
+    _show(checks.check_model(built, raw_pixels=raw_pixels), None, as_json)
 
 
 class _Subject:

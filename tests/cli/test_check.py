@@ -76,6 +76,31 @@ def test_activation_of_a_model_file(capsys, saved):
     assert "2 of 8 in hidden:relu" in capsys.readouterr().out
 
 
+def test_model_of_a_file_and_of_the_zoo(capsys, saved):
+    report = found(capsys, "model", str(saved))
+    assert report["healthy"] is True
+    assert report["trained"] == "8 numbers of 8 in hidden/bias have left their start"
+    assert found(capsys, "model", SMALL, "--image-size", "8")["inputs"] == ["8x8x3"]
+    assert run(["check", "model", str(saved)]) == 0
+    assert "ok       healthy\n" in capsys.readouterr().out
+
+
+def test_a_model_with_a_fault_is_no_failure(capsys, tmp_path):
+    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax", bias_regularizer="l2")]
+    folder = tmp_path / "run"
+    folder.mkdir()
+    keras.Sequential(layers).save(folder / "model.keras")
+    (folder / "config.json").write_text(json.dumps({"config": {"data": "digits"}}))
+    (folder / "summary.json").write_text(json.dumps({"accuracy": 1.0, "class_names": ["a", "b"]}))
+    report = found(capsys, "model", str(folder / "model.keras"))
+    assert [(one["code"], one["severity"]) for one in report["findings"]] == [
+        ("regularized_bias", "warning"),
+        ("input_not_scaled", "note"),
+    ]
+    report = found(capsys, "model", str(folder))  # is fed pixels from 0 to 255
+    assert [one["severity"] for one in report["findings"]] == ["warning", "warning"]
+
+
 def test_a_run_folder_brings_its_own_data(capsys, saved, image_folder, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
@@ -105,6 +130,8 @@ def test_a_run_folder_brings_its_own_data(capsys, saved, image_folder, tmp_path)
         (["init", "--plot", "signal.pdf"], "must be a .png"),
         (["init", "--plot", "missing/signal.png"], "is not there: make it first"),
         (["init", "--images", "1"], "--images"),
+        (["model", "missing.keras"], "missing.keras: no such file"),
+        (["model", "mpl"], "no model is called 'mpl': did you mean mlp"),
         (["activation"], "MODEL"),
         (["activations"], "activations"),
     ],

@@ -1,0 +1,142 @@
+"""Findings about a model's input, and about the sizes of its maps and kernels: scale, augmentation, shapes."""
+
+from collections.abc import Iterator
+from math import ceil
+from typing import Any
+
+import keras
+
+from kerastricks.checks.model_finding import ModelFinding, count, make_finding
+from kerastricks.checks.model_graph import END, ModelGraph, Step, has_kernel, is_dropout, keeps_values
+from kerastricks.checks.shape_check import check_shapes
+from kerastricks.layers.without_augmentation import DRAW_ONLY
+from kerastricks.models.calls import Call, calls
+
+_MIXING = ("MixUp", "CutMix")
+_RANDOM = ("RandomCrop", "RandomResizedCrop", "Augment")
+
+
+def input_findings(model: keras.Model, graph: ModelGraph, raw_pixels: bool | None) -> Iterator[ModelFinding]:
+    """Findings about input and sizes.
+
+    Args:
+        model: functional or Sequential.
+        graph: of it.
+        raw_pixels: see `check_model`.
+    """
+    yield from _augmentation(graph)
+    yield from _input_scale(graph, raw_pixels)
+    yield from _shapes(model)
+
+
+def _augmentation(graph: ModelGraph) -> Iterator[ModelFinding]:
+    found: dict[bool, list[str]] = {True: [], False: []}
+    after_kernel: set[int] = set()
+    for index, step in enumerate(graph.steps):
+        if has_kernel(step) or after_kernel & set(step.before):
+            after_kernel.add(index)
+        kind = type(step.layer).__name__
+        noise = kind == "GaussianNoise" and index in after_kernel  # of features: a regularizer
+        if (isinstance(step.layer, DRAW_ONLY) or kind in _RANDOM) and not noise:
+            found[kind in _MIXING].append(step.name)
+    for mixes, layers in found.items():
+        if layers:
+            yield make_finding(
+                "mixing_layer" if mixes else "augmentation_layer",
+                "warning" if mixes else "note",
+                layers,
+                f"{count(len(layers), 'layer')} active in training only"
+                + (": blended images and labels do not occur in inference" if mixes else ""),
+                "save kerastricks.layers.without_augmentation.without_augmentation(model), and augment the data with "
+                + ('"mixup(0.2)"' if mixes else '"flip | pad_crop(4)"'),
+                "mixup" if mixes else "augmentation",
+            )
+
+
+def _keeps_range(step: Step) -> bool:
+    random = isinstance(step.layer, DRAW_ONLY) or type(step.layer).__name__ in (*_RANDOM, "Concatenate")
+    return random or is_dropout(step) or keeps_values(step)
+
+
+def _input_scale(graph: ModelGraph, raw_pixels: bool | None) -> Iterator[ModelFinding]:
+    for source in graph.inputs:
+        shape = graph.steps[source].shape
+        if raw_pixels is False or len(shape) != 4 or shape[-1] not in (1, 3, 4):
+            continue
+
+        first = sorted(index for index in graph.following(source, _keeps_range) if index != END)
+        bare = [graph.steps[index] for index in first if has_kernel(graph.steps[index])]
+        if not bare:
+            continue
+        known = raw_pixels or "int" in graph.dtypes[source]
+        yield make_finding(
+            "input_not_scaled",
+            "warning" if known else "note",
+            [step.name for step in bare],
+            "the first kernel sees the input as it comes, without Rescaling or Normalization: "
+            + (
+                "pixels from 0 to 255"
+                if known
+                else f"{graph.dtypes[source]}, of which the file does not tell the range"
+            ),
+            "keras.layers.Rescaling(1 / 127.5, offset=-1) after the input"
+            + ("" if known else ", unless the data are scaled before"),
+            "backprop",
+        )
+
+
+def _shapes(model: keras.Model) -> Iterator[ModelFinding]:
+    convs = {
+        call.name: call
+        for call in calls(model)
+        if isinstance(call.layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D)
+    }
+    for one in check_shapes(model).findings:
+        if one.about == "size":
+            yield make_finding("uneven_size", "note", one.layers, one.evidence, one.advice, "notes")
+        elif one.about == "filter" and one.layers[0] in convs:
+            # Windows side by side, as those that cut an image into patches, are not shifted; fixed filters, such as
+            # those that whiten patches, are a choice.
+            even = [name for name in one.layers if _is_even(convs[name].layer)]
+            if even:
+                shape = "x".join(map(str, convs[even[0]].layer.kernel_size))
+                yield make_finding(
+                    "even_kernel",
+                    "note",
+                    even,
+                    f"{count(len(even), 'convolution')} of {shape}, {one.evidence.partition(': ')[2]}",
+                    "3x3",
+                    "even_kernels",
+                )
+    wide = {name: size for name, call in convs.items() if (size := _unseen(call))}
+    if wide:
+        (side, taps), name = next(iter(wide.values())), next(iter(wide))
+        kernel = convs[name].layer.kernel_size[0]
+        yield make_finding(
+            "kernel_larger_than_input",
+            "note",
+            wide,
+            f"{name}: {kernel}x{kernel} on {side}x{side} maps: {taps} of {kernel * kernel} weights per channel see "
+            "more than padding",
+            f"images {ceil((kernel + 1) / (2 * side))} times as wide, or kernels of {2 * side - 1}x{2 * side - 1}",
+            "vgg",
+        )
+
+
+def _is_even(layer: Any) -> bool:
+    sides = tuple(layer.kernel_size)
+    if layer.padding != "same" or not layer.trainable:
+        return False
+    return len(set(sides)) == 1 and sides[0] % 2 == 0 and max(layer.strides) < sides[0]
+
+
+def _unseen(call: Call) -> tuple[int, int] | None:
+    """Side of the map and weights that see it, for a square kernel with weights that see only padding."""
+    first = call.layer.data_format == "channels_first"
+    sides = call.inputs[0][2:4] if first else call.inputs[0][1:3]
+    kernel = tuple(call.layer.kernel_size)
+    side = sides[0]
+    if side is None or len(set(sides)) > 1 or len(set(kernel)) > 1 or max(call.layer.dilation_rate) > 1:
+        return None
+    seen = min(2 * side - 1, kernel[0])
+    return (side, seen * seen) if seen < kernel[0] else None
