@@ -1,4 +1,4 @@
-"""Checks that show why a network learns or not: signal per layer, dead and saturated units, equal units, shapes."""
+"""Checks that show why a network learns or not: signal per layer, units, shapes, and where it looks."""
 
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,12 @@ __all__ = [
     "check_shapes",
     "check_signal",
     "check_units",
+    "grad_cam",
 ]
 
 if TYPE_CHECKING:
     from kerastricks.checks.activation_check import ActivationReport, check_activations
+    from kerastricks.checks.class_activation import grad_cam
     from kerastricks.checks.shape_check import ShapeFinding, ShapeReport, check_shapes
     from kerastricks.checks.signal_check import SignalReport, check_signal
     from kerastricks.checks.unit_check import UnitsReport, check_units
@@ -34,6 +36,7 @@ else:
             "check_shapes": "shape_check",
             "check_signal": "signal_check",
             "check_units": "unit_check",
+            "grad_cam": "class_activation",
         },
         former={
             "activation": "is now kerastricks.checks.check_activations",
