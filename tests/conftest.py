@@ -110,6 +110,12 @@ def exports_from_a_warm_process(request, warm_process, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def no_reports(monkeypatch):
+    """Leaves out report.html of runs that a test finishes, half a second each; those of module fixtures have theirs."""
+    monkeypatch.setattr("kerastricks.runs.finishing.write_run_report", lambda run, *given, **more: run.report.touch())
+
+
+@pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)
 

@@ -62,7 +62,7 @@ def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     assert test.log_loss == pytest.approx(record.summary.log_loss, rel=1e-4)
     assert test.log_loss < min(member.test.log_loss for member in report.members)
     assert record.summary.training_seconds == 9.0
-    assert {"card.md", "ensemble.png", "model.keras", "summary.json", "config.json", "1"} <= {
+    assert {"card.md", "report.html", "ensemble.png", "model.keras", "summary.json", "config.json", "1"} <= {
         path.name for path in run.path.iterdir()
     }
     assert "method **mean**" in run.card.read_text()

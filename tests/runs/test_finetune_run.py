@@ -53,6 +53,7 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
         "finetune.png",
         "metrics.jsonl",
         "model.keras",
+        "report.html",
         "summary.json",
     } <= names
     assert "stages" not in names
