@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 SIDE_PX = 128  # of the longer side
-_SMALL_PX = 48  # up to here pixels are shown as squares, and kept exactly
+_SMALL_PX = 32  # up to here pixels are shown as squares, and kept exactly
 _STRENGTH = 0.65  # of the map where it is 1
 _MAP = "inferno"
 

@@ -13,6 +13,7 @@ from kerastricks.report.curve_charts import SEVERITIES
 from kerastricks.report.figures import MOST_PAIRS, Finding, Picture, RunFigures
 
 MOST_CLASSES = 40  # in the matrix
+_MOST_BESIDE = 20  # classes of a matrix that leaves room beside it
 _MOST_ROWS = 500  # of the table of classes
 # Name of a score, what it is called, how it is printed.
 SCORES = (
@@ -82,11 +83,12 @@ def confusions(run: RunFigures) -> str:
         ]
         for pair in pairs[:MOST_PAIRS]
     ]
+    kind = "columns" if len(shown) <= _MOST_BESIDE else ""
     caption = f"Most confused pairs, {len(rows)} of {len(pairs):,}"
     return (
         f"<p>{part}Classes that are confused with each other are neighbours. Blue is right, orange is wrong; strong "
         "colours are large shares of the row.</p>\n"
-        f'<div class="columns"><div class="wide" role="region" tabindex="0" aria-label="confusion matrix">{svg}</div>'
+        f'<div class="{kind}"><div class="wide" role="region" tabindex="0" aria-label="confusion matrix">{svg}</div>'
         f"<div>{html_table(caption, ['true', 'predicted', 'images', 'of the class'], rows)}</div></div>"
     )
 
