@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kerastricks.cli import job_options, options
+from kerastricks.errors import UsageError
 
 if TYPE_CHECKING:
     from kerastricks.report.figures import RunFigures
@@ -37,9 +38,11 @@ def report(runs: tuple[Path, ...], out: Path | None, data: str | None, as_json: 
     """
     from kerastricks.runs.folder import RunFolder
 
-    for run in runs:  # an unfinished one is refused before anything slow
+    for run in runs:  # what is wrong is refused before anything slow
         folder = RunFolder.open(run)
         folder.read(folder.summary)
+    if len(runs) > 1 and out is None and not as_json:
+        raise UsageError(f"a report of {len(runs)} runs belongs to none of their folders: name a file with -o")
     from kerastricks.cli.quiet import import_keras
 
     import_keras()

@@ -52,6 +52,7 @@ def unfinished(monkeypatch):
     return left
 
 
+@pytest.mark.reports
 def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     said = []
     record = make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=said.append)
@@ -66,6 +67,10 @@ def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
         path.name for path in run.path.iterdir()
     }
     assert "method **mean**" in run.card.read_text()
+    page = (run.path / "report.html").read_text()
+    assert "mean of 3 members" in page
+    assert "Without Grad-CAM" in page
+    assert 'id="curves"' not in page
     model = keras.models.load_model(run.model)
     images = next(iter(data.test))[0].numpy()
     members = [keras.models.load_model(path / "model.keras").predict_on_batch(images) for path in runs]

@@ -39,6 +39,7 @@ def begin(folder, backbone, out, **settings):
     return start(config, Settings(backbone=str(backbone), **settings), out, "run")
 
 
+@pytest.mark.reports
 def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     run = begin(split_folder, backbone, tmp_path / "out", strategy="last")
     summary = run_finetuning(run, say=lambda line: None)
@@ -66,6 +67,7 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     model = keras.models.load_model(run.model)
     assert model.output_shape == (None, 3)
     assert "kerastricks finetune" in run.card.read_text()
+    assert "fine-tuned" in (run.path / "report.html").read_text()
     again = kerastricks.runs.evaluate(run, str(split_folder))
     assert again.accuracy == summary.accuracy
 
