@@ -31,7 +31,7 @@ def matrix_svg(
     sums = np.maximum(counts.sum(axis=1), 1)
     parts = [
         f'<svg class="matrix" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}" '
-        f'style="max-width: {round(1.25 * width)}px; min-width: {min(width, 300 + 9 * len(names))}px">',
+        f'style="max-width: {round(1.25 * width)}px; min-width: {min(width, 200 + 14 * len(names))}px">',
         f'<rect x="{margin}" y="{margin}" width="{size}" height="{size}" fill="var(--cell)"/>',
         f'<text class="axis" x="{margin + size / 2:g}" y="11" text-anchor="middle">{escape(column)}</text>',
         f'<text class="axis" transform="translate(11 {margin + size / 2:g}) rotate(-90)" text-anchor="middle">'
