@@ -1,6 +1,7 @@
 """report.html: the figures of one or several runs on one self-contained page."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from kerastricks.report.curve_charts import calibration_chart, curves
 from kerastricks.report.figures import RunFigures
 
 _HEAT = "places that speak for"
+# Of several runs, so that a page stays below two megabytes.
+_MOST_DETAILED, _MOST_PICTURES = 5, 3
 
 
 def write_report(path: Path, runs: Sequence[RunFigures]) -> None:
@@ -54,12 +57,16 @@ def _several(runs: Sequence[RunFigures]) -> list[_Part]:
     if found:
         parts.append(("curves", "Curves", found))
     parts.append(("calibration", "Calibration", _calibration(runs)))
-    for index, run in enumerate(runs):
+    for index, run in enumerate(runs[:_MOST_DETAILED]):
+        run = replace(run, mistakes=run.mistakes[:_MOST_PICTURES], doubtful=run.doubtful[:_MOST_PICTURES])
         own = [*_own(run, f"-{index}"), *_about(run, f"-{index}")]
         if run.findings:
             own.insert(0, ("findings", "Findings", sections.finding_cards(run.findings)))
         content = "\n".join(f"<h3>{title}</h3>\n{one}" for _, title, one in own)
         parts.append((f"run-{index}", escape(plain_text(run.name)), f"{_head(run)}\n{content}"))
+    if len(runs) > _MOST_DETAILED:
+        text = f"<p>Confusions and pictures of the other {len(runs) - _MOST_DETAILED} are in their own reports.</p>"
+        parts.append(("others", "Other runs", text))
     return parts
 
 

@@ -148,6 +148,16 @@ def test_many_classes_are_shown_in_part_and_the_page_is_small(tmp_path):
     assert (tmp_path / "report.html").stat().st_size < 1e6
 
 
+def test_many_runs_are_compared_and_the_first_ones_shown(tmp_path):
+    many = tuple(made_picture("class 0", "class 1", heat=True) for _ in range(8))
+    runs = [made_run(f"run-{n}", classes=40, images=4000, seed=n, mistakes=many, doubtful=many) for n in range(7)]
+    found = page(tmp_path, *runs)
+    assert "of the other 2 are in their own reports" in "".join(found.text)
+    assert found.marked("li", "t6") == 1
+    assert found.count("img") == 5 * 2 * 2 * 3
+    assert (tmp_path / "report.html").stat().st_size < 2e6
+
+
 def test_a_span_is_marked_in_every_curve_with_the_number_of_its_card(tmp_path):
     page(tmp_path, made_run(findings=(MadeFinding(span=None), MadeFinding())))
     text = (tmp_path / "report.html").read_text()
