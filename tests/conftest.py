@@ -33,6 +33,7 @@ def pytest_configure(config):
         "markers",
         "slow(every_backend=False): costs many seconds; runs with --slow, on TensorFlow only unless every_backend=True",
     )
+    config.addinivalue_line("markers", "reports: runs that the test finishes have their report.html")
     config.addinivalue_line(
         "markers", "fresh_processes: exports are written and verified in processes that import anew"
     )
@@ -110,6 +111,14 @@ def exports_from_a_warm_process(request, warm_process, monkeypatch):
             raise ExportError(f"{arguments[0]}: {module.rsplit('.', 1)[-1]} failed in a fresh process: {last}")
 
     monkeypatch.setattr("kerastricks.serving.export.run_with_tensorflow", run_with_tensorflow)
+
+
+@pytest.fixture(autouse=True)
+def no_reports(request, monkeypatch):
+    """Leaves out report.html of runs that a test finishes, half a second each; those of module fixtures have theirs."""
+    if request.node.get_closest_marker("reports"):
+        return
+    monkeypatch.setattr("kerastricks.runs.finishing.write_run_report", lambda run, *given, **more: run.report.touch())
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ MAY_IMPORT = {
         "classifier_file",
         "augment",
         "recipes",
+        "report",
         "data",
         "models",
         "training",
@@ -57,11 +58,15 @@ MAY_IMPORT = {
         "initializers",
     },
     "charts": set(),
+    "report": {"charts", "metrics"},
     "ensemble": {"data", "layers", "metrics", "models", "probes", "training"},
     "comparison": {"callbacks", "data", "models", "initializers", "metrics", "plotting", "training", "runs"},
     "metrics": set(),
     "probes": {"metrics"},
     "runs": {
+        "charts",
+        "checks",
+        "report",
         "classifier_file",
         "recipes",
         "data",
@@ -115,6 +120,8 @@ MAY_IMPORT_TENSORFLOW = {"data", "serving", "cli/quiet.py", "training/device.py"
 # Pictures are their only purpose; all others import it when the first figure is made.
 MAY_IMPORT_MATPLOTLIB_AT_LOAD = {
     "charts",
+    "report/page",
+    "report/curve_charts.py",
     "data/inspection/picture.py",
     "search/page",
     "search/trial_table.py",

@@ -1,7 +1,8 @@
 """The frame and style of a page, its tiles, facts and figures: one HTML file that loads nothing else.
 
 A page is written with `write_page`; its figures are made under `kerastricks.charts.svg.page_style`. The style knows the
-classes `tiles`, `columns`, `wide`, `half`, `note`, and the table class `trials`, whose columns sort by `data-v`.
+classes `tiles`, `columns`, `wide`, `half`, `note`, and for tables `sortable`: columns sort by `data-v`. It is light or
+dark as the reader's system is.
 Elements of the classes `t` and `t3` belong to the point of index 3: pointing at one lights up all of them.
 """
 
@@ -20,13 +21,14 @@ from kerastricks.files import write_text
 _FILES = Path(__file__).with_name("page_files")
 
 
-def write_page(path: Path, title: str, body: str) -> None:
+def write_page(path: Path, title: str, body: str, sections: Mapping[str, str] | None = None) -> None:
     """Writes a page atomically.
 
     Args:
         path: the file.
         title: of the page; any text.
         body: HTML, with all text escaped.
+        sections: id of each part of the body that is listed at the top, and its heading; None for no list.
 
     Raises:
         WriteError: where it cannot be written.
@@ -35,9 +37,15 @@ def write_page(path: Path, title: str, body: str) -> None:
         title=escape(plain_text(title)),
         style=(_FILES / "page.css").read_text(encoding="utf-8").strip(),
         script=(_FILES / "page.js").read_text(encoding="utf-8").strip(),
+        sections="" if not sections else _links(sections),
         body=body,
     )
     write_text(path, page.encode(errors="replace").decode())
+
+
+def _links(sections: Mapping[str, str]) -> str:
+    items = "".join(f'<li><a href="#{escape(name)}">{escape(text)}</a></li>' for name, text in sections.items())
+    return f'<nav aria-label="Parts of this page"><ul>{items}</ul></nav>'
 
 
 def tile(value: str, label: str, kind: str = "") -> str:

@@ -10,8 +10,13 @@ from html import escape
 import matplotlib
 from matplotlib.figure import Figure
 
-# Of the best point and of failed ones, as in page.css.
-BEST, FAILED = "#d6336c", "#c92a2a"
+# Colours of meaning, and those that tell lines apart. In an SVG they become the variables of page.css, which has others
+# for dark pages; so do all greys.
+BEST, FAILED, WARNING, NOTE, GOOD = "#d6336c", "#c92a2a", "#e8950c", "#3b82c4", "#2f9e44"
+LINES = ("#1f6fb4", "#c9502a", "#2b8a3e", "#7b4fb5", "#b07d01", "#0f8a8a", "#c2417c", "#5c6b7a")
+_VARIABLES = {BEST: "best", FAILED: "failed", WARNING: "warning", NOTE: "noted", GOOD: "good"}
+_VARIABLES |= {colour: f"line{number}" for number, colour in enumerate(LINES)}
+_HEX = re.compile(r"#[0-9a-f]{6}\b")
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "kerastricks",
@@ -74,9 +79,22 @@ def inline_svg(figure: Figure, prefix: str, label: str, titles: Mapping[int, str
     svg = re.sub(r'<g id="trial:(\d+)">', group, svg)
     svg = re.sub(r' id="(?:text|patch|line2d|xtick|ytick|matplotlib.axis|PathCollection|LineCollection)_\d+"', "", svg)
     svg = re.sub(r'( id="|(?:xlink:)?href="#|url\(#)', rf"\g<1>{prefix}-", svg).replace("xlink:href", "href")
+    svg = re.sub(r'style="[^"]*"', lambda found: _HEX.sub(lambda one: css_colour(one[0]), found[0]), svg)
     svg = re.sub(r' (d|x|y)="([^"]*)"', lambda found: f' {found[1]}="{_rounded(found[2])}"', svg)
     return re.sub(r"\s*\n\s*", "\n", svg)
 
 
 def _rounded(numbers: str) -> str:
     return re.sub(r"(\d+\.\d\d)\d+", r"\1", numbers).replace(" \n", " ").strip()
+
+
+def css_colour(colour: str) -> str:
+    """A colour as page.css knows it, so that it is readable on light and dark pages; others stay as they are.
+
+    Args:
+        colour: "#rrggbb"; a grey becomes that share of ink on paper, in steps of a tenth.
+    """
+    if colour in _VARIABLES:
+        return f"var(--{_VARIABLES[colour]})"
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return f"var(--ink{10 * (10 - round(red / 25.5))})" if red == green == blue else colour

@@ -1,4 +1,4 @@
-"""Checks that show why a network learns or not: signal, dead and equal units, shapes, and a model file by itself."""
+"""Checks that show why a network learns or not: signal, units, shapes, a model file by itself, and where it looks."""
 
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,12 @@ __all__ = [
     "check_shapes",
     "check_signal",
     "check_units",
+    "grad_cam",
 ]
 
 if TYPE_CHECKING:
     from kerastricks.checks.activation_check import ActivationReport, check_activations
+    from kerastricks.checks.class_activation import grad_cam
     from kerastricks.checks.model_check import ModelReport, check_model
     from kerastricks.checks.model_finding import ModelFinding
     from kerastricks.checks.shape_check import ShapeFinding, ShapeReport, check_shapes
@@ -42,6 +44,7 @@ else:
             "check_shapes": "shape_check",
             "check_signal": "signal_check",
             "check_units": "unit_check",
+            "grad_cam": "class_activation",
         },
         former={
             "activation": "is now kerastricks.checks.check_activations",

@@ -244,7 +244,7 @@ def check_signal(
         if not taps:
             raise UsageError(f"model has no layer with a kernel and no activation. Received: {model.name!r}")
         trainer = _Differentiator(instrument.model)
-        optimizer = _KeepGradients(learning_rate=1.0, name="keep_gradients")
+        optimizer = KeepGradients(learning_rate=1.0, name="keep_gradients")
         trainer.compile(optimizer=optimizer, run_eagerly=True, jit_compile=False, auto_scale_loss=False)
         sums = [_Sums() for _ in taps]
         loss = 0.0
@@ -314,7 +314,7 @@ class _Differentiator(keras.Model):
         return loss
 
 
-class _KeepGradients(keras.optimizers.Optimizer):
+class KeepGradients(keras.optimizers.Optimizer):
     """Changes no weight and keeps each gradient: the one way to it that all backends share."""
 
     def build(self, variables: list[Any]) -> None:
@@ -340,7 +340,7 @@ class _Sums:
         self.gradient_squares = 0.0
         self.kernels: dict[str, np.ndarray] = {}
 
-    def add(self, tap: _GradientTap, optimizer: _KeepGradients, images: int) -> None:
+    def add(self, tap: _GradientTap, optimizer: KeepGradients, images: int) -> None:
         largest, mean, variance = values(tap.statistics).astype("float64").tolist()
         count = images * int(np.prod(tap.shift.shape[1:]))
         mean, variance = mean * largest, variance * largest**2

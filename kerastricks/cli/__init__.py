@@ -35,6 +35,7 @@ COMMANDS = {
     "predict": "Classify image files with a run.",
     "preview": "Plot augmented images and time the augmentation.",
     "recipe": "List, show and copy recipes.",
+    "report": "Write a page about finished runs.",
     "schedule": "Plot a learning-rate schedule, or list all.",
     "train": "Train a classifier from images.",
     "tune": "Search hyperparameters.",

@@ -171,6 +171,7 @@ def report(record: Any, as_json: bool) -> None:
     )
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
     screen.output.print(f"  SavedModel  {run.path / summary.saved_model}", soft_wrap=True)
+    screen.output.print(f"  report      {run.report}", soft_wrap=True)
     screen.output.print(f"  curves      {run.curves}", soft_wrap=True)
     screen.output.print(f"  summary     {run.summary}", soft_wrap=True)
     screen.output.print(f"  use it      kerastricks predict {run.path} IMAGE ...", soft_wrap=True)

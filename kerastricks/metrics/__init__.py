@@ -1,14 +1,19 @@
-"""Scores of classifiers, their calibration, confidence intervals, and paired differences."""
+"""Scores of classifiers, their calibration and confusions, confidence intervals, and paired differences."""
 
 from typing import TYPE_CHECKING
 
 from kerastricks.lazy import attach
 
 __all__ = [
+    "CalibrationCurve",
+    "ConfusedPair",
     "Estimate",
     "PairedDifference",
     "bootstrap_mean",
+    "calibration_curve",
+    "confused_pairs",
     "confusion_matrix",
+    "confusion_order",
     "disagreement",
     "holm",
     "mean_disagreement",
@@ -20,17 +25,29 @@ __all__ = [
 
 if TYPE_CHECKING:
     from kerastricks.metrics.bootstrap import Estimate, bootstrap_mean, paired_bootstrap
-    from kerastricks.metrics.calibration import disagreement, mean_disagreement, quality
+    from kerastricks.metrics.calibration import (
+        CalibrationCurve,
+        calibration_curve,
+        disagreement,
+        mean_disagreement,
+        quality,
+    )
     from kerastricks.metrics.classification import confusion_matrix, scores
+    from kerastricks.metrics.confusions import ConfusedPair, confused_pairs, confusion_order
     from kerastricks.metrics.paired_differences import PairedDifference, holm, paired_difference
 else:
     __getattr__, __dir__, load_all = attach(
         __name__,
         {
+            "CalibrationCurve": "calibration",
+            "ConfusedPair": "confusions",
             "Estimate": "bootstrap",
             "PairedDifference": "paired_differences",
             "bootstrap_mean": "bootstrap",
+            "calibration_curve": "calibration",
+            "confused_pairs": "confusions",
             "confusion_matrix": "classification",
+            "confusion_order": "confusions",
             "disagreement": "calibration",
             "holm": "paired_differences",
             "mean_disagreement": "calibration",

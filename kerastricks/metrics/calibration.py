@@ -1,5 +1,7 @@
 """Accuracy, log-loss, calibration error and Brier score of probabilities; disagreement of members."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kerastricks.errors import EnsembleError
@@ -82,19 +84,76 @@ def quality(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """
     rows, labels = member_rows(np.asarray(probabilities)[None], labels)
     exact = rows[0]
-    images = np.arange(len(labels))
+    of_label = exact[np.arange(len(labels)), labels]
+    return {
+        "accuracy": float((exact.argmax(axis=1) == labels).mean()),
+        "log_loss": float(log_losses(exact, labels).mean()),
+        "calibration_error": _intervals(exact, labels).error,
+        "brier": float(((exact**2).sum(axis=1) - 2 * of_label + 1).mean()),
+    }
+
+
+@dataclass(frozen=True)
+class CalibrationCurve:
+    """Accuracy against confidence, over intervals of the largest probability.
+
+    Args:
+        confidence: mean largest probability of the images in each interval that has some.
+        accuracy: share of them that are right.
+        images: how many they are.
+        error: the calibration error, as in `quality`.
+    """
+
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    images: tuple[int, ...]
+    error: float
+
+
+def calibration_curve(probabilities: np.ndarray, labels: np.ndarray) -> CalibrationCurve:
+    """Measures how far a classifier's largest probability is the share of images that it gets right.
+
+    Args:
+        probabilities: (N, K).
+        labels: (N,) integers.
+
+    Returns:
+        A `CalibrationCurve` over 15 intervals of equal width; those without an image are left out.
+
+    Raises:
+        EnsembleError: for other shapes, labels out of range, or NaN.
+
+    Example:
+        >>> import numpy as np
+        >>> from kerastricks.metrics import calibration_curve
+        >>> found = calibration_curve(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]))
+        >>> found.accuracy, found.images, round(found.error, 2)
+        ((0.0, 1.0), (1, 1), 0.35)
+
+    Reference:
+        Guo et al.: On calibration of modern neural networks, arXiv 1706.04599, section 2.
+    """
+    rows, labels = member_rows(np.asarray(probabilities)[None], labels)
+    return _intervals(rows[0], labels)
+
+
+def _intervals(exact: np.ndarray, labels: np.ndarray) -> CalibrationCurve:
     predicted = exact.argmax(axis=1)
     right = predicted == labels
-    confidence = exact[images, predicted]
+    confidence = exact[np.arange(len(labels)), predicted]
     # Intervals are open below and closed above.
     interval = np.clip(np.ceil(confidence * BINS).astype("int64") - 1, 0, BINS - 1)
+    images = np.bincount(interval, minlength=BINS)
+    sums = np.bincount(interval, weights=confidence, minlength=BINS)
+    correct = np.bincount(interval, weights=right, minlength=BINS)
     gaps = np.bincount(interval, weights=right - confidence, minlength=BINS)
-    return {
-        "accuracy": float(right.mean()),
-        "log_loss": float(log_losses(exact, labels).mean()),
-        "calibration_error": float(np.abs(gaps).sum() / len(labels)),
-        "brier": float(((exact**2).sum(axis=1) - 2 * exact[images, labels] + 1).mean()),
-    }
+    some = images > 0
+    return CalibrationCurve(
+        confidence=tuple((sums[some] / images[some]).tolist()),
+        accuracy=tuple((correct[some] / images[some]).tolist()),
+        images=tuple(images[some].tolist()),
+        error=float(np.abs(gaps).sum() / len(labels)),
+    )
 
 
 def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Jobs as functions, and the run folders that they write: train, fine-tune, distill, ensemble, evaluate, predict."""
+"""Jobs as functions, and the run folders that they write: train, finetune, distill, ensemble, evaluate, report ..."""
 
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ __all__ = [
     "QualityReport",
     "RunFolder",
     "RunRecord",
+    "RunReport",
     "SeriesRecord",
     "StrategyReport",
     "Summary",
@@ -34,6 +35,7 @@ __all__ = [
     "finetune",
     "finish",
     "predict",
+    "report",
     "train",
     "train_series",
 ]
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from kerastricks.runs.folder import RunFolder
     from kerastricks.runs.prediction import predict
     from kerastricks.runs.record import Evaluation, RunRecord, SeriesRecord, Summary
+    from kerastricks.runs.report_job import RunReport, report
     from kerastricks.runs.reports import (
         CandidateReport,
         ChosenOn,
@@ -93,6 +96,7 @@ else:
             "QualityReport": "reports",
             "RunFolder": "folder",
             "RunRecord": "record",
+            "RunReport": "report_job",
             "SeriesRecord": "record",
             "StrategyReport": "finetuning_report",
             "Summary": "record",
@@ -104,6 +108,7 @@ else:
             "finetune": "finetuning_run",
             "finish": "finishing",
             "predict": "prediction",
+            "report": "report_job",
             "train": "training_run",
             "train_series": "series",
         },

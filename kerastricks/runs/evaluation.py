@@ -1,6 +1,8 @@
 """Evaluation as a job: the scores of a finished run on images that it was not trained on."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -50,6 +52,57 @@ def evaluate(run: RunFolder | RunRecord | str | os.PathLike[str], data: Any, pro
     model = load_classifier(run.model)
     class_names = summary["class_names"]
     config = Config(**{name: value for name, value in record["config"].items() if name in FIELDS})
+    found = find_scored_images(data, config, class_names, summary["data"]["fingerprint"], model, progress)
+    probabilities = predict(model, found.batches, f"evaluating {found.split}", progress)
+    return Evaluation(
+        data=found.data,
+        split=found.split,
+        skipped=found.skipped,
+        classes_left_out=found.classes_left_out,
+        **scores(found.batches.examples.labels, probabilities, class_names),
+    )
+
+
+@dataclass(frozen=True)
+class ScoredImages:
+    """Images that a run is scored on.
+
+    Args:
+        data: name of the data.
+        split: which of their images, as words; begins with "test" for images that are kept for tests.
+        skipped: how many files were left out.
+        classes_left_out: how many classes of the data the run was not trained on.
+        batches: the images, with labels that are indices of the run's classes.
+    """
+
+    data: str
+    split: str
+    skipped: int
+    classes_left_out: int
+    batches: Batches
+
+
+def find_scored_images(
+    data: Any,
+    config: Config,
+    class_names: Sequence[str],
+    fingerprint: str,
+    model: keras.Model,
+    progress: Progress = silent,
+) -> ScoredImages:
+    """Find the images that `evaluate` scores a run on.
+
+    Args:
+        data: whatever `kerastricks.data.load` takes.
+        config: of the run.
+        class_names: of the run, in the order of the probabilities.
+        fingerprint: of the data that it was trained on.
+        model: whose input decides the size of the images.
+        progress: where long work shows how far it is.
+
+    Raises:
+        DataError: for images that cannot be read, or a class that the run does not know.
+    """
     image_shape = tuple(model.inputs[0].shape[1:])
     source = find_source(data)
     subset = _subset(source, config)
@@ -66,18 +119,16 @@ def evaluate(run: RunFolder | RunRecord | str | os.PathLike[str], data: Any, pro
         fitting=config.fitting,
         classes=subset,
     )
-    split, examples = _choose(readable, summary["data"]["fingerprint"], config)
+    split, examples = _choose(readable, fingerprint, config)
     examples = relabel(examples, readable.source.class_names, class_names, readable.source.name)
     if isinstance(examples, Arrays) and examples.image_shape != image_shape:
         raise DataError(f"{readable.source.name}: images are {examples.image_shape}, the model takes {image_shape}")
-    batches = Batches(examples, image_shape, 128, 0, fitting=config.fitting)
-    probabilities = predict(model, batches, f"evaluating {split}", progress)
-    return Evaluation(
+    return ScoredImages(
         data=readable.source.name,
         split=split,
         skipped=len(readable.skipped),
         classes_left_out=len(source.class_names) - len(readable.source.class_names),
-        **scores(examples.labels, probabilities, class_names),
+        batches=Batches(examples, image_shape, 128, 0, fitting=config.fitting),
     )
 
 

@@ -1,6 +1,7 @@
 """From a trained model to a finished run folder."""
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,11 +15,13 @@ from kerastricks.keras_graph import with_probabilities
 from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.metrics.classification import scores
 from kerastricks.progress import Progress, silent
+from kerastricks.report.figures import Finding
 from kerastricks.runs.card import card, plot_curves
 from kerastricks.runs.evaluation import predict
 from kerastricks.runs.finetuning_report import FinetuningReport
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.record import Summary
+from kerastricks.runs.report_figures import TestPredictions, run_figures, shown_fields
 from kerastricks.runs.reports import DistillationReport, EnsembleReport
 from kerastricks.serving.export import export_saved_model
 from kerastricks.serving.verify import verify_export
@@ -26,7 +29,6 @@ from kerastricks.training import device
 from kerastricks.training.config import Config
 
 _VERIFIED_IMAGES = 16
-_OF_IMAGES = ("data", "image_size", "crop_fraction", "interpolation", "classes", "validation", "test", "seed")
 
 
 def finish(
@@ -43,7 +45,7 @@ def finish(
     average: dict[str, Any] | None = None,
     training_seconds: float | None = None,
 ) -> Summary:
-    """Save, export, verify, evaluate, plot and describe a trained classifier.
+    """Save, export, verify, evaluate, plot, report and describe a trained classifier.
 
     Args:
         run: the folder, with metrics.jsonl and batch_loss.f32.
@@ -104,14 +106,32 @@ def finish(
     if lines:  # a head on features has none
         plot_curves(run.metrics, run.batch_loss, run.curves, title)
     fields = config.as_dict()
-    if finetuning is not None and finetuning.kept != "small":
-        del fields["model"]  # the network is the backbone's
-    if ensemble is not None:  # its members have their own trainings
-        fields = {name: fields[name] for name in _OF_IMAGES}
-    write_text(run.card, card(run.name, summary, fields))
+    write_text(run.card, card(run.name, summary, shown_fields(fields, summary)))
+    write_run_report(run, summary, fields, TestPredictions.of(test, probabilities, model))
     run.write(run.summary, summary.to_json())  # last: a run with a summary is finished
     run.checkpoint.unlink(missing_ok=True)
     return summary
+
+
+def write_run_report(
+    run: RunFolder,
+    summary: Summary,
+    config: dict[str, Any],
+    seen: TestPredictions,
+    findings: Sequence[Finding] = (),
+) -> None:
+    """Write report.html of a run that was just trained; see `kerastricks.runs.report`.
+
+    Args:
+        run: the folder.
+        summary: of the run.
+        config: all fields of its configuration.
+        seen: its predictions for the test images.
+        findings: of a diagnosis.
+    """
+    from kerastricks.report.page import write_report
+
+    write_report(run.report, [run_figures(run, summary, config, seen, findings=findings)])
 
 
 def versions() -> dict[str, str]:

@@ -39,6 +39,7 @@ class RunFolder:
         self.model = path / "model.keras"
         self.curves = path / "curves.png"
         self.card = path / "card.md"
+        self.report = path / "report.html"
         self.recipe = path / "recipe.py"
         self.checkpoint = path / "checkpoint.npz"
 

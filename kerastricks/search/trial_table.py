@@ -127,7 +127,9 @@ def html_table(table: TrialTable) -> str:
     rows = [_row(table, index, record, names) for index, record in enumerate(table.records)]
     head = "".join(f'<th scope="col">{escape(short_value(name, 40))}</th>' for name in heads)
     return (
-        f'<table class="trials">\n<thead><tr>{head}</tr></thead>\n<tbody>\n' + "\n".join(rows) + "\n</tbody>\n</table>"
+        f'<table class="sortable">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(rows)
+        + "\n</tbody>\n</table>"
     )
 
 

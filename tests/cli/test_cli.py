@@ -36,8 +36,8 @@ def trained(images, tmp_path_factory):
 def test_a_run_leaves_what_the_documentation_says(trained):
     files = {path.name for path in trained.iterdir()}
     assert files == {
-        "1", "batch_loss.f32", "card.md", "config.json", "curves.png", "metrics.jsonl", "model.keras", "skipped.jsonl",
-        "summary.json",
+        "1", "batch_loss.f32", "card.md", "config.json", "curves.png", "metrics.jsonl", "model.keras", "report.html",
+        "skipped.jsonl", "summary.json",
     }  # fmt: skip
     summary = json.loads((trained / "summary.json").read_text())
     assert summary["accuracy"] > 0.9

@@ -6,7 +6,7 @@ from sklearn import metrics
 from synthetic_members import synthetic_members
 
 from kerastricks.errors import EnsembleError
-from kerastricks.metrics.calibration import disagreement, mean_disagreement, quality
+from kerastricks.metrics.calibration import calibration_curve, disagreement, mean_disagreement, quality
 
 pytestmark = [pytest.mark.tensorflow_only, pytest.mark.filterwarnings("error")]
 
@@ -27,6 +27,19 @@ def test_figures_are_their_definitions():
             right = np.mean([p[i].argmax() == labels[i] for i in inside])
             error += len(inside) / 500 * abs(right - np.mean([p[i].max() for i in inside]))
     assert found["calibration_error"] == pytest.approx(error)
+
+
+def test_curve_is_accuracy_and_confidence_of_each_interval():
+    rows, labels = synthetic_members(1, 500, 4, sharpness=2.0)
+    p = np.exp(rows[0])
+    found = calibration_curve(p, labels)
+    assert found.error == quality(p, labels)["calibration_error"]
+    assert sum(found.images) == 500
+    inside = [i for i in range(500) if 14 / 15 < p[i].max() <= 1]
+    assert found.images[-1] == len(inside)
+    assert found.accuracy[-1] == pytest.approx(np.mean([p[i].argmax() == labels[i] for i in inside]))
+    assert found.confidence[-1] == pytest.approx(np.mean([p[i].max() for i in inside]))
+    assert list(found.confidence) == sorted(found.confidence)
 
 
 def test_certain_errors_cost_what_they_do_in_run_folders():

@@ -52,6 +52,7 @@ def unfinished(monkeypatch):
     return left
 
 
+@pytest.mark.reports
 def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     said = []
     record = make_ensemble(runs, EnsembleSettings("mean"), out=tmp_path / "out", say=said.append)
@@ -62,10 +63,14 @@ def test_it_leaves_a_run_folder_like_train(runs, tmp_path, data):
     assert test.log_loss == pytest.approx(record.summary.log_loss, rel=1e-4)
     assert test.log_loss < min(member.test.log_loss for member in report.members)
     assert record.summary.training_seconds == 9.0
-    assert {"card.md", "ensemble.png", "model.keras", "summary.json", "config.json", "1"} <= {
+    assert {"card.md", "report.html", "ensemble.png", "model.keras", "summary.json", "config.json", "1"} <= {
         path.name for path in run.path.iterdir()
     }
     assert "method **mean**" in run.card.read_text()
+    page = (run.path / "report.html").read_text()
+    assert "mean of 3 members" in page
+    assert "Without Grad-CAM" in page
+    assert 'id="curves"' not in page
     model = keras.models.load_model(run.model)
     images = next(iter(data.test))[0].numpy()
     members = [keras.models.load_model(path / "model.keras").predict_on_batch(images) for path in runs]

@@ -40,6 +40,7 @@ def begin(folder, backbone, out, **settings):
 
 
 @pytest.mark.tensorflow_only
+@pytest.mark.reports
 def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     run = begin(split_folder, backbone, tmp_path / "out", strategy="last")
     summary = run_finetuning(run, say=lambda line: None)
@@ -54,6 +55,7 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
         "finetune.png",
         "metrics.jsonl",
         "model.keras",
+        "report.html",
         "summary.json",
     } <= names
     assert "stages" not in names
@@ -66,6 +68,7 @@ def test_it_leaves_a_run_folder_like_train(split_folder, backbone, tmp_path):
     model = keras.models.load_model(run.model)
     assert model.output_shape == (None, 3)
     assert "kerastricks finetune" in run.card.read_text()
+    assert "fine-tuned" in (run.path / "report.html").read_text()
     again = kerastricks.runs.evaluate(run, str(split_folder))
     assert again.accuracy == summary.accuracy
 

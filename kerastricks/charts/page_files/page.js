@@ -11,15 +11,20 @@ const light = (trial) => {
 };
 document.addEventListener("pointerover", (event) => light(name(event.target) || kept));
 document.addEventListener("click", (event) => {
-  if (event.target.closest("th")) return;
+  if (event.target.closest("thead th")) return;
   const trial = name(event.target);
   kept = trial === kept ? null : trial;
   light(kept);
 });
-document.querySelectorAll("table.trials").forEach((table) => {
-  table.classList.add("sortable");
+document.querySelectorAll("table.sortable").forEach((table) => {
   const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, column) => head.addEventListener("click", () => {
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => sort(head, column));
+  });
+  const sort = (head, column) => {
     const down = head.getAttribute("aria-sort") === "ascending";
     heads.forEach((one) => one.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
@@ -32,5 +37,5 @@ document.querySelectorAll("table.trials").forEach((table) => {
     };
     const body = table.tBodies[0];
     body.append(...[...body.rows].sort(order));
-  }));
+  };
 });

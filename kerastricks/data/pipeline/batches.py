@@ -75,6 +75,12 @@ class Batches:
         other.seed = seed
         return other
 
+    def taken(self, chosen: np.ndarray) -> "Batches":
+        """Batches of some of the images, by their indices and in that order, without a data service."""
+        decoded = None if self.decoded is None else self.decoded.take(chosen)
+        size = min(self.batch_size, len(chosen))
+        return Batches(self.examples.take(chosen), self.image_shape, size, self.seed, decoded, None, self.fitting)
+
     @property
     def steps_per_epoch(self) -> int:
         """Training batches in an epoch; the remainder, a different one each epoch, is dropped."""
