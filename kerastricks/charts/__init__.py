@@ -1,1 +1,1 @@
-"""Charts for self-contained HTML pages: axes, parallel coordinates, inline SVG, the page's frame and style."""
+"""Charts for self-contained HTML pages: axes, lines, a matrix, tables, inline SVG, the page's frame and style."""
