@@ -1,4 +1,4 @@
-"""The doctor: reads training logs, finds what holds a training back, and says what to do next."""
+"""Training logs of any writer, read into one form."""
 
 from typing import TYPE_CHECKING
 

@@ -70,13 +70,13 @@ def find_columns(found: Iterable[str], given: Mapping[str, str] | None, where: s
             continue
         if place < best.get(quantity, len(_PLACES)):
             best[quantity], chosen[quantity] = place, name
-    if _is_fastai(chosen, names, given):
-        # fastai's metrics are all of the validation images.
-        chosen["val_accuracy"] = chosen.pop("accuracy")
+    written = {plain(name) for name in names}
+    if {"valid_loss", "accuracy", "time"} <= written and not {"accuracy", "val_accuracy"} & set(given or {}):
+        chosen["val_accuracy"] = chosen.pop("accuracy")  # fastai's metrics are all of the validation images
     if not {"loss", "val_loss", "step_loss"} & set(chosen):
         raise UsageError(
-            f"{where}: no column is a loss by its name. Found: {', '.join(names) or 'none'}. Say which: --columns "
-            'loss="NAME",val_loss="NAME"'
+            f"{where}: no column is a loss by its name. Found: {', '.join(names) or 'none'}. Say which: "
+            'columns={"loss": NAME, "val_loss": NAME}'
         )
     return chosen
 
@@ -84,35 +84,3 @@ def find_columns(found: Iterable[str], given: Mapping[str, str] | None, where: s
 def _learning_rate_of(name: str) -> tuple[str, int] | None:
     """Lightning's monitor writes "lr-SGD" and "lr-Adam/pg1"."""
     return ("learning_rate", len(ALIASES["learning_rate"])) if re.fullmatch(r"lr[-_/].+", name.strip()) else None
-
-
-def _is_fastai(chosen: Mapping[str, str], names: Iterable[str], given: Mapping[str, str] | None) -> bool:
-    written = {plain(name) for name in names}
-    return {"valid_loss", "accuracy", "time"} <= written and not {"val_accuracy"} & set(chosen) | {"accuracy"} & set(
-        given or {}
-    )
-
-
-def parse_columns(text: str) -> dict[str, str]:
-    """Read `--columns`: 'loss="Train Robust Loss",val_loss="Test Robust Loss"'; quotes may be left out.
-
-    Raises:
-        UsageError: for text of another form.
-    """
-    columns: dict[str, str] = {}
-    rest = text.strip()
-    pattern = re.compile(r"""\s*([A-Za-z_]+)\s*=\s*("[^"]*"|'[^']*'|[^,]*)\s*(?:,|$)""")
-    while rest:
-        match = pattern.match(rest)
-        if match is None or not match.group(2).strip("\"' "):
-            raise UsageError(
-                f'columns must be QUANTITY=NAME, with commas between: loss="Train Loss". Received: {text!r}'
-            )
-        value = match.group(2).strip()
-        columns[match.group(1)] = (
-            value[1:-1] if value[:1] in "\"'" and len(value) > 1 and value[0] == value[-1] else value
-        )
-        rest = rest[match.end() :].strip()
-    if not columns:
-        raise UsageError("columns must name at least one quantity: loss=NAME. Received: nothing")
-    return columns

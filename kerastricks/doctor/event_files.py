@@ -36,7 +36,7 @@ def read_scalars(paths: list[Path]) -> tuple[dict[str, list[tuple[int, float]]],
     scalars: dict[str, list[tuple[int, float]]] = {}
     notes = []
     for path in paths:
-        validation = {"validation", "val", "valid", "eval", "test"} & {part.lower() for part in path.parts[-3:-1]}
+        validation = path.parent.name.lower() in ("validation", "val", "valid", "eval")
         kept = 0
         try:
             for tag, step, value in _scalars(path):

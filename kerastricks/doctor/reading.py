@@ -16,6 +16,7 @@ from kerastricks.doctor.columns import find_columns
 from kerastricks.doctor.rows import Rows, number, of_records
 from kerastricks.doctor.training_log import TrainingLog
 from kerastricks.errors import UsageError
+from kerastricks.files import try_read_json
 
 _LOGS = (
     "metrics.jsonl",
@@ -113,17 +114,16 @@ def _of_folder(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
 def _of_run(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
     """A run folder: epochs are in metrics.jsonl, losses of all batches in batch_loss.f32."""
     log = replace(_of_json(folder / "metrics.jsonl", columns), name=folder.name)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    data = config.get("data") or {}
-    classes = data.get("class_names") or data.get("classes")
+    record = try_read_json(folder / "config.json") or {}
     known: dict[str, Any] = {
-        "classes": len(classes) if isinstance(classes, list) else None,
-        "batch_size": config.get("config", {}).get("batch_size"),
+        "classes": len(record.get("data", {}).get("class_names", ())) or None,
+        "batch_size": record.get("config", {}).get("batch_size"),
     }
     losses = folder / "batch_loss.f32"
-    if losses.is_file() and losses.stat().st_size >= 4:
+    if losses.is_file():
         values = np.fromfile(losses, "<f4").astype(np.float64)
-        values = np.where(np.isfinite(values), values, np.inf)
+        if len(values) and np.isnan(values[-1]):  # a loss that is no number ends a training; earlier ones are missing
+            values[-1] = np.inf
         known |= {"steps": np.arange(1.0, len(values) + 1), "step_loss": values}
     return replace(log, **known)
 

@@ -1,7 +1,6 @@
 """The report of a fine-tuning in summary.json, as types; `kerastricks.finetuning.report` is what it is written from."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from kerastricks.runs.json_record import JsonRecord
 
@@ -20,7 +19,6 @@ class StrategyReport(JsonRecord):
         domain: "similar" or "different", compared with what the backbone learned from.
         reasons: a sentence each, with figures.
         would_change: what other figures would lead to.
-        more: fields of a newer version.
     """
 
     strategy: str = field(metadata={"key": "plan"})
@@ -30,7 +28,6 @@ class StrategyReport(JsonRecord):
     domain: str
     reasons: tuple[str, ...]
     would_change: tuple[str, ...]
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +41,6 @@ class LevelReport(JsonRecord):
         probe_log_loss: of that probe, in nats.
         centroid_accuracy: of the nearest class mean on validation, with its 90 % interval.
         logme: evidence of the training labels, with its 90 % interval; None where it was not computed.
-        more: fields of a newer version.
     """
 
     layer: str
@@ -53,7 +49,6 @@ class LevelReport(JsonRecord):
     probe_log_loss: float
     centroid_accuracy: Interval
     logme: Interval | None
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +63,6 @@ class MeasurementReport(JsonRecord):
         error_share: of a pixel probe's errors, which the top features take away.
         log_loss_share: of a pixel probe's log-loss, which the top features take away.
         seconds: that it took, features included.
-        more: fields of a newer version.
     """
 
     images_per_class: dict[str, int]
@@ -78,7 +72,6 @@ class MeasurementReport(JsonRecord):
     error_share: float
     log_loss_share: float
     seconds: float
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +85,6 @@ class TrainedStage(JsonRecord):
         parameters: weights that learned.
         validation_accuracy: of the weights it ended in.
         best_epoch: when these were reached; 0 where they are those it began with.
-        more: fields of a newer version.
     """
 
     name: str
@@ -101,7 +93,6 @@ class TrainedStage(JsonRecord):
     parameters: int
     validation_accuracy: float
     best_epoch: int
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +102,10 @@ class ComparedReport(JsonRecord):
     Args:
         validation_accuracy: that it reached.
         stages: of its training.
-        more: fields of a newer version.
     """
 
     validation_accuracy: float
     stages: tuple[TrainedStage, ...]
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +122,6 @@ class TriedReport(JsonRecord):
         epochs: of its training; 0 for a probe.
         steps: of its training.
         images: training images of an epoch.
-        more: fields of a newer version.
     """
 
     strategy: str = field(metadata={"key": "plan"})
@@ -145,7 +133,6 @@ class TriedReport(JsonRecord):
     epochs: int
     steps: int
     images: int
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +156,6 @@ class FinetuningReport(JsonRecord):
         tried: probes and trainings in their order; none where a strategy was asked for.
         verdicts: by strategy, what became of its short training, or why it had none.
         seconds: of measuring and training, as the clock gave them.
-        more: fields of a newer version.
     """
 
     backbone: str
@@ -186,7 +172,6 @@ class FinetuningReport(JsonRecord):
     tried: tuple[TriedReport, ...] | None = None
     verdicts: dict[str, str] | None = None
     seconds: float
-    more: dict[str, Any] = field(default_factory=dict)
 
     def _left_out(self) -> set[str]:
         """The budget is written as null, except in a summary of before there were budgets."""

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import NoneType, UnionType
 from typing import Any, Self, get_args, get_origin
 
@@ -16,9 +16,13 @@ class JsonRecord:
 
     A field with the default None is optional: left out of the JSON where it is None. One without a default is always
     there, as null where it is None. `metadata={"key": NAME}` is its name in the JSON where that is another. Fields may
-    be records, tuples of records, and dicts with records as values. Every record has the field `more` as its last one,
-    for those of a newer version: in this class it would be the first of all.
+    be records, tuples of records, and dicts with records as values.
+
+    Attributes:
+        more: fields of a newer version, as they were read; last in the JSON.
     """
+
+    more: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
@@ -37,21 +41,22 @@ class JsonRecord:
         missing = [key for key, one in fields.items() if key not in record and one.default is dataclasses.MISSING]
         if missing:
             raise RunFolderError(f"is no {kind}: {', '.join(missing)} missing")
-        values: dict[str, Any] = {"more": {key: value for key, value in record.items() if key not in fields}}
+        values: dict[str, Any] = {}
         for key, one in fields.items():
             if key in record:
                 try:
                     values[one.name] = _read(one.type, record[key])
                 except (AttributeError, TypeError):
                     raise RunFolderError(f"is no {kind}: {key} is {record[key]!r:.60}") from None
-        return cls(**values)
+        read = cls(**values)
+        read.more.update({key: value for key, value in record.items() if key not in fields})
+        return read
 
     def to_json(self) -> dict[str, Any]:
         """The object that `from_json` reads, of plain values."""
         left_out = self._left_out()
         known = {_key(one): _plain(getattr(self, one.name)) for one in self._fields() if one.name not in left_out}
-        more: dict[str, Any] = getattr(self, "more", {})
-        return known | more
+        return known | self.more
 
     def _left_out(self) -> set[str]:
         """Names of the optional fields that the JSON lacks."""

@@ -1,7 +1,7 @@
 """Results of finished runs as types, whose JSON is that of summary.json."""
 
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,14 +67,12 @@ class Evaluation(Scores):
         split: which of their images, as words.
         skipped: how many files were left out.
         classes_left_out: how many classes of the data the run was not trained on.
-        more: fields of a newer version.
     """
 
     data: str
     split: str
     skipped: int
     classes_left_out: int
-    more: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The record that `from_json` reads, of plain values."""
@@ -108,7 +106,6 @@ class Summary(Scores):
         ensemble: report of an ensemble; None for none.
         members: models that were kept of the epochs; None where none were asked for.
         average: report of averaged weights; None for none.
-        more: fields of a newer version.
     """
 
     class_names: list[str]
@@ -125,7 +122,6 @@ class Summary(Scores):
     ensemble: EnsembleReport | None = None
     members: list[dict[str, Any]] | None = None
     average: dict[str, Any] | None = None
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

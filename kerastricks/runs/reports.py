@@ -16,14 +16,12 @@ class QualityReport(JsonRecord):
         log_loss: in nats.
         calibration_error: mean distance between confidence and accuracy.
         brier: mean sum of squared errors over the classes.
-        more: fields of a newer version.
     """
 
     accuracy: float
     log_loss: float
     calibration_error: float
     brier: float
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +32,11 @@ class MemberScores(JsonRecord):
         validation: on the images that decide.
         test: on the test images.
         test_at_own_temperature: there, each with a temperature of its own, fitted to validation.
-        more: fields of a newer version.
     """
 
     validation: QualityReport
     test: QualityReport
     test_at_own_temperature: QualityReport
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +56,6 @@ class MemberReport(JsonRecord):
         images_per_second: in batches of 64, median.
         parameters: weights.
         megabytes: of the weights in memory.
-        more: fields of a newer version.
     """
 
     name: str
@@ -75,7 +70,6 @@ class MemberReport(JsonRecord):
     images_per_second: float
     parameters: int
     megabytes: float
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +82,6 @@ class CombinedReport(JsonRecord):
         images_per_second: in batches of 64, median.
         parameters: weights.
         megabytes: of the weights in memory.
-        more: fields of a newer version.
     """
 
     test: QualityReport
@@ -96,7 +89,6 @@ class CombinedReport(JsonRecord):
     images_per_second: float
     parameters: int
     megabytes: float
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,10 +100,7 @@ class EstimateReport(JsonRecord, Estimate):
         low: lower end of the interval.
         high: its upper end.
         standard_error: of the value.
-        more: fields of a newer version.
     """
-
-    more: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -124,11 +113,9 @@ class GainReport(JsonRecord, Estimate):
         high: its upper end.
         standard_error: of the value.
         share: of the log-loss that it is compared with.
-        more: fields of a newer version.
     """
 
     share: float = field(kw_only=True)
-    more: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +131,6 @@ class CandidateReport(JsonRecord):
         accuracy: share of the images whose most probable class is right.
         gain: log-loss of the best single member less that of this one; above 0 is better.
         accuracy_gain: accuracy of this one less that of the best single member.
-        more: fields of a newer version.
     """
 
     method: str
@@ -155,7 +141,6 @@ class CandidateReport(JsonRecord):
     accuracy: EstimateReport
     gain: EstimateReport
     accuracy_gain: EstimateReport
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,13 +151,11 @@ class ChosenOn(JsonRecord):
         data: name of the data.
         fingerprint: of the data.
         images: how many validation images.
-        more: fields of a newer version.
     """
 
     data: str
     fingerprint: str
     images: int
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +181,6 @@ class EnsembleReport(JsonRecord):
         candidates: combinations that were compared.
         left_out: members that could not be opened, with the reason.
         unknown: what could not be known about the images a member was trained on.
-        more: fields of a newer version.
     """
 
     asked: str
@@ -217,7 +199,6 @@ class EnsembleReport(JsonRecord):
     candidates: tuple[CandidateReport, ...]
     left_out: tuple[str, ...]
     unknown: tuple[str, ...]
-    more: dict[str, Any] = field(default_factory=dict)
 
     @property
     def at_own_temperature(self) -> bool:
@@ -233,13 +214,11 @@ class NetworkScores(JsonRecord):
         accuracy: share of the images whose most probable class is right.
         balanced_accuracy: mean recall of the classes with an image.
         log_loss: in nats.
-        more: fields of a newer version.
     """
 
     accuracy: float
     balanced_accuracy: float
     log_loss: float
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +234,6 @@ class DistillationReport(JsonRecord):
         student_test: scores of the student.
         teacher_parameters: weights of the teacher.
         student_parameters: weights of the student.
-        more: fields of a newer version.
     """
 
     teacher: str
@@ -266,4 +244,3 @@ class DistillationReport(JsonRecord):
     student_test: NetworkScores
     teacher_parameters: int
     student_parameters: int
-    more: dict[str, Any] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from kerastricks.errors import UsageError
 
 pytestmark = pytest.mark.tensorflow_only
 
+RUN = Path(__file__).parents[1] / "compatibility" / "fixtures" / "runs" / "finished"
 KERAS = "epoch,accuracy,loss,learning_rate,val_accuracy,val_loss\n0,0.1,2.3,0.1,0.1,2.3\n1,0.2,2.1,0.1,0.15,2.2\n"
 ULTRALYTICS = (
     "                  epoch,          train/loss,  metrics/accuracy_top1,  metrics/accuracy_top5,  val/loss, lr/pg0\n"
@@ -82,7 +84,7 @@ def test_rows_of_steps_are_told_from_rows_of_epochs(tmp_path, name, text):
 
 def test_columns_can_be_named(tmp_path):
     (tmp_path / "log.csv").write_text("Epoch,Train Robust Loss,Test Robust Loss\n1,1.5,1.6\n2,1.4,1.7\n")
-    with pytest.raises(UsageError, match=r"no column is a loss.*Found: Epoch, Train Robust Loss, Test.*--columns"):
+    with pytest.raises(UsageError, match=r"no column is a loss.*Found: Epoch, Train Robust.*Say which: columns="):
         read_log(tmp_path / "log.csv")
     log = read_log(tmp_path / "log.csv", columns={"loss": "Train Robust Loss", "val_loss": "Test Robust Loss"})
     assert log.loss.tolist() == [1.5, 1.4]
@@ -107,6 +109,27 @@ def test_a_loss_that_is_no_number_is_infinite_and_an_empty_cell_is_missing(tmp_p
     assert np.isnan(log.val_loss[0])
     assert log.val_loss[1:].tolist() == [2.2, math.inf]
     assert read_log({"loss": [1.0, float("nan")]}).loss.tolist() == [1.0, math.inf]
+
+
+def test_a_run_folder_has_its_batches_classes_and_batch_size():
+    log = read_log(RUN)
+    losses = np.fromfile(RUN / "batch_loss.f32", "<f4")
+    np.testing.assert_allclose(log.step_loss, losses)
+    assert log.steps.tolist() == list(range(1, len(losses) + 1))
+    assert log.epochs.tolist() == [1, 2, 3]
+    assert (log.classes, log.batch_size, log.name) == (3, 4, "finished")
+
+
+def test_a_run_that_diverged_ends_in_an_infinite_loss_and_lost_batches_are_missing(tmp_path):
+    for name in ("config.json", "metrics.jsonl"):
+        (tmp_path / name).write_bytes((RUN / name).read_bytes())
+    np.array([2.0, np.nan, 3.0, np.nan], "<f4").tofile(tmp_path / "batch_loss.f32")
+    np.testing.assert_array_equal(read_log(tmp_path).step_loss, [2.0, np.nan, 3.0, np.inf])
+
+
+def test_percentages_are_shares(tmp_path):
+    (tmp_path / "summary.csv").write_text(TIMM)
+    assert read_log(tmp_path / "summary.csv").val_accuracy.tolist() == [0.1, 0.15]
 
 
 def test_a_history_of_keras_is_read_as_it_is():
