@@ -43,8 +43,10 @@ def pytest_configure(config):
         # A third of a test's time, for graphs that run once. Slow tests and processes of their own run as users do.
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     # Frameworks leave a million objects that never go: the collector need not look at them again after each test.
+    # Traces leave thousands more, most of them in use as long as their test: it need not look every 700 objects.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 10)
 
 
 @functools.cache
@@ -118,7 +120,7 @@ def no_reports(request, monkeypatch):
     """Leaves out report.html of runs that a test finishes, half a second each; those of module fixtures have theirs."""
     if request.node.get_closest_marker("reports"):
         return
-    monkeypatch.setattr("kerastricks.runs.finishing.write_run_report", lambda run, *given, **more: run.report.touch())
+    monkeypatch.setattr("kerastricks.runs.finishing.write_run_report", lambda run, *given: run.report.touch())
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """From a trained model to a finished run folder."""
 
 import platform
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,7 +14,6 @@ from kerastricks.keras_graph import with_probabilities
 from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.metrics.classification import scores
 from kerastricks.progress import Progress, silent
-from kerastricks.report.figures import Finding
 from kerastricks.runs.card import card, plot_curves
 from kerastricks.runs.evaluation import predict
 from kerastricks.runs.finetuning_report import FinetuningReport
@@ -107,19 +105,14 @@ def finish(
         plot_curves(run.metrics, run.batch_loss, run.curves, title)
     fields = config.as_dict()
     write_text(run.card, card(run.name, summary, shown_fields(fields, summary)))
-    write_run_report(run, summary, fields, TestPredictions.of(test, probabilities, model))
-    run.write(run.summary, summary.to_json())  # last: a run with a summary is finished
+    run.write(run.summary, summary.to_json())  # a run with a summary is finished
     run.checkpoint.unlink(missing_ok=True)
+    # After it: a page that cannot be drawn costs no training, and can be made again.
+    write_run_report(run, summary, fields, TestPredictions.of(test, probabilities, model))
     return summary
 
 
-def write_run_report(
-    run: RunFolder,
-    summary: Summary,
-    config: dict[str, Any],
-    seen: TestPredictions,
-    findings: Sequence[Finding] = (),
-) -> None:
+def write_run_report(run: RunFolder, summary: Summary, config: dict[str, Any], seen: TestPredictions) -> None:
     """Write report.html of a run that was just trained; see `kerastricks.runs.report`.
 
     Args:
@@ -127,11 +120,10 @@ def write_run_report(
         summary: of the run.
         config: all fields of its configuration.
         seen: its predictions for the test images.
-        findings: of a diagnosis.
     """
     from kerastricks.report.page import write_report
 
-    write_report(run.report, [run_figures(run, summary, config, seen, findings=findings)])
+    write_report(run.report, [run_figures(run, summary, config, seen)])
 
 
 def versions() -> dict[str, str]:
