@@ -80,6 +80,7 @@ def _log(meta: dict[str, Any], steps: np.ndarray, epochs: np.ndarray) -> Trainin
         step_loss=np.where(np.isfinite(steps), steps, np.inf),
         classes=meta["classes"],
         batch_size=meta["setting"]["batch"],
+        optimizer=meta["setting"]["optimizer"],
     )
 
 
@@ -100,12 +101,8 @@ def rate_states(runs: Sequence[Run]) -> dict[int, str]:
     "too_high": a lower one is; "much_too_high": a lower one is, and the run learned nothing (its training loss at the
     end is above nine tenths of that of guessing) or was not finite; "good": neither.
     """
-    groups: dict[str, dict[float, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for index, run in enumerate(runs):
-        if run.meta["part"] == "rates":
-            groups[key(run.meta["setting"])][run.meta["rate"]].append(index)
     states = {}
-    for rates in groups.values():
+    for rates in rate_groups(runs).values():
         means = {rate: float(np.mean([runs[index].accuracy for index in ids])) for rate, ids in rates.items()}
         best = max(means, key=lambda rate: means[rate])
         near = [rate for rate in rates if means[rate] > 0.8 * means[best]]
@@ -124,3 +121,29 @@ def rate_states(runs: Sequence[Run]) -> dict[int, str]:
                     state = "too_high"
                 states[index] = state
     return states
+
+
+def rate_groups(runs: Sequence[Run]) -> dict[str, dict[float, list[int]]]:
+    """Setting to rate to indices of its runs, of the part "rates"."""
+    groups: dict[str, dict[float, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index, run in enumerate(runs):
+        if run.meta["part"] == "rates":
+            groups[key(run.meta["setting"])][run.meta["rate"]].append(index)
+    return groups
+
+
+def advice_steps(runs: Sequence[Run], states: dict[int, str]) -> dict[str, float]:
+    """State to the factor of the rate that improved most of its runs, of 1/100, 1/10, 1/3, 3, 10, 100."""
+    ratios: dict[str, list[float]] = defaultdict(list)
+    for rates in rate_groups(runs).values():
+        means = {rate: float(np.mean([runs[index].accuracy for index in ids])) for rate, ids in rates.items()}
+        best = max(means, key=lambda rate: means[rate])
+        for rate, ids in rates.items():
+            for index in ids:
+                ratios[states[index]].append(best / rate)
+    steps = {}
+    for state, found in ratios.items():
+        median = float(np.exp(np.median(np.log(found))))
+        candidates = (1 / 100, 1 / 30, 1 / 10, 1 / 3, 3, 10, 30, 100)
+        steps[state] = 1.0 if state == "good" else min(candidates, key=lambda one: abs(np.log(one / median)))
+    return steps

@@ -24,6 +24,7 @@ COMMANDS = {
     "data-dispatcher": "Run the dispatcher of a data service.",
     "data-worker": "Run a worker of a data service.",
     "distill": "Distill a teacher into a smaller model.",
+    "doctor": "Diagnose a training by its log.",
     "ensemble": "Combine several runs into one model.",
     "evaluate": "Score a run on images.",
     "features": "Extract features: write layer activations to disk.",

@@ -76,7 +76,7 @@ def find_columns(found: Iterable[str], given: Mapping[str, str] | None, where: s
     if not {"loss", "val_loss", "step_loss"} & set(chosen):
         raise UsageError(
             f"{where}: no column is a loss by its name. Found: {', '.join(names) or 'none'}. Say which: "
-            'columns={"loss": NAME, "val_loss": NAME}'
+            '--columns loss="NAME",val_loss="NAME" (in Python: columns={"loss": "NAME"})'
         )
     return chosen
 
@@ -84,3 +84,24 @@ def find_columns(found: Iterable[str], given: Mapping[str, str] | None, where: s
 def _learning_rate_of(name: str) -> tuple[str, int] | None:
     """Lightning's monitor writes "lr-SGD" and "lr-Adam/pg1"."""
     return ("learning_rate", len(ALIASES["learning_rate"])) if re.fullmatch(r"lr[-_/].+", name.strip()) else None
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """Read `--columns`: 'loss="Train Robust Loss",val_loss="Test Robust Loss"'; quotes are needed around commas only.
+
+    Raises:
+        UsageError: for text of another form, or a quantity given twice.
+    """
+    columns: dict[str, str] = {}
+    pattern = re.compile(r"""\s*(\w+)\s*=\s*(?:"([^"]+)"|'([^']+)'|([^,"']+?))\s*(?:,|$)""")
+    place = 0
+    while place < len(text) or not columns:
+        match = pattern.match(text, place)
+        if match is None or match.group(1) in columns:
+            raise UsageError(
+                f'columns must be QUANTITY=NAME, each quantity once: loss="Train Loss",val_loss=test. '
+                f"Received: {text!r}"
+            )
+        columns[match.group(1)] = next(group for group in match.groups()[1:] if group is not None)
+        place = match.end()
+    return columns

@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -115,9 +115,11 @@ def _of_run(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
     """A run folder: epochs are in metrics.jsonl, losses of all batches in batch_loss.f32."""
     log = replace(_of_json(folder / "metrics.jsonl", columns), name=folder.name)
     record = try_read_json(folder / "config.json") or {}
+    config = record.get("config", {})
     known: dict[str, Any] = {
         "classes": len(record.get("data", {}).get("class_names", ())) or None,
-        "batch_size": record.get("config", {}).get("batch_size"),
+        "batch_size": config.get("batch_size"),
+        "optimizer": str(config.get("optimizer", "")).partition("(")[0] or None,
     }
     losses = folder / "batch_loss.f32"
     if losses.is_file():
@@ -135,42 +137,78 @@ def _of_events(paths: list[Path], name: str, columns: Mapping[str, str] | None) 
 
 
 def _of_json(path: Path, columns: Mapping[str, str] | None) -> TrainingLog:
-    name = path.name
-    notes: tuple[str, ...] = ()
+    lines = _JsonLines(path)
+    if lines.is_one:
+        return _of_records(lines, path, columns, lines)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError:
-        content, notes = _json_lines(path)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}: line {error.lineno} is neither JSON nor a record: {error.msg}") from None
     if isinstance(content, dict) and isinstance(content.get("log_history"), list):
         content = content["log_history"]  # the Hugging Face Trainer's
     elif isinstance(content, dict) and isinstance(content.get("history"), (dict, list)):
         content = content["history"]
     if isinstance(content, dict) and any(isinstance(value, list) for value in content.values()):
-        return replace(_of_lists(content, name, columns), notes=notes)
+        return _of_lists(content, path.name, columns)
     records = [content] if isinstance(content, dict) else content
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise UsageError(f"{path}: must be lists by name, a list of records, or a record per line")
     if not records:
         raise UsageError(f"{path}: is empty: no row of a training")
+    return _of_records(records, path, columns)
+
+
+def _of_records(
+    records: Iterable[Mapping[str, Any]],
+    path: Path,
+    columns: Mapping[str, str] | None,
+    lines: "_JsonLines | None" = None,
+) -> TrainingLog:
     try:
-        rows = of_records(records, lambda names: find_columns(names, columns, name))
+        rows = of_records(records, lambda names: find_columns(names, columns, path.name))
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
-    return TrainingLog.from_columns(rows.columns(), name, notes=(*notes, *rows.notes()))
+    notes = () if lines is None else lines.notes
+    return TrainingLog.from_columns(rows.columns(), path.name, notes=(*notes, *rows.notes()))
 
 
-def _json_lines(path: Path) -> tuple[list[Any], tuple[str, ...]]:
-    records: list[Any] = []
-    with path.open(encoding="utf-8-sig") as file:
-        lines = [line for line in file if line.strip()]
-    for index, line in enumerate(lines):
+class _JsonLines:
+    """Records of a file with one in each line, read anew each time they are gone through."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: tuple[str, ...] = ()
+
+    @property
+    def is_one(self) -> bool:
+        """Whether the first line is a record by itself, and no form of a whole file."""
+        with self.path.open(encoding="utf-8-sig") as file:
+            first = next((line for line in file if line.strip()), "")
+            more = next((line for line in file if line.strip()), "")
         try:
-            records.append(json.loads(line))
+            record = json.loads(first)
         except json.JSONDecodeError:
-            if index == len(lines) - 1 and index:
-                return records, (f"{path.name}: the last line is cut off and was left out",)
-            raise UsageError(f"{path}: line {index + 1} is neither JSON nor a record") from None
-    return records, ()
+            return False
+        return isinstance(record, dict) and more.lstrip().startswith("{")
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        wrong: str | None = None
+        with self.path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                if wrong is not None:
+                    raise UsageError(f"{self.path}: {wrong}")
+                try:
+                    record = json.loads(line)
+                    if not isinstance(record, dict):
+                        raise ValueError
+                except ValueError:
+                    wrong = f"line {number} is no record"
+                    continue
+                yield record
+        if wrong is not None:
+            self.notes = (f"{self.path.name}: the last line is cut off and was left out",)
 
 
 def _of_csv(path: Path, columns: Mapping[str, str] | None) -> TrainingLog:

@@ -89,12 +89,13 @@ def number(value: Any, loss: bool = True) -> float:
 
 
 def of_records(records: Iterable[Mapping[str, Any]], choose: Callable[[Iterable[str]], dict[str, str]]) -> Rows:
-    """Rows of records; `choose` maps quantities to the names of all of them."""
-    kept = list(records)
-    names = list(dict.fromkeys(name for record in kept for name in record))
+    """Rows of records, which are gone through twice; `choose` maps quantities to the names of all of them."""
+    names: dict[str, None] = {}
+    for record in records:
+        names.update(dict.fromkeys(record))
     chosen = choose(names)
     rows = Rows(tuple(chosen))
-    for record in kept:
+    for record in records:
         values = []
         for quantity, name in chosen.items():
             cell = record.get(name)

@@ -30,6 +30,7 @@ class TrainingLog:
         step_loss: (N,) float64, training loss of the batch, or of few batches.
         classes: how many; None where it is not known.
         batch_size: images of a step; None where it is not known.
+        optimizer: its name, "sgd" or "adamw"; None where it is not known.
         notes: what the reader met: a truncated file, rows that were left out.
     """
 
@@ -44,6 +45,7 @@ class TrainingLog:
     step_loss: np.ndarray = field(default_factory=lambda: np.empty(0))
     classes: int | None = None
     batch_size: int | None = None
+    optimizer: str | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -58,7 +60,7 @@ class TrainingLog:
         Args:
             columns: by name.
             name: of the file or run.
-            **known: `classes`, `batch_size`, `notes`.
+            **known: `classes`, `batch_size`, `optimizer`, `notes`.
 
         Raises:
             UsageError: for columns of unequal lengths, without a loss, or that start over in the middle.

@@ -84,7 +84,9 @@ def test_rows_of_steps_are_told_from_rows_of_epochs(tmp_path, name, text):
 
 def test_columns_can_be_named(tmp_path):
     (tmp_path / "log.csv").write_text("Epoch,Train Robust Loss,Test Robust Loss\n1,1.5,1.6\n2,1.4,1.7\n")
-    with pytest.raises(UsageError, match=r"no column is a loss.*Found: Epoch, Train Robust.*Say which: columns="):
+    with pytest.raises(
+        UsageError, match=r"no column is a loss.*Found: Epoch, Train Robust.*Say which: --columns loss="
+    ):
         read_log(tmp_path / "log.csv")
     log = read_log(tmp_path / "log.csv", columns={"loss": "Train Robust Loss", "val_loss": "Test Robust Loss"})
     assert log.loss.tolist() == [1.5, 1.4]

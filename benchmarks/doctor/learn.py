@@ -1,0 +1,144 @@
+"""Learn the doctor's table of learning-rate states from the corpus.
+
+    python benchmarks/doctor/learn.py benchmarks/doctor/corpus.npz kerastricks/doctor/rate_table.json
+
+A generalised additive model of piecewise constants: each measure is cut at quantiles of the corpus, and a multinomial
+logistic regression with an L2 penalty on the steps between neighbouring ranges gives what each range adds to each
+state. Every run is there three times, as logs differ: whole, without the losses of steps, and without the optimizer.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from corpus import Run, advice_steps, load, rate_states
+from sklearn.linear_model import LogisticRegression
+
+from kerastricks.doctor.measures import measure
+from kerastricks.doctor.rate_rules import STATES, Ranges, RateTable, rate_values
+
+MEASURES = (
+    "early", "quarter", "half", "end", "least", "late_slope", "val_late_slope", "peak", "spike", "start", "change",
+    "rise", "band", "band_start", "rough", "val_rough", "val_accuracy_rough", "val_rise", "val_best", "gap",
+    "accuracy", "late_fall_with_rate", "relative_rate",
+)  # fmt: skip
+RANGES = 8
+STRENGTH = 0.3  # inverse of the L2 penalty
+
+
+def variants(run: Run) -> list[dict[str, float]]:
+    """Measures of a run as three logs may have it."""
+    empty = np.empty(0)
+    logs = (
+        run.log,
+        replace(run.log, steps=empty, step_loss=empty),
+        replace(run.log, optimizer=None),
+    )
+    return [rate_values(log, measure(log)) for log in logs]
+
+
+class Learner:
+    """Values of all runs, cut and coded once.
+
+    Args:
+        runs: of known state.
+        states: of each.
+    """
+
+    def __init__(self, runs: Sequence[Run], states: Sequence[str], names: Sequence[str] = MEASURES) -> None:
+        self.names = tuple(names)
+        rows = [variants(run) for run in runs]
+        self.values = np.array([[[one.get(name, math.nan) for name in self.names] for one in row] for row in rows])
+        self.values[np.isinf(self.values)] = np.nan
+        self.states = np.array([STATES.index(state) for state in states])
+
+    def fit(self, chosen: np.ndarray, version: str = "", factors=None, precision=None) -> RateTable:
+        """The table of some runs (an index array)."""
+        values = self.values[chosen].reshape(-1, len(self.names))
+        states = np.repeat(self.states[chosen], self.values.shape[1])
+        edges = []
+        for column in values.T:
+            known = column[np.isfinite(column)]
+            edges.append(np.unique(np.quantile(known, np.linspace(0, 1, RANGES + 1)[1:-1]).round(5)))
+        coded, middle = self._code(values, edges)
+        model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=2000).fit(coded, states)
+        coefficients, intercept = model.coef_, model.intercept_ - model.coef_ @ middle
+        tables, place = {}, 0
+        for name, cuts in zip(self.names, edges, strict=True):
+            steps = coefficients[:, place : place + len(cuts)]
+            scores = np.concatenate([np.zeros((len(STATES), 1)), np.cumsum(steps, axis=1)], axis=1).T
+            column = values[:, self.names.index(name)]
+            known = column[np.isfinite(column)]
+            weights = np.bincount(np.searchsorted(cuts, known, side="right"), minlength=len(cuts) + 1)
+            mean = weights @ scores / weights.sum()
+            tables[name] = Ranges(cuts, scores - mean)  # a measure that is missing adds the mean
+            intercept = intercept + mean
+            place += len(cuts)
+        return RateTable(version, intercept, tables, factors or {}, precision or {})
+
+    @staticmethod
+    def _code(values: np.ndarray, edges: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Whether each value is above each edge, less the mean; 0 where it is missing. And the means."""
+        parts, means = [], []
+        for column, cuts in zip(values.T, edges, strict=True):
+            above = (column[:, None] >= cuts).astype(float)
+            there = np.isfinite(column)
+            mean = above[there].mean(axis=0) if there.any() else np.zeros(len(cuts))
+            above -= mean
+            above[~there] = 0
+            parts.append(above)
+            means.append(mean)
+        return np.concatenate(parts, axis=1), np.concatenate(means)
+
+    def predict(self, table: RateTable, chosen: np.ndarray, variant: int = 0) -> np.ndarray:
+        """(runs, S) probabilities for some runs, as a variant of the log has them."""
+        rows = self.values[chosen, variant]
+        return np.array([table.probabilities(dict(zip(self.names, row, strict=True))) for row in rows])
+
+    def held_out(self, groups: np.ndarray, variant: int = 0) -> np.ndarray:
+        """(runs, S) probabilities of every run by a table that was learned without its group."""
+        found = np.empty((len(self.states), len(STATES)))
+        for group in np.unique(groups):
+            inside = np.flatnonzero(groups == group)
+            found[inside] = self.predict(self.fit(np.flatnonzero(groups != group)), inside, variant)
+        return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("target", type=Path)
+    arguments = parser.parse_args()
+    runs = load(arguments.corpus)
+    states = rate_states(runs)
+    chosen = sorted(states)
+    learner = Learner([runs[index] for index in chosen], [states[index] for index in chosen])
+    data = np.array([runs[index].data for index in chosen])
+    found = learner.held_out(data).argmax(axis=1)
+    precision = {
+        state: round(float((learner.states[found == place] == place).mean()), 3) for place, state in enumerate(STATES)
+    }
+    version = hashlib.sha256(arguments.corpus.read_bytes()).hexdigest()[:12]
+    table = learner.fit(np.arange(len(chosen)), version, advice_steps(runs, states), precision)
+    record = {
+        "version": table.version,
+        "states": list(STATES),
+        "intercept": table.intercept.round(4).tolist(),
+        "factors": table.factors,
+        "precision": table.precision,
+        "measures": {
+            name: {"edges": one.edges.tolist(), "scores": one.scores.round(4).tolist()}
+            for name, one in table.measures.items()
+        },
+    }
+    arguments.target.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    print(f"{len(chosen)} runs, precision with data sets held out: {precision}; factors {table.factors}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""kerastricks doctor"""
+
+import json
+from pathlib import Path
+
+import click
+
+from kerastricks.cli import job_options, options
+from kerastricks.errors import UsageError
+
+
+@click.command()
+@click.argument("log", type=options.PATH, metavar="LOG")
+@click.argument("more", type=options.PATH, required=False, metavar="[LOG]")
+@click.option(
+    "--columns",
+    type=options.TEXT,
+    metavar="NAME=COLUMN,...",
+    help='Columns with names of their own: loss="Train Robust Loss",val_loss="Test Robust Loss".',
+)
+@click.option("--optimizer", type=options.TEXT, metavar="NAME", help="Optimizer of a log that does not say: sgd, adam.")
+@click.option("--classes", type=options.number(2, 1_000_000), help="Number of classes of a log that does not say.")
+@click.option("--plot", type=options.PNG, metavar="PNG", help="Also plot the curves with the findings marked.")
+@job_options.as_json("Print the findings as JSON.")
+def doctor(
+    log: Path,
+    more: Path | None,
+    columns: str | None,
+    optimizer: str | None,
+    classes: int | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Diagnose a training by its log: learning rate, batch size, fit, length, failures.
+
+    LOG is a run folder, a CSV with a header, JSON or JSON lines, or event files of TensorBoard: of Keras, Lightning,
+    the Hugging Face Trainer, fastai, Ultralytics, timm, or any other with --columns. Losses of steps and of epochs may
+    be in two files. Each finding has its evidence, how sure it is, and one next step.
+
+    \b
+    kerastricks doctor saved_models/RUN --plot doctor.png
+    kerastricks doctor history.csv --optimizer adam
+    kerastricks doctor steps.csv epochs.csv --columns loss=train_ce --json
+    """
+    from dataclasses import replace
+
+    from kerastricks.doctor.columns import parse_columns
+    from kerastricks.doctor.diagnosis import diagnose
+    from kerastricks.doctor.reading import read_log
+
+    found = read_log(log, more, columns=parse_columns(columns) if columns else None)
+    if optimizer is not None:
+        if not optimizer.isidentifier():
+            raise UsageError(f"--optimizer {optimizer!r}: must be a name, sgd or adam")
+        found = replace(found, optimizer=optimizer.lower())
+    if classes is not None:
+        found = replace(found, classes=classes)
+    diagnosis = diagnose(found)
+    if plot is not None:
+        diagnosis.plot(plot)
+    if as_json:
+        click.echo(json.dumps(diagnosis.to_json(), indent=2))
+        return
+    click.echo(str(diagnosis))

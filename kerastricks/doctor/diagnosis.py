@@ -1,0 +1,153 @@
+"""The diagnosis of a training log: findings by all rules, contradictions resolved, ranked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerastricks.doctor.failure_rules import SUSTAINED, failures
+from kerastricks.doctor.finding import Finding
+from kerastricks.doctor.fit_rules import LEAST_EPOCHS, fit_findings
+from kerastricks.doctor.measures import Measures, measure
+from kerastricks.doctor.rate_rules import rate_finding
+from kerastricks.doctor.training_log import TrainingLog
+
+# A finding of the first code explains those of the others, which are left out.
+EXPLAINED: dict[str, frozenset[str]] = {
+    "nan": frozenset({"diverged", "lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high", "not_learning"}),
+    "diverged": frozenset({"lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high", "not_learning"}),
+    "class_collapse": frozenset({"lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high", "not_learning"}),
+    "not_learning": frozenset({"lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high"}),
+    "lr_too_high": frozenset({"plateau", "underfitting", "stopped_early", "batch_too_small", "validation_better"}),
+    "lr_too_low": frozenset({"underfitting", "stopped_early", "plateau"}),
+    "overfitting": frozenset({"underfitting", "stopped_early", "plateau", "trained_too_long"}),
+    "plateau": frozenset({"trained_too_long", "underfitting"}),
+    "stopped_early": frozenset({"underfitting", "trained_too_long"}),
+}
+_FIT = frozenset({"overfitting", "underfitting", "validation_better", "plateau", "stopped_early", "trained_too_long"})
+_FAILED = ("nan", "diverged", "lr_much_too_high", "not_learning", "class_collapse")
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What a training log says.
+
+    Args:
+        log: that was read.
+        measures: of it.
+        findings: the weightiest first; never empty.
+    """
+
+    log: TrainingLog
+    measures: Measures
+    findings: tuple[Finding, ...]
+
+    def find(self, code: str) -> Finding | None:
+        """The finding of a code, or None."""
+        return next((one for one in self.findings if one.code == code), None)
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.log.name}: {_extent(self.log)}", *map(str, self.findings), *self._notes()])
+
+    def _notes(self) -> list[str]:
+        return [f"note: {note}" for note in self.log.notes]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "log": self.log.name,
+            "epochs": len(self.log.epochs),
+            "steps": len(self.log.steps),
+            "findings": [one.to_json() for one in self.findings],
+            "measures": self.measures.to_json(),
+            "notes": list(self.log.notes),
+        }
+
+    def plot(self, target: Path) -> None:
+        """Write the curves, with what the findings rest on marked, as a PNG."""
+        from kerastricks.doctor.plot import plot_diagnosis
+
+        plot_diagnosis(self, target)
+
+
+def diagnose(log: TrainingLog) -> Diagnosis:
+    """Say what a training log shows, and what to do next.
+
+    Args:
+        log: of `read_log`, or made of arrays.
+
+    Returns:
+        The findings: those that others explain are left out. With less than 4 epochs and 80 steps there is one,
+        "cannot_tell", unless the training failed already.
+
+    Example:
+        >>> import kerastricks
+        >>> history = {"loss": [2.3, 1.1, 0.6, 0.3, 0.1, 0.05], "val_loss": [2.2, 1.2, 0.9, 1.0, 1.3, 1.7]}
+        >>> diagnosis = kerastricks.doctor.diagnose(kerastricks.doctor.read_log(history))
+        >>> diagnosis.findings[0].code
+        'overfitting'
+    """
+    found = measure(log)
+    findings = list(failures(log))
+    failed = any(one.code in _FAILED for one in findings)
+    enough = max(_finite(log.loss), _finite(log.val_loss)) >= LEAST_EPOCHS or _finite(log.step_loss) >= 2 * SUSTAINED
+    if enough:
+        rate = rate_finding(log, found)
+        if rate is not None:
+            findings.append(rate)
+            failed = failed or rate.code in _FAILED
+        if not failed:
+            findings += fit_findings(log, found)
+    elif not failed:
+        findings.append(_too_little(log))
+    findings = _resolved(findings)
+    if enough and not any(one.severity in ("critical", "warning") for one in findings):
+        findings.append(_healthy(log, found) if log.has("val_loss") else _no_validation(log))
+    return Diagnosis(log, found, tuple(sorted(findings, key=lambda one: one.rank)))
+
+
+def _resolved(findings: list[Finding]) -> list[Finding]:
+    dropped: set[str] = set()
+    for one in findings:
+        if one.code not in dropped or one.code in _FAILED:
+            dropped |= EXPLAINED.get(one.code, frozenset())
+        if one.code in _FAILED:
+            dropped |= _FIT
+    return [one for one in findings if one.code not in dropped]
+
+
+def _finite(values: np.ndarray) -> int:
+    return int(np.isfinite(values).sum())
+
+
+def _extent(log: TrainingLog) -> str:
+    parts = [f"{len(log.epochs):,} epochs"] if len(log.epochs) else []
+    return " and ".join([*parts, *([f"{len(log.steps):,} steps"] if len(log.steps) else [])])
+
+
+def _too_little(log: TrainingLog) -> Finding:
+    return Finding(
+        code="cannot_tell",
+        evidence=f"the log has {_extent(log)}: a curve needs {LEAST_EPOCHS} epochs or {2 * SUSTAINED} steps",
+        advice="train longer, or log the loss of every step: kerastricks.callbacks.BatchLossLog",
+    )
+
+
+def _no_validation(log: TrainingLog) -> Finding:
+    return Finding(
+        code="cannot_tell",
+        evidence="no validation loss was logged: whether it overfits cannot be seen",
+        advice="log one: fit(..., validation_data=...), or name its column: --columns val_loss=NAME",
+    )
+
+
+def _healthy(log: TrainingLog, found: Measures) -> Finding:
+    falls = "" if np.isnan(found.gap) else f", {abs(found.gap):.0%} {'above' if found.gap > 0 else 'below'} training"
+    return Finding(
+        code="healthy",
+        evidence=f"the validation loss ends within {max(found.val_rise, 0):.1%} of its lowest value{falls}",
+        advice="",
+        confidence=0.9,
+        figures={"val_rise": found.val_rise, "gap": found.gap},
+    )
