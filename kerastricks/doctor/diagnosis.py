@@ -22,7 +22,8 @@ EXPLAINED: dict[str, frozenset[str]] = {
     "lr_too_high": frozenset({"plateau", "underfitting", "stopped_early", "batch_too_small", "validation_better"}),
     "lr_too_low": frozenset({"underfitting", "stopped_early", "plateau"}),
     "overfitting": frozenset({"underfitting", "stopped_early", "plateau", "trained_too_long"}),
-    "plateau": frozenset({"trained_too_long", "underfitting"}),
+    "underfitting": frozenset({"plateau", "trained_too_long"}),
+    "plateau": frozenset({"trained_too_long"}),
     "stopped_early": frozenset({"underfitting", "trained_too_long"}),
 }
 _FIT = frozenset({"overfitting", "underfitting", "validation_better", "plateau", "stopped_early", "trained_too_long"})

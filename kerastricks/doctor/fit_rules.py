@@ -7,7 +7,7 @@ import numpy as np
 
 from kerastricks.doctor.failure_rules import divided
 from kerastricks.doctor.finding import Finding
-from kerastricks.doctor.measures import Measures, smoothed
+from kerastricks.doctor.measures import Measures, smoothed_validation
 from kerastricks.doctor.training_log import TrainingLog
 
 RISE = 0.05  # of the averaged validation loss over its minimum: harm that overfitting has done
@@ -27,10 +27,10 @@ def _overfitting(log: TrainingLog, found: Measures) -> Iterator[Finding]:
     if not log.has("val_loss"):
         return
     validation, at = _known(log, "val_loss")
-    smooth = smoothed(validation)
+    smooth = smoothed_validation(validation)
     best = int(smooth.argmin())
     falls = math.isnan(found.late_slope) or found.late_slope > -0.02
-    if found.val_rise > RISE and falls:
+    if found.val_rise > max(RISE, 3 * found.val_noise) and falls:
         since = float(at[best])
         yield Finding(
             code="overfitting",
@@ -129,7 +129,7 @@ def _trained_too_long(log: TrainingLog, found: Measures) -> Iterator[Finding]:
     if not log.has("val_loss") or found.epochs < 10:
         return
     validation, at = _known(log, "val_loss")
-    smooth = smoothed(validation)
+    smooth = smoothed_validation(validation)
     reached = int(np.argmax(smooth <= smooth.min() + 0.01 * (smooth[0] - smooth.min())))
     share = (reached + 1) / len(smooth)
     if share < 0.5 and abs(found.val_late_slope) < 0.02 and smooth[0] > 1.1 * smooth.min():

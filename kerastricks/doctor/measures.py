@@ -8,6 +8,7 @@ import numpy as np
 from kerastricks.doctor.training_log import TrainingLog
 
 _MISSING = math.nan
+_LEAST_WIDTH = 3  # epochs of a validation loss that are averaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Measures:
         val_rough: median of the absolute change of the validation loss from epoch to epoch, over its level.
         val_accuracy_rough: standard deviation of the changes of the validation accuracy, over its error at the end.
         val_rise: rise of the smoothed validation loss from its minimum to the end, as a share of the minimum.
+        val_noise: standard deviation of the noise of the smoothed validation loss, over its minimum.
         val_best: where the minimum of the smoothed validation loss is, as a share of the training.
         val_late_slope: fall of the logarithm of the validation loss over the last third.
         gap: validation minus training loss at the end, over the validation loss.
@@ -67,6 +69,7 @@ class Measures:
     val_rough: float
     val_accuracy_rough: float
     val_rise: float
+    val_noise: float
     val_best: float
     val_late_slope: float
     gap: float
@@ -96,7 +99,7 @@ def measure(log: TrainingLog) -> Measures:
     rates = log.learning_rate[np.isfinite(log.learning_rate)]
     rate_falls = math.log10(rates.max() / max(rates[-1], rates.max() * 1e-4)) if len(rates) and rates.max() > 0 else 0.0
     epoch_loss = _finite_start(log.loss)
-    smooth_val = smoothed(validation)
+    smooth_val = smoothed_validation(validation)
     best = int(smooth_val.argmin()) if len(validation) else 0
     at_best, at_end = _gaps(log, best)
     return Measures(
@@ -117,6 +120,7 @@ def measure(log: TrainingLog) -> Measures:
         val_rough=_roughness(validation),
         val_accuracy_rough=_accuracy_roughness(_known(log.val_accuracy)),
         val_rise=_rise(smooth_val),
+        val_noise=_noise(validation) / max(float(smooth_val.min()), 1e-9) if len(validation) > 3 else _MISSING,
         val_best=(best + 1) / len(validation) if len(validation) else _MISSING,
         val_late_slope=_late_slope(smooth_val),
         gap=at_end / max(_end(smooth_val), 1e-9) if len(validation) else _MISSING,
@@ -131,15 +135,20 @@ def measure(log: TrainingLog) -> Measures:
     )
 
 
-def smoothed(values: np.ndarray, share: float = 0.05) -> np.ndarray:
-    """Centred moving mean over a share of the curve; the ends are averaged over less."""
-    width = max(round(share * len(values)), 1)
+def smoothed(values: np.ndarray, share: float = 0.05, least: int = 1) -> np.ndarray:
+    """Centred moving mean over a share of the curve, of `least` values where there are 12; over less at the ends."""
+    width = max(round(share * len(values)), least if len(values) >= 12 else 1)
     if width == 1:
         return np.asarray(values, np.float64)
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     low = np.maximum(np.arange(len(values)) - width // 2, 0)
     high = np.minimum(np.arange(len(values)) + (width + 1) // 2, len(values))
     return (sums[high] - sums[low]) / (high - low)
+
+
+def smoothed_validation(values: np.ndarray) -> np.ndarray:
+    """The same for a validation loss, which is noisier: of three epochs at least."""
+    return smoothed(values, least=_LEAST_WIDTH)
 
 
 def _finite_start(values: np.ndarray) -> np.ndarray:
@@ -197,11 +206,22 @@ def _accuracy_roughness(values: np.ndarray) -> float:
     return float(np.std(changes) / max(1 - _end(values), 0.005))
 
 
+def _noise(values: np.ndarray) -> float:
+    """Standard deviation of the noise that smoothing leaves, from second differences, which a trend does not move."""
+    bends = np.diff(values, 2)[len(values) // 3 :] if len(values) > 8 else np.diff(values, 2)
+    if not len(bends):
+        return 0.0
+    width = max(round(0.05 * len(values)), _LEAST_WIDTH if len(values) >= 12 else 1)
+    return float(1.4826 * np.median(np.abs(bends)) / math.sqrt(6 * width))
+
+
 def _rise(smooth: np.ndarray) -> float:
+    """From the minimum to the end, the mean of the last tenth or of what comes after the minimum, if that is less."""
     if len(smooth) < 4:
         return _MISSING
-    least = smooth.min()
-    return float((_end(smooth) - least) / max(least, 1e-9))
+    best = int(smooth.argmin())
+    end = float(smooth[max(best, len(smooth) - max(len(smooth) // 10, 1)) :].mean())
+    return (end - float(smooth[best])) / max(float(smooth[best]), 1e-9)
 
 
 def _band(steps: np.ndarray, first: float, last: float) -> float:

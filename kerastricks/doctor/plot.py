@@ -48,7 +48,7 @@ def _in_words(number: int, one: Any) -> list[tuple[str, str]]:
     found = [(f"{number}  {one.title}: {one.evidence}", _COLOURS[one.severity])]
     if one.advice:
         found.append((f"     next: {one.advice}", "#444444"))
-    return [(line, colour) for text, colour in found for line in textwrap.wrap(text, 125, subsequent_indent="     ")]
+    return [(line, colour) for text, colour in found for line in textwrap.wrap(text, 165, subsequent_indent="     ")]
 
 
 def _loss(axes: Any, diagnosis: "Diagnosis") -> None:
@@ -85,6 +85,8 @@ def _panel(axes: Any, log: "TrainingLog", name: str) -> None:
         rates = log.learning_rate[np.isfinite(log.learning_rate)]
         if rates.min() > 0 and rates.max() > 30 * rates.min():
             axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
     _finish(axes, name.replace("_", " "), "epochs")
 
 

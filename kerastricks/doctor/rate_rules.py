@@ -23,17 +23,23 @@ STATES = ("too_low", "good", "too_high", "much_too_high")
 # Highest rates with which an optimizer is used as a rule: the middle of what its papers and defaults have.
 USUAL_RATES = {"sgd": 0.03, "rmsprop": 0.001, "adagrad": 0.01, "lion": 0.0003, "muon": 0.02}
 _USUAL_ADAPTIVE = 0.001
-# How the evidence says a measure; {} is its value.
+# How the evidence says a measure; {} is its value, or that of the function.
+_SHOWN = {
+    "late_slope": lambda value: 1 - math.exp(-value),
+    "val_late_slope": lambda value: 1 - math.exp(-value),
+    "spike": math.exp,
+    "relative_rate": lambda value: 10**value,
+}
 _SAID = {
     "early": "{:.0%} of the fall of the training loss was made in the first tenth",
     "quarter": "{:.0%} of the fall of the training loss was made in the first quarter",
     "half": "{:.0%} of the fall of the training loss was made in the first half",
     "end": "the training loss ends at {:.2g} of that of guessing",
     "least": "the training loss was never below {:.2g} of that of guessing",
-    "late_slope": "the training loss falls at exp(-{:.2g}) a third of the training at the end",
-    "val_late_slope": "the validation loss falls at exp(-{:.2g}) a third of the training at the end",
+    "late_slope": "the training loss fell by {:.0%} over the last third",
+    "val_late_slope": "the validation loss fell by {:.0%} over the last third",
     "peak": "the loss rose to {:.3g} times that of guessing",
-    "spike": "the highest loss is exp({:.2g}) times the first",
+    "spike": "the highest loss is {:.3g} times the first",
     "change": "the loss fell by {:.2g} standard deviations of its noise from the first third to the last",
     "rise": "the training loss ends {:.1%} above its minimum",
     "band": "the band of the batch loss is {:.2g} of the loss at the end",
@@ -43,11 +49,8 @@ _SAID = {
     "val_accuracy_rough": "the validation accuracy jumps by {:.1%} of its error from epoch to epoch",
     "val_rise": "the validation loss ends {:.1%} above its minimum",
     "val_best": "the validation loss is lowest after {:.0%} of the training",
-    "gap": "the training loss ends {:.0%} below the validation loss",
-    "accuracy": "the training accuracy ends at {:.1%}",
     "late_fall_with_rate": "{:.0%} of the fall was made in the last fifth, where the rate falls",
-    "start": "the loss begins at {:.3g} of that of guessing",
-    "relative_rate": "the rate is 10^{:+.2f} times the usual one of the optimizer",
+    "relative_rate": "the rate is {:.2g} times the usual one of the optimizer",
 }
 
 
@@ -129,7 +132,7 @@ def rate_finding(log: TrainingLog, found: Measures) -> Finding | None:
         span = (0.0, float(log.epochs[-1]))
     return Finding(
         code=f"lr_{state}",
-        evidence="; ".join(_SAID[name].format(values[name]) for name in reasons),
+        evidence="; ".join(_say(name, values[name]) for name in reasons),
         advice=advice,
         change=change,
         span=span,
@@ -138,12 +141,16 @@ def rate_finding(log: TrainingLog, found: Measures) -> Finding | None:
     )
 
 
+def _say(name: str, value: float) -> str:
+    return _SAID[name].format(_SHOWN.get(name, float)(value))
+
+
 def _reasons(table: RateTable, values: Mapping[str, float], place: int) -> list[str]:
     """The three measures that speak most for a state, against the mean of the others."""
     for_it = {
         name: float(one[place] - np.delete(one, place).mean())
         for name, one in table.contributions(values).items()
-        if name in _SAID
+        if name in _SAID and not math.isnan(values[name])
     }
     return sorted(for_it, key=lambda name: -for_it[name])[:3]
 
