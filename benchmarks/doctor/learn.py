@@ -4,7 +4,7 @@
 
 A generalised additive model of piecewise constants: each measure is cut at quantiles of the corpus, and a multinomial
 logistic regression with an L2 penalty on the steps between neighbouring ranges gives what each range adds to each
-state. Every run is there three times, as logs differ: whole, without the losses of steps, and without the optimizer.
+state. Every run is there four times, as logs differ: whole, without the losses of steps, without the optimizer, without both.
 """
 
 import argparse
@@ -32,12 +32,13 @@ STRENGTH = 0.3  # inverse of the L2 penalty
 
 
 def variants(run: Run) -> list[dict[str, float]]:
-    """Measures of a run as three logs may have it."""
+    """Measures of a run as logs may have it; the first is whole."""
     empty = np.empty(0)
     logs = (
         run.log,
         replace(run.log, steps=empty, step_loss=empty),
         replace(run.log, optimizer=None),
+        replace(run.log, steps=empty, step_loss=empty, optimizer=None),
     )
     return [rate_values(log, measure(log)) for log in logs]
 

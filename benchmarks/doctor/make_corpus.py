@@ -70,13 +70,13 @@ RATE_SETTINGS = (
     Setting("fashion", 3000, WIDE_MLP, "adam", batch=128, epochs=15),
     Setting("cifar10", 2000, CNN, epochs=15),
     Setting("cifar10", 2000, CNN, "adam", epochs=15),
-    Setting("cifar10", 1000, RESNET, batch=64, epochs=12, augment=True),
-    Setting("cifar10", 2000, MLP, batch=64, epochs=15),
-    Setting("cifar10", 3000, SMALL_CNN, batch=64, epochs=12, schedule="cosine", augment=True),
-    Setting("clothing", 1500, CNN, epochs=12, schedule="cosine", augment=True),
-    Setting("clothing", 1500, CNN, "adam", batch=64, epochs=12),
-    Setting("clothing", 1500, MLP, epochs=15),
-    Setting("clothing", 1000, RESNET, epochs=10),
+    Setting("cifar10", 1000, RESNET, batch=64, epochs=8, augment=True),
+    Setting("cifar10", 2000, MLP, batch=64, epochs=12),
+    Setting("cifar10", 1500, SMALL_CNN, batch=64, epochs=10, schedule="cosine", augment=True),
+    Setting("clothing", 1000, CNN, epochs=8, schedule="cosine", augment=True),
+    Setting("clothing", 1000, CNN, "adam", batch=64, epochs=8),
+    Setting("clothing", 1000, MLP, epochs=12),
+    Setting("clothing", 600, RESNET, epochs=8),
 )
 
 BATCH_SETTINGS = (
@@ -99,12 +99,12 @@ FIT_SETTINGS = (
     Setting("fashion", 1000, CNN, "adam", epochs=25, label_noise=0.4),
     Setting("cifar10", 300, CNN, "adam", epochs=40),
     Setting("cifar10", 2000, "mlp(width=8, depth=1)", batch=64, epochs=10),
-    Setting("cifar10", 1000, WIDE_CNN, "adam", epochs=25),
-    Setting("cifar10", 3000, SMALL_CNN, "adam", batch=64, epochs=6),
-    Setting("clothing", 300, CNN, "adam", epochs=40),
-    Setting("clothing", 1500, "mlp(width=8, depth=1)", batch=64, epochs=10),
-    Setting("clothing", 1500, CNN, "adam", epochs=25, augment=True),
-    Setting("clothing", 700, WIDE_CNN, "adam", epochs=25),
+    Setting("cifar10", 600, CNN, "adam", epochs=20),
+    Setting("cifar10", 2000, SMALL_CNN, "adam", batch=64, epochs=6),
+    Setting("clothing", 300, CNN, "adam", epochs=30),
+    Setting("clothing", 1000, "mlp(width=8, depth=1)", batch=64, epochs=10),
+    Setting("clothing", 600, CNN, "adam", epochs=20, augment=True),
+    Setting("clothing", 700, WIDE_MLP, "adam", epochs=25),
 )
 REMEDIES = ("more_data", "regularized", "wider", "longer")
 GOOD_RATE = {"sgd": 0.03, "adam": 0.001}
@@ -168,7 +168,7 @@ class Data:
     """Images of a data set, cut to small ones, and split once for all runs."""
 
     def __init__(self, name: str, source: str) -> None:
-        side = {"cifar10": 16, "clothing": 24}.get(name)
+        side = {"cifar10": 16, "clothing": 16}.get(name)
         loaded = kerastricks.data.load(source, image_size=side, validation=0.2, test=0.1, batch_size=500)
         self.classes = len(loaded.class_names)
         random = np.random.default_rng(7)
