@@ -17,7 +17,7 @@ from kerastricks.checks.model_structure import structure_findings
 from kerastricks.checks.model_weights import training_sign, weight_findings
 from kerastricks.classifier_file import load_model_file
 from kerastricks.errors import UsageError
-from kerastricks.keras_graph import all_layers, has_graph
+from kerastricks.keras_graph import all_layers, has_graph, step_counter
 
 _NO_LAYERS = (keras.Model, keras.layers.InputLayer)
 
@@ -115,8 +115,8 @@ def check_model(model: keras.Model | str | os.PathLike[str], *, raw_pixels: bool
         Understanding the Disharmony between Dropout and Batch Normalization, arXiv 1801.05134.
     """
     if isinstance(model, keras.Model):
-        iterations = getattr(getattr(model, "optimizer", None), "iterations", 0)
-        steps = int(keras.ops.convert_to_numpy(iterations))
+        optimizer = getattr(model, "optimizer", None)
+        steps = int(keras.ops.convert_to_numpy(step_counter(optimizer))) if optimizer is not None else 0
         loss = getattr(model, "loss", None) if getattr(model, "compiled", False) else None
         loaded = model
     else:

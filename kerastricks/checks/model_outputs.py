@@ -199,7 +199,10 @@ def read_compiled(path: Path) -> tuple[Any, int]:
         compiled = json.loads(archive.read("config.json")).get("compile_config") or {}
         steps = 0
         with archive.open("model.weights.h5") as file, h5py.File(file, "r") as weights:
-            iterations = weights.get("optimizer/vars/0")
+            counts = weights.get("optimizer", {})
+            while "inner_optimizer" in counts:  # that of a LossScaleOptimizer, whose own count stays 0
+                counts = counts["inner_optimizer"]
+            iterations = counts.get("vars/0")
             if iterations is not None and iterations.shape == ():
                 steps = int(iterations[()])
     return compiled.get("loss"), steps

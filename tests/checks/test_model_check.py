@@ -308,6 +308,25 @@ def test_the_loss_and_the_training_are_read_from_the_file(tmp_path):
     assert check_model(model).trained == "the optimizer has taken 7 steps"
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.SGD(0.0),
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.0)),
+        lambda: keras.optimizers.SGD(0.0, gradient_accumulation_steps=4),
+    ],
+    ids=["plain", "loss scale", "accumulation"],
+)
+def test_the_steps_of_a_training_are_the_same_in_memory_and_in_the_file(tmp_path, optimizer):
+    model = vectors(dense(4), inputs=2)
+    model.compile(optimizer(), SPARSE(), run_eagerly=True)
+    for _ in range(3):
+        model.train_on_batch(np.ones((2, 2)), np.zeros(2))
+    model.save(tmp_path / "model.keras")
+    sign = "the optimizer has taken 3 steps"
+    assert [check_model(one).trained for one in (model, str(tmp_path / "model.keras"))] == [sign, sign]
+
+
 def test_each_output_has_its_own_loss():
     inputs = keras.Input((4,))
     hidden = dense()(inputs)
