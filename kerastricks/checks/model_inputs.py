@@ -68,7 +68,7 @@ def _input_scale(graph: ModelGraph, raw_pixels: bool | None) -> Iterator[ModelFi
         bare = [graph.steps[index] for index in first if has_kernel(graph.steps[index])]
         if not bare:
             continue
-        known = raw_pixels or "int" in graph.dtypes[source]
+        known = raw_pixels or "int" in graph.steps[source].dtype
         yield make_finding(
             "input_not_scaled",
             "warning" if known else "note",
@@ -77,7 +77,7 @@ def _input_scale(graph: ModelGraph, raw_pixels: bool | None) -> Iterator[ModelFi
             + (
                 "pixels from 0 to 255"
                 if known
-                else f"{graph.dtypes[source]}, of which the file does not tell the range"
+                else f"{graph.steps[source].dtype}, of which the file does not tell the range"
             ),
             "keras.layers.Rescaling(1 / 127.5, offset=-1) after the input"
             + ("" if known else ", unless the data are scaled before"),

@@ -10,11 +10,10 @@ import keras
 import numpy as np
 
 from kerastricks import activations
-from kerastricks.checks.activation_kinds import ActivationKind
+from kerastricks.checks.activation_kinds import KERNEL_LAYERS, ActivationKind
 from kerastricks.checks.instrument import values
 from kerastricks.checks.model_finding import ModelFinding, count, make_finding
 from kerastricks.checks.model_graph import (
-    KERNEL_LAYERS,
     ModelGraph,
     Step,
     activation,
