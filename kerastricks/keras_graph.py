@@ -201,10 +201,12 @@ def own_learning_rate(optimizer: keras.optimizers.Optimizer) -> Any:
 
 
 def step_counter(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
-    """The variable that counts the steps a schedule sees.
+    """The variable that counts the steps a schedule sees: the inner optimizer's where the loss is scaled.
 
     `optimizer.iterations` is no variable where gradients are accumulated over several steps.
     """
+    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
     return optimizer._iterations
 
 

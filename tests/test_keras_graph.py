@@ -114,6 +114,8 @@ def test_an_optimizer_shows_its_schedule_and_its_own_counter():
     assert keras_graph.own_learning_rate(optimizer) is schedule
     assert isinstance(keras_graph.own_learning_rate(keras.optimizers.SGD(0.1)), keras.Variable)
     assert isinstance(keras_graph.step_counter(optimizer), keras.Variable)
+    scaled = keras.optimizers.LossScaleOptimizer(optimizer)
+    assert keras_graph.step_counter(scaled) is keras_graph.step_counter(optimizer)
     variables = [keras.Variable([0.0]), keras.Variable([0.0])]
     optimizer.build(variables)
     assert [keras_graph.variable_index(optimizer, variable) for variable in variables] == [0, 1]

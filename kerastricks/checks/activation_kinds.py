@@ -7,6 +7,14 @@ from typing import Any
 
 import keras
 
+# Layers with a kernel, whose own activation is the last thing they do: it can be taken out and applied after them.
+KERNEL_LAYERS = (
+    keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ActivationKind:

@@ -21,7 +21,8 @@ def grad_cam(model: keras.Model, images: Any, classes: Any, *, batch_size: int =
 
     The gradient of the class's score with respect to that map, averaged over its places, weights its channels; what is
     positive in their sum is the map of evidence. It is as coarse as the feature map, and shows what the network uses,
-    which need not be the object. The network works as in inference and stays as it is.
+    which need not be the object. A map that is reshaped from a vector is passed over: its places are not the image's.
+    The network works as in inference and stays as it is.
 
     Args:
         model: functional or Sequential, ending in a softmax or in logits; other models may be inside.
@@ -89,6 +90,7 @@ def _split(model: keras.Model) -> tuple[list[keras.Model], list[keras.Model]] | 
 
     None where there is no such map, or where the output depends on more than the last one.
     """
+    placed = _placed(model)
     needed = {id(model.outputs[0])}  # tensors that the output depends on, at this place of the walk from the end
     for node in reversed(nodes(model)):
         outputs = {id(tensor): tensor for tensor in node.output_tensors}
@@ -96,12 +98,13 @@ def _split(model: keras.Model) -> tuple[list[keras.Model], list[keras.Model]] | 
             continue
         if len(needed) == 1 and not node.is_input:
             tensor = outputs[next(iter(needed))]
-            if _is_map(tensor):
+            if id(tensor) in placed and _is_map(tensor):
                 before = keras.Model(model.inputs[0], tensor)
                 convolved = any(len(weight.shape) == 4 for weight in before.weights)
                 return ([before], _part(tensor, model.outputs[0])) if convolved else None
             inner = node.operation
-            if isinstance(inner, keras.Model) and has_graph(inner) and len(inner.inputs) == len(inner.outputs) == 1:
+            plain = isinstance(inner, keras.Model) and has_graph(inner) and len(inner.inputs) == len(inner.outputs) == 1
+            if plain and id(node.input_tensors[0]) in placed:
                 inside = _split(functional(inner))
                 if inside is not None:
                     leading = _part(model.inputs[0], node.input_tensors[0])
@@ -113,6 +116,24 @@ def _split(model: keras.Model) -> tuple[list[keras.Model], list[keras.Model]] | 
 def _is_map(tensor: Any) -> bool:
     shape = tensor.shape
     return len(shape) == 4 and shape[1] != 1 and shape[2] != 1
+
+
+def _placed(model: Any) -> set[int]:
+    """The ids of the tensors whose places are the input's, along a way on which no vector comes between.
+
+    After a dense layer of all pixels, a map that `Reshape` makes has places that stand for nothing in the image.
+    Patches in a row, (batch, patches, channels), keep theirs.
+    """
+    placed: set[int] = set()
+    for node in nodes(model):
+        if node.is_input:
+            placed.update(map(id, node.output_tensors))
+        elif any(id(tensor) in placed for tensor in node.input_tensors):
+            inner = node.operation
+            if not has_graph(inner) or not _placed(inner).isdisjoint(map(id, inner.outputs)):
+                wide = [tensor for tensor in node.output_tensors if any(side != 1 for side in tensor.shape[1:-1])]
+                placed.update(map(id, wide))
+    return placed
 
 
 def _part(start: Any, end: Any) -> list[keras.Model]:

@@ -7,18 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastricks.checks.activation_kinds import ActivationKind, kind_of, own_kind
+from kerastricks.checks.activation_kinds import KERNEL_LAYERS, ActivationKind, kind_of, own_kind
 from kerastricks.checks.images import functional
 from kerastricks.errors import UsageError
 from kerastricks.keras_graph import all_layers, producer
-
-# Layers whose own activation is the last thing they do, so that it can be taken out and applied after them.
-_SEPARABLE = (
-    keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)  # fmt: skip
 
 
 @dataclass
@@ -162,7 +154,7 @@ class Instrument:
 def _takes_out(layer: Any) -> bool:
     activation = getattr(layer, "activation", None)
     return (
-        type(layer) in _SEPARABLE
+        type(layer) in KERNEL_LAYERS
         and activation is not None
         and activation is not keras.activations.linear
         and not isinstance(activation, keras.layers.Layer)

@@ -17,7 +17,8 @@ from kerastricks.checks.model_structure import structure_findings
 from kerastricks.checks.model_weights import training_sign, weight_findings
 from kerastricks.classifier_file import load_model_file
 from kerastricks.errors import UsageError
-from kerastricks.keras_graph import all_layers, has_graph
+from kerastricks.keras_graph import all_layers, has_graph, step_counter
+from kerastricks.models.calls import shape_text
 
 _NO_LAYERS = (keras.Model, keras.layers.InputLayer)
 
@@ -49,7 +50,7 @@ class ModelReport:
     @property
     def is_healthy(self) -> bool:
         """Whether there is no error and no warning."""
-        return not any(finding.severity in ("error", "warning") for finding in self.findings)
+        return not any(finding.is_fault for finding in self.findings)
 
     def to_text(self) -> str:
         """Formats a title, what the model is, and the findings."""
@@ -115,8 +116,8 @@ def check_model(model: keras.Model | str | os.PathLike[str], *, raw_pixels: bool
         Understanding the Disharmony between Dropout and Batch Normalization, arXiv 1801.05134.
     """
     if isinstance(model, keras.Model):
-        iterations = getattr(getattr(model, "optimizer", None), "iterations", 0)
-        steps = int(keras.ops.convert_to_numpy(iterations))
+        optimizer = getattr(model, "optimizer", None)
+        steps = int(keras.ops.convert_to_numpy(step_counter(optimizer))) if optimizer is not None else 0
         loss = getattr(model, "loss", None) if getattr(model, "compiled", False) else None
         loaded = model
     else:
@@ -134,14 +135,14 @@ def check_model(model: keras.Model | str | os.PathLike[str], *, raw_pixels: bool
     if graph:
         findings += output_findings(graph, outputs, losses)
     size = loaded.count_params()
-    if not any(finding.severity in ("error", "warning") for finding in findings):
+    if not any(finding.is_fault for finding in findings):
         findings.append(_healthy(graph, size, sign))
     return ModelReport(
         model=loaded.name,
         layers=len([layer for layer in all_layers(loaded) if not isinstance(layer, _NO_LAYERS)]),
         weights=size,
         trained=sign,
-        inputs=tuple(_shape(tensor.shape) for tensor in (loaded.inputs if graph else ())),
+        inputs=tuple(shape_text(tensor.shape) for tensor in (loaded.inputs if graph else ())),
         outputs=tuple(map(str, outputs)),
         loss=", ".join(dict.fromkeys(str(one) for one in losses if one is not None)) or None,
         findings=tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))),
@@ -180,7 +181,3 @@ def _healthy(graph: ModelGraph | None, weights: int, sign: str | None) -> ModelF
         else "kerastricks check init MODEL DATA measures signal and gradient on 256 images",
         "glorot",
     )
-
-
-def _shape(shape: Any) -> str:
-    return "x".join("?" if side is None else str(side) for side in tuple(shape)[1:])

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from kerastricks.checks.reporting import format_names
 
 Severity = Literal["error", "warning", "note", "ok"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note", "ok")
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 SOURCES = {
     "augmentation": "Krizhevsky et al., NeurIPS 2012, section 4.1",
@@ -27,7 +29,6 @@ SOURCES = {
     "vgg": "Simonyan, Zisserman, arXiv 1409.1556, section 2.3",
     "whitening": "Jordan, arXiv 2404.00498, section 3.1",
 }
-_NAMED = 3  # layers named in a line
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,14 @@ class ModelFinding:
     next_step: str
     source: str
 
+    @property
+    def is_fault(self) -> bool:
+        """Whether it is an error or a warning."""
+        return self.severity in ("error", "warning")
+
     def __str__(self) -> str:
-        named = ", ".join(self.layers[:_NAMED])
-        more = f" and {len(self.layers) - _NAMED} more" if len(self.layers) > _NAMED else ""
-        lines = [f"{self.severity:<8} {self.code}{': ' if named else ''}{named}{more}"]
-        return "\n         ".join([*lines, self.evidence, f"next: {self.next_step}", f"[{self.source}]"])
+        title = f"{self.severity:<8} {': '.join(filter(None, [self.code, format_names(self.layers)]))}"
+        return "\n         ".join([title, self.evidence, f"next: {self.next_step}", f"[{self.source}]"])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -7,20 +7,11 @@ from typing import Any
 
 import keras
 
-from kerastricks.checks.activation_kinds import ActivationKind, kind_of, own_kind
+from kerastricks.checks.activation_kinds import KERNEL_LAYERS, ActivationKind, kind_of, own_kind
 from kerastricks.keras_graph import all_layers, has_graph, nodes
+from kerastricks.models.calls import Shape
 
 END = -1  # where a path leaves the model
-KERNEL_LAYERS = (
-    keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)  # fmt: skip
-NORMALIZATIONS = (
-    keras.layers.BatchNormalization, keras.layers.GroupNormalization, keras.layers.LayerNormalization,
-    keras.layers.RMSNormalization, keras.layers.UnitNormalization,
-)  # fmt: skip
 _DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout", "GaussianDropout")
 # Layers, and operations of keras.ops, that move, repeat or choose values and do not scale them.
 _KEEPS_VALUES = re.compile(
@@ -38,12 +29,14 @@ class Step:
         name: of the layer, "block/conv" inside another model.
         before: indices of the steps whose outputs go in.
         shape: of the output, the batch axis first.
+        dtype: of the output.
     """
 
     layer: Any
     name: str
     before: tuple[int, ...]
-    shape: tuple[int | None, ...]
+    shape: Shape
+    dtype: str
 
 
 class ModelGraph:
@@ -59,7 +52,6 @@ class ModelGraph:
     def __init__(self, model: keras.Model) -> None:
         self.steps: list[Step] = []
         self.after: list[list[int]] = []
-        self.dtypes: list[str] = []  # of the steps' outputs
         self.inputs = [self._add(None, f"input{number}", (), tensor) for number, tensor in enumerate(model.inputs)]
         self.outputs = self._walk(model, self.inputs, "")
 
@@ -81,9 +73,8 @@ class ModelGraph:
         return [known[id(tensor)] for tensor in model.outputs]
 
     def _add(self, layer: Any, name: str, before: tuple[int, ...], output: Any) -> int:
-        self.steps.append(Step(layer, name, tuple(dict.fromkeys(before)), tuple(output.shape)))
+        self.steps.append(Step(layer, name, tuple(dict.fromkeys(before)), tuple(output.shape), str(output.dtype)))
         self.after.append([])
-        self.dtypes.append(str(output.dtype))
         for index in self.steps[-1].before:
             self.after[index].append(len(self.steps) - 1)
         return len(self.steps) - 1
@@ -142,11 +133,15 @@ def has_kernel(step: Step) -> bool:
     return isinstance(core(step.layer), KERNEL_LAYERS)
 
 
+def normalizes(layer: Any) -> bool:
+    """Whether it normalizes activations or kernels, by its class's name; Keras's `Normalization` is for inputs."""
+    named = any("Norm" in one.__name__ for one in type(layer).__mro__)
+    return named and not isinstance(layer, keras.layers.Normalization)
+
+
 def is_normalization(step: Step) -> bool:
-    """Whether it normalizes activations: Keras's layers, and others with "Norm" in their class's name."""
-    layer = step.layer
-    own = "Norm" in type(layer).__name__ and not isinstance(layer, keras.layers.Normalization | keras.layers.Wrapper)
-    return isinstance(layer, NORMALIZATIONS) or own
+    """Whether it normalizes activations; a wrapper that does so normalizes a kernel."""
+    return normalizes(step.layer) and not isinstance(step.layer, keras.layers.Wrapper)
 
 
 def is_residual(step: Step) -> bool:

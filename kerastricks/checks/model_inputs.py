@@ -1,14 +1,14 @@
 """Findings about a model's input, and about the sizes of its maps and kernels: scale, augmentation, shapes."""
 
+import itertools
 from collections.abc import Iterator
-from math import ceil
 from typing import Any
 
 import keras
 
 from kerastricks.checks.model_finding import ModelFinding, count, make_finding
 from kerastricks.checks.model_graph import END, ModelGraph, Step, has_kernel, is_dropout, keeps_values
-from kerastricks.checks.shape_check import check_shapes
+from kerastricks.checks.shape_check import EVEN_FILTER, check_shapes
 from kerastricks.layers.without_augmentation import DRAW_ONLY
 from kerastricks.models.calls import Call, calls
 
@@ -63,12 +63,11 @@ def _input_scale(graph: ModelGraph, raw_pixels: bool | None) -> Iterator[ModelFi
         shape = graph.steps[source].shape
         if raw_pixels is False or len(shape) != 4 or shape[-1] not in (1, 3, 4):
             continue
-
         first = sorted(index for index in graph.following(source, _keeps_range) if index != END)
         bare = [graph.steps[index] for index in first if has_kernel(graph.steps[index])]
         if not bare:
             continue
-        known = raw_pixels or "int" in graph.dtypes[source]
+        known = raw_pixels or "int" in graph.steps[source].dtype
         yield make_finding(
             "input_not_scaled",
             "warning" if known else "note",
@@ -77,7 +76,7 @@ def _input_scale(graph: ModelGraph, raw_pixels: bool | None) -> Iterator[ModelFi
             + (
                 "pixels from 0 to 255"
                 if known
-                else f"{graph.dtypes[source]}, of which the file does not tell the range"
+                else f"{graph.steps[source].dtype}, of which the file does not tell the range"
             ),
             "keras.layers.Rescaling(1 / 127.5, offset=-1) after the input"
             + ("" if known else ", unless the data are scaled before"),
@@ -94,49 +93,62 @@ def _shapes(model: keras.Model) -> Iterator[ModelFinding]:
     for one in check_shapes(model).findings:
         if one.about == "size":
             yield make_finding("uneven_size", "note", one.layers, one.evidence, one.advice, "notes")
-        elif one.about == "filter" and one.layers[0] in convs:
-            # Windows side by side, as those that cut an image into patches, are not shifted; fixed filters, such as
-            # those that whiten patches, are a choice.
-            even = [name for name in one.layers if _is_even(convs[name].layer)]
-            if even:
-                shape = "x".join(map(str, convs[even[0]].layer.kernel_size))
-                yield make_finding(
-                    "even_kernel",
-                    "note",
-                    even,
-                    f"{count(len(even), 'convolution')} of {shape}, {one.evidence.partition(': ')[2]}",
-                    "3x3",
-                    "even_kernels",
-                )
-    wide = {name: size for name, call in convs.items() if (size := _unseen(call))}
+    even = {name: call.layer.kernel_size[0] for name, call in convs.items() if _is_even(call.layer)}
+    if even:
+        sides = ", ".join(f"{side}x{side}" for side in sorted(set(even.values())))
+        yield make_finding(
+            "even_kernel",
+            "note",
+            even,
+            f"{count(len(even), 'convolution')} of {sides}, {EVEN_FILTER}",
+            "3x3",
+            "even_kernels",
+        )
+    wide = {name: sizes for name, call in convs.items() if (sizes := _larger_than_input(call))}
     if wide:
-        (side, taps), name = next(iter(wide.values())), next(iter(wide))
-        kernel = convs[name].layer.kernel_size[0]
+        name, (kernel, side, stride) = next(iter(wide.items()))
+        taps = _seen(kernel, side, stride)
+        fits = max(fewer for fewer in range(1, kernel) if _seen(fewer, side, stride) == fewer)
+        times = next(times for times in itertools.count(2) if _seen(kernel, times * side, stride) == kernel)
         yield make_finding(
             "kernel_larger_than_input",
             "note",
             wide,
-            f"{name}: {kernel}x{kernel} on {side}x{side} maps: {taps} of {kernel * kernel} weights per channel see "
-            "more than padding",
-            f"images {ceil((kernel + 1) / (2 * side))} times as wide, or kernels of {2 * side - 1}x{2 * side - 1}",
+            f"{name}: {kernel}x{kernel} on {side}x{side} maps: {taps * taps} of {kernel * kernel} weights per channel "
+            "see more than padding",
+            f"images {times} times as wide, or kernels of {fits}x{fits}",
             "vgg",
         )
 
 
 def _is_even(layer: Any) -> bool:
+    """Whether zero padding shifts the maps, for a square kernel.
+
+    Windows side by side, as those that cut an image into patches, are not shifted; fixed filters, such as those that
+    whiten patches, are a choice.
+    """
     sides = tuple(layer.kernel_size)
     if layer.padding != "same" or not layer.trainable:
         return False
     return len(set(sides)) == 1 and sides[0] % 2 == 0 and max(layer.strides) < sides[0]
 
 
-def _unseen(call: Call) -> tuple[int, int] | None:
-    """Side of the map and weights that see it, for a square kernel with weights that see only padding."""
-    first = call.layer.data_format == "channels_first"
-    sides = call.inputs[0][2:4] if first else call.inputs[0][1:3]
-    kernel = tuple(call.layer.kernel_size)
-    side = sides[0]
-    if side is None or len(set(sides)) > 1 or len(set(kernel)) > 1 or max(call.layer.dilation_rate) > 1:
+def _larger_than_input(call: Call) -> tuple[int, int, int] | None:
+    """Side of the kernel, side of the maps and stride, for a square kernel with weights that see only padding.
+
+    Dilated kernels are made to look far.
+    """
+    layer = call.layer
+    maps = call.inputs[0][2:4] if layer.data_format == "channels_first" else call.inputs[0][1:3]
+    sizes = [set(layer.kernel_size), set(maps), set(layer.strides)]
+    if layer.padding != "same" or max(layer.dilation_rate) > 1 or None in maps or any(len(one) > 1 for one in sizes):
         return None
-    seen = min(2 * side - 1, kernel[0])
-    return (side, seen * seen) if seen < kernel[0] else None
+    kernel, side, stride = (int(one.pop()) for one in sizes)
+    return (kernel, side, stride) if _seen(kernel, side, stride) < kernel else None
+
+
+def _seen(kernel: int, side: int, stride: int) -> int:
+    """Rows of a kernel that see a map of that side somewhere, with zero padding."""
+    places = range(0, side, stride)
+    before = max(places[-1] + kernel - side, 0) // 2
+    return sum(any(0 <= place - before + tap < side for place in places) for tap in range(kernel))

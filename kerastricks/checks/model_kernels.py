@@ -3,18 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import sqrt
+from math import isclose, sqrt
 from typing import Any
 
 import keras
 import numpy as np
 
 from kerastricks import activations
-from kerastricks.checks.activation_kinds import ActivationKind
+from kerastricks.checks.activation_kinds import KERNEL_LAYERS, ActivationKind
 from kerastricks.checks.instrument import values
 from kerastricks.checks.model_finding import ModelFinding, count, make_finding
 from kerastricks.checks.model_graph import (
-    KERNEL_LAYERS,
     ModelGraph,
     Step,
     activation,
@@ -26,14 +25,14 @@ from kerastricks.checks.model_graph import (
 )
 from kerastricks.checks.unit_check import incoming_weights, same
 from kerastricks.errors import KerasTricksError
-from kerastricks.initializers.fan_sizes import fans, layer_fans
+from kerastricks.initializers.fan_sizes import DEPTHWISE, TRANSPOSED, fans, layer_fans
 from kerastricks.keras_graph import all_layers
 
 _FAR = 5.0  # times the standard deviation of He and Xavier: a few such layers leave nothing of the signal
 _FEWEST = 8  # weights of which a standard deviation says anything
 _SAME = 1e-6  # of a kernel's largest weight
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
+_OURS = {"he_normal": "HeNormal", "glorot_normal": "XavierNormal", "lecun_normal": "FanIn"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,18 @@ class Kernel:
     def fans(self) -> tuple[float, float]:
         """Inputs of a unit, and units that an input reaches."""
         return layer_fans(self.layer, self.attribute, self.array.shape) or fans(self.array.shape)
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each of its units sees a channel of its own."""
+        return isinstance(self.layer, DEPTHWISE) or self.attribute == "depthwise_kernel"
+
+    @property
+    def units(self) -> int:
+        """Outputs of the layer; for a depthwise kernel those of one channel."""
+        if isinstance(self.layer, keras.layers.EinsumDense):
+            return int(self.fans[1])
+        return self.array.shape[-2 if isinstance(self.layer, TRANSPOSED) else -1]
 
     @cached_property
     def deviation(self) -> float:
@@ -167,18 +178,18 @@ def _equal_units(kernels: Sequence[Kernel]) -> list[ModelFinding]:
     findings = []
     constant, repeated = [], []
     for one in kernels:
-        if one.is_head or not one.layer.trainable or isinstance(one.layer, _DEPTHWISE):
-            continue
-        if one.attribute == "depthwise_kernel" or one.array.shape[-1] < 2:
+        if one.is_head or not one.layer.trainable or one.is_depthwise or one.units < 2:
             continue
         if np.ptp(one.array) == 0:
             constant.append(one)
             continue
         rows = incoming_weights(one.layer)
         if rows is not None and np.isfinite(rows).all():
-            units, different = _different(rows)
+            # Units of zeros, as pruned ones of a trained model are, are left out.
+            rows = rows[np.abs(rows).max(axis=1) > _SAME * np.abs(rows).max()]
+            different = len(same(rows, _SAME))
             # One float32 per unit: among thousands, two are equal by chance.
-            if different < (units if rows.shape[1] > 2 else 2):
+            if different < (len(rows) if rows.shape[1] > 2 else min(2, len(rows))):
                 repeated.append((one, different))
     if constant:
         first = constant[0]
@@ -187,7 +198,7 @@ def _equal_units(kernels: Sequence[Kernel]) -> list[ModelFinding]:
             "error",
             [one.name for one in constant],
             f"all {count(first.array.size, 'weight')} of {first.name} are {first.array.flat[0]:.3g}: its "
-            f"{first.array.shape[-1]:,} units are equal, and get equal gradients",
+            f"{first.units:,} units are equal, and get equal gradients",
             _rule(first),
             "symmetry",
         )
@@ -198,29 +209,13 @@ def _equal_units(kernels: Sequence[Kernel]) -> list[ModelFinding]:
             "equal_units",
             "warning",
             [one.name for one, _ in repeated],
-            f"{different:,} different ones among {count(first.array.shape[-1], 'unit')} of {first.name}: equal units "
+            f"{different:,} different ones among {count(first.units, 'unit')} of {first.name}: equal units "
             "may stay equal in training",
             _rule(first),
             "symmetry",
         )
         findings.append(finding)
     return findings
-
-
-def _different(rows: np.ndarray) -> tuple[int, int]:
-    """Units that are not zero, as pruned ones of a trained model are, and how many different ones these are.
-
-    Equal units lie side by side when sorted by their product with any one vector; only those are compared.
-    """
-    largest = float(np.abs(rows).max())
-    rows = rows[np.abs(rows).max(axis=1) > _SAME * largest]
-    direction = np.random.default_rng(0).uniform(0.5, 1.5, rows.shape[1])
-    places = np.concatenate([rows[start : start + 256] @ direction for start in range(0, len(rows), 256)])
-    order = np.argsort(places, kind="stable")
-    near = np.diff(places[order]) <= 4 * _SAME * largest * sqrt(rows.shape[1])
-    candidates = order[np.append(near, False) | np.insert(near, 0, False)]
-    groups = same(rows[candidates], _SAME) if len(candidates) else []
-    return len(rows), len(rows) - len(candidates) + len(groups)
 
 
 def _scale(kernels: Sequence[Kernel], graph: ModelGraph | None) -> Iterator[ModelFinding]:
@@ -270,10 +265,18 @@ def _gain(name: str) -> float:
 
 
 def _rule(kernel: Kernel) -> str:
-    """The initializer for a kernel, with the deviation that it gives."""
-    n_in, n_out = kernel.fans
+    """The argument and the initializer for a kernel, with the deviation that it gives.
+
+    It is Keras's where Keras counts the inputs and outputs as we do, else ours: see `layer_fans`.
+    """
     if kernel.kind is not None and kernel.kind.name == "selu":
-        return f'kernel_initializer="lecun_normal", of standard deviation {sqrt(1 / n_in):.3g} for {kernel.name}'
-    if kernel.kind is not None and kernel.kind.rectifies:
-        return f'kernel_initializer="he_normal", of standard deviation {sqrt(2 / n_in):.3g} for {kernel.name}'
-    return f'kernel_initializer="glorot_normal", of standard deviation {sqrt(2 / (n_in + n_out)):.3g} for {kernel.name}'
+        name, deviation = "lecun_normal", lambda n_in, n_out: sqrt(1 / n_in)
+    elif kernel.kind is not None and kernel.kind.rectifies:
+        name, deviation = "he_normal", lambda n_in, n_out: sqrt(2 / n_in)
+    else:
+        name, deviation = "glorot_normal", lambda n_in, n_out: sqrt(2 / (n_in + n_out))
+    wanted = deviation(*kernel.fans)
+    of_keras = isclose(wanted, deviation(*fans(kernel.array.shape)))
+    initializer = f'"{name}"' if of_keras else f"kerastricks.initializers.{_OURS[name]}()"
+    argument = "depthwise" if kernel.is_depthwise else kernel.attribute.removesuffix("_kernel")
+    return f"{argument}_initializer={initializer}, of standard deviation {wanted:.3g} for {kernel.name}"

@@ -3,13 +3,14 @@
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from kerastricks.checks.model_finding import ModelFinding, make_finding
+from kerastricks.checks.model_finding import ModelFinding, Severity, make_finding
 from kerastricks.checks.model_graph import ModelGraph, activation, has_kernel, keeps_values
 
 _CATEGORICAL = ("categoricalcrossentropy", "labelsmoothingcrossentropy", "categoricalfocalcrossentropy")
@@ -22,15 +23,18 @@ class Loss:
 
     Args:
         name: "SparseCategoricalCrossentropy", or a function's.
-        from_logits: whether it applies the softmax or sigmoid itself.
+        from_logits: whether it applies the softmax or sigmoid itself; None where that is not known, of losses that are
+            not Keras's.
     """
 
     name: str
-    from_logits: bool
+    from_logits: bool | None
 
     @property
     def kind(self) -> str:
         """ "categorical", "binary", or "other"."""
+        if self.from_logits is None:
+            return "other"
         name = self.name.lower().replace("_", "")
         if name.endswith(_CATEGORICAL):
             return "categorical"
@@ -47,7 +51,7 @@ class Output:
     Args:
         layer: name of the layer that makes it.
         kind: its activation: "softmax", "sigmoid", "linear" after a kernel without one, "" for others.
-        units: size of the last axis; None where it is open.
+        units: size of the axis of the classes: the softmax's, else the last; None where it is open.
     """
 
     layer: str
@@ -69,7 +73,7 @@ def find_outputs(graph: ModelGraph) -> list[Output]:
             step = graph.steps[step.before[0]]
         kind = activation(step)
         name = kind.name if kind is not None else "linear" if has_kernel(step) else ""
-        found.append(Output(step.name, name, graph.steps[end].shape[-1]))
+        found.append(Output(step.name, name, _width(step) if name == "softmax" else graph.steps[end].shape[-1]))
     return found
 
 
@@ -94,50 +98,51 @@ def output_findings(graph: ModelGraph, outputs: list[Output], losses: list[Loss 
             "softmax",
         )
     for output, loss in zip(outputs, losses, strict=True):
-        if loss is not None and output.layer not in single and output.units is not None:
+        if loss is not None and loss.kind != "other" and output.layer not in single:
             yield from _mismatch(output, loss)
 
 
 def _mismatch(output: Output, loss: Loss) -> Iterator[ModelFinding]:
-    kind, units = output.kind, output.units or 0
-    probabilities = kind in ("softmax", "sigmoid")
-    said = f"{output} with {loss}"
-    if loss.kind == "other":
-        return
-    if loss.kind == "categorical" and units == 1:
-        code, evidence, step = (
+    kind = output.kind
+
+    def found(code: str, severity: Severity, what: str, step: str) -> ModelFinding:
+        return make_finding(code, severity, [output.layer], f"{output} with {loss}: {what}", step, "softmax")
+
+    if loss.kind == "categorical" and output.units == 1:
+        yield found(
             "categorical_loss_of_one_unit",
-            f"{said}: over 1 class the loss is 0 whatever the image",
+            "error",
+            "over 1 class the loss is 0 whatever the image",
             'activation="sigmoid" with BinaryCrossentropy(), or 2 units with softmax',
         )
-    elif probabilities and loss.from_logits:
-        code, evidence, step = (
+    elif kind in ("softmax", "sigmoid") and loss.from_logits:
+        yield found(
             "loss_expects_logits",
-            f"{said}: the {kind} is applied twice, and the gradient shrinks to a fraction",
+            "error",
+            f"the {kind} is applied twice, and the gradient shrinks to a fraction",
             f"{loss.name}(from_logits=False), or no activation in {output.layer}",
         )
     elif kind == "linear" and not loss.from_logits:
-        code, evidence, step = (
+        yield found(
             "loss_expects_probabilities",
-            f"{said}: logits below 0 and above 1 are clipped, and get no gradient",
+            "error",
+            "logits below 0 and above 1 are clipped, and get no gradient",
             f"{loss.name}(from_logits=True)",
         )
     elif kind == "softmax" and loss.kind == "binary":
-        code, evidence, step = (
+        yield found(
             "softmax_with_binary_crossentropy",
-            f"{said}: the {units:,} classes exclude each other, and the loss treats each as a question of its own",
+            "warning",
+            "the classes exclude each other, and the loss treats each as a question of its own",
             "CategoricalCrossentropy() for one-hot labels, or SparseCategoricalCrossentropy() for indices",
         )
     elif kind == "sigmoid" and loss.kind == "categorical":
-        code, evidence, step = (
+        yield found(
             "sigmoid_with_categorical_crossentropy",
-            f"{said}: the {units:,} outputs do not sum to 1, as the loss takes them to",
+            "warning",
+            "the outputs do not sum to 1, as the loss takes them to",
             'activation="softmax" for classes that exclude each other, else BinaryCrossentropy()',
         )
-    else:
-        return
-    severity = "warning" if code.startswith(("softmax", "sigmoid")) else "error"
-    yield make_finding(code, severity, [output.layer], evidence, step, "softmax")  # type: ignore[arg-type]
 
 
 def _width(step: Any) -> int | None:
@@ -159,26 +164,24 @@ def losses_of(configs: Any, names: Sequence[str]) -> list[Loss | None]:
     return [_loss(configs)] * len(names)
 
 
-def _loss(config: Any) -> Loss | None:
-    if config is None:
+def _loss(loss: Any) -> Loss | None:
+    if loss is None:
         return None
-    if isinstance(config, str):
-        return Loss(config, False)
-    if isinstance(config, keras.losses.Loss):
-        return Loss(type(config).__name__, bool(getattr(config, "from_logits", False) or _inner(config)))
-    if isinstance(config, Mapping):
-        inner = config.get("config")
-        if isinstance(inner, str):  # a function's name
-            return Loss(inner, False)
-        return Loss(str(config.get("class_name")), bool((inner or {}).get("from_logits", False)))
-    return Loss(getattr(config, "__name__", type(config).__name__), False)
+    if isinstance(loss, keras.losses.Loss):
+        with suppress(NotImplementedError, TypeError):  # one that no file can hold
+            loss = keras.saving.serialize_keras_object(loss)
+    if isinstance(loss, Mapping):
+        if isinstance(loss.get("config"), Mapping):
+            return Loss(str(loss.get("class_name")), loss["config"].get("from_logits"))
+        loss = loss.get("config")  # a function's name, "package>name" where it is registered
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    return Loss(name.rpartition(">")[2] or name, False if _is_keras(name) else None)
 
 
-def _inner(loss: Any) -> Any:
-    """Keras's losses keep from_logits in their configuration only."""
+def _is_keras(name: str) -> bool:
     try:
-        return loss.get_config().get("from_logits", False)
-    except NotImplementedError:
+        return keras.losses.get(name) is not None
+    except ValueError:
         return False
 
 
@@ -199,7 +202,10 @@ def read_compiled(path: Path) -> tuple[Any, int]:
         compiled = json.loads(archive.read("config.json")).get("compile_config") or {}
         steps = 0
         with archive.open("model.weights.h5") as file, h5py.File(file, "r") as weights:
-            iterations = weights.get("optimizer/vars/0")
+            counts = weights.get("optimizer", {})
+            while "inner_optimizer" in counts:  # that of a LossScaleOptimizer, whose own count stays 0
+                counts = counts["inner_optimizer"]
+            iterations = counts.get("vars/0")
             if iterations is not None and iterations.shape == ():
                 steps = int(iterations[()])
     return compiled.get("loss"), steps

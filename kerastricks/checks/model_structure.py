@@ -16,6 +16,7 @@ from kerastricks.checks.model_graph import (
     is_normalization,
     is_residual,
     keeps_values,
+    normalizes,
 )
 from kerastricks.keras_graph import all_layers
 
@@ -78,7 +79,7 @@ def _weight(graph: ModelGraph, chain: tuple[int, ...]) -> int:
 
 def _no_normalization(model: keras.Model, graph: ModelGraph, factors: Mapping[int, float]) -> Iterator[ModelFinding]:
     kinds = [kind.name for step in graph.steps if (kind := activation(step)) is not None]
-    if "selu" in kinds or any(map(is_residual, graph.steps)) or any(map(_normalizes, all_layers(model))):
+    if "selu" in kinds or any(map(is_residual, graph.steps)) or any(map(normalizes, all_layers(model))):
         return
     chains: list[tuple[int, ...]] = []
     for index, step in enumerate(graph.steps):
@@ -101,11 +102,6 @@ def _no_normalization(model: keras.Model, graph: ModelGraph, factors: Mapping[in
         f"BatchNormalization() after each of the {len(chain) - 1} hidden kernels, with use_bias=False before it",
         "batch_norm",
     )
-
-
-def _normalizes(layer: Any) -> bool:
-    """Whether a layer, or one around it, normalizes activations or kernels; Keras's `Normalization` is for inputs."""
-    return "Norm" in type(layer).__name__ and not isinstance(layer, keras.layers.Normalization)
 
 
 def _dropouts(graph: ModelGraph) -> Iterator[ModelFinding]:

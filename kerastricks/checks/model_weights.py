@@ -6,9 +6,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastricks.checks.activation_kinds import KERNEL_LAYERS
 from kerastricks.checks.instrument import values
 from kerastricks.checks.model_finding import ModelFinding, count, make_finding
-from kerastricks.checks.model_graph import KERNEL_LAYERS, ModelGraph, keeps_values
+from kerastricks.checks.model_graph import ModelGraph, keeps_values
 from kerastricks.initializers.lsuv_kernels import LSUV
 from kerastricks.initializers.patch_whitening import PatchWhitening
 from kerastricks.keras_graph import all_layers
@@ -86,7 +87,7 @@ def _not_finite(model: keras.Model, names: Mapping[int, str]) -> Iterator[ModelF
 
 
 def _regularized(model: keras.Model, names: Mapping[int, str]) -> Iterator[ModelFinding]:
-    exempt = {id(weight) for weight in undecayed(model)} if model.built else set()
+    exempt = {id(weight) for weight in undecayed(model)}
     found: dict[bool, dict[str, Any]] = {True: {}, False: {}}
     seen: set[int] = set()
     for layer in reversed(all_layers(model)):

@@ -10,7 +10,14 @@ import numpy as np
 from kerastricks.errors import UsageError
 from kerastricks.plotting import new_figure, save_figure, style_axes
 
+_NAMED = 3  # layers of a finding
 _BLUE, _ORANGE, _GREY = "#1f77b4", "#e07b28", "0.65"
+
+
+def format_names(layers: Sequence[str]) -> str:
+    """ "a, b, c and 2 more"."""
+    more = f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else ""
+    return ", ".join(layers[:_NAMED]) + more
 
 
 def plot_signal(

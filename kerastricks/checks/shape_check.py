@@ -6,10 +6,11 @@ from typing import Any
 
 import keras
 
+from kerastricks.checks.reporting import format_names
 from kerastricks.errors import UsageError
-from kerastricks.models.calls import Call, calls
+from kerastricks.models.calls import Call, Shape, calls, shape_text
 
-_NAMED = 3  # layers named in a line
+EVEN_FILTER = "without a centre, so that zero padding shifts the maps by half a pixel"
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,8 @@ class ShapeFinding:
     minor: bool = False
 
     def __str__(self) -> str:
-        named = ", ".join(self.layers[:_NAMED])
-        rest = f" and {len(self.layers) - _NAMED} more" if len(self.layers) > _NAMED else ""
         weight = " (minor)" if self.minor else ""
-        return f"{self.about}{weight}: {self.evidence} ({named}{rest}): {self.advice}"
+        return f"{self.about}{weight}: {self.evidence} ({format_names(self.layers)}): {self.advice}"
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,8 @@ def check_shapes(model: keras.Model) -> ShapeReport:
         all_calls = list(calls(model))
     except ValueError as error:
         raise UsageError(str(error)) from None
-    shape = tuple(model.inputs[0].shape)[1:]
-    text = "x".join("?" if side is None else str(side) for side in shape)
+    shape = tuple(model.inputs[0].shape)
+    text = shape_text(shape)
     convs = [call for call in all_calls if isinstance(call.layer, keras.layers.Conv2D)]
     depthwise = [
         call
@@ -122,7 +121,7 @@ def check_shapes(model: keras.Model) -> ShapeReport:
     found: list[ShapeFinding] = []
     fine: list[str] = []
     for findings, otherwise in (
-        _size(shape, [*convs, *depthwise, *pools]),
+        _size(shape[1:], [*convs, *depthwise, *pools]),
         _filters(convs),
         _strides(convs),
         _padding([*convs, *depthwise]),
@@ -136,7 +135,7 @@ def check_shapes(model: keras.Model) -> ShapeReport:
 _Result = tuple[list[ShapeFinding], str]
 
 
-def _size(shape: tuple[int | None, ...], reducing: list[Call]) -> _Result:
+def _size(shape: Shape, reducing: list[Call]) -> _Result:
     reducing = [call for call in reducing if max(call.layer.strides) > 1 and None not in call.inputs[0][1:]]
     sides = [side for side in shape[:2] if side is not None]
     if len(shape) != 3 or len(sides) < 2:
@@ -175,7 +174,7 @@ def _filters(convs: list[Call]) -> _Result:
         if not side:
             evidence, advice = "they save weights where maps are small and many", "3x3 elsewhere"
         elif side % 2 == 0:
-            evidence, advice = "without a centre, so that zero padding shifts the maps by half a pixel", "3x3"
+            evidence, advice = EVEN_FILTER, "3x3"
         else:
             row = (side - 1) // 2
             evidence = f"{side * side} weights for each pair of channels, {row} layers of 3x3 see as far with {9 * row}"

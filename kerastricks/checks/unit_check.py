@@ -11,6 +11,7 @@ from kerastricks.checks.images import as_images, as_labels, functional, positive
 from kerastricks.checks.instrument import Instrument, Place, Probe, look, values
 from kerastricks.checks.reporting import format_table, plot_units
 from kerastricks.errors import UsageError
+from kerastricks.initializers.fan_sizes import DEPTHWISE, TRANSPOSED
 
 _NAMED = 5  # layers named in a verdict
 
@@ -162,12 +163,10 @@ def incoming_weights(layer: Any) -> np.ndarray | None:
     kernel = getattr(layer, "pointwise_kernel", None)
     if kernel is None:
         kernel = getattr(layer, "kernel", None)
-    if kernel is None or isinstance(layer, keras.layers.DepthwiseConv1D | keras.layers.DepthwiseConv2D):
-        return None
-    if isinstance(layer, keras.layers.EinsumDense):
+    if kernel is None or isinstance(layer, (*DEPTHWISE, keras.layers.EinsumDense)):
         return None
     found = values(kernel)
-    if isinstance(layer, keras.layers.Conv1DTranspose | keras.layers.Conv2DTranspose | keras.layers.Conv3DTranspose):
+    if isinstance(layer, TRANSPOSED):
         found = np.moveaxis(found, -2, -1)  # (..., filters, channels)
     rows = found.reshape(-1, found.shape[-1]).T
     groups = getattr(layer, "groups", 1)
@@ -183,10 +182,11 @@ def same(rows: np.ndarray, tolerance: float) -> list[list[int]]:
     Rows that are equal lie side by side when sorted by their product with any one vector, so that few pairs are
     compared. NaN equals nothing.
     """
-    rows = np.asarray(rows, "float64")
     apart = tolerance * float(np.abs(rows).max(initial=0.0))
     direction = np.random.default_rng(0).uniform(0.5, 1.5, rows.shape[1])
-    places = rows @ direction
+    places = np.empty(len(rows))
+    for start in range(0, len(rows), 256):  # all of a wide layer in float64 would be a gigabyte
+        places[start : start + 256] = rows[start : start + 256] @ direction
     reach = apart * float(np.sum(direction)) * (1 + 1e-6)
     groups: list[list[int]] = []
     first_open = 0  # groups before it are out of reach

@@ -6,10 +6,10 @@ from math import prod
 
 import keras
 
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 
 
 def fans(shape: Sequence[int], depthwise: bool = False) -> tuple[int, int]:
@@ -74,13 +74,13 @@ def layer_fans(layer: keras.layers.Layer, name: str | None, shape: Sequence[int]
     taps = prod(shape[:-2])
     if isinstance(layer, keras.layers.Embedding) and name == "embeddings":
         return 1, shape[-1]
-    if (isinstance(layer, _DEPTHWISE) and name == "kernel") or (
+    if (isinstance(layer, DEPTHWISE) and name == "kernel") or (
         isinstance(layer, _SEPARABLE) and name == "depthwise_kernel"
     ):
         return fans(shape, depthwise=True)
     if name != "kernel":
         return None
-    if isinstance(layer, _TRANSPOSED):
+    if isinstance(layer, TRANSPOSED):
         return taps * shape[-1] / prod(layer.strides), taps * shape[-2]
     if isinstance(layer, _CONVOLUTIONS):
         return taps * shape[-2], taps * shape[-1] / layer.groups

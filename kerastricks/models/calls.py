@@ -11,6 +11,11 @@ from kerastricks.keras_graph import has_graph, nodes, producer
 Shape = tuple[int | None, ...]
 
 
+def shape_text(shape: Shape) -> str:
+    """ "32x32x3" for (None, 32, 32, 3): without the batch axis, "?" for a side that is open."""
+    return "x".join("?" if side is None else str(side) for side in shape[1:])
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of a layer or operation.

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kerastricks.models.calls import Call, Shape, calls
+from kerastricks.models.calls import Call, Shape, calls, shape_text
 
 _CONVOLUTIONS = (
     keras.layers.Conv2D,
@@ -140,7 +140,7 @@ def summarize(model: keras.Model) -> ModelSummary:
     stages = tuple(_stage(size, group, counted) for size, group in groups.items())
     return ModelSummary(
         name=model.name,
-        input=_text(tuple(model.inputs[0].shape)),
+        input=shape_text(model.inputs[0].shape),
         classes=int(model.outputs[0].shape[-1]),
         parameters=sum(stage.parameters for stage in stages),
         frozen=_count(model.non_trainable_weights),
@@ -160,7 +160,7 @@ def _stage(size: Shape, group: Sequence[Call], counted: set[int]) -> Stage:
         first=group[0].name,
         last=group[-1].name,
         layers=", ".join(f"{count} {kind}" for kind, count in kinds.items()),
-        output=_text([call.outputs[0] for call in group if call.outputs[0][1:-1] == size][-1]),
+        output=shape_text([call.outputs[0] for call in group if call.outputs[0][1:-1] == size][-1]),
         parameters=parameters,
         flops=sum(multiply_adds(call) for call in group),
     )
@@ -185,10 +185,6 @@ def _kind(layer: Any) -> str:
 def _size(kernel: Sequence[int], strides: Sequence[int], usual: int) -> str:
     """ "3x3/2": of stride 2."""
     return "x".join(map(str, kernel)) + (f"/{max(strides)}" if max(strides) != usual else "")
-
-
-def _text(shape: Sequence[int | None]) -> str:
-    return "x".join("?" if side is None else str(side) for side in shape[1:])
 
 
 def _weights(layer: Any) -> bool:

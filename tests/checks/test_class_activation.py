@@ -47,11 +47,17 @@ def test_it_is_the_papers(end, inside):
 
 
 @pytest.mark.tensorflow_only
-def test_a_model_whose_pooling_is_inside_is_opened():
-    inner = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(5, 3), layers.GlobalMaxPooling2D()])
-    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Rescaling(0.1), inner, layers.Dense(4, "softmax")])
-    found = grad_cam(model, np.random.default_rng(0).normal(size=(2, 8, 8, 3)), [0, 3])
+@pytest.mark.parametrize("rescaling", [{"scale": 0.1}, {"scale": 0.1, "offset": -0.5}])
+def test_a_model_whose_pooling_is_inside_is_opened(rescaling):
+    inner = [layers.Conv2D(5, 3, activation="tanh"), layers.GlobalMaxPooling2D()]
+    first, last = layers.Rescaling(**rescaling), layers.Dense(4, "softmax")
+    nested = keras.Sequential([keras.Input((8, 8, 3)), first, keras.Sequential([keras.Input((8, 8, 3)), *inner]), last])
+    flat = keras.Sequential([keras.Input((8, 8, 3)), first, *inner, last])
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3))
+    found = grad_cam(nested, images, [0, 3])
     assert found.shape == (2, 6, 6)
+    assert found.max() == 1
+    np.testing.assert_allclose(found, grad_cam(flat, images, [0, 3]), atol=1e-5)
 
 
 @pytest.mark.tensorflow_only
@@ -81,6 +87,22 @@ def test_networks_of_the_zoo_have_maps(name):
 
 
 @pytest.mark.tensorflow_only
+def test_the_map_before_a_dense_layer_is_taken():
+    """A map that is reshaped from a vector is passed over."""
+    stack = [layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(32), layers.Reshape((4, 4, 2))]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *stack, layers.GlobalAveragePooling2D(), layers.Dense(2)])
+    assert grad_cam(model, np.ones((2, 8, 8, 3)), [0, 1]).shape == (2, 6, 6)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("shape", [(64,), (16, 4)])
+def test_an_image_in_a_row_has_places(shape):
+    stack = [layers.Reshape((8, 8, 1)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(2)]
+    model = keras.Sequential([keras.Input(shape), *stack])
+    assert grad_cam(model, np.ones((2, *shape)), [0, 1]).shape == (2, 6, 6)
+
+
+@pytest.mark.tensorflow_only
 def test_models_without_a_map_are_refused():
     images = np.zeros((2, 8, 8, 3))
     dense = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(2)])
@@ -92,3 +114,22 @@ def test_models_without_a_map_are_refused():
             grad_cam(model, images, [0, 1])
     with pytest.raises(UsageError, match="labels must be in 0-1"):
         grad_cam(dense, images, [0, 2])
+
+
+@pytest.mark.tensorflow_only
+def test_places_that_a_dense_layer_makes_are_refused():
+    def stack(*inside):
+        return keras.Sequential([keras.Input((8, 8, 3)), *inside, layers.GlobalAveragePooling2D(), layers.Dense(2)])
+
+    def made():
+        return [layers.Flatten(), layers.Dense(32), layers.Reshape((4, 4, 2))]
+
+    convolution = keras.Sequential([keras.Input((4, 4, 2)), layers.Conv2D(3, 2)])
+    for model in (
+        stack(*made()),
+        stack(*made(), layers.Conv2D(3, 2)),
+        stack(*made(), convolution),
+        stack(keras.Sequential([keras.Input((8, 8, 3)), *made()]), layers.Conv2D(3, 2)),
+    ):
+        with pytest.raises(UsageError, match="has no feature map"):
+            grad_cam(model, np.zeros((2, 8, 8, 3)), [0, 1])

@@ -1,11 +1,25 @@
 """check_model: one deliberate fault each, and no false alarms."""
 
+import functools
 import json
 import zipfile
 
 import keras
 import numpy as np
 import pytest
+from faulty_models import (
+    FAULTS,
+    HEALTHY,
+    SMALL,
+    SPARSE,
+    UNIT,
+    WILD,
+    conv,
+    dense,
+    net,
+    trained,
+    vectors,
+)
 from layer_checks import MODELS
 
 import kerastricks
@@ -15,196 +29,22 @@ from kerastricks.errors import ModelFileError, UsageError
 from kerastricks.models import create
 
 pytestmark = pytest.mark.tensorflow_only
-
 layers = keras.layers
-
-
-def conv(filters=4, kernel_size=3, **options):
-    given = {"padding": "same", "activation": "relu", "kernel_initializer": "he_normal", **options}
-    return layers.Conv2D(filters, kernel_size, **given)
-
-
-def dense(units=16, activation="relu", **options):
-    return layers.Dense(units, activation, **{"kernel_initializer": "he_normal", **options})
-
-
-def net(*stack, side=8, dtype="float32", scaling=True, loss=None, head=("softmax", 3)):
-    """A healthy classifier around the layers that are given."""
-    first = [layers.Rescaling(1 / 127.5, offset=-1)] if scaling else []
-    last = [layers.GlobalAveragePooling2D(), layers.Dense(head[1], head[0], name="head")]
-    model = keras.Sequential([keras.Input((side, side, 3), dtype=dtype), *first, *stack, *last], name="net")
-    if loss is not None:
-        model.compile("sgd", loss)
-    return model
-
-
-def vectors(*stack, inputs=16):
-    return keras.Sequential([keras.Input((inputs,)), *stack, layers.Dense(3, "softmax", name="head")], name="net")
-
-
-def equal_units():
-    model = net(conv(name="a"))
-    kernel = np.array(model.get_layer("a").kernel)
-    kernel[..., 1] = kernel[..., 0]
-    model.get_layer("a").kernel.assign(kernel)
-    return model
-
-
-def not_a_number():
-    model = net(conv(name="a"))
-    kernel = np.array(model.get_layer("a").kernel)
-    kernel[0, 0, 0, :2] = np.nan
-    model.get_layer("a").kernel.assign(kernel)
-    return model
-
-
-def trained(*stack):
-    """With a bias that has moved."""
-    model = net(*stack)
-    model.get_layer("head").bias.assign([0.1, -0.1, 0.0])
-    return model
-
-
-def plain(depth, **options):
-    return vectors(*(dense(name=f"d{number}", **options) for number in range(depth)))
-
-
-def saturating(activation, depth):
-    stack = (dense(activation=activation, kernel_initializer="glorot_normal", name=f"d{n}") for n in range(depth))
-    return vectors(*stack)
-
-
-BINARY, CATEGORICAL, SPARSE = (
-    keras.losses.BinaryCrossentropy,
-    keras.losses.CategoricalCrossentropy,
-    keras.losses.SparseCategoricalCrossentropy,
-)
-SMALL = keras.initializers.RandomNormal(stddev=0.001)
-UNIT = keras.initializers.RandomNormal(stddev=3.0)
-FAULTS = [
-    ("zero_kernel", "error", ["a"], lambda: net(conv(kernel_initializer="zeros", name="a"), conv())),
-    ("constant_kernel", "error", ["a"], lambda: net(conv(kernel_initializer="ones", name="a"), conv())),
-    ("equal_units", "warning", ["a"], equal_units),
-    ("kernel_scale", "warning", ["a"], lambda: net(conv(kernel_initializer=SMALL, name="a"))),
-    ("kernel_scale", "warning", ["a"], lambda: net(conv(kernel_initializer=UNIT, name="a"))),
-    ("kernel_scale", "warning", ["a"], lambda: vectors(dense(activation="tanh", kernel_initializer=UNIT, name="a"))),
-    ("non_finite_weights", "error", ["a"], not_a_number),
-    ("regularized_bias", "warning", ["a"], lambda: net(conv(bias_regularizer="l2", name="a"))),
-    ("regularized_scale", "warning", ["a"], lambda: net(layers.BatchNormalization(gamma_regularizer="l2", name="a"))),
-    ("regularized_scale", "warning", ["a"], lambda: net(conv(activation=None), layers.PReLU("ones", "l1", name="a"))),
-    ("normalization_not_adapted", "warning", ["a"], lambda: net(layers.Normalization(name="a"), scaling=False)),
-    ("normalization_not_adapted", "note", ["a"], lambda: net(layers.Normalization(name="a"), conv())),
-    (
-        "layer_not_fitted",
-        "error",
-        ["a"],
-        lambda: net(kerastricks.layers.Centering(name="a"), scaling=False),
-    ),
-    (
-        "batch_norm_not_updated",
-        "warning",
-        ["a"],
-        lambda: trained(conv(use_bias=False, activation=None), layers.BatchNormalization(name="a"), layers.ReLU()),
-    ),
-    (
-        "kernel_waits_for_data",
-        "note",
-        ["a"],
-        lambda: net(conv(24, 3, kernel_initializer=kerastricks.initializers.PatchWhitening(), name="a")),
-    ),
-    ("saturating_chain", "warning", ["d0", "d1", "d2"], lambda: saturating("sigmoid", 3)),
-    ("saturating_chain", "warning", [f"d{number}" for number in range(6)], lambda: saturating("tanh", 6)),
-    ("missing_normalization", "note", [*(f"d{number}" for number in range(9)), "head"], lambda: plain(9)),
-    (
-        "missing_normalization",
-        "warning",
-        [*(f"d{number}" for number in range(40)), "head"],
-        lambda: plain(40, kernel_initializer="glorot_normal"),
-    ),
-    ("dropout_rate", "warning", ["a"], lambda: net(conv(), layers.Dropout(0.9, name="a"))),
-    (
-        "dropouts_in_a_row",
-        "warning",
-        ["a", "b"],
-        lambda: net(
-            conv(), layers.Dropout(0.5, name="a"), layers.MaxPooling2D(), layers.SpatialDropout2D(0.5, name="b")
-        ),
-    ),
-    (
-        "dropout_before_batch_norm",
-        "warning",
-        ["a"],
-        lambda: net(conv(), layers.Dropout(0.5, name="a"), layers.BatchNormalization()),
-    ),
-    ("mixing_layer", "warning", ["a"], lambda: net(layers.MixUp(name="a"), conv())),
-    ("augmentation_layer", "note", ["a"], lambda: net(layers.RandomFlip(name="a"), conv())),
-    ("input_not_scaled", "note", ["a"], lambda: net(conv(name="a"), scaling=False)),
-    ("input_not_scaled", "warning", ["a"], lambda: net(conv(name="a"), scaling=False, dtype="uint8")),
-    (
-        "bias_before_batch_norm",
-        "note",
-        ["a"],
-        lambda: net(conv(activation=None, name="a"), layers.BatchNormalization(), layers.ReLU()),
-    ),
-    ("uneven_size", "note", ["a"], lambda: net(conv(), layers.MaxPooling2D(name="a"), side=9)),
-    ("even_kernel", "note", ["a"], lambda: net(conv(kernel_size=2, name="a"))),
-    ("kernel_larger_than_input", "note", ["a"], lambda: net(conv(kernel_size=5, name="a"), side=2)),
-    ("softmax_of_one_unit", "error", ["head"], lambda: net(conv(), head=("softmax", 1))),
-    ("loss_expects_logits", "error", ["head"], lambda: net(conv(), loss=SPARSE(from_logits=True))),
-    ("loss_expects_logits", "error", ["head"], lambda: net(conv(), loss=BINARY(from_logits=True), head=("sigmoid", 1))),
-    ("loss_expects_probabilities", "error", ["head"], lambda: net(conv(), loss=SPARSE(), head=(None, 3))),
-    ("softmax_with_binary_crossentropy", "warning", ["head"], lambda: net(conv(), loss="binary_crossentropy")),
-    (
-        "sigmoid_with_categorical_crossentropy",
-        "warning",
-        ["head"],
-        lambda: net(conv(), loss=CATEGORICAL(), head=("sigmoid", 3)),
-    ),
-    (
-        "categorical_loss_of_one_unit",
-        "error",
-        ["head"],
-        lambda: net(conv(), loss="categorical_crossentropy", head=("sigmoid", 1)),
-    ),
-]
 
 
 def faults(report):
     return [finding for finding in report.findings if finding.severity != "ok"]
 
 
-@pytest.mark.parametrize(("code", "severity", "names", "build"), FAULTS)
-def test_each_fault_is_one_finding(code, severity, names, build):
-    report = check_model(build())
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.code)
+def test_each_fault_is_one_finding(fault):
+    report = check_model(fault.build())
     (finding,) = faults(report)
-    assert (finding.code, finding.severity, list(finding.layers)) == (code, severity, names)
+    assert (finding.code, finding.severity, finding.layers) == (fault.code, fault.severity, tuple(fault.names))
+    assert finding.source == SOURCES[fault.source]
     assert any(letter.isdigit() for letter in finding.evidence)
     assert finding.next_step
-    assert finding.source in SOURCES.values()
-    assert report.is_healthy == (severity == "note")
-
-
-HEALTHY = {
-    "dropout after batch norm": lambda: net(conv(), layers.BatchNormalization(), layers.Dropout(0.5), conv()),
-    "dropout before a kernel": lambda: net(conv(), layers.Dropout(0.5), conv(activation=None, use_bias=False)),
-    "stochastic depth": lambda: net(
-        conv(), layers.Dropout(0.9, noise_shape=(None, 1, 1, 1)), layers.BatchNormalization()
-    ),
-    "two sigmoid layers": lambda: saturating("sigmoid", 2),
-    "five tanh layers": lambda: saturating("tanh", 5),
-    "selu": lambda: plain(12, activation="selu", kernel_initializer="lecun_normal"),
-    "scale before batch norm": lambda: net(
-        conv(activation=None, use_bias=False, kernel_initializer=UNIT), layers.BatchNormalization(), layers.ReLU()
-    ),
-    "frozen constant kernel": lambda: net(conv(kernel_initializer="ones", trainable=False)),
-    "depthwise mean": lambda: net(layers.DepthwiseConv2D(3, padding="same", depthwise_initializer="ones"), conv()),
-    "given mean and variance": lambda: net(layers.Normalization(mean=0.0, variance=1.0), conv(), scaling=False),
-    "batch norm scales the input": lambda: net(layers.BatchNormalization(), conv(), scaling=False),
-    "penalty of strength 0": lambda: net(conv(bias_regularizer=keras.regularizers.L2(0.0), kernel_regularizer="l2")),
-    "matching losses": lambda: net(conv(), loss=SPARSE(from_logits=True), head=(None, 3)),
-    "two classes": lambda: net(conv(), loss="binary_crossentropy", head=("sigmoid", 1)),
-    "regression": lambda: net(conv(), loss="mse", head=(None, 1)),
-}
+    assert report.is_healthy == (fault.severity == "note")
 
 
 @pytest.mark.parametrize("build", HEALTHY.values(), ids=HEALTHY)
@@ -228,6 +68,49 @@ def test_the_scale_is_judged_of_untrained_models_only():
     report = check_model(trained(conv(kernel_initializer=wide)))
     assert faults(report) == []
     assert report.trained == "2 numbers of 3 in head/bias have left their start"
+
+
+def test_the_evidence_is_of_the_worst_layer():
+    model = vectors(*(dense(kernel_initializer=scale, name=name) for name, scale in (("a", UNIT), ("b", WILD))))
+    (finding,) = faults(check_model(model))
+    assert finding.layers == ("a", "b")
+    assert finding.evidence.startswith("b: standard deviation ")
+    assert finding.next_step.endswith(" for b")
+    (finding,) = faults(check_model(net(conv(), layers.Dropout(0.8, name="a"), conv(), layers.Dropout(0.95, name="b"))))
+    assert finding.layers == ("a", "b")
+    assert finding.evidence == "rate 0.95: 5% of the units are left in a step"
+
+
+HE, XAVIER, FAN_IN = (getattr(kerastricks.initializers, name)(seed=0) for name in ("HeNormal", "XavierNormal", "FanIn"))
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "kernel", "argument", "advised", "deviation"),
+    [
+        ("DepthwiseConv2D", {"activation": "relu"}, "kernel", "depthwise_initializer", HE, 0.471),
+        ("DepthwiseConv2D", {"activation": "tanh"}, "kernel", "depthwise_initializer", XAVIER, 0.333),
+        ("SeparableConv2D", {"activation": "relu"}, "depthwise_kernel", "depthwise_initializer", HE, 0.471),
+        ("SeparableConv2D", {"activation": "relu"}, "pointwise_kernel", "pointwise_initializer", "he_normal", 0.177),
+        ("Conv2DTranspose", {"activation": "selu"}, "kernel", "kernel_initializer", FAN_IN, 0.0417),
+        ("Conv2D", {"activation": "relu", "groups": 2}, "kernel", "kernel_initializer", "he_normal", 0.0833),
+    ],
+)
+def test_the_next_step_gives_the_deviation_that_it_names(layer, options, kernel, argument, advised, deviation):
+    if layer != "DepthwiseConv2D":
+        options = {"filters": 32, **options}
+    kind = getattr(layers, layer)
+    (finding,) = faults(check_model(net(conv(64), kind(kernel_size=3, name="a", **{argument: WILD}, **options))))
+    said = f'"{advised}"' if isinstance(advised, str) else f"kerastricks.initializers.{type(advised).__name__}()"
+    assert finding.next_step == f"{argument}={said}, of standard deviation {deviation:g} for a"
+    taken = kind(kernel_size=3, **{argument: advised}, **options)
+    taken.build((None, 8, 8, 64))
+    assert np.std(getattr(taken, kernel)) == pytest.approx(deviation, rel=0.15)
+
+
+def test_the_units_of_a_transposed_kernel_are_counted():
+    model = net(conv(5), layers.Conv2DTranspose(4, 2, 2, kernel_initializer="ones", name="a"), conv())
+    (finding,) = faults(check_model(model))
+    assert finding.evidence == "all 80 weights of a are 1: its 4 units are equal, and get equal gradients"
 
 
 def test_the_scale_of_he_and_xavier_is_in_the_evidence():
@@ -302,10 +185,63 @@ def test_the_loss_and_the_training_are_read_from_the_file(tmp_path):
     assert [finding.code for finding in report.findings] == ["loss_expects_logits"]
     assert report.loss == "SparseCategoricalCrossentropy(from_logits=True)"
     assert report.trained is None
-    model.optimizer.iterations.assign(7)
-    model.save(tmp_path / "trained.keras")
-    assert check_model(str(tmp_path / "trained.keras")).trained == "the optimizer has taken 7 steps"
-    assert check_model(model).trained == "the optimizer has taken 7 steps"
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.SGD(0.0),
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.0)),
+        lambda: keras.optimizers.SGD(0.0, gradient_accumulation_steps=4),
+    ],
+    ids=["plain", "loss scale", "accumulation"],
+)
+def test_the_steps_of_a_training_are_the_same_in_memory_and_in_the_file(tmp_path, optimizer):
+    model = vectors(dense(4), inputs=2)
+    model.compile(optimizer(), SPARSE(), run_eagerly=True)
+    for _ in range(3):
+        model.train_on_batch(np.ones((2, 2)), np.zeros(2))
+    model.save(tmp_path / "model.keras")
+    sign = "the optimizer has taken 3 steps"
+    assert [check_model(one).trained for one in (model, str(tmp_path / "model.keras"))] == [sign, sign]
+
+
+def test_statistics_of_batch_norm_show_a_training():
+    model = net(conv(use_bias=False, activation=None), layers.BatchNormalization(name="norm"), layers.ReLU())
+    assert check_model(model).trained is None
+    model.get_layer("norm").moving_mean.assign([0.5] * 4)
+    assert check_model(model).trained == "norm has moving statistics other than 0 and 1"
+
+
+def own_loss(y_true, y_pred):
+    return keras.ops.mean(y_pred)
+
+
+@pytest.mark.parametrize(
+    ("loss", "shown", "codes"),
+    [
+        (
+            keras.losses.categorical_crossentropy,
+            "categorical_crossentropy(from_logits=False)",
+            ["loss_expects_probabilities"],
+        ),
+        (own_loss, "own_loss", []),
+    ],
+)
+def test_a_loss_that_is_a_function(tmp_path, loss, shown, codes):
+    model = net(conv(), loss=loss, head=(None, 3))
+    model.save(tmp_path / "model.keras")
+    for report in map(check_model, (model, tmp_path / "model.keras")):
+        assert report.loss == shown
+        assert [finding.code for finding in faults(report)] == codes
+
+
+def test_losses_that_no_file_can_hold_are_named():
+    on_logits = functools.partial(keras.losses.categorical_crossentropy, from_logits=True)
+    for loss, shown in ((on_logits, "partial"), (lambda _, y_pred: keras.ops.mean(y_pred), "<lambda>")):
+        report = check_model(net(conv(), loss=loss, head=(None, 3)))
+        assert report.loss == shown
+        assert report.is_healthy
 
 
 def test_each_output_has_its_own_loss():
@@ -320,6 +256,63 @@ def test_each_output_has_its_own_loss():
         "sgd", {"logits": SPARSE(from_logits=True), "classes": kerastricks.losses.LabelSmoothingCrossentropy()}
     )
     assert [finding.layers for finding in faults(check_model(model))] == [("classes",)]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "side", "evidence", "next_step"),
+    [
+        (5, 1, 2, "a: 5x5 on 2x2 maps: 9 of 25 weights", "images 2 times as wide, or kernels of 3x3"),
+        (4, 4, 2, "a: 4x4 on 2x2 maps: 4 of 16 weights", "images 2 times as wide, or kernels of 2x2"),
+        (3, 2, 2, "a: 3x3 on 2x2 maps: 4 of 9 weights", "images 2 times as wide, or kernels of 2x2"),
+        (7, 1, 1, "a: 7x7 on 1x1 maps: 1 of 49 weights", "images 4 times as wide, or kernels of 1x1"),
+    ],
+)
+def test_weights_that_see_only_padding_are_counted(kernel, stride, side, evidence, next_step):
+    model = net(conv(kernel_size=kernel, strides=stride, name="a"), side=side)
+    (finding,) = (found for found in faults(check_model(model)) if found.code == "kernel_larger_than_input")
+    assert finding.evidence == f"{evidence} per channel see more than padding"
+    assert finding.next_step == next_step
+    image = np.ones((1, side, side, 1), "float32")
+    layer = layers.Conv2D(1, kernel, stride, "same", kernel_initializer="zeros")
+    layer.build(image.shape)
+    seen = 0
+    for index in np.ndindex(kernel, kernel):
+        taps = np.zeros((kernel, kernel, 1, 1))
+        taps[index] = 1
+        layer.kernel.assign(taps)
+        seen += bool(np.any(layer(image)))
+    assert f" {seen} of " in evidence
+
+
+def test_errors_come_before_notes():
+    report = check_model(net(conv(name="raw"), conv(kernel_initializer="zeros", name="zero"), scaling=False))
+    assert [finding.severity for finding in report.findings] == ["error", "note"]
+    assert [finding.code for finding in report.findings] == ["zero_kernel", "input_not_scaled"]
+
+
+def test_three_layers_are_named_and_the_others_counted():
+    model = net(*(conv(kernel_initializer="zeros", name=name) for name in "abcde"))
+    (finding,) = check_model(model).findings
+    assert finding.layers == tuple("abcde")
+    assert str(finding).startswith("error    zero_kernel: a, b, c and 2 more\n")
+
+
+def test_a_healthy_model_says_what_was_checked_and_what_to_measure_next():
+    model = net(conv(name="a"))
+    (finding,) = check_model(model).findings
+    assert (finding.severity, finding.layers) == ("ok", ())
+    assert finding.evidence == "0 errors and 0 warnings in weights, structure and outputs; all 127 weights are finite"
+    assert finding.next_step.startswith("kerastricks check init ")
+    (finding,) = check_model(trained(conv(name="a"))).findings
+    assert finding.next_step.startswith("kerastricks check activation ")
+
+
+def test_open_sides_and_a_path_from_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    net(conv(), side=None).save(tmp_path / "open.keras")
+    report = check_model("~/open.keras")
+    assert report.inputs == ("?x?x3",)
+    assert "input ?x?x3; output 3 x softmax" in report.to_text()
 
 
 def test_report_as_text_and_json():
