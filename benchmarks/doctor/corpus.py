@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from kerastricks.doctor.measures import smoothed_validation
 from kerastricks.doctor.training_log import TrainingLog
 
 TAIL = 0.15  # of the epochs, whose mean is what a run has reached
-LEAST_SD = 0.004  # of accuracies; 0.01 of losses
+LEAST_SD = 0.004  # of accuracies, between seeds
+LEAST_LOSS_SD = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,18 +134,88 @@ def rate_groups(runs: Sequence[Run]) -> dict[str, dict[float, list[int]]]:
     return groups
 
 
+def fit_states(runs: Sequence[Run]) -> dict[int, str]:
+    """Index of a run of the part "fit", without a remedy, to "overfitting", "underfitting" or "neither".
+
+    "overfitting": regularization, or an earlier end, lowers the validation loss by more than two standard deviations of
+    the difference between equal seeds, and by more than a wider network or a longer training does; "underfitting": one
+    of these does.
+    """
+    groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index, run in enumerate(runs):
+        if run.meta["part"] == "fit":
+            groups[key(run.meta["base"])][run.meta["remedy"]].append(index)
+    states = {}
+    for remedies in groups.values():
+        if not {"", "regularized", "wider", "longer"} <= set(remedies):
+            continue
+        losses = {
+            remedy: np.array([runs[index].loss for index in sorted(ids, key=lambda one: runs[one].meta["seed"])])
+            for remedy, ids in remedies.items()
+        }
+        ordered = sorted(remedies[""], key=lambda one: runs[one].meta["seed"])
+        losses["earlier"] = np.array([smoothed_validation(runs[index].log.val_loss).min() for index in ordered])
+        over = max(_gain(losses, "regularized"), _gain(losses, "earlier"))
+        under = max(_gain(losses, "wider"), _gain(losses, "longer"))
+        state = "neither"
+        if max(over, under) > 0:
+            state = "overfitting" if over >= under else "underfitting"
+        states |= dict.fromkeys(remedies[""], state)
+    return states
+
+
+def _gain(losses: dict[str, np.ndarray], remedy: str) -> float:
+    """Mean fall of the validation loss by a remedy; 0 where it is not above two standard deviations."""
+    gains = losses[""] - losses[remedy]
+    return float(gains.mean()) if gains.mean() > 2 * max(gains.std(ddof=1), LEAST_LOSS_SD) else 0.0
+
+
+def small_batches(runs: Sequence[Run]) -> dict[int, bool]:
+    """Index of a run of the part "batches" to whether its batch is too small.
+
+    It is, if a larger one, at the best of its rates, is more than two standard deviations better on validation, after
+    the same epochs, than this one at the best of its own: what a rate can mend is not the batch's.
+    """
+    groups: dict[str, dict[int, dict[float, list[int]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for index, run in enumerate(runs):
+        if run.meta["part"] == "batches":
+            groups[key(run.meta["base"])][run.meta["setting"]["batch"]][run.meta["rate"]].append(index)
+    found = {}
+    for batches in groups.values():
+        best = {}
+        for batch, rates in batches.items():
+            accuracies = {rate: [runs[index].accuracy for index in ids] for rate, ids in rates.items()}
+            best[batch] = max(accuracies.values(), key=np.mean)
+        sd = pooled_sd(list(best.values()), LEAST_SD)
+        for batch, rates in batches.items():
+            larger = [np.mean(one) for other, one in best.items() if other > batch]
+            small = bool(larger) and max(larger) - np.mean(best[batch]) > 2 * sd
+            found |= {index: small for ids in rates.values() for index in ids}
+    return found
+
+
 def advice_steps(runs: Sequence[Run], states: dict[int, str]) -> dict[str, float]:
-    """State to the factor of the rate that improved most of its runs, of 1/100, 1/10, 1/3, 3, 10, 100."""
-    ratios: dict[str, list[float]] = defaultdict(list)
-    for rates in rate_groups(runs).values():
-        means = {rate: float(np.mean([runs[index].accuracy for index in ids])) for rate, ids in rates.items()}
-        best = max(means, key=lambda rate: means[rate])
-        for rate, ids in rates.items():
-            for index in ids:
-                ratios[states[index]].append(best / rate)
-    steps = {}
-    for state, found in ratios.items():
-        median = float(np.exp(np.median(np.log(found))))
-        candidates = (1 / 100, 1 / 30, 1 / 10, 1 / 3, 3, 10, 30, 100)
-        steps[state] = 1.0 if state == "good" else min(candidates, key=lambda one: abs(np.log(one / median)))
-    return steps
+    """State to the factor of the rate that helps the largest share of its runs, of 3, 10, 30, or their inverses."""
+    groups = rate_groups(runs)
+    factors = {"good": 1.0}
+    for state, candidates in (
+        ("too_low", (3, 10, 30)),
+        ("too_high", (1 / 3, 1 / 10, 1 / 30)),
+        ("much_too_high", (1 / 3, 1 / 10, 1 / 30)),
+    ):
+        inside = [index for index in states if states[index] == state]
+        shares = [np.mean([bool(helped(runs, groups, index, one)) for index in inside]) for one in candidates]
+        factors[state] = round(candidates[int(np.argmax(shares))], 4)
+    return factors
+
+
+def helped(runs: Sequence[Run], groups: dict[str, dict[float, list[int]]], index: int, factor: float) -> bool | None:
+    """Whether the rate times a factor is better on validation; None where no rate of the corpus is near it."""
+    meta = runs[index].meta
+    rates = groups[key(meta["setting"])]
+    wanted = meta["rate"] * factor
+    near = min(rates, key=lambda rate: abs(np.log(rate / wanted)))
+    if abs(np.log(near / wanted)) > np.log(1.9):
+        return None
+    mean = {rate: np.mean([runs[one].accuracy for one in rates[rate]]) for rate in (near, meta["rate"])}
+    return bool(mean[near] > mean[meta["rate"]])

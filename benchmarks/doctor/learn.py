@@ -4,7 +4,8 @@
 
 A generalised additive model of piecewise constants: each measure is cut at quantiles of the corpus, and a multinomial
 logistic regression with an L2 penalty on the steps between neighbouring ranges gives what each range adds to each
-state. Every run is there four times, as logs differ: whole, without the losses of steps, without the optimizer, without both.
+state. There are two tables, for logs whose optimizer is known and others, each learned from whole logs and from those
+without the losses of steps.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from corpus import Run, advice_steps, load, rate_states
@@ -21,44 +23,39 @@ from sklearn.linear_model import LogisticRegression
 
 from kerastricks.doctor.measures import measure
 from kerastricks.doctor.rate_rules import STATES, Ranges, RateTable, rate_values
+from kerastricks.doctor.training_log import TrainingLog
 
 MEASURES = (
     "early", "quarter", "half", "end", "least", "late_slope", "val_late_slope", "peak", "spike", "start", "change",
     "rise", "band", "band_start", "rough", "val_rough", "val_accuracy_rough", "val_rise", "val_best", "gap",
-    "accuracy", "late_fall_with_rate", "relative_rate",
+    "accuracy", "half_epochs", "stuck", "burst", "val_end", "val_noise", "late_fall_with_rate", "relative_rate",
 )  # fmt: skip
-RANGES = 8
-STRENGTH = 0.3  # inverse of the L2 penalty
+RANGES = 10
+STRENGTH = 0.1  # inverse of the L2 penalty
 
 
-def variants(run: Run) -> list[dict[str, float]]:
-    """Measures of a run as logs may have it; the first is whole."""
-    empty = np.empty(0)
-    logs = (
-        run.log,
-        replace(run.log, steps=empty, step_loss=empty),
-        replace(run.log, optimizer=None),
-        replace(run.log, steps=empty, step_loss=empty, optimizer=None),
-    )
-    return [rate_values(log, measure(log)) for log in logs]
+def logs(run: Run) -> tuple[TrainingLog, TrainingLog]:
+    """A run's log, and what a writer of epochs alone would have of it."""
+    return run.log, replace(run.log, steps=np.empty(0), step_loss=np.empty(0))
 
 
 class Learner:
-    """Values of all runs, cut and coded once.
+    """Measures of all runs.
 
     Args:
         runs: of known state.
         states: of each.
+        knows_optimizer: whether the logs say which optimizer was used; the rate beside its usual one is a measure then.
     """
 
-    def __init__(self, runs: Sequence[Run], states: Sequence[str], names: Sequence[str] = MEASURES) -> None:
-        self.names = tuple(names)
-        rows = [variants(run) for run in runs]
+    def __init__(self, runs: Sequence[Run], states: Sequence[str], knows_optimizer: bool = True) -> None:
+        self.names = MEASURES if knows_optimizer else tuple(name for name in MEASURES if name != "relative_rate")
+        rows = [[rate_values(log, measure(log)) for log in logs(run)] for run in runs]
         self.values = np.array([[[one.get(name, math.nan) for name in self.names] for one in row] for row in rows])
         self.values[np.isinf(self.values)] = np.nan
         self.states = np.array([STATES.index(state) for state in states])
 
-    def fit(self, chosen: np.ndarray, version: str = "", factors=None, precision=None) -> RateTable:
+    def fit(self, chosen: np.ndarray) -> RateTable:
         """The table of some runs (an index array)."""
         values = self.values[chosen].reshape(-1, len(self.names))
         states = np.repeat(self.states[chosen], self.values.shape[1])
@@ -80,7 +77,7 @@ class Learner:
             tables[name] = Ranges(cuts, scores - mean)  # a measure that is missing adds the mean
             intercept = intercept + mean
             place += len(cuts)
-        return RateTable(version, intercept, tables, factors or {}, precision or {})
+        return RateTable(intercept, tables)
 
     @staticmethod
     def _code(values: np.ndarray, edges: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +94,7 @@ class Learner:
         return np.concatenate(parts, axis=1), np.concatenate(means)
 
     def predict(self, table: RateTable, chosen: np.ndarray, variant: int = 0) -> np.ndarray:
-        """(runs, S) probabilities for some runs, as a variant of the log has them."""
+        """(runs, S) probabilities for some runs: 0 for their whole logs, 1 for those of epochs alone."""
         rows = self.values[chosen, variant]
         return np.array([table.probabilities(dict(zip(self.names, row, strict=True))) for row in rows])
 
@@ -110,6 +107,17 @@ class Learner:
         return found
 
 
+def to_json(table: RateTable) -> dict[str, Any]:
+    """A table as `rate_table.json` has it."""
+    return {
+        "intercept": table.intercept.round(4).tolist(),
+        "measures": {
+            name: {"edges": one.edges.tolist(), "scores": one.scores.round(3).tolist()}
+            for name, one in table.measures.items()
+        },
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
@@ -118,27 +126,19 @@ def main() -> None:
     runs = load(arguments.corpus)
     states = rate_states(runs)
     chosen = sorted(states)
-    learner = Learner([runs[index] for index in chosen], [states[index] for index in chosen])
-    data = np.array([runs[index].data for index in chosen])
-    found = learner.held_out(data).argmax(axis=1)
-    precision = {
-        state: round(float((learner.states[found == place] == place).mean()), 3) for place, state in enumerate(STATES)
-    }
-    version = hashlib.sha256(arguments.corpus.read_bytes()).hexdigest()[:12]
-    table = learner.fit(np.arange(len(chosen)), version, advice_steps(runs, states), precision)
+    known, unknown = (
+        Learner([runs[index] for index in chosen], [states[index] for index in chosen], knows)
+        for knows in (True, False)
+    )
+    everything = np.arange(len(chosen))
     record = {
-        "version": table.version,
-        "states": list(STATES),
-        "intercept": table.intercept.round(4).tolist(),
-        "factors": table.factors,
-        "precision": table.precision,
-        "measures": {
-            name: {"edges": one.edges.tolist(), "scores": one.scores.round(4).tolist()}
-            for name, one in table.measures.items()
-        },
+        "version": hashlib.sha256(arguments.corpus.read_bytes()).hexdigest()[:12],
+        "factors": advice_steps(runs, states),
+        "known": to_json(known.fit(everything)),
+        "unknown": to_json(unknown.fit(everything)),
     }
-    arguments.target.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    print(f"{len(chosen)} runs, precision with data sets held out: {precision}; factors {table.factors}")
+    arguments.target.write_text(json.dumps(record, separators=(",", ":")).replace('},"', '},\n"') + "\n", "utf-8")
+    print(f"{len(chosen)} runs, factors {record['factors']}")
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from kerastricks.doctor.failure_rules import SUSTAINED, failures
-from kerastricks.doctor.finding import Finding
+from kerastricks.doctor.failure_rules import FEW_STEPS, failures
+from kerastricks.doctor.finding import SURE, Finding
 from kerastricks.doctor.fit_rules import LEAST_EPOCHS, fit_findings
 from kerastricks.doctor.measures import Measures, measure
 from kerastricks.doctor.rate_rules import rate_finding
 from kerastricks.doctor.training_log import TrainingLog
 
-# A finding of the first code explains those of the others, which are left out.
+# A finding of the first code explains those of the others, which are left out, if it is sure.
 EXPLAINED: dict[str, frozenset[str]] = {
     "nan": frozenset({"diverged", "lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high", "not_learning"}),
     "diverged": frozenset({"lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high", "not_learning"}),
@@ -92,7 +92,7 @@ def diagnose(log: TrainingLog) -> Diagnosis:
     found = measure(log)
     findings = list(failures(log))
     failed = any(one.code in _FAILED for one in findings)
-    enough = max(_finite(log.loss), _finite(log.val_loss)) >= LEAST_EPOCHS or _finite(log.step_loss) >= 2 * SUSTAINED
+    enough = max(_finite(log.loss), _finite(log.val_loss)) >= LEAST_EPOCHS or _finite(log.step_loss) >= FEW_STEPS
     if enough:
         rate = rate_finding(log, found)
         if rate is not None:
@@ -111,9 +111,9 @@ def diagnose(log: TrainingLog) -> Diagnosis:
 def _resolved(findings: list[Finding]) -> list[Finding]:
     dropped: set[str] = set()
     for one in findings:
-        if one.code not in dropped or one.code in _FAILED:
+        if one.confidence >= SURE and (one.code not in dropped or one.code in _FAILED):
             dropped |= EXPLAINED.get(one.code, frozenset())
-        if one.code in _FAILED:
+        if one.code in _FAILED and one.confidence >= SURE:
             dropped |= _FIT
     return [one for one in findings if one.code not in dropped]
 
@@ -130,7 +130,7 @@ def _extent(log: TrainingLog) -> str:
 def _too_little(log: TrainingLog) -> Finding:
     return Finding(
         code="cannot_tell",
-        evidence=f"the log has {_extent(log)}: a curve needs {LEAST_EPOCHS} epochs or {2 * SUSTAINED} steps",
+        evidence=f"the log has {_extent(log)}: a curve needs {LEAST_EPOCHS} epochs or {FEW_STEPS} steps",
         advice="train longer, or log the loss of every step: kerastricks.callbacks.BatchLossLog",
     )
 

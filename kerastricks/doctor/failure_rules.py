@@ -10,7 +10,9 @@ from kerastricks.doctor.finding import Finding
 from kerastricks.doctor.training_log import TrainingLog
 
 SPAN = 10  # steps over which a loss is averaged; epochs are averages already
-SUSTAINED = 40  # steps for which a loss stays high before it counts as diverged
+SUSTAINED = 25  # steps that a loss is 1.5 times as high as it began, until it has diverged; half as many if far higher
+
+FEW_STEPS = 80  # with fewer, the curve of the steps says nothing
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,19 @@ def find_divergence(losses: np.ndarray, per_step: bool) -> Divergence | None:
         The divergence, or None. It does not depend on what comes after `seen`.
     """
     span, sustained = (SPAN, SUSTAINED) if per_step else (1, 2)
-    if len(losses) < span + sustained:
+    if len(losses) <= span or not losses[0] > 0:
         return None
     smooth = _moving_mean(losses, span)
-    start = smooth[span - 1]  # of the first steps together
+    start = _start(losses, span)
     least = np.minimum.accumulate(np.concatenate([np.full(span, start), smooth[span:]]))
     blown = smooth > 1.5 * start
     lost = (least < 0.6 * start) & (smooth > 0.95 * start)
     away = blown | lost
-    # How many values in a row, up to each one, have been away.
-    places = np.arange(len(away))
-    last_fine = np.maximum.accumulate(np.where(away, -1, places))
-    seen = np.flatnonzero(places - last_fine >= sustained)
+    # How many values in a row, up to each one, have been away; far away counts twice.
+    weights = np.where(away, np.clip(np.log(np.maximum(smooth, 1e-9) / start) / math.log(1.5), 1.0, 2.0), 0.0)
+    sums = np.cumsum(weights)
+    last_fine = np.maximum.accumulate(np.where(away, -1, np.arange(len(away))))
+    seen = np.flatnonzero(away & (sums - np.where(last_fine >= 0, sums[last_fine], 0.0) >= sustained))
     if not len(seen):
         return None
     first = int(seen[0])
@@ -73,6 +76,11 @@ def failures(log: TrainingLog) -> Iterator[Finding]:
         yield from _nothing_learned(log)
 
 
+def _start(losses: np.ndarray, span: int) -> float:
+    """Where a loss began: mean of the first steps, unless it rose or fell at once."""
+    return float(np.clip(losses[:span].mean(), losses[0], 1.3 * losses[0]))
+
+
 def first_not_finite(log: TrainingLog) -> tuple[int, bool] | None:
     """Index of the first loss that is infinite (the reader's mark for NaN too), and whether it is a step's."""
     for losses, per_step in ((log.step_loss, True), (log.loss, False), (log.val_loss, False)):
@@ -84,7 +92,7 @@ def first_not_finite(log: TrainingLog) -> tuple[int, bool] | None:
 
 def divergence_of(log: TrainingLog) -> tuple[Divergence | None, bool]:
     """The divergence of a log, and whether it is in its steps."""
-    per_step = len(log.step_loss) >= 2 * SUSTAINED
+    per_step = len(log.step_loss) >= FEW_STEPS
     losses = log.step_loss if per_step else log.loss
     known = losses[~np.isnan(losses)]
     broken = np.flatnonzero(np.isinf(known))
@@ -97,7 +105,7 @@ def recovered(log: TrainingLog, divergence: Divergence, per_step: bool) -> bool:
     known = losses[~np.isnan(losses)]
     if not np.isfinite(known).all():
         return False
-    start = known[: SPAN if per_step else 1].mean()
+    start = _start(known, SPAN if per_step else 1)
     return bool(known[-max(len(known) // 10, 1) :].mean() < 0.8 * start)
 
 
@@ -150,8 +158,9 @@ def _nan(log: TrainingLog, index: int, per_step: bool) -> Finding:
             span=(0.0, at),
             figures={"first": at},
         )
+    at_once = index < FEW_STEPS if per_step else index < 2
     grown = float(earlier[-min(len(earlier), 5) :].max() / max(earlier[:SPAN].mean(), 1e-9))
-    advice, change = divided(log, 10)
+    advice, change = divided(log, 30 if at_once else 10)
     if grown < 1.2:
         advice, change = "clip the gradient to norm 1, or " + advice, {"clipnorm": 1.0}
     return Finding(
@@ -167,7 +176,8 @@ def _nan(log: TrainingLog, index: int, per_step: bool) -> Finding:
 def _diverged(log: TrainingLog, divergence: Divergence, per_step: bool) -> Finding:
     place, at = where(log, divergence.began, per_step)
     _, seen = where(log, divergence.seen, per_step)
-    advice, change = divided(log, 10)
+    at_once = divergence.began < FEW_STEPS if per_step else divergence.began < 2
+    advice, change = divided(log, 30 if at_once else 10)
     if divergence.began > 20 * SPAN or (not per_step and divergence.began > 2):
         advice += "; or keep it, and clip the gradient to norm 1"
     return Finding(
@@ -188,7 +198,7 @@ def _nothing_learned(log: TrainingLog) -> Iterator[Finding]:
     constant = len(held) >= 3 and float(np.ptp(tail)) < 1e-6 and tail[0] < 0.9
     guess = math.log(log.classes) if log.classes else None
     losses = log.loss[np.isfinite(log.loss)]
-    if len(losses) < 2 and len(log.step_loss) < 2 * SUSTAINED:
+    if len(losses) < 2 and len(log.step_loss) < FEW_STEPS:
         return
     if len(losses) < 2:
         losses = _moving_mean(log.step_loss, SPAN)[SPAN:]

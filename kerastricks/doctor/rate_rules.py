@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -78,18 +79,12 @@ class RateTable:
     """The additive model.
 
     Args:
-        version: of the corpus that it was learned from.
         intercept: (S,) float64.
         measures: by name.
-        factors: state to the factor of the rate that helped most in the corpus.
-        precision: state to the share of its findings that were right on data sets held out.
     """
 
-    version: str
     intercept: np.ndarray
     measures: Mapping[str, Ranges]
-    factors: Mapping[str, float]
-    precision: Mapping[str, float]
 
     def probabilities(self, values: Mapping[str, float]) -> np.ndarray:
         """(S,) of each state, for measures by name; those that are missing count nothing."""
@@ -113,14 +108,14 @@ def rate_values(log: TrainingLog, found: Measures) -> dict[str, float]:
 
 def rate_finding(log: TrainingLog, found: Measures) -> Finding | None:
     """The finding about the learning rate; None where no state is likely."""
-    table = rate_table()
     values = rate_values(log, found)
+    table = rate_table(knows_optimizer=not math.isnan(values["relative_rate"]))
     probabilities = table.probabilities(values)
     place = int(probabilities.argmax())
     state = STATES[place]
     if probabilities[place] < 0.5:
         return None
-    factor = table.factors[state]
+    factor = _factor(state, values["relative_rate"])
     advice, change = (
         ("keep it", {})
         if state == "good"
@@ -141,6 +136,15 @@ def rate_finding(log: TrainingLog, found: Measures) -> Finding | None:
     )
 
 
+def _factor(state: str, relative_rate: float) -> float:
+    """What the rate should be multiplied by: what helped most in the corpus, or the way to the usual rate if longer."""
+    factor = float(_record()["factors"][state])
+    usual = 10**-relative_rate
+    if (state == "too_low" and usual > factor) or (state == "much_too_high" and usual < factor):
+        return float(f"{usual:.1g}") if usual > 1 else 1 / float(f"{1 / usual:.1g}")
+    return factor
+
+
 def _say(name: str, value: float) -> str:
     return _SAID[name].format(_SHOWN.get(name, float)(value))
 
@@ -156,16 +160,16 @@ def _reasons(table: RateTable, values: Mapping[str, float], place: int) -> list[
 
 
 @functools.cache
-def rate_table() -> RateTable:
-    """The table of the package."""
-    record = json.loads(files("kerastricks.doctor").joinpath("rate_table.json").read_text("utf-8"))
-    return RateTable(
-        record["version"],
-        np.array(record["intercept"]),
-        {
-            name: Ranges(np.array(one["edges"], np.float64), np.array(one["scores"], np.float64))
-            for name, one in record["measures"].items()
-        },
-        record["factors"],
-        record["precision"],
-    )
+def rate_table(knows_optimizer: bool) -> RateTable:
+    """The table of the package for logs whose optimizer is known, or for others."""
+    record = _record()["known" if knows_optimizer else "unknown"]
+    measures = {
+        name: Ranges(np.array(one["edges"], np.float64), np.array(one["scores"], np.float64))
+        for name, one in record["measures"].items()
+    }
+    return RateTable(np.array(record["intercept"]), measures)
+
+
+@functools.cache
+def _record() -> dict[str, Any]:
+    return json.loads(files("kerastricks.doctor").joinpath("rate_table.json").read_text("utf-8"))

@@ -70,7 +70,7 @@ def test_mistakes_are_named_in_a_line(log, arguments, message, capsys):
 def test_columns_as_text():
     from kerastricks.doctor.columns import parse_columns
 
-    assert parse_columns('loss="a, b",val_loss=Test Robust Loss , epoch=\'e\'') == {
+    assert parse_columns("loss=\"a, b\",val_loss=Test Robust Loss , epoch='e'") == {
         "loss": "a, b",
         "val_loss": "Test Robust Loss",
         "epoch": "e",

@@ -71,8 +71,8 @@ def test_nan_and_where(index):
     else:
         assert f"step {index + 1} " in nan.evidence
     if index == 37:
-        assert nan.change == {"learning_rate": 0.03}
-        assert "0.3 -> 0.03" in nan.advice
+        assert nan.change == {"learning_rate": 0.01}
+        assert "0.3 -> 0.01" in nan.advice
     assert not {"healthy", "lr_good"} & {one.code for one in found.findings}
 
 
