@@ -227,8 +227,16 @@ def _nothing_learned(log: TrainingLog) -> Iterator[Finding]:
             advice="no learning rate mends zero or far too small initial weights: start from he_normal for ReLU, "
             "xavier_normal for tanh, and look at the signal: kerastricks check init MODEL",
             figures={"end": end, "least": least, "level": level},
-            confidence=0.8,
+            # A rate that is much too high throws the loss about before it settles at that of guessing.
+            confidence=0.95 if _highest(log) < 1.15 * max(level, start) else 0.7,
         )
+
+
+def _highest(log: TrainingLog) -> float:
+    """The highest loss, of steps by their moving mean."""
+    if len(log.step_loss) > SPAN:
+        return float(_moving_mean(log.step_loss, SPAN)[SPAN:].max())
+    return float(np.nanmax(log.loss))
 
 
 def _moving_mean(values: np.ndarray, span: int) -> np.ndarray:
