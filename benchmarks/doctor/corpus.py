@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastricks.doctor.measures import smoothed_validation
+from kerastricks.doctor.measures import measure, smoothed_validation
 from kerastricks.doctor.training_log import TrainingLog
 
 TAIL = 0.15  # of the epochs, whose mean is what a run has reached
@@ -137,9 +137,10 @@ def rate_groups(runs: Sequence[Run]) -> dict[str, dict[float, list[int]]]:
 def fit_states(runs: Sequence[Run]) -> dict[int, str]:
     """Index of a run of the part "fit", without a remedy, to "overfitting", "underfitting" or "neither".
 
-    "overfitting": regularization, or an earlier end, lowers the validation loss by more than two standard deviations of
-    the difference between equal seeds, and by more than a wider network or a longer training does; "underfitting": one
-    of these does.
+    A remedy helps if it lowers the validation loss by more than two standard deviations of the difference between equal
+    seeds; an earlier end, which needs no second training, if the loss of this very run falls by more than two of its
+    noise from epoch to epoch. "overfitting": regularization or an earlier end helps, and more than a wider network or a
+    longer training; "underfitting": one of these does.
     """
     groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, run in enumerate(runs):
@@ -153,15 +154,21 @@ def fit_states(runs: Sequence[Run]) -> dict[int, str]:
             remedy: np.array([runs[index].loss for index in sorted(ids, key=lambda one: runs[one].meta["seed"])])
             for remedy, ids in remedies.items()
         }
-        ordered = sorted(remedies[""], key=lambda one: runs[one].meta["seed"])
-        losses["earlier"] = np.array([smoothed_validation(runs[index].log.val_loss).min() for index in ordered])
-        over = max(_gain(losses, "regularized"), _gain(losses, "earlier"))
         under = max(_gain(losses, "wider"), _gain(losses, "longer"))
-        state = "neither"
-        if max(over, under) > 0:
-            state = "overfitting" if over >= under else "underfitting"
-        states |= dict.fromkeys(remedies[""], state)
+        for index in remedies[""]:
+            over = max(_gain(losses, "regularized"), _gain_of_earlier_end(runs[index]))
+            if max(over, under) > 0:
+                states[index] = "overfitting" if over >= under else "underfitting"
+            else:
+                states[index] = "neither"
     return states
+
+
+def _gain_of_earlier_end(run: Run) -> float:
+    found = measure(run.log)
+    least = float(smoothed_validation(run.log.val_loss).min())
+    gain = run.loss - least
+    return gain if gain > 2 * max(found.val_noise * least, LEAST_LOSS_SD) else 0.0
 
 
 def _gain(losses: dict[str, np.ndarray], remedy: str) -> float:

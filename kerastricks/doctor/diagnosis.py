@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerastricks.doctor.failure_rules import FEW_STEPS, failures
-from kerastricks.doctor.finding import SURE, Finding
+from kerastricks.doctor.finding import KINDS, SURE, Finding
 from kerastricks.doctor.fit_rules import LEAST_EPOCHS, fit_findings
 from kerastricks.doctor.measures import Measures, measure
 from kerastricks.doctor.rate_rules import rate_finding
@@ -103,7 +103,7 @@ def diagnose(log: TrainingLog) -> Diagnosis:
     elif not failed:
         findings.append(_too_little(log))
     findings = _resolved(findings)
-    if enough and not any(one.severity in ("critical", "warning") for one in findings):
+    if enough and not any(KINDS[one.code].severity in ("critical", "warning") for one in findings):
         findings.append(_healthy(log, found) if log.has("val_loss") else _no_validation(log))
     return Diagnosis(log, found, tuple(sorted(findings, key=lambda one: one.rank)))
 

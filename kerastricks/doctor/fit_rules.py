@@ -51,7 +51,7 @@ def _overfitting(log: TrainingLog, found: Measures) -> Iterator[Finding]:
             advice="add augmentation, dropout 0.3 or weight decay 1e-3, or more images",
             span=(float(at[best]), float(at[-1])),
             figures={"gap": found.gap, "gap_growth": found.gap_growth},
-            confidence=0.8,
+            confidence=0.9,
         )
 
 
