@@ -2,11 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kerastricks.cli import job_options, options
 from kerastricks.errors import UsageError
+
+if TYPE_CHECKING:
+    from kerastricks.doctor.finding import Finding
+
+_IMAGES = 2048  # that the network is run on
 
 
 @click.command()
@@ -20,6 +26,7 @@ from kerastricks.errors import UsageError
 )
 @click.option("--optimizer", type=options.TEXT, metavar="NAME", help="Optimizer of a log that does not say: sgd, adam.")
 @click.option("--classes", type=options.number(2, 1_000_000), help="Number of classes of a log that does not say.")
+@click.option("--network", is_flag=True, help="Of a run: also run its network on its images: units, gradients.")
 @click.option("--plot", type=options.PNG, metavar="PNG", help="Also plot the curves with the findings marked.")
 @job_options.as_json("Print the findings as JSON.")
 def doctor(
@@ -28,6 +35,7 @@ def doctor(
     columns: str | None,
     optimizer: str | None,
     classes: int | None,
+    network: bool,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -39,6 +47,7 @@ def doctor(
 
     \b
     kerastricks doctor saved_models/RUN --plot doctor.png
+    kerastricks doctor saved_models/RUN --network
     kerastricks doctor history.csv --optimizer adam
     kerastricks doctor steps.csv epochs.csv --columns loss=train_ce --json
     """
@@ -55,10 +64,25 @@ def doctor(
         found = replace(found, optimizer=optimizer.lower())
     if classes is not None:
         found = replace(found, classes=classes)
-    diagnosis = diagnose(found)
+    diagnosis = diagnose(found, _of_network(log) if network else ())
     if plot is not None:
         diagnosis.plot(plot)
     if as_json:
         click.echo(json.dumps(diagnosis.to_json(), indent=2))
         return
     click.echo(str(diagnosis))
+
+
+def _of_network(run: Path) -> "list[Finding]":
+    """Findings that need the network of a run, and its images."""
+    from kerastricks.cli.check import Subject
+    from kerastricks.cli.quiet import import_keras
+
+    if not run.is_dir():
+        raise UsageError(f"--network is for run folders. Received: {run}")
+    subject = Subject(str(run), images=_IMAGES)
+    import_keras()
+    from kerastricks.checks.network_findings import network_findings
+
+    model, images, labels = subject.load()
+    return network_findings(model, images, labels, batch_size=int(subject.config["batch_size"]))

@@ -1,5 +1,6 @@
 """The diagnosis of a training log: findings by all rules, contradictions resolved, ranked."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,12 @@ class Diagnosis:
         plot_diagnosis(self, target)
 
 
-def diagnose(log: TrainingLog) -> Diagnosis:
+def diagnose(log: TrainingLog, more: Iterable[Finding] = ()) -> Diagnosis:
     """Say what a training log shows, and what to do next.
 
     Args:
         log: of `read_log`, or made of arrays.
+        more: findings from elsewhere, as of the network: `kerastricks.checks.network_findings`.
 
     Returns:
         The findings: those that others explain are left out. With less than 4 epochs and 80 steps there is one,
@@ -90,7 +92,7 @@ def diagnose(log: TrainingLog) -> Diagnosis:
         'overfitting'
     """
     found = measure(log)
-    findings = list(failures(log))
+    findings = [*failures(log), *more]
     failed = any(one.code in _FAILED for one in findings)
     enough = max(_finite(log.loss), _finite(log.val_loss)) >= LEAST_EPOCHS or _finite(log.step_loss) >= FEW_STEPS
     if enough:
