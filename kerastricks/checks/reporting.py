@@ -106,6 +106,79 @@ def plot_units(title: str, names: list[str], bars: dict[str, list[float]], label
     save_figure(figure, target, dpi=110)
 
 
+def plot_counts(title: str, names: Sequence[str], counts: Sequence[int], label: str, target: Path) -> None:
+    """Plots numbers as bars, a row per name from top to bottom.
+
+    Args:
+        title: above it.
+        names: of the rows; none says so in place of bars.
+        counts: a number for each.
+        label: of their axis.
+        target: the PNG.
+
+    Raises:
+        UsageError: where the path does not end in .png.
+    """
+    _check_png(target)
+    figure = new_figure(8, float(np.clip(1.6 + 0.26 * len(names), 2.6, 60)))
+    axes = figure.subplots()
+    if names:
+        axes.barh(np.arange(len(names)), counts, 0.7, color=_BLUE)
+        axes.set_yticks(np.arange(len(names)), names, fontsize=8)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlabel(label)
+        style_axes(axes, grid="x")
+        axes.set_axisbelow(True)
+    else:
+        _say_instead(axes, f"no {label}")
+    figure.suptitle(title)
+    save_figure(figure, target, dpi=110)
+
+
+def plot_batch_sizes(
+    title: str, scale: float, interval: tuple[float, float], sizes: Sequence[int], target: Path
+) -> None:
+    """Plots what a batch size costs in steps and in images, as multiples of the fewest, on log scales.
+
+    Args:
+        title: above it.
+        scale: the gradient noise scale, in images; where it is not finite and above 0, the plot says so instead.
+        interval: its confidence interval; the upper end may be infinite.
+        sizes: the batch sizes that were measured, marked on the axis.
+        target: the PNG.
+
+    Raises:
+        UsageError: where the path does not end in .png.
+    """
+    _check_png(target)
+    figure = new_figure(7, 4.5)
+    axes = figure.subplots()
+    if math.isfinite(scale) and scale > 0:
+        batches = np.geomspace(min(scale, *sizes) / 8, max(scale, *sizes) * 8, 200)
+        low, high = interval
+        axes.axvspan(max(low, batches[0]), min(high, batches[-1]), color=_GREY, alpha=0.4, lw=0, label="95 % interval")
+        axes.axvline(scale, color="0.3", lw=1.2, label=f"noise scale, {scale:,.3g} images")
+        axes.plot(batches, 1 + scale / batches, color=_BLUE, label="steps")
+        axes.plot(batches, 1 + batches / scale, color=_ORANGE, label="images")
+        axes.plot(sizes, np.ones(len(sizes)), "|", color="0.3", ms=12, label="measured batch sizes")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("images in a batch")
+        axes.set_ylabel("multiple of the fewest")
+        style_axes(axes)
+        axes.legend(frameon=False)
+    else:
+        _say_instead(axes, "the noise scale cannot be told")
+    figure.suptitle(title)
+    save_figure(figure, target, dpi=110)
+
+
+def _say_instead(axes: Any, text: str) -> None:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", transform=axes.transAxes)
+
+
 def _line(axes: Any, indices: np.ndarray, values: np.ndarray, mask: np.ndarray, **style: Any) -> None:
     """Plots what a log scale can show: no zeros, NaN or infinity."""
     shown = mask & np.isfinite(values) & (values > 0)

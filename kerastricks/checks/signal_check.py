@@ -243,7 +243,7 @@ def check_signal(
         labels = as_labels(labels, len(images), instrument.model.output_shape[-1], seed)
         if not taps:
             raise UsageError(f"model has no layer with a kernel and no activation. Received: {model.name!r}")
-        trainer = _Differentiator(instrument.model)
+        trainer = Differentiator(instrument.model)
         optimizer = KeepGradients(learning_rate=1.0, name="keep_gradients")
         trainer.compile(optimizer=optimizer, run_eagerly=True, jit_compile=False, auto_scale_loss=False)
         sums = [_Sums() for _ in taps]
@@ -288,7 +288,7 @@ class _GradientTap(keras.layers.Layer):
         return x + ops.cast(self.shift[: ops.shape(x)[0]], x.dtype)
 
 
-class _Differentiator(keras.Model):
+class Differentiator(keras.Model):
     """Trains on the sum of the images' own losses, without penalties."""
 
     def __init__(self, logits: keras.Model) -> None:

@@ -19,7 +19,7 @@ from kerastricks.files import says_full
 
 # Known here, so that the help page imports no subcommand.
 COMMANDS = {
-    "check": "Diagnose a network: signal, units, shapes.",
+    "check": "Diagnose a network or its labels.",
     "compare": "Compare activations, initializers or regularizers.",
     "data-dispatcher": "Run the dispatcher of a data service.",
     "data-worker": "Run a worker of a data service.",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from kerastricks.classifier_file import check_model_file, load_model_file
-from kerastricks.cli import job_options, options
+from kerastricks.cli import check_labels, job_options, options
 from kerastricks.cli.models import zoo_model
 from kerastricks.cli.quiet import import_keras
 from kerastricks.data.sources.names import check_source
@@ -59,11 +59,14 @@ def _options(images: int) -> Callable[[Any], Any]:
 
 @click.group()
 def check() -> None:
-    """Diagnose a network: signal propagation, dead units, equal units, shapes, the model file itself.
+    """Diagnose a network or its data: signal, dead and equal units, shapes, the model file, batch size, labels.
 
     MODEL is a model of the zoo, "mlp(depth=30)", a .keras file or a run folder. DATA is what `kerastricks train`
     takes; by default the data of the run, or digits.
     """
+
+
+check.add_command(check_labels.labels)
 
 
 @check.command()
@@ -124,6 +127,64 @@ def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: 
 
     built, images, labels = subject.load()
     _show(checks.check_units(built, images, labels, steps=steps, seed=subject.seed), plot, as_json)
+
+
+@check.command()
+@click.argument("model", type=options.MODEL)
+@click.argument("data", required=False, type=options.SOURCE)
+@click.option(
+    "--small",
+    type=options.number(1, 1_000_000),
+    metavar="N",
+    default=16,
+    show_default=True,
+    help="Images in a small batch.",
+)
+@click.option(
+    "--large",
+    type=options.number(2, 1_000_000),
+    metavar="N",
+    default=256,
+    show_default=True,
+    help="Images in a large batch, a multiple of --small.",
+)
+@click.option(
+    "--repeats",
+    type=options.number(2, 100_000),
+    metavar="N",
+    default=20,
+    show_default=True,
+    help="Large batches to measure.",
+)
+@_options(images=5120)
+def batch(
+    model: str,
+    data: str | None,
+    small: int,
+    large: int,
+    repeats: int,
+    plot: Path | None,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Measure the gradient noise scale: the batch size above which larger ones pay less.
+
+    \b
+    kerastricks check batch saved_models/RUN
+    kerastricks check batch plain_cnn digits --small 8 --large 128 --plot batch.png
+    """
+    if large < 2 * small or large % small:
+        raise UsageError(f"--large must be a multiple of --small, twice of it or more. Received: {large} and {small}")
+    subject = _Subject(model, data, plot, **choices)
+    from kerastricks import checks
+
+    built, images, labels = subject.load()
+    if labels is None:
+        raise UsageError(f"{subject.data}: has other classes than the model, and drawn labels have other noise")
+    report = checks.check_batch_size(
+        built, images, labels, small=small, large=large, repeats=repeats, seed=subject.seed
+    )
+    _show(report, plot, as_json)
 
 
 @check.command()

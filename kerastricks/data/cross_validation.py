@@ -188,6 +188,23 @@ def fold(data: ImageData, index: int, count: int, seed: int = 0) -> ImageData:
     return _Folds(data, count, seed).fold(index)
 
 
+def held_out(data: ImageData, count: int, seed: int = 0) -> list[np.ndarray]:
+    """Indices of the images that each of `folds` holds out, in the order of its validation split.
+
+    Args:
+        data: data set of `kerastricks.data.load`.
+        count: number of folds, 2 or more.
+        seed: seed of the assignment of images to folds.
+
+    Returns:
+        `count` arrays of indices into the training images with the validation images after them.
+
+    Raises:
+        DataError: see `folds`.
+    """
+    return _Folds(data, count, seed).parts
+
+
 @dataclass(frozen=True)
 class _Folds:
     data: ImageData
@@ -199,8 +216,7 @@ class _Folds:
         data = self.data
         if self.count < 2:
             raise DataError(f"folds must be 2 or more. Received: folds={self.count}")
-        labels = np.concatenate([data.labels("train"), data.labels("validation")])
-        images = np.bincount(labels, minlength=len(data.class_names))
+        images = np.bincount(self.labels, minlength=len(data.class_names))
         fewest = int(images.argmin())
         if images[fewest] < self.count:
             raise DataError(
@@ -209,13 +225,18 @@ class _Folds:
             )
 
     @cached_property
+    def labels(self) -> np.ndarray:
+        """Those of `examples`, without their pixels."""
+        return np.concatenate([self.data.labels("train"), self.data.labels("validation")])
+
+    @cached_property
     def examples(self) -> Examples:
         return pool(self.data)
 
     @cached_property
     def parts(self) -> list[np.ndarray]:
         """Indices of the validation images of each fold, sorted."""
-        labels = self.examples.labels
+        labels = self.labels
         order = np.lexsort((np.random.default_rng(self.seed).random(len(labels)), labels))
         return [np.sort(order[start :: self.count]) for start in range(self.count)]
 

@@ -32,6 +32,7 @@ __all__ = [
     "distill",
     "ensemble",
     "evaluate",
+    "find_wrong_labels",
     "finetune",
     "finish",
     "predict",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from kerastricks.runs.finetuning_run import finetune
     from kerastricks.runs.finishing import finish
     from kerastricks.runs.folder import RunFolder
+    from kerastricks.runs.label_run import find_wrong_labels
     from kerastricks.runs.prediction import predict
     from kerastricks.runs.record import Evaluation, RunRecord, SeriesRecord, Summary
     from kerastricks.runs.report_job import RunReport, report
@@ -105,6 +107,7 @@ else:
             "distill": "distillation_run",
             "ensemble": "ensemble_run",
             "evaluate": "evaluation",
+            "find_wrong_labels": "label_run",
             "finetune": "finetuning_run",
             "finish": "finishing",
             "predict": "prediction",

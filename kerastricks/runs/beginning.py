@@ -21,7 +21,14 @@ from kerastricks.training.optimizer import gradual_warmup
 
 
 def start(
-    config: Config, out: Path, name: str | None, recipe: recipes.Recipe | None, record: dict[str, Any] | None = None
+    config: Config,
+    out: Path,
+    name: str | None,
+    recipe: recipes.Recipe | None,
+    record: dict[str, Any] | None = None,
+    *,
+    prefix: str = "",
+    option: str = "--out",
 ) -> RunFolder:
     """Make the folder of a new run; from here on it can be resumed.
 
@@ -31,6 +38,8 @@ def start(
         name: of the run; None for MODEL-DATA-NUMBER.
         recipe: that the configuration came from, or None.
         record: what config.json says beside the configuration: of which series or distillation the run is.
+        prefix: of the default name.
+        option: that chose `out`, for messages.
 
     Raises:
         ConfigError: without data.
@@ -39,7 +48,8 @@ def start(
     if config.data is None:
         raise ConfigError("data is missing: name a folder, a zip, a data set or a recipe")
     config = with_whole_path(config)
-    with RunFolder.begin(out, name, *name_parts(config, recipe)) as run:
+    model, data = name_parts(config, recipe)
+    with RunFolder.begin(out, name, f"{prefix}{model}", data, option) as run:
         if recipe is not None:
             shutil.copyfile(recipe.path, run.recipe)
         run.write(run.config, {"config": config.as_dict(), **(record or {}), "resolved": False})
@@ -75,7 +85,7 @@ def write_resolved(run: RunFolder, config: Config, data: ImageData) -> None:
     run.write(
         run.config,
         {
-            **{name: before[name] for name in ("series", "distillation", "budget") if name in before},
+            **{name: before[name] for name in ("series", "distillation", "labels", "budget") if name in before},
             "config": config.as_dict(),
             "resolved": True,
             "data": data.describe(),

@@ -45,11 +45,18 @@ class RunFolder:
 
     @classmethod
     @contextmanager
-    def begin(cls, out: Path, name: str | None, model: str, data: str) -> Iterator["RunFolder"]:
+    def begin(cls, out: Path, name: str | None, model: str, data: str, option: str = "--out") -> Iterator["RunFolder"]:
         """Make a new folder, to be filled: `out/name`, or `out/MODEL-DATA-N` with the first number that is free.
 
         It gets its name at the end of the block, when its first state is in it: an error, and a process that is
         killed, leave nothing there. `name` is known from the beginning. An empty folder of that name is taken over.
+
+        Args:
+            out: the folder of run folders.
+            name: of the run; None for MODEL-DATA-N.
+            model: for the default name.
+            data: for the default name.
+            option: that chose `out`, for messages.
 
         Raises:
             RunFolderError: where the name is taken or illegal, or the place cannot be written to.
@@ -60,7 +67,7 @@ class RunFolder:
             folder = begun_folder(out)
             path = folder.__enter__()
         except OSError as error:
-            raise RunFolderError(f"{out}: cannot be written to ({error.strerror}): choose another --out") from None
+            raise RunFolderError(f"{out}: cannot be written to ({error.strerror}): choose another {option}") from None
         try:
             run = cls(path)
             run.name = next(names)

@@ -102,6 +102,7 @@ def carry_out(
     except Exception as error:
         full = isinstance(error, WriteError) or says_full(error) is not None
         trained = any(there.exists() for there in (run.checkpoint, run.metrics, run.path / "stages"))
+        trained = trained or any(run.path.glob("fold_*"))
         if not (resumed or trained) and (full or isinstance(error, UsageError)):
             shutil.rmtree(run.path, ignore_errors=True)
         elif full:

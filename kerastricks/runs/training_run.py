@@ -39,7 +39,7 @@ from kerastricks.training.size_timing import image_sizes
 from kerastricks.training.weight_callbacks import reports
 
 # What config.json has beside the configuration, and which command wrote it.
-OTHER_KINDS = {"finetuning": "finetune", "distillation": "distill"}
+OTHER_KINDS = {"finetuning": "finetune", "distillation": "distill", "labels": "check labels"}
 LEAST_TRAINING_SECONDS = 5.0  # or an epoch: with less, `minutes` is refused
 RESUMPTION = Resumption("kerastricks train --resume", "kerastricks.runs.train")
 

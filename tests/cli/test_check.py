@@ -85,6 +85,22 @@ def test_model_of_a_file_and_of_the_zoo(capsys, saved):
     assert "ok       healthy\n" in capsys.readouterr().out
 
 
+def test_batch_measures_the_noise_scale_at_the_sizes_asked_for(capsys, tmp_path):
+    plot = tmp_path / "batch.png"
+    sizes = ["--small", "4", "--large", "32", "--repeats", "5", "--plot", str(plot)]
+    report = found(capsys, "batch", SMALL, "digits", *sizes)
+    assert (report["small"], report["large"], report["repeats"]) == (4, 32, 5)
+    assert report["images"] == 1439
+    assert report["noise_scale"] > 0
+    assert not report["overlap"]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_batch_refuses_data_of_other_classes(capsys, saved, image_folder):
+    assert run(["check", "batch", str(saved), str(image_folder)]) == 2
+    assert "has other classes than the model" in capsys.readouterr().err
+
+
 def test_a_model_with_a_fault_is_no_failure(capsys, tmp_path):
     layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax", bias_regularizer="l2")]
     folder = tmp_path / "run"
@@ -132,6 +148,9 @@ def test_a_run_folder_brings_its_own_data(capsys, saved, image_folder, tmp_path)
         (["init", "--images", "1"], "--images"),
         (["model", "missing.keras"], "missing.keras: no such file"),
         (["model", "mpl"], "no model is called 'mpl': did you mean mlp"),
+        (["batch", SMALL, "--small", "16", "--large", "40"], "--large must be a multiple of --small"),
+        (["batch", SMALL, "--repeats", "1"], "--repeats"),
+        (["batch", SMALL, "--images", "64"], "images must be 256 or more, a large batch"),
         (["activation"], "MODEL"),
         (["activations"], "activations"),
     ],

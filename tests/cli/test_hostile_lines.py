@@ -77,6 +77,7 @@ USUAL = {
     "recipe copy": ["digits", "folder"],
     "schedule": ["linear"], "train": ["digits"], "tune": ["digits"], "tune-worker": ["folder", "--chief", "x:80"],
     "check init": ["nin"], "check activation": ["nin"], "check units": ["nin"], "check shapes": ["nin"],
+    "check batch": ["nin"], "check labels": ["digits"],
 }  # fmt: skip
 
 
