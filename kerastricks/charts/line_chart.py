@@ -13,6 +13,7 @@ from kerastricks.charts.axes import short_value
 from kerastricks.charts.svg import css_colour, mark
 
 _SIZE = (4.4, 3.1)
+_LABEL_WIDTH, _LABEL_HEIGHT = 0.08, 0.075  # of a span, as shares of the axes
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,16 @@ def plot_lines(
 
 def _shade(axes: Axes, spans: Sequence[Span]) -> None:
     room = axes.get_xlim()
+    written: list[tuple[float, int]] = []  # middle and row of each label
     for span in spans:
         axes.axvspan(span.first, span.last, color=span.colour, alpha=0.14, lw=0, zorder=0)
         middle = min(max((span.first + span.last) / 2, room[0]), room[1])
+        taken = {row for other, row in written if abs(other - middle) < _LABEL_WIDTH * (room[1] - room[0])}
+        row = next(row for row in range(len(spans)) if row not in taken)
+        written.append((middle, row))
         look = {"ha": "center", "va": "top", "weight": "bold", "color": span.colour}
-        axes.text(middle, 0.985, span.label, transform=axes.get_xaxis_transform(), **look)
+        height = 0.985 - _LABEL_HEIGHT * row
+        axes.text(middle, height, span.label, transform=axes.get_xaxis_transform(), **look)
     axes.set_xlim(room)
 
 

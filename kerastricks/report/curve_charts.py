@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from kerastricks.charts.line_chart import Band, ChartLine, Span, legend, plot_lines
 from kerastricks.charts.page import half_figure
-from kerastricks.charts.svg import FAILED, GOOD, LINES, NOTE, WARNING
-from kerastricks.report.figures import Finding, RunFigures
+from kerastricks.charts.svg import FAILED, LINES, NOTE, WARNING
+from kerastricks.doctor.finding import Finding
+from kerastricks.report.figures import RunFigures
 
-SEVERITIES = {"critical": FAILED, "warning": WARNING, "note": NOTE, "good": GOOD}
+_SEVERITIES = {"critical": FAILED, "warning": WARNING, "note": NOTE}
 _TRAINING, _VALIDATION = LINES[0], LINES[1]
 _FEW = 30  # epochs: each is a dot
 _MOST_WINDOWS, _LEAST_BATCHES = 150, 5
@@ -120,11 +121,11 @@ def _described(runs: Sequence[RunFigures], name: str) -> str:
 
 
 def _spans(findings: Sequence[Finding]) -> list[Span]:
-    """A finding's number over its epochs; the first epoch begins at 0."""
+    """A finding's number over its epochs; what is as it should be is not marked."""
     return [
-        Span(float(one.span[0]) - 1, float(one.span[1]), SEVERITIES.get(one.severity, NOTE), str(number))
+        Span(float(one.span[0]), float(one.span[1]), _SEVERITIES[one.severity], str(number))
         for number, one in enumerate(findings, start=1)
-        if one.span is not None and all(math.isfinite(end) for end in one.span)
+        if one.span is not None and one.severity != "good" and all(math.isfinite(end) for end in one.span)
     ]
 
 

@@ -30,6 +30,14 @@ def test_spans_are_shaded_with_their_labels_and_do_not_widen_the_axis():
     assert axes.get_xlim() == plain
 
 
+def test_labels_of_spans_in_one_place_are_below_each_other():
+    line = ChartLine(0, [1, 2, 3], [3, 2, 1], LINES[0])
+    spans = [Span(1, 2, LINES[1], "1"), Span(1, 2, LINES[1], "2"), Span(2.4, 3, LINES[1], "3")]
+    heights = [text.get_position()[1] for text in plot_lines([line], "loss", spans=spans).axes[0].texts]
+    assert heights[0] - heights[1] > 0.05
+    assert heights[2] == heights[0]
+
+
 def test_a_band_and_its_line_light_up_together():
     with page_style():
         figure = plot_lines(
