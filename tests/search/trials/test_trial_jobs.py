@@ -57,6 +57,7 @@ def job(tmp_path, pixels):
             "epochs": 3,
             "source": None,
             "folds": 0,
+            "doctor": False,
         }
         return {**made, **fields}
 
