@@ -10,7 +10,7 @@ import keras
 from kerastricks.callbacks.gathered_log import GatheredLog, classes_of, optimizer_name, until
 from kerastricks.callbacks.logs import StepLoss, highest_rate
 from kerastricks.doctor.diagnosis import Diagnosis, diagnose
-from kerastricks.doctor.failure_rules import failures
+from kerastricks.doctor.failure_rules import SUSTAINED, failures
 from kerastricks.doctor.finding import KINDS, Finding
 from kerastricks.doctor.training_log import TrainingLog
 from kerastricks.errors import ConfigError, UnknownNameError
@@ -23,7 +23,7 @@ IN_A_ROW = 3  # diagnoses
 SHARE = 0.5  # of the epochs: before, a good training looks like one with too low a rate, and a late one like a dead one
 # What the end of a training decides; before it, every training could go on.
 OF_THE_END = frozenset({"stopped_early", "trained_too_long", "cannot_tell", "healthy", "lr_good"})
-LOOK_STEPS = 50
+LOOK_STEPS = SUSTAINED  # a divergence is not seen before
 _END = "at the end"
 _GROWTH = 0.05  # of the steps so far, between two looks at the steps: their cost stays the same for each
 _EPOCH_GROWTH = 0.02  # the same for whole diagnoses at the ends of epochs
@@ -38,7 +38,7 @@ class Doctor(keras.callbacks.Callback):
 
     A finding is said when it is sure:
 
-    - NaN and divergence at once: a loss that is not finite at its step; divergence every 50 steps, later whenever the
+    - NaN and divergence at once: a loss that is not finite at its step; divergence every 40 steps, later whenever the
       steps have grown by a twentieth, and at the end of each epoch;
     - any other with a confidence of 0.8 or more in three diagnoses in a row, after half of the epochs. A diagnosis is
       made at the end of each epoch; of a training with many short ones, whenever its steps have grown by a fiftieth;

@@ -173,8 +173,9 @@ def test_a_span_is_marked_in_every_curve_with_the_number_of_its_card(tmp_path):
     assert "epochs 4 to 8" in text
 
 
-def test_what_is_good_is_not_shaded_and_without_advice(tmp_path):
-    page(tmp_path, made_run(findings=(made_finding("healthy", advice="", confidence=1.0),)))
+def test_what_is_good_or_everywhere_is_not_shaded(tmp_path):
+    everywhere = made_finding("lr_too_low", span=(0.0, 8.0), advice="", confidence=1.0)
+    page(tmp_path, made_run(findings=(everywhere, made_finding("lr_good", advice="", confidence=1.0))))
     text = (tmp_path / "report.html").read_text()
     assert "Next:" not in text
     assert "confidence" not in text[text.index('id="findings"') : text.index('id="curves"')]
