@@ -16,7 +16,7 @@
     |   +-- EnsembleError              members that cannot be one model
     |   +-- MissingExtraError          an optional dependency that is not installed (also ImportError)
     +-- RunFailedError (RuntimeError)  what was asked was right, and it failed: the command line exits 1
-        +-- TrainingDivergedError      the loss is not finite (also ArithmeticError)
+        +-- TrainingDivergedError      the loss is not finite, or learns nothing (also ArithmeticError)
         +-- CheckpointError            a checkpoint could not be written (also OSError)
         +-- WriteError                 any other file could not be written (also OSError)
         +-- ServiceLostError           the data service failed while it was used (also ConnectionError)
@@ -114,7 +114,7 @@ class RunFailedError(KerasTricksError, RuntimeError):
 
 
 class TrainingDivergedError(RunFailedError, ArithmeticError):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite, or a `kerastricks.callbacks.Doctor` stopped the training."""
 
 
 class CheckpointError(RunFailedError, OSError):

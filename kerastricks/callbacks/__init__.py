@@ -1,4 +1,4 @@
-"""Callbacks: logs, progress, kept models, averages of weights, decay on a plateau."""
+"""Callbacks: logs, progress, live diagnosis, kept models, averages of weights, decay on a plateau."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,7 @@ from kerastricks.lazy import attach
 __all__ = [
     "BatchLossLog",
     "BestWeights",
+    "Doctor",
     "KeepLast",
     "KeepSnapshots",
     "KeepTop",
@@ -17,6 +18,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from kerastricks.callbacks.doctor import Doctor
     from kerastricks.callbacks.keep import KeepLast, KeepSnapshots, KeepTop
     from kerastricks.callbacks.logs import BatchLossLog, MetricsLog
     from kerastricks.callbacks.plateau_decay import PlateauDecay
@@ -28,6 +30,7 @@ else:
         {
             "BatchLossLog": "logs",
             "BestWeights": "weights",
+            "Doctor": "doctor",
             "KeepLast": "keep",
             "KeepSnapshots": "keep",
             "KeepTop": "keep",

@@ -4,13 +4,45 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from kerastricks.errors import TrainingDivergedError
 from kerastricks.files import append_line, write_text, written
+
+if TYPE_CHECKING:
+    from kerastricks.callbacks.doctor import Doctor
+
+
+class StepLoss:
+    """The loss of each step: the model's own `batch_loss`, or the difference of the epoch's running means.
+
+    The difference is exact to about 1e-5 and assumes batches of one size. With several steps per execution it is
+    their mean.
+    """
+
+    def __init__(self) -> None:
+        self._running_mean = 0.0
+        self._batches = 0
+
+    def after(self, model: keras.Model, batch: int, logs: dict[str, Any]) -> float:
+        """The loss of the step that has just ended.
+
+        Args:
+            model: that is trained.
+            batch: index in the epoch, from 0.
+            logs: of Keras: "loss" is the mean of the epoch so far.
+        """
+        own = getattr(model, "batch_loss", None)
+        if own is not None:
+            return float(keras.ops.convert_to_numpy(own.value))
+        before, batches = self._running_mean, self._batches
+        if batches > batch:  # of the epoch before
+            before, batches = 0.0, 0
+        self._running_mean, self._batches = mean, done = float(logs["loss"]), batch + 1
+        return (mean * done - before * batches) / (done - batches)
 
 
 class BatchLossLog(keras.callbacks.Callback):
@@ -24,18 +56,20 @@ class BatchLossLog(keras.callbacks.Callback):
     Args:
         path: of the file, or None to only watch.
         learning_rate: named in the message when training diverges.
+        doctor: a `Doctor` that is called before this callback: what it stops for ends the training at once.
 
     Raises:
-        TrainingDivergedError: at the first batch whose loss is NaN or infinite.
+        TrainingDivergedError: at the first batch whose loss is NaN or infinite, and where `doctor` stops.
     """
 
-    def __init__(self, path: Path | None, learning_rate: float | None = None) -> None:
+    def __init__(self, path: Path | None, learning_rate: float | None = None, doctor: "Doctor | None" = None) -> None:
         super().__init__()
         self.path = path
         self.learning_rate = learning_rate
+        self.doctor = doctor
         self._pending: list[float] = []
         self._epoch = 0
-        self._running_mean = 0.0
+        self._step_loss = StepLoss()
 
     def cut(self, steps: int) -> None:
         """Drops what was written after the first `steps` batches."""
@@ -60,10 +94,11 @@ class BatchLossLog(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        loss = self._loss(batch, logs or {})
+        loss = self._step_loss.after(self.model, batch, logs or {})
         self._pending.append(loss)
         if len(self._pending) >= 256:
             self.flush()
+        self._end_hopeless()
         if not np.isfinite(loss):
             self.flush()
             self._diverged(f"the loss is {loss} at epoch {self._epoch + 1}, batch {batch + 1}")
@@ -72,17 +107,14 @@ class BatchLossLog(keras.callbacks.Callback):
         rate = f" (now {self.learning_rate:g})" if self.learning_rate else ""
         raise TrainingDivergedError(f"{what}: lower learning_rate{rate}")
 
-    def _loss(self, batch: int, logs: dict[str, Any]) -> float:
-        own = getattr(self.model, "batch_loss", None)
-        if own is not None:
-            return float(keras.ops.convert_to_numpy(own.value))
-        # In somebody else's `fit`: the batch's share of the running mean, for batches of one size.
-        mean, before = float(logs["loss"]), self._running_mean
-        self._running_mean = mean
-        return mean * (batch + 1) - before * batch
+    def _end_hopeless(self) -> None:
+        if self.doctor is not None and self.doctor.failure is not None:
+            self.flush()
+            raise TrainingDivergedError(self.doctor.failure)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.flush()
+        self._end_hopeless()
         validation = float((logs or {}).get("val_loss", 0.0))
         if not np.isfinite(validation):
             self._diverged(f"the validation loss is {validation} after epoch {epoch + 1}")
@@ -127,14 +159,14 @@ class MetricsLog(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "step": int(keras.ops.convert_to_numpy(optimizer.iterations.value)),
             **{name: float(value) for name, value in (logs or {}).items()},
-            "learning_rate": _highest_rate(optimizer),
+            "learning_rate": highest_rate(optimizer),
             "images_per_second": round(speed, 1),
             "seconds": round(time.perf_counter() - self._started, 3),
         }
         append_line(self.path, json.dumps(line))
 
 
-def _highest_rate(optimizer: keras.optimizers.Optimizer) -> float:
+def highest_rate(optimizer: keras.optimizers.Optimizer) -> float:
     """The highest of all rates: a `MultiOptimizer` has one for each group of layers."""
     inner = getattr(optimizer, "optimizers", [optimizer])
     return max(float(keras.ops.convert_to_numpy(one.learning_rate)) for one in inner)

@@ -13,6 +13,7 @@ from kerastricks.charts.axes import short_value
 from kerastricks.charts.svg import css_colour, mark
 
 _SIZE = (4.4, 3.1)
+_ROW = 0.07  # height of a span's bar, as a share of the axes
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Span:
         first: where it begins.
         last: where it ends.
         colour: of the shade.
-        label: a few characters, at its top.
+        label: a few characters, above it.
     """
 
     first: float
@@ -138,12 +139,16 @@ def plot_lines(
 
 
 def _shade(axes: Axes, spans: Sequence[Span]) -> None:
+    """Shade the spans, each under a bar of its own with its label: above the axes, where no line is."""
     room = axes.get_xlim()
-    for span in spans:
-        axes.axvspan(span.first, span.last, color=span.colour, alpha=0.14, lw=0, zorder=0)
-        middle = min(max((span.first + span.last) / 2, room[0]), room[1])
-        look = {"ha": "center", "va": "top", "weight": "bold", "color": span.colour}
-        axes.text(middle, 0.985, span.label, transform=axes.get_xaxis_transform(), **look)
+    for row, span in enumerate(reversed(spans)):
+        axes.axvspan(span.first, span.last, color=span.colour, alpha=0.08, lw=0, zorder=0)
+        first, last = (min(max(end, room[0]), room[1]) for end in (span.first, span.last))
+        height = 1.04 + _ROW * row
+        above = {"transform": axes.get_xaxis_transform(), "clip_on": False, "color": span.colour}
+        axes.plot([first, last], [height, height], lw=3, solid_capstyle="butt", **above)
+        beside = {"xytext": (-3, 0), "textcoords": "offset points", "ha": "right", "va": "center", "weight": "bold"}
+        axes.annotate(span.label, (first, height), xycoords=axes.get_xaxis_transform(), color=span.colour, **beside)
     axes.set_xlim(room)
 
 

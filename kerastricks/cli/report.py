@@ -29,8 +29,8 @@ _MOST_PAIRS = 5
 def report(runs: tuple[Path, ...], out: Path | None, data: str | None, as_json: bool) -> None:
     """Write a page about finished runs: report.html.
 
-    Curves, scores, confusions, calibration, the most confident mistakes and the configuration, in one HTML file that
-    loads nothing. Several runs are shown beside each other.
+    Findings of the doctor, curves, scores, confusions, calibration, the most confident mistakes and the configuration,
+    in one HTML file that loads nothing. Several runs are shown beside each other.
 
     \b
     kerastricks report saved_models/RUN

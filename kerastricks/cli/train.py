@@ -50,6 +50,7 @@ from kerastricks.errors import UsageError
     "--data-service", type=options.TEXT, metavar="ADDRESS", help="grpc://HOST:PORT of a `kerastricks data-dispatcher`."
 )
 @options.cache_dir
+@click.option("--doctor", is_flag=True, help="Tell findings about the training; stop it when it diverges.")
 @job_options.as_json("Print the summary as JSON.")
 def train(
     source: str | None,
@@ -73,6 +74,7 @@ def train(
     resume: Path | None,
     data_service: str | None,
     cache_dir: Path | None,
+    doctor: bool,
     as_json: bool,
 ) -> None:
     """Train a classifier from SOURCE and write a run folder.
@@ -87,6 +89,8 @@ def train(
     precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
 
     --minutes chooses the image size and the epochs that are not given, says so, and ends in time.
+
+    --doctor watches the curves and tells, once, what it is sure of: kerastricks doctor says the same of finished runs.
 
     --seeds is a series: the same splits, images read once, a table at the end; --resume OUT/NAME resumes it.
     """
@@ -125,7 +129,7 @@ def train(
     from kerastricks.runs.series import Series, train_series
     from kerastricks.runs.training_run import train as train_run
 
-    job: dict[str, Any] = {"resume": resume, "data_service": data_service, "cache_dir": cache_dir}
+    job: dict[str, Any] = {"resume": resume, "data_service": data_service, "cache_dir": cache_dir, "doctor": doctor}
     job |= {"say": screen.say, "progress": screen.bar}
     if resume is None:
         job |= {"source": recipe, "config": config, "out": out, "name": name}

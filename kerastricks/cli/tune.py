@@ -33,6 +33,9 @@ from kerastricks.errors import UsageError
 @click.option(
     "--early-stop/--no-early-stop", default=None, help="Stop trials by the median rule.  [default: early-stop]"
 )
+@click.option(
+    "--doctor/--no-doctor", default=None, help="End trials that diverge or learn nothing.  [default: no-doctor]"
+)
 @click.option("--retries", type=options.number(0, 1000), help="Retries of a crashed trial.  [default: 1]")
 @click.option(
     "--range-test/--no-range-test", default=True, help="Find the interval of rates to search.  [default: range-test]"

@@ -27,6 +27,7 @@ _LOGS = (
     "history.csv",
     "history.json",
 )
+_BATCH_LOSS = "batch_loss.f32"
 _PICKLES = (".pkl", ".pickle", ".p", ".npy", ".npz", ".pt", ".pth", ".joblib")
 
 
@@ -100,7 +101,8 @@ def _of_lists(
 
 
 def _of_folder(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
-    if (folder / "metrics.jsonl").is_file() and (folder / "config.json").is_file():
+    epochs = _has_content(folder / _LOGS[0]) and (folder / "config.json").is_file()
+    if epochs or _has_content(folder / _BATCH_LOSS):
         return _of_run(folder, columns)
     events = event_files.event_files(folder)
     logs = [folder / name for name in _LOGS if (folder / name).is_file()]
@@ -111,9 +113,14 @@ def _of_folder(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
     raise UsageError(f"{folder}: no run folder, and none of {', '.join(_LOGS)} or event files in it")
 
 
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
 def _of_run(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
     """A run folder: epochs are in metrics.jsonl, losses of all batches in batch_loss.f32."""
-    log = replace(_of_json(folder / "metrics.jsonl", columns), name=folder.name)
+    epochs = folder / _LOGS[0]  # not there before the end of the first epoch
+    log = replace(_of_json(epochs, columns) if _has_content(epochs) else TrainingLog(), name=folder.name)
     record = try_read_json(folder / "config.json") or {}
     config = record.get("config", {})
     known: dict[str, Any] = {
@@ -121,7 +128,7 @@ def _of_run(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
         "batch_size": config.get("batch_size"),
         "optimizer": str(config.get("optimizer", "")).partition("(")[0] or None,
     }
-    losses = folder / "batch_loss.f32"
+    losses = folder / _BATCH_LOSS
     if losses.is_file():
         values = np.fromfile(losses, "<f4").astype(np.float64)
         if len(values) and np.isnan(values[-1]):  # a loss that is no number ends a training; earlier ones are missing

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from kerastricks.charts.line_chart import Band, ChartLine, Span, legend, plot_lines
 from kerastricks.charts.page import half_figure
-from kerastricks.charts.svg import FAILED, GOOD, LINES, NOTE, WARNING
-from kerastricks.report.figures import Finding, RunFigures
+from kerastricks.charts.svg import FAILED, LINES, NOTE, WARNING
+from kerastricks.report.figures import RunFigures
 
-SEVERITIES = {"critical": FAILED, "warning": WARNING, "note": NOTE, "good": GOOD}
+_SEVERITIES = {"critical": FAILED, "warning": WARNING, "note": NOTE}
 _TRAINING, _VALIDATION = LINES[0], LINES[1]
 _FEW = 30  # epochs: each is a dot
 _MOST_WINDOWS, _LEAST_BATCHES = 150, 5
@@ -28,7 +28,7 @@ def curves(runs: Sequence[RunFigures], prefix: str) -> str:
     """
     titles = {index: run.name for index, run in enumerate(runs)}
     drawn: list[tuple[Figure, str, str]] = []
-    spans = _spans(runs[0].findings) if len(runs) == 1 else []
+    spans = _spans(runs[0]) if len(runs) == 1 else []
     for name, label in (("loss", "loss (nats)"), ("accuracy", "accuracy")):
         lines = [line for index, run in enumerate(runs) for line in _pair(index, run, name, len(runs) > 1)]
         if lines:
@@ -119,12 +119,16 @@ def _described(runs: Sequence[RunFigures], name: str) -> str:
     return f"{name} by epoch. " + "; ".join(parts)
 
 
-def _spans(findings: Sequence[Finding]) -> list[Span]:
-    """A finding's number over its epochs; the first epoch begins at 0."""
+def _spans(run: RunFigures) -> list[Span]:
+    """A finding's number over its epochs; not over all of them, and not where all is as it should be."""
+    last = max((line["epoch"] for line in run.epochs if _is_number(line, "epoch")), default=math.inf)
     return [
-        Span(float(one.span[0]) - 1, float(one.span[1]), SEVERITIES.get(one.severity, NOTE), str(number))
-        for number, one in enumerate(findings, start=1)
-        if one.span is not None and all(math.isfinite(end) for end in one.span)
+        Span(float(one.span[0]), float(one.span[1]), _SEVERITIES[one.severity], str(number))
+        for number, one in enumerate(run.findings, start=1)
+        if one.span is not None
+        and one.severity != "good"
+        and all(math.isfinite(end) for end in one.span)
+        and not (one.span[0] <= 0 and one.span[1] >= last)
     ]
 
 

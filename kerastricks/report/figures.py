@@ -2,48 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from kerastricks.doctor.finding import Finding
 from kerastricks.metrics.calibration import CalibrationCurve
 from kerastricks.metrics.classification import images_by_class
 from kerastricks.metrics.confusions import ConfusedPair, confused_pairs, confusion_entries
 
 MOST_PAIRS = 15  # that are listed
 _CALIBRATION = "calibration_error"
-
-
-class Finding(Protocol):
-    """One finding of a diagnosis, as far as a report shows it."""
-
-    @property
-    def code(self) -> str:
-        """Stable name of what was found."""
-
-    @property
-    def severity(self) -> str:
-        """One of "critical", "warning", "note", "good"."""
-
-    @property
-    def title(self) -> str:
-        """Name of what was found, in a few words."""
-
-    @property
-    def evidence(self) -> str:
-        """The figures that it rests on, in a sentence."""
-
-    @property
-    def advice(self) -> str:
-        """The next step."""
-
-    @property
-    def span(self) -> tuple[float, float] | None:
-        """First and last epoch of the part of the curves that shows it; None for all."""
-
-    @property
-    def confidence(self) -> float | None:
-        """Probability that it is true; None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +61,7 @@ class RunFigures:
         facts: name to text: data, device, versions.
         notes: what is missing, and why.
         picture_note: why the pictures have no maps; "" where they have.
-        findings: of a diagnosis.
+        findings: of the diagnosis of its logs.
     """
 
     name: str
@@ -136,11 +105,12 @@ class RunFigures:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Scores, calibration, confusions and pictures by name, of plain values."""
+        """Scores, findings, calibration, confusions and pictures by name, of plain values."""
         names = list(self.class_names)
         return {
             "run": self.name,
             "scores": {**self.scores, _CALIBRATION: self.score(_CALIBRATION)},
+            "findings": [one.to_json() for one in self.findings],
             "recall": dict(zip(names, self.recall, strict=True)),
             "images": dict(zip(names, self.images(), strict=True)),
             "confusions": [

@@ -7,10 +7,10 @@ from typing import Any
 from kerastricks.charts.matrix import matrix_svg
 from kerastricks.charts.page import fact_list, plain_text, tile
 from kerastricks.charts.table import Cell, html_table, number
+from kerastricks.doctor.finding import Finding
 from kerastricks.metrics.confusions import confusion_order, most_confused_classes
 from kerastricks.progress import duration
-from kerastricks.report.curve_charts import SEVERITIES
-from kerastricks.report.figures import MOST_PAIRS, Finding, Picture, RunFigures
+from kerastricks.report.figures import MOST_PAIRS, Picture, RunFigures
 
 MOST_CLASSES = 40  # in the matrix
 _MOST_BESIDE = 20  # classes of a matrix that leaves room beside it
@@ -50,13 +50,13 @@ def finding_cards(findings: Sequence[Finding]) -> str:
     """A card for each finding, numbered as the shaded parts of the curves."""
     cards = []
     for index, one in enumerate(findings, start=1):
-        kind = one.severity if one.severity in SEVERITIES else "note"
-        confidence = "" if one.confidence is None else f", confidence {one.confidence:.0%}"
-        where = "" if one.span is None else f", epochs {one.span[0]:g} to {one.span[1]:g}"
+        confidence = "" if one.confidence >= 1 else f", confidence {one.confidence:.0%}"
+        where = "" if one.span is None else f", epochs {one.span[0]:.3g} to {one.span[1]:.3g}"
+        advice = f"<p><strong>Next:</strong> {_text(one.advice)}</p>" if one.advice else ""
         cards.append(
-            f'<li class="finding {kind}"><h3>{index}. {_text(one.title)}</h3>'
+            f'<li class="finding {one.severity}"><h3>{index}. {_text(one.title)}</h3>'
             f"<p>{_text(f'{one.severity} ({one.code}){where}{confidence}')}</p>"
-            f"<p>{_text(one.evidence)}</p><p><strong>Next:</strong> {_text(one.advice)}</p></li>"
+            f"<p>{_text(one.evidence)}</p>{advice}<p>{_text(one.source)}</p></li>"
         )
     return f'<ol class="findings">{"".join(cards)}</ol>'
 

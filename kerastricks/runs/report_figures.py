@@ -9,10 +9,13 @@ import numpy as np
 
 from kerastricks.checks.class_activation import grad_cam
 from kerastricks.data.pipeline.batches import Batches
+from kerastricks.doctor.diagnosis import diagnose
+from kerastricks.doctor.finding import Finding
+from kerastricks.doctor.reading import read_log
 from kerastricks.errors import UsageError, first_line
 from kerastricks.files import read_json_lines
 from kerastricks.metrics.calibration import calibration_curve
-from kerastricks.report.figures import Finding, Picture, RunFigures
+from kerastricks.report.figures import Picture, RunFigures
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.record import Summary
 
@@ -76,7 +79,7 @@ def run_figures(
     config: dict[str, Any],
     seen: TestPredictions | None,
     *,
-    findings: Sequence[Finding] = (),
+    findings: Sequence[Finding] | None = None,
     notes: Sequence[str] = (),
 ) -> RunFigures:
     """Gather the figures of a run; logs that are missing are left out.
@@ -86,9 +89,12 @@ def run_figures(
         summary: of the run.
         config: all fields of its configuration.
         seen: predictions for the test images; None where they are not to be had.
-        findings: of a diagnosis.
+        findings: of a diagnosis; None for that of its logs.
         notes: what is missing, and why.
     """
+    if findings is None:
+        findings, why = find_findings(run, summary)
+        notes = [*notes, *why]
     names = list(summary.class_names)
     mistakes, doubtful, picture_note = ((), (), "") if seen is None else _pictures(seen, names)
     return RunFigures(
@@ -108,6 +114,18 @@ def run_figures(
         picture_note=picture_note,
         findings=findings,
     )
+
+
+def find_findings(run: RunFolder, summary: Summary) -> tuple[tuple[Finding, ...], list[str]]:
+    """The findings of a run's logs; none, and a note, where they cannot be judged."""
+    if not run.metrics.is_file() or not run.metrics.stat().st_size:  # an ensemble has no training of its own
+        return (), []
+    if summary.distillation is not None:
+        return (), ["Findings are left out: the training loss is that of a distillation, and others are of labels."]
+    try:
+        return diagnose(read_log(run.path)).findings, []
+    except UsageError as error:
+        return (), [f"Findings are left out: {first_line(error)}."]
 
 
 def _epochs(run: RunFolder) -> list[dict[str, Any]]:

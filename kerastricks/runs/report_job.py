@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from kerastricks.classifier_file import load_classifier
+from kerastricks.doctor.finding import Finding
 from kerastricks.errors import UsageError, first_line
 from kerastricks.progress import Progress, in_lines, silent
-from kerastricks.report.figures import Finding, RunFigures
+from kerastricks.report.figures import RunFigures
 from kerastricks.runs.configuration import as_path
 from kerastricks.runs.evaluation import find_scored_images, predict
 from kerastricks.runs.record import RunRecord
@@ -47,14 +48,14 @@ def report(
 ) -> RunReport:
     """Write a page about one finished run, or about several beside each other, as `kerastricks report` does.
 
-    Curves, scores, confusions, calibration, the most confident mistakes and the configuration, in one HTML file that
-    loads nothing. What needs the test images is left out, with a note, where they are not to be had.
+    Findings, curves, scores, confusions, calibration, the most confident mistakes and the configuration, in one HTML
+    file that loads nothing. What needs the test images is left out, with a note, where they are not to be had.
 
     Args:
         runs: finished ones, or their folders.
         out: the page; None for report.html in the folder of a single run. It is replaced where it is there.
         data: where the images of all runs are now; None for where each was trained.
-        findings: of a diagnosis, for each run; None for none.
+        findings: of a diagnosis, for each run; None for those of its logs.
         say: gets a line about each thing decided.
         progress: where long work shows how far it is; None for a line to `say` every ten seconds.
 
@@ -108,7 +109,7 @@ def gather_figures(
     progress: Progress = silent,
 ) -> tuple[RunFigures, ...]:
     """Gather the figures of finished runs, and no page; see `report`."""
-    given = [()] * len(records) if findings is None else list(findings)
+    given: list[Sequence[Finding] | None] = [None] * len(records) if findings is None else list(findings)
     if len(given) != len(records):
         raise UsageError(f"findings must be a list for each of {len(records)} runs. Received: {len(given)}")
     found = [_figures(record, data, own, progress) for record, own in zip(records, given, strict=True)]
@@ -118,7 +119,7 @@ def gather_figures(
 
 
 def _figures(
-    record: RunRecord, data: str | os.PathLike[str] | None, findings: Sequence[Finding], progress: Progress
+    record: RunRecord, data: str | os.PathLike[str] | None, findings: Sequence[Finding] | None, progress: Progress
 ) -> RunFigures:
     notes = []
     seen = None

@@ -123,6 +123,7 @@ def train_series(
     resume: str | os.PathLike[str] | None = None,
     data_service: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
+    doctor: bool = False,
     say: Say = print,
     progress: Progress | None = None,
     **fields: Unpack[ConfigFields],
@@ -140,6 +141,7 @@ def train_series(
         resume: OUT/NAME of a series that was begun: finished runs are kept, missing ones trained.
         data_service: address of a data service that makes the batches.
         cache_dir: on a local disk; keeps decoded images that a `random_resized_crop` cuts from.
+        doctor: see `kerastricks.runs.train`.
         say: gets a line about each thing decided.
         progress: where long work shows how far it is; None for a line to `say` every ten seconds.
         **fields: of the configuration; they replace those of `config` or of the recipe.
@@ -168,10 +170,10 @@ def train_series(
             raise ConfigError(f"{resume}: a series is resumed as it began: without {', '.join(fields)}")
         series = found
     where: dict[str, Any] = {"data_service": data_service, "cache_dir": None if cache_dir is None else Path(cache_dir)}
-    return _trained(series, say, progress or in_lines(say), where)
+    return _trained(series, say, progress or in_lines(say), where, doctor)
 
 
-def _trained(series: Series, say: Say, progress: Progress, where: dict[str, Any]) -> SeriesRecord:
+def _trained(series: Series, say: Say, progress: Progress, where: dict[str, Any], doctor: bool) -> SeriesRecord:
     """Train the seeds that are not trained yet."""
     images: dict[int | None, ImageData] = {}
 
@@ -196,7 +198,7 @@ def _trained(series: Series, say: Say, progress: Progress, where: dict[str, Any]
             keras.backend.clear_session()  # layers are named as in a training by itself, and the last graph is let go
             carry_out(
                 run,
-                lambda run=run: run_training(run, say, progress, loaded=loaded),  # type: ignore[misc]
+                lambda run=run: run_training(run, say, progress, loaded, doctor),  # type: ignore[misc]
                 RESUMPTION,
                 resumed=known,
                 whole=series.path,

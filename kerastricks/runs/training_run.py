@@ -9,6 +9,7 @@ from typing import Any, Unpack
 import keras
 
 from kerastricks import recipes
+from kerastricks.callbacks.doctor import AT_ONCE, Doctor
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError, RunFolderError, UsageError
 from kerastricks.initializers.data_driven import start_from_data
@@ -53,6 +54,7 @@ def train(
     resume: str | os.PathLike[str] | None = None,
     data_service: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
+    doctor: bool = False,
     say: Say = print,
     progress: Progress | None = None,
     **fields: Unpack[ConfigFields],
@@ -70,6 +72,8 @@ def train(
             otherwise. A finished one is returned as it is.
         data_service: address of a data service that makes the batches.
         cache_dir: on a local disk; keeps decoded images that a `random_resized_crop` cuts from.
+        doctor: whether findings about the training are said as soon as they are sure, and one that diverges is
+            stopped; see `kerastricks.callbacks.Doctor`. The trained weights are the same.
         say: gets a line about each thing decided.
         progress: where long work shows how far it is; None for a line to `say` every ten seconds.
         **fields: of the configuration; they replace those of `config` or of the recipe.
@@ -106,7 +110,7 @@ def train(
     progress = progress or in_lines(say)
     summary = carry_out(
         run,
-        lambda: run_training(run, say, progress, **where),
+        lambda: run_training(run, say, progress, doctor=doctor, **where),
         RESUMPTION,
         resumed=resume is not None,
         say=say,
@@ -128,6 +132,7 @@ def run_training(
     say: Say = print,
     progress: Progress = silent,
     loaded: Callable[[Config], ImageData] | None = None,
+    doctor: bool = False,
     **where: Any,
 ) -> Summary:
     """Train a run to completion, resuming where it is.
@@ -138,6 +143,7 @@ def run_training(
         progress: where long work shows how far it is.
         loaded: gives images that `load_splits` read for the trainings of a series, in the size of a configuration;
             None to read them.
+        doctor: see `train`.
         **where: `data_service` and `cache_dir` of `kerastricks.data.load`: where batches are made and images kept,
             which a run does not record.
 
@@ -164,7 +170,8 @@ def run_training(
         return load_data(config.data, config, progress, **where)
 
     config, data, model = prepare(run, say, read)
-    fit(model, data, config, run_folder=run.path, seconds=_seconds_of(run))
+    watching: dict[str, Any] = {"callbacks": [Doctor(AT_ONCE, batch_size=data.batch_size, say=say)]} if doctor else {}
+    fit(model, data, config, run_folder=run.path, seconds=_seconds_of(run), **watching)
     say("saving, exporting, checking the export in a fresh process")
     return finish(run, model, data, config, progress, **reports(run.path, config))
 

@@ -31,6 +31,7 @@ class SearchPlan:
         folds: parts of the cross-validation; 0 for the validation split.
         retries: how often a trial that crashed is started again.
         stop_early: whether the median rule stops trials.
+        doctor: whether hopeless trials are ended.
         top: how many of the best are kept as run folders.
         refit: whether the best is trained once more with the validation images.
         data: what `ImageData.describe` says.
@@ -53,6 +54,7 @@ class SearchPlan:
     folds: int = 0
     retries: int = 1
     stop_early: bool = True
+    doctor: bool = False
     top: int = 1
     refit: bool = False
     data: dict[str, Any] = dataclasses.field(default_factory=dict)

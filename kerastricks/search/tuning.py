@@ -40,6 +40,7 @@ def tune(
     minutes: float | None = None,
     folds: int | None = None,
     stop_early: bool | None = None,
+    doctor: bool | None = None,
     retries: int | None = None,
     range_test: bool = True,
     top: int | None = None,
@@ -70,6 +71,8 @@ def tune(
         minutes: that the search may take; None for as long as it takes.
         folds: parts of a cross-validation; None or 0 for the validation split.
         stop_early: whether the median rule stops trials; None for yes.
+        doctor: whether a trial ends as failed when its curves show that it is hopeless: it diverged, learns nothing,
+            predicts one class, or its learning rate is much too high. None for no.
         retries: of a trial that crashed; None for 1.
         range_test: whether a range test finds the learning rates to search.
         top: how many of the best are kept as run folders; None for 1.
@@ -103,6 +106,7 @@ def tune(
         "minutes": minutes,
         "folds": folds,
         "stop_early": stop_early,
+        "doctor": doctor,
         "retries": retries,
         "top": top,
         "refit": refit,

@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from kerastricks.augment.augment_layer import Augment
+from kerastricks.callbacks.doctor import Doctor
 from kerastricks.callbacks.logs import BatchLossLog, MetricsLog
 from kerastricks.callbacks.plateau_decay import PlateauDecay
 from kerastricks.callbacks.progress_line import ProgressLine
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
-from kerastricks.errors import ConfigError, UnknownNameError
+from kerastricks.doctor.reading import read_log
+from kerastricks.errors import ConfigError, UnknownNameError, UsageError
 from kerastricks.keras_graph import all_layers, precision, split_head
 from kerastricks.keras_hook import check_settings
 from kerastricks.lazy import renamed_arguments
@@ -97,7 +99,7 @@ def fit(
         config: `data`, `model`, `augment` and the sizes of the splits are not read here: `data` has them.
         callbacks: any of Keras's. Their plain attributes are part of a checkpoint, unless they say
             `is_saved = False`. Their `model` is the training model; its `classifier` shares all weights with yours, and
-            its `save` writes yours.
+            its `save` writes yours. A `Doctor` of a resumed training reads what `run_folder` has of it.
         lr_multipliers: factors of `config.learning_rate` by the names of layers (0.1 for a tenth); 1 for all others.
             Layers that shall not learn at all have `trainable = False`.
         distillation: a teacher to learn from; `loss` is then the distillation's, `val_loss` the cross-entropy as ever.
@@ -115,7 +117,7 @@ def fit(
         UsageError: for a model that is no classifier of these images, or a Keras that is set to channels first or
             another precision than float32.
         DataError: for a file that is gone, cut or another one since it was looked at.
-        TrainingDivergedError: when the loss is not finite.
+        TrainingDivergedError: when the loss is not finite, and when a `Doctor` stops the training.
         ServiceLostError: when a data service fails for good.
         CheckpointError: when a checkpoint cannot be written or read.
         Interrupted: after Ctrl-C or SIGTERM, when the state has been saved in `run_folder`.
@@ -171,7 +173,8 @@ def fit(
         progress_line,
     )
     saved = [callback for callback in stateful if getattr(callback, "is_saved", True)]
-    losses = BatchLossLog(run_folder / "batch_loss.f32" if run_folder else None, resolved.learning_rate)
+    doctor = next((callback for callback in callbacks if isinstance(callback, Doctor)), None)
+    losses = BatchLossLog(run_folder / "batch_loss.f32" if run_folder else None, resolved.learning_rate, doctor)
     line = ProgressLine(data.batch_size, position.step) if progress_line else None
     ordered: list[keras.callbacks.Callback] = [*stateful, losses, *([line] if line else [])]
     if keras.backend.backend() == "torch":
@@ -181,6 +184,9 @@ def fit(
         losses.cut(position.step)
         log.cut(-(-position.step // steps) if position.stopped else position.step // steps)
         ordered.append(log)
+        if doctor is not None and position.step:
+            with suppress(UsageError):  # without what somebody removed, it knows less
+                doctor.earlier = read_log(run_folder)
 
     stops = catch_signals() if path is not None else nullcontext(StopRequest())
     teaching = teacher.at_work(resolved.precision) if teacher is not None else nullcontext()

@@ -26,8 +26,19 @@ def test_spans_are_shaded_with_their_labels_and_do_not_widen_the_axis():
     line = ChartLine(0, [1, 2, 3], [3, 2, 1], LINES[0])
     plain = plot_lines([line], "loss").axes[0].get_xlim()
     axes = plot_lines([line], "loss", spans=[Span(0, 50, LINES[1], "1"), Span(2, 3, LINES[1], "2")]).axes[0]
-    assert [text.get_text() for text in axes.texts] == ["1", "2"]
+    assert sorted(text.get_text() for text in axes.texts) == ["1", "2"]
     assert axes.get_xlim() == plain
+
+
+def test_labels_of_spans_are_above_the_axes_and_below_each_other():
+    line = ChartLine(0, [1, 2, 3], [3, 2, 1], LINES[0])
+    spans = [Span(1, 2, LINES[1], "1"), Span(1, 2, LINES[1], "2"), Span(2.4, 9, LINES[1], "3")]
+    axes = plot_lines([line], "loss", spans=spans).axes[0]
+    heights = [text.xy[1] for text in sorted(axes.texts, key=lambda text: text.get_text())]
+    assert heights[0] - 0.05 > heights[1] > heights[2] + 0.05
+    assert heights[2] > 1
+    bar = axes.get_lines()[1]  # of the last one
+    assert bar.get_xdata().tolist() == [2.4, axes.get_xlim()[1]]
 
 
 def test_a_band_and_its_line_light_up_together():

@@ -1,25 +1,16 @@
 """Figures of runs that no training has made."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from kerastricks.charts.thumbnails import thumbnail
+from kerastricks.doctor import Finding
 from kerastricks.metrics import calibration_curve, scores
 from kerastricks.report.figures import Picture, RunFigures
 
 
-@dataclass(frozen=True)
-class MadeFinding:
-    """A finding with the fields that a report shows."""
-
-    code: str = "overfitting"
-    severity: str = "warning"
-    title: str = "overfitting"
-    evidence: str = "validation loss rises from epoch 4 on"
-    advice: str = "stop at epoch 4"
-    span: tuple[float, float] | None = (4, 8)
-    confidence: float | None = 0.8
+def made_finding(code="overfitting", **fields):
+    known = {"evidence": "validation loss rises from epoch 4 on", "advice": "stop at epoch 4", "span": (4.0, 8.0)}
+    return Finding(**{"code": code, "confidence": 0.8, **known, **fields})
 
 
 def made_epochs(count=8, start=2.0):

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from made_figures import MadeFinding, made_run
+from made_figures import made_finding, made_run
 
 from kerastricks.report.page import write_report
 
@@ -57,7 +57,7 @@ def probed(path, tmp_path, width):
 
 @pytest.mark.parametrize("width", [500, 1280])
 def test_a_page_fits_its_window_and_sorts(tmp_path, width):
-    run = made_run(f"a-run-with-quite-a-long-name-{'x' * 60}", classes=40, images=4000, findings=(MadeFinding(),))
+    run = made_run(f"a-run-with-quite-a-long-name-{'x' * 60}", classes=40, images=4000, findings=(made_finding(),))
     write_report(tmp_path / "report.html", [run])
     found = probed(tmp_path / "report.html", tmp_path, width)
     assert found["up"] == sorted(found["down"])

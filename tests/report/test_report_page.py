@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from html_page import Page
-from made_figures import MadeFinding, made_epochs, made_picture, made_run
+from made_figures import made_epochs, made_finding, made_picture, made_run
 
 from kerastricks.report.page import write_report
 
@@ -33,7 +33,7 @@ def headings(found):
 
 
 def test_one_run_has_all_parts(tmp_path):
-    found = page(tmp_path, made_run(findings=(MadeFinding(),)))
+    found = page(tmp_path, made_run(findings=(made_finding(),)))
     assert headings(found) == ["Findings", "Curves", "Confusions", "Classes", "Calibration"]
     text = "".join(found.text)
     for part in ("test accuracy", "calibration error", "1,234", "62 s", "Most confident mistakes", "learning_rate"):
@@ -94,7 +94,7 @@ def test_names_files_and_findings_are_text(tmp_path, count):
             facts={text: text},
             notes=(text,),
             picture_note=text,
-            findings=(MadeFinding(text, text, text, text, text),),
+            findings=(made_finding(evidence=text, advice=text),),
         )
         for index, text in enumerate(NASTY)
     ]
@@ -129,7 +129,7 @@ def test_missing_parts_are_left_out(tmp_path, fields, missing):
         {"batch_loss": made_run().batch_loss[:3]},
         {"confusion_matrix": [[3, 0], [0, 2]], "class_names": ["a", "b"], "recall": [1.0, 1.0]},
         {"confusion_matrix": [[0, 0], [0, 0]], "class_names": ["a", "b"], "recall": [None, None]},
-        {"findings": (MadeFinding(span=None, confidence=None, severity="other"), MadeFinding(span=(1, float("inf"))))},
+        {"findings": (made_finding(span=None, confidence=1.0), made_finding(span=(1.0, float("inf"))))},
     ],
 )
 def test_odd_runs_make_a_page(tmp_path, fields):
@@ -159,11 +159,27 @@ def test_many_runs_are_compared_and_the_first_ones_shown(tmp_path):
 
 
 def test_a_span_is_marked_in_every_curve_with_the_number_of_its_card(tmp_path):
-    page(tmp_path, made_run(findings=(MadeFinding(span=None), MadeFinding())))
+    page(tmp_path, made_run(findings=(made_finding(span=None), made_finding())))
     text = (tmp_path / "report.html").read_text()
-    assert len(re.findall(r">2</text>", text[text.index('id="curves"') : text.index('id="confusions"')])) >= 3
-    assert "2. overfitting" in text
+    assert (
+        len(
+            re.findall(
+                r"font-weight: 700[^>]*>2</text>", text[text.index('id="curves"') : text.index('id="confusions"')]
+            )
+        )
+        >= 3
+    )
+    assert "2. Overfitting" in text
     assert "epochs 4 to 8" in text
+
+
+def test_what_is_good_or_everywhere_is_not_shaded(tmp_path):
+    everywhere = made_finding("lr_too_low", span=(0.0, 8.0), advice="", confidence=1.0)
+    page(tmp_path, made_run(findings=(everywhere, made_finding("lr_good", advice="", confidence=1.0))))
+    text = (tmp_path / "report.html").read_text()
+    assert "Next:" not in text
+    assert "confidence" not in text[text.index('id="findings"') : text.index('id="curves"')]
+    assert "font-weight: 700" not in text[text.index('id="curves"') : text.index('id="confusions"')]
 
 
 def test_it_loads_neither_keras_nor_tensorflow():

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from made_figures import MadeFinding, made_run
+from made_figures import made_finding, made_run
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -35,8 +35,6 @@ def test_counts_of_some_classes_are_that_part_of_the_matrix():
     assert (run.counts([3, 1]) == whole[[3, 1]][:, [3, 1]]).all()
 
 
-def test_any_object_with_the_fields_is_a_finding():
-    from kerastricks.report.figures import Finding
-
-    finding: Finding = MadeFinding()
-    assert made_run(findings=(finding,)).findings[0].code == "overfitting"
+def test_json_has_the_findings_as_the_doctor_writes_them():
+    finding = made_finding()
+    assert made_run(findings=(finding,)).to_json()["findings"] == [finding.to_json()]

@@ -12,7 +12,14 @@ import pytest
 
 import kerastricks
 from kerastricks import cli
-from kerastricks.errors import ConfigError, Interrupted, RunFolderError, UnknownNameError, UsageError
+from kerastricks.errors import (
+    ConfigError,
+    Interrupted,
+    RunFolderError,
+    TrainingDivergedError,
+    UnknownNameError,
+    UsageError,
+)
 from kerastricks.runs import Evaluation, RunFolder, RunRecord, Summary
 from kerastricks.runs.configuration import ConfigFields, FinetuningFields, SearchFields
 from kerastricks.runs.resumable import sigterm_interrupts
@@ -79,6 +86,21 @@ def test_an_interrupted_training_resumed_is_that_of_the_command(command, tmp_pat
     again = kerastricks.runs.train(resume=record.path, say=said.append)
     assert again == record
     assert said[-1] == f"{record.path}: finished already"
+
+
+def test_a_doctor_changes_nothing_and_ends_what_diverges(command, tmp_path):
+    said = []
+    record = kerastricks.runs.train("digits", out=tmp_path, name="run", say=said.append, doctor=True, **FIELDS)
+    assert any(line.startswith("doctor at the end: ") for line in said)
+    assert record.config == command.config
+    assert all(np.array_equal(a, b) for a, b in zip(weights(record), weights(command), strict=True))
+    wild = {**FIELDS, "learning_rate": 1e30, "clip_norm": None, "weight_decay": 0.0}
+    with pytest.raises(TrainingDivergedError, match=r"^The loss is not a number \(nan\): .*; next: "):
+        kerastricks.runs.train("digits", out=tmp_path, name="wild", say=said.append, doctor=True, **wild)
+    assert said[-1] == "  the training is stopped"
+    assert sorted(path.name for path in (tmp_path / "wild").iterdir()) == [
+        "batch_loss.f32", "config.json", "recipe.py", "skipped.jsonl",
+    ]  # fmt: skip
 
 
 def test_a_summary_is_the_json_of_the_folder(command):

@@ -1,12 +1,14 @@
 """Which images a report shows, and that no picture is worth a failed run."""
 
+import json
+
 import numpy as np
 import pytest
 from made_runs import summary_of
 
 from kerastricks.runs import report_figures
 from kerastricks.runs.folder import RunFolder
-from kerastricks.runs.report_figures import TestPredictions, run_figures, shown_fields
+from kerastricks.runs.report_figures import TestPredictions, find_findings, run_figures, shown_fields
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -56,6 +58,32 @@ def test_an_error_of_somebodys_layer_is_a_note(tmp_path, monkeypatch):
     found = figures(tmp_path, [0], [[0.6, 0.3, 0.1]])
     assert found.picture_note == "Without Grad-CAM: RuntimeError: no gradient."
     assert len(found.doubtful) == 1
+
+
+def run_with_metrics(tmp_path):
+    run = RunFolder(tmp_path)
+    lines = [{"epoch": epoch, "loss": 1 / epoch, "val_loss": 1 + 0.5 * epoch} for epoch in range(1, 9)]
+    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.config.write_text("{}")
+    return run
+
+
+def test_a_run_is_diagnosed_by_its_logs(tmp_path):
+    found, notes = find_findings(run_with_metrics(tmp_path), summary_of())
+    assert "overfitting" in [one.code for one in found]
+    assert notes == []
+
+
+def test_what_has_no_curves_of_its_own_has_no_findings(tmp_path):
+    assert find_findings(RunFolder(tmp_path), summary_of()) == ((), [])  # an ensemble
+    run = run_with_metrics(tmp_path)
+    found, notes = find_findings(run, summary_of(distillation={"teacher": "big"}))
+    assert found == ()
+    assert "that of a distillation" in notes[0]
+    run.metrics.write_text('{"epoch": 1}\n{"epoch": 2}\n')
+    found, notes = find_findings(run, summary_of())
+    assert found == ()
+    assert "no column is a loss by its name" in notes[0]
 
 
 def test_fields_are_those_that_decided_the_result():

@@ -56,7 +56,7 @@ def run(finished, tmp_path):
 
 def test_a_finished_run_has_its_report(finished):
     text = (finished / "report.html").read_text()
-    for part in ('id="curves"', 'id="confusions"', 'id="mistakes"', "Grad-CAM", "data:image/"):
+    for part in ('id="findings"', 'id="curves"', 'id="confusions"', 'id="mistakes"', "Grad-CAM", "data:image/"):
         assert part in text
 
 
@@ -78,6 +78,19 @@ def test_the_report_of_a_folder_is_that_of_its_end(run):
     )
     assert all(one.true != one.predicted for one in figures.mistakes)
     assert all(one.file.endswith(".png") for one in (*figures.mistakes, *figures.doubtful))
+
+
+def test_findings_are_those_of_the_doctor_unless_others_are_given(run):
+    diagnosis = kerastricks.doctor.diagnose(kerastricks.doctor.read_log(run))
+    found = kerastricks.runs.report([run])
+    [figures] = found.runs
+    assert figures.findings == diagnosis.findings
+    assert found.to_json()["runs"][0]["findings"] == [one.to_json() for one in diagnosis.findings]
+    text = found.path.read_text()
+    assert diagnosis.findings[0].evidence in text
+    [figures] = kerastricks.runs.report([run], findings=[()]).runs
+    assert figures.findings == ()
+    assert 'id="findings"' not in found.path.read_text()
 
 
 def test_several_runs_need_a_name_for_the_page(run, tmp_path):
@@ -129,6 +142,8 @@ def test_damaged_logs_are_left_out(run):
     (run / "metrics.jsonl").write_text('{"epoch": 1')
     [figures] = kerastricks.runs.report([run]).runs
     assert figures.epochs == []
+    assert figures.findings == ()
+    assert figures.notes[-1].startswith("Findings are left out: ")
 
 
 def test_a_network_without_feature_maps_has_pictures_without_maps(run, images):

@@ -85,6 +85,7 @@ def test_a_longer_search_is_the_same_and_so_are_moved_images():
         ({"folds": 2}, "folds: 0 there, 2 now"),
         ({"retries": 3}, "retries: 1 there, 3 now"),
         ({"stop_early": False}, "stop_early: True there, False now"),
+        ({"doctor": True}, "doctor: False there, True now"),
         ({"versions": {"keras": "3.16.0"}}, "keras: '3.15.1' there, '3.16.0' now"),
         ({"versions": {"keras": "3.15.1", "recipe": "12ab"}}, "recipe: None there, '12ab' now"),
         ({"data": {**DATA, "fingerprint": "4567"}}, "fingerprint: '0123' there, '4567' now"),

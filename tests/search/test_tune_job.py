@@ -80,7 +80,9 @@ def test_a_search_interrupted_and_resumed(tmp_path, work):
 
 def test_a_configuration_gives_the_fields_that_it_changes(tmp_path, work):
     kerastricks.search.tune(config=Config(data="digits", batch_size=32), out=tmp_path / "a", say=lambda line: None)
-    kerastricks.search.tune("digits", out=tmp_path / "b", say=lambda line: None, learning_rate=0.3, epochs=4)
+    kerastricks.search.tune(
+        "digits", out=tmp_path / "b", say=lambda line: None, learning_rate=0.3, epochs=4, doctor=True
+    )
     (first, of_first), (second, of_second) = work["asked"]
     assert (first.base["batch_size"], first.epochs, of_first["keep_rate"], of_first["choose_epochs"]) == (
         32,
@@ -88,6 +90,7 @@ def test_a_configuration_gives_the_fields_that_it_changes(tmp_path, work):
         False,
         True,
     )
+    assert (first.doctor, second.doctor) == (False, True)
     assert (second.epochs, of_second["keep_rate"], of_second["choose_epochs"]) == (4, True, False)
 
 

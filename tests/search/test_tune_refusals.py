@@ -92,6 +92,7 @@ def test_resume_of_a_search_that_is_running(capsys, there):
         (["--oracle", "grid"], ["oracle: 'bayesian' there, 'grid' now"]),
         (["--epochs", "5", "--folds", "3"], ["epochs: 3 there, 5 now", "folds: 0 there, 3 now"]),
         (["--no-early-stop"], ["stop_early: True there, False now"]),
+        (["--doctor"], ["doctor: False there, True now"]),
         (["--model", "resnet_20"], ["model: 'mlp' there, 'resnet_20' now"]),
         (["--set", "learning_rate=0.5"], ["learning_rate: 0.2 there, 0.5 now"]),
     ],

@@ -15,11 +15,12 @@ import keras
 import numpy as np
 import psutil
 
+from kerastricks.callbacks.doctor import STOPPING, Doctor
 from kerastricks.data.cross_validation import folds
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.kept_pixels import are_kept, can_keep, keep_pixels, open_kept_pixels
 from kerastricks.data.loading import load
-from kerastricks.errors import ConfigError, Interrupted
+from kerastricks.errors import ConfigError, Interrupted, TrainingDivergedError
 from kerastricks.files import read_json_lines, whole
 from kerastricks.models.creation import create
 from kerastricks.runs.beginning import write_resolved, write_skipped
@@ -99,8 +100,11 @@ def train(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Trains a trial until its pause or end; resumes where an earlier process stopped.
 
     Args:
-        job: config, folder, recipe, pixels, epochs (where to pause), source (a trial to continue), folds, objective.
+        job: config, folder, recipe, pixels, epochs (where to pause), source (a trial to continue), folds, doctor.
         channel: for epochs and their answers.
+
+    Raises:
+        TrainingDivergedError: when the loss is not finite, or the doctor ends the trial.
     """
     config = Config(**job["config"])
     folder = Path(job["folder"])
@@ -208,11 +212,17 @@ def _train_one(
     done = checkpoint.read_position(run.checkpoint).step // data.steps_per_epoch
     if reporter.replay(run.metrics, done):
         model = new_model(run, config, data, lambda line: None)
+        doctor = Doctor(STOPPING, batch_size=data.batch_size)  # it prints into the log of the trial
+        callbacks = [doctor, reporter] if job["doctor"] else [reporter]
         try:
-            fit(model, data, config, callbacks=[reporter], run_folder=run.path, progress_line=False)
+            fit(model, data, config, callbacks=callbacks, run_folder=run.path, progress_line=False)
         except Interrupted:
             if not reporter.paused:
                 raise
+        except TrainingDivergedError:
+            if doctor.stopped is None:
+                raise
+            raise TrainingDivergedError(f"{doctor.stopped.code}: {doctor.stopped.evidence}") from None
     curve = [_floats(record) for record in read_json_lines(run.metrics)]
     return curve, len(curve) < (config.epochs or 0)
 

@@ -100,7 +100,7 @@ class TrialRunner:
             report["reason"] = f"{what} at {'fold' if self.plan.folds else 'epoch'} {len(seen)}"
         if last["event"] == "failed":
             report |= {"status": "failed", "reason": last["reason"]}
-            # A divergence repeats itself; a crash may not.
+            # A divergence, and what a doctor ends, repeats itself; a crash may not.
             trial.status = "INVALID" if last["kind"] == "crash" else "FAILED"
         write_json(path / REPORT, report)
         self.oracle.end_trial(trial)
@@ -119,6 +119,7 @@ class TrialRunner:
             "epochs": values.get("tuner/epochs", self.plan.epochs),
             "source": str(self.folder.trial(source)) if source is not None else None,
             "folds": self.plan.folds,
+            "doctor": self.plan.doctor,
         }
 
     def _finished_names(self) -> list[str]:

@@ -7,6 +7,8 @@ import pytest
 
 import kerastricks
 from kerastricks.data.kept_pixels import keep_pixels
+from kerastricks.doctor import Finding
+from kerastricks.errors import TrainingDivergedError
 from kerastricks.search.trials import jobs
 from kerastricks.training import Config
 
@@ -57,6 +59,7 @@ def job(tmp_path, pixels):
             "epochs": 3,
             "source": None,
             "folds": 0,
+            "doctor": False,
         }
         return {**made, **fields}
 
@@ -124,3 +127,23 @@ def test_a_stop_between_folds_leaves_the_rest(job, tmp_path):
     result = jobs.train(job("folded", folds=3, epochs=1, config={**CONFIG.as_dict(), "epochs": 1}), Channel(goes_on=2))
     assert result["status"] == "paused"
     assert not (tmp_path / "folded" / "fold_3").exists()
+
+
+def test_a_hopeless_trial_is_ended_with_code_and_evidence(job, tmp_path, monkeypatch, capsys):
+    class Hopeless:
+        findings = (Finding(code="class_collapse", evidence="one class", advice="look at it", confidence=0.9),)
+
+    monkeypatch.setattr("kerastricks.callbacks.doctor.diagnose", lambda log: Hopeless)
+    config = CONFIG.replace(epochs=6).as_dict()
+    channel = Channel()
+    with pytest.raises(TrainingDivergedError, match=r"^class_collapse: one class$"):
+        jobs.train(job("hopeless", config=config, epochs=6, doctor=True), channel)
+    assert channel.steps == [(1, 6), (2, 6), (3, 6)]
+    assert "doctor at epoch 3 of 6: One class is predicted" in capsys.readouterr().out
+    assert jobs.train(job("without", config=config, epochs=4), Channel())["status"] == "paused"
+
+
+def test_a_loss_that_is_not_finite_is_told_as_a_finding(job):
+    wild = CONFIG.replace(learning_rate=1e30, clip_norm=None, weight_decay=0.0).as_dict()
+    with pytest.raises(TrainingDivergedError, match=r"^nan: the loss is NaN or infinite from step"):
+        jobs.train(job("wild", config=wild, doctor=True), Channel())
