@@ -23,8 +23,7 @@ from learn import Learner
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import confusion_matrix, f1_score
 
-from kerastricks.doctor import Diagnosis, diagnose, read_log
-from kerastricks.doctor import rate_rules
+from kerastricks.doctor import Diagnosis, diagnose, rate_rules, read_log
 from kerastricks.doctor.failure_rules import divergence_of, first_not_finite
 from kerastricks.doctor.finding import SURE
 from kerastricks.doctor.rate_rules import STATES
@@ -109,9 +108,8 @@ def rates(runs: Sequence[Run]) -> None:
         learner = Learner(own, truth.tolist(), knows)
         for place, form in enumerate(("losses of steps and epochs", "losses of epochs")):
             row = [np.array(STATES)[learner.held_out(groups, place).argmax(axis=1)] for groups in (data, family)]
-            print(
-                f"| kerastricks, {form}, optimizer {'known' if knows else 'not known'} | {f1(truth, row[0])} | {f1(truth, row[1])} |"
-            )
+            name = f"kerastricks, {form}, optimizer {'known' if knows else 'not known'}"
+            print(f"| {name} | {f1(truth, row[0])} | {f1(truth, row[1])} |")
             if knows and place == 0:
                 shown = row
     random = np.random.default_rng(0)
@@ -153,18 +151,14 @@ def alarms_and_advice(
 ) -> None:
     diagnoses = held_out_diagnoses(own, truth, data)
     good = truth == "good"
-    alarm = np.array(
-        [
-            any(one.code.startswith("lr_") and one.severity in ("critical", "warning") for one in each.findings)
-            for each in diagnoses
-        ]
-    )
-    failed = np.array([any(one.severity == "critical" for one in each.findings) for each in diagnoses])
+    severe = [[one for one in each.findings if one.severity in ("critical", "warning")] for each in diagnoses]
+    of_rate = good & np.array([any(one.code.startswith("lr_") for one in each) for each in severe])
+    failed = good & np.array([any(one.severity == "critical" for one in each) for each in severe])
     print(f"\n## Alarms (confidence from {SURE} on), data sets held out\n")
     print(
-        f"- of {good.sum()} runs at a good rate, {(alarm & good).sum()} get a warning about it: {(alarm & good).sum() / good.sum():.1%}"
+        f"- of {good.sum()} runs at a good rate, {of_rate.sum()} get a warning about it: {of_rate.mean() / good.mean():.1%}"
     )
-    print(f"- and {(failed & good).sum()} any finding that is critical: {(failed & good).sum() / good.sum():.1%}")
+    print(f"- and {failed.sum()} any finding that is critical: {failed.mean() / good.mean():.1%}")
     groups = rate_groups(runs)
     factors = advice_steps(runs, dict(zip(chosen, truth, strict=True)))
     print(f"\n## Advice about the rate followed, data sets held out (factors {factors})\n")
@@ -185,9 +179,8 @@ def alarms_and_advice(
                 print(f"| `{code}` | {'yes' if sure else 'no'} | {len(tried)} | {np.mean(tried):.0%} |")
     for sure in (True, False):
         if total[sure, "tried"]:
-            print(
-                f"| all | {'yes' if sure else 'no'} | {total[sure, 'tried']} | {total[sure, 'better'] / total[sure, 'tried']:.0%} |"
-            )
+            share = total[sure, "better"] / total[sure, "tried"]
+            print(f"| all | {'yes' if sure else 'no'} | {total[sure, 'tried']} | {share:.0%} |")
 
 
 def fit_state(found: Diagnosis) -> str:
@@ -211,9 +204,8 @@ def fits(runs: Sequence[Run]) -> None:
             continue
         truth = np.array([states[index] for index in chosen])
         found = np.array([fit_state(diagnose(runs[index].log)) for index in chosen])
-        print(
-            f"\n## Fit: {name}: {len(chosen)} runs\n\nkerastricks: macro F1 {f1(truth, found)}\n\n{matrix(truth, found, labels)}\n"
-        )
+        print(f"\n## Fit: {name}: {len(chosen)} runs\n\nkerastricks: macro F1 {f1(truth, found)}\n")
+        print(f"{matrix(truth, found, labels)}\n")
         gap = np.array(
             [
                 "overfitting" if runs[index].log.val_loss[-1] > 1.2 * runs[index].log.loss[-1] else "neither"
@@ -247,9 +239,8 @@ def batches(runs: Sequence[Run]) -> None:
     print(
         f"\n## Batch too small: {len(truth)} runs, {truth.sum()} are; F1 {f1_score(truth, found, zero_division=0):.3f}"
     )
-    print(
-        f"found {found.sum()}, of them right {(found & truth).sum()}; runs by batch and label {dict(sorted(per_batch.items()))}"
-    )
+    print(f"found {found.sum()}, of them right {(found & truth).sum()}; runs by batch and label:")
+    print(dict(sorted(per_batch.items())))
 
 
 def divergences(runs: Sequence[Run]) -> None:
@@ -308,10 +299,10 @@ def histories(path: Path) -> None:
                         for one in sk_autod.diagnose(log.loss.tolist(), log.val_loss.tolist()).findings
                     ]
                 )
-    print(
-        f"\n## Overfitting on {len(truth)} histories of the study: F1 {f1_score(truth, found):.3f}; gap of 20 %: {f1_score(truth, gap):.3f}"
-        + (f"; sk-autod: {f1_score(truth, peer):.3f}" if peer else "")
-    )
+    print(f"\n## Overfitting on {len(truth)} histories of the study\n")
+    print(f"F1 {f1_score(truth, found):.3f}; gap of 20 %: {f1_score(truth, gap):.3f}")
+    if peer:
+        print(f"sk-autod: {f1_score(truth, peer):.3f}")
     print(confusion_matrix(truth, found))
 
 
@@ -321,9 +312,8 @@ def main() -> None:
     parser.add_argument("--histories", type=Path)
     arguments = parser.parse_args()
     runs = load(arguments.corpus)
-    print(
-        f"{len(runs)} runs: {dict(Counter(run.meta['part'] for run in runs))}, {dict(Counter(run.data for run in runs))}"
-    )
+    parts, sets = Counter(run.meta["part"] for run in runs), Counter(run.data for run in runs)
+    print(f"{len(runs)} runs: {dict(parts)}, {dict(sets)}")
     rates(runs)
     fits(runs)
     batches(runs)

@@ -80,13 +80,13 @@ RATE_SETTINGS = (
 )
 
 BATCH_SETTINGS = (
-    Setting("digits", 1000, MLP, epochs=12),
-    Setting("digits", 500, RESNET, epochs=8),
-    Setting("fashion", 1000, CNN, epochs=8),
-    Setting("cifar10", 1000, CNN, epochs=8),
-    Setting("clothing", 1000, CNN, epochs=8),
+    Setting("digits", 1000, MLP, epochs=8),
+    Setting("digits", 500, RESNET, epochs=6),
+    Setting("fashion", 800, CNN, epochs=6),
+    Setting("cifar10", 800, CNN, epochs=6),
+    Setting("clothing", 500, RESNET, epochs=6),
 )
-BATCHES = (2, 8, 32, 128, 512)
+BATCHES = (2, 8, 32, 128)
 
 FIT_SETTINGS = (
     Setting("digits", 100, MLP, batch=16, epochs=60),

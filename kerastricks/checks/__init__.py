@@ -24,12 +24,14 @@ __all__ = [
     "check_signal",
     "check_units",
     "grad_cam",
+    "network_findings",
 ]
 
 if TYPE_CHECKING:
     from kerastricks.checks.activation_check import ActivationReport, check_activations
     from kerastricks.checks.batch_check import check_batch_size
     from kerastricks.checks.class_activation import grad_cam
+    from kerastricks.checks.diagnosis_findings import network_findings
     from kerastricks.checks.label_check import LabelPair, LabelsReport, LabelSuspect, check_labels
     from kerastricks.checks.model_check import ModelReport, check_model
     from kerastricks.checks.model_finding import ModelFinding
@@ -60,6 +62,7 @@ else:
             "check_signal": "signal_check",
             "check_units": "unit_check",
             "grad_cam": "class_activation",
+            "network_findings": "diagnosis_findings",
         },
         former={
             "activation": "is now kerastricks.checks.check_activations",

@@ -80,7 +80,7 @@ def init(model: str, data: str | None, plot: Path | None, as_json: bool, **choic
     kerastricks check init --initializer xavier_normal
     kerastricks check init "mlp(depth=30)" digits --initializer he_normal --plot he.png
     """
-    subject = _Subject(model, data, plot, **choices)
+    subject = Subject(model, data, plot, **choices)
     from kerastricks import checks
 
     built, images, labels = subject.load()
@@ -98,7 +98,7 @@ def activation(model: str, data: str | None, plot: Path | None, as_json: bool, *
     kerastricks check activation saved_models/RUN
     kerastricks check activation model.keras path/to/images/
     """
-    subject = _Subject(model, data, plot, **choices)
+    subject = Subject(model, data, plot, **choices)
     from kerastricks import checks
 
     built, images, _ = subject.load()
@@ -122,7 +122,7 @@ def units(model: str, data: str | None, steps: int, plot: Path | None, as_json: 
     \b
     kerastricks check units "mlp(depth=3)" digits --initializer zeros
     """
-    subject = _Subject(model, data, plot, **choices)
+    subject = Subject(model, data, plot, **choices)
     from kerastricks import checks
 
     built, images, labels = subject.load()
@@ -175,7 +175,7 @@ def batch(
     """
     if large < 2 * small or large % small:
         raise UsageError(f"--large must be a multiple of --small, twice of it or more. Received: {large} and {small}")
-    subject = _Subject(model, data, plot, **choices)
+    subject = Subject(model, data, plot, **choices)
     from kerastricks import checks
 
     built, images, labels = subject.load()
@@ -198,7 +198,7 @@ def shapes(model: str, image_size: int | None, as_json: bool) -> None:
     kerastricks check shapes resnet_50
     kerastricks check shapes "plain_cnn(widths=(8, 8))" --image-size 28
     """
-    subject = _Subject(model)
+    subject = Subject(model)
     if subject.file is not None and image_size is not None:
         raise UsageError(f"--image-size is for models of the zoo. Received: MODEL {model}")
     import_keras()
@@ -219,7 +219,7 @@ def check_model(model: str, image_size: int | None, as_json: bool) -> None:
     kerastricks check model model.keras
     kerastricks check model saved_models/RUN --json
     """
-    subject = _Subject(model)
+    subject = Subject(model)
     if subject.file is not None and image_size is not None:
         raise UsageError(f"--image-size is for models of the zoo. Received: MODEL {model}")
     import_keras()
@@ -231,7 +231,7 @@ def check_model(model: str, image_size: int | None, as_json: bool) -> None:
     _show(checks.check_model(built, raw_pixels=raw_pixels), None, as_json)
 
 
-class _Subject:
+class Subject:
     """The model and images of a command line, checked early."""
 
     def __init__(

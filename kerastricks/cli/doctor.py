@@ -82,7 +82,7 @@ def _of_network(run: Path) -> "list[Finding]":
         raise UsageError(f"--network is for run folders. Received: {run}")
     subject = Subject(str(run), images=_IMAGES)
     import_keras()
-    from kerastricks.checks.network_findings import network_findings
+    from kerastricks.checks.diagnosis_findings import network_findings
 
     model, images, labels = subject.load()
     return network_findings(model, images, labels, batch_size=int(subject.config["batch_size"]))

@@ -41,7 +41,9 @@ def network_findings(model: keras.Model, images: Any, labels: Any = None, *, bat
     large = min(LARGE, len(images) // 2)
     small = max(large // 16, 1)
     if labels is not None and large >= 2 * small:
-        found += _of_noise(check_batch_size(model, images, labels, small=small, large=large - large % small), batch_size)
+        found += _of_noise(
+            check_batch_size(model, images, labels, small=small, large=large - large % small), batch_size
+        )
     return found
 
 
