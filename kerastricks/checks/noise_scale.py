@@ -127,16 +127,15 @@ class BatchSizeReport:
         if math.isinf(self.noise_scale):
             return (
                 f"noise scale: cannot be told from {repeats} batches of {self.large:,}, whose gradient is lost in its "
-                f"noise; above {low:,.3g} images: take a larger --large, or more --repeats",
+                f"noise; above {_about(low)} images: take a larger --large, or more --repeats",
             )
-        end = "no upper end" if math.isinf(high) else f"{high:,.3g}"
-        found = f"{self.noise_scale:,.3g}"
+        end = "no upper end" if math.isinf(high) else _about(high)
+        found = _about(self.noise_scale)
         lines = [
-            f"noise scale: {found} images (95 % interval {low:,.3g} to {end}, {repeats} repeats)",
-            f"batches well below {found}: twice the images in a step save about half of the steps, for about as many "
-            f"images in all; well above: steps hardly get fewer, and twice the images are spent; at {found}: about "
-            "twice the fewest steps, and twice the fewest images",
-            "measured at these weights: the noise scale grows as the loss falls, so check a trained model too",
+            f"noise scale: {found} images (95 % interval {_about(low)} to {end}, {repeats} repeats)",
+            f"batches well below {found}: twice the size about halves the steps, for as many images; well above: "
+            f"it saves few steps, and costs twice the images; near {found}: about twice the fewest steps and images",
+            "measured at these weights: the noise scale tends to grow as the loss falls: check a trained model too",
         ]
         if self.overlap:
             lines.append(
@@ -186,6 +185,14 @@ class BatchSizeReport:
 
     def _means(self) -> tuple[float, float]:
         return float(np.mean(self.small_squares)), float(np.mean(self.large_squares))
+
+
+def _about(images: float) -> str:
+    """Formats a positive number to two digits: "4,600", "40", "5.0"."""
+    if not images > 0 or math.isinf(images):
+        return f"{images:g}"
+    digits = 1 - math.floor(math.log10(images))
+    return f"{round(images, digits):,.{max(digits, 0)}f}"
 
 
 def _ratio(noise: Any, square: Any) -> Any:

@@ -158,7 +158,12 @@ def plot_batch_sizes(
         batches = np.geomspace(min(scale, *sizes) / 8, max(scale, *sizes) * 8, 200)
         low, high = interval
         axes.axvspan(max(low, batches[0]), min(high, batches[-1]), color=_GREY, alpha=0.4, lw=0, label="95 % interval")
-        axes.axvline(scale, color="0.3", lw=1.2, label=f"noise scale, {scale:,.3g} images")
+        axes.axvline(
+            scale,
+            color="0.3",
+            lw=1.2,
+            label=f"noise scale, {scale:,.0f} images" if scale >= 10 else f"noise scale, {scale:.2g} images",
+        )
         axes.plot(batches, 1 + scale / batches, color=_BLUE, label="steps")
         axes.plot(batches, 1 + batches / scale, color=_ORANGE, label="images")
         axes.plot(sizes, np.ones(len(sizes)), "|", color="0.3", ms=12, label="measured batch sizes")

@@ -129,12 +129,12 @@ def highest_rate(log: TrainingLog) -> float | None:
 
 def divided(log: TrainingLog, by: float) -> tuple[str, dict[str, float]]:
     """ "divide the learning rate by 10: 0.3 -> 0.03", and the change for a program."""
-    return _scaled(log, 1 / by, f"divide the learning rate by {by:g}")
+    return _scaled(log, 1 / by, f"divide the learning rate by {by:.2g}")
 
 
 def multiplied(log: TrainingLog, by: float) -> tuple[str, dict[str, float]]:
     """ "multiply the learning rate by 10: 0.003 -> 0.03", and the change for a program."""
-    return _scaled(log, by, f"multiply the learning rate by {by:g}")
+    return _scaled(log, by, f"multiply the learning rate by {by:.4g}")
 
 
 def _scaled(log: TrainingLog, by: float, text: str) -> tuple[str, dict[str, float]]:

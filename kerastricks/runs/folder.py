@@ -208,7 +208,7 @@ def check_name(out: Path, name: str, option: str | None = "--name") -> None:
     size = len(name.encode())
     if size > _LONGEST_NAME:
         raise RunFolderError(f"{given} of at most {_LONGEST_NAME} bytes. Received: {size} bytes, {name[:30]!r}...")
-    check_place(out / name, "--out and --name")
+    check_place(out / name, "--folder" if option == "--folder" else "--out and --name")
 
 
 def check_place(path: Path, options: str = "--out") -> None:
@@ -226,7 +226,8 @@ def check_place(path: Path, options: str = "--out") -> None:
         raise RunFolderError(f"{whole[:60]}...: the path is too long: choose {options}")
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir():
-        raise RunFolderError(f"{path}: cannot be written to ({above} is a file, no folder): choose another --out")
+        another = options.partition(" ")[0]
+        raise RunFolderError(f"{path}: cannot be written to ({above} is a file, no folder): choose another {another}")
 
 
 def check_classes(class_names: Sequence[str]) -> None:

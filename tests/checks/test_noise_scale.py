@@ -90,8 +90,10 @@ def test_text_and_plot(tmp_path):
     report = drawn(20, seed=0, norm=2.0)
     text = report.to_text()
     assert text.startswith("net: gradient noise scale on 10,000 images, loss 1.5\n")
-    assert f"noise scale: {report.noise_scale:.3g} images (95 % interval " in text
+    assert f"noise scale: {report.noise_scale:.1f} images (95 % interval " in text
     assert "20 repeats" in text
+    thousands = report_of([5.0, 5.1], [2.55, 2.6], 100, 200).to_text()
+    assert "noise scale: 4,900 images (95 % interval 4,900 to 5,000, 2 repeats)" in thousands
     assert "overlap" not in text
     assert "20 batches of 16 out of 300 images overlap" in report_of(*[[1.0] * 20] * 2, images=300).to_text()
     for number, found in enumerate((report, report_of([5.0, 5.0], [1.0, 1.0]), report_of([1.0, 1.0], [1.0, 1.0]))):

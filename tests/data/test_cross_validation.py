@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from kerastricks import data
-from kerastricks.data.cross_validation import pooled
+from kerastricks.data.cross_validation import held_out, pooled
 from kerastricks.data.sources.source import Arrays
 from kerastricks.errors import DataError
 from kerastricks.search.trials.trial_data import adapted
@@ -41,6 +41,12 @@ def parts(whole):
 def test_each_image_is_held_out_once(whole, parts):
     pool = sorted(held(whole, "train") + held(whole, "validation"))
     assert sorted(number for part in parts for number in held(part, "validation")) == pool
+
+
+def test_held_out_has_the_index_of_each_image_in_the_order_of_its_fold(whole, parts):
+    pool = np.array(held(whole, "train") + held(whole, "validation"))
+    for part, chosen in zip(parts, held_out(whole, 5), strict=True):
+        assert held(part, "validation") == pool[chosen].tolist()
 
 
 def test_no_held_out_and_no_test_image_is_trained_on(whole, parts):

@@ -47,9 +47,12 @@ def test_files_with_wrong_labels_are_named(checked):
     assert report.images == 47
     assert report.estimated_share == pytest.approx(2 / 47, abs=1 / 47)
     assert said[0] == f"folder: {folder}"
-    assert said[-2].startswith("fold 1 of 2: accuracy ")
-    assert ", ETA 0:" in said[-2]
-    assert "ETA" not in said[-1]
+    folds = [line for line in said if line.startswith("fold ")]  # on a busy machine with lines of progress between
+    assert [line.partition(" on held-out labels, ")[0][:23] for line in folds] == [
+        "fold 1 of 2: accuracy 9",
+        "fold 2 of 2: accuracy 9",
+    ]
+    assert ["ETA" in line for line in folds] == [True, False]
 
 
 def test_the_folder_has_list_report_and_predictions_and_no_checkpoint(checked):
@@ -185,8 +188,35 @@ def test_folders_that_are_taken_or_no_checks(checked, images, tmp_path):
     folder, _, _ = checked
     with pytest.raises(RunFolderError, match=f"choose another --folder, or resume with .* --resume {folder}"):
         runs.find_wrong_labels(images, folder=folder)
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match=r"is a file, no folder\): choose another --folder"):
+        runs.find_wrong_labels(images, folder=tmp_path / "file" / "check")
     with pytest.raises(ConfigError, match="data is missing"):
         runs.find_wrong_labels()
     (tmp_path / "config.json").write_text(json.dumps({"config": {"data": "digits"}, "resolved": False}))
     with pytest.raises(RunFolderError, match="is no check of labels: resume with kerastricks train --resume"):
         runs.find_wrong_labels(resume=tmp_path)
+
+
+@pytest.mark.slow
+def test_most_planted_errors_of_the_digits_are_found(tmp_path):
+    """5 % of the labels changed at random; the bounds are below all of three seeds that were measured."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits, random = load_digits(), np.random.default_rng(0)
+    wrong = random.choice(1797, 90, replace=False)
+    labels = digits.target.copy()
+    labels[wrong] = (labels[wrong] + random.integers(1, 10, 90)) % 10
+    for index, (label, pixels) in enumerate(zip(labels, digits.images, strict=True)):
+        path = tmp_path / "images" / str(label) / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pixels * 15).astype("uint8")).save(path)
+    quiet = {"folder": tmp_path / "check", "say": lambda line: None}
+    report = runs.find_wrong_labels("digits", data=str(tmp_path / "images"), **quiet)
+    found = [int(one.name.split("/")[1].removesuffix(".png")) for one in report.suspects]
+    hits = len(set(found) & set(wrong.tolist()))
+    assert hits / len(found) > 0.8
+    assert hits / 90 > 0.7
+    assert set(found[: len(found) // 2]) <= set(wrong.tolist())
+    assert report.estimated_share == pytest.approx(0.05, abs=0.015)
