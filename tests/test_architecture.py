@@ -65,6 +65,7 @@ MAY_IMPORT = {
     "metrics": set(),
     "probes": {"metrics"},
     "runs": {
+        "callbacks",
         "charts",
         "checks",
         "doctor",

@@ -60,6 +60,7 @@ class Doctor(keras.callbacks.Callback):
     Attributes:
         stopped: the finding for which the last training was stopped; None for none.
         diagnosis: the last one; of the whole training after it. None before the first.
+        loss: of the last step.
 
     Raises:
         UnknownNameError: for a code in `stop_on` that no finding has.
@@ -102,6 +103,7 @@ class Doctor(keras.callbacks.Callback):
         self.say = say
         self.stopped: Finding | None = None
         self.diagnosis: Diagnosis | None = None
+        self.loss = math.nan
         self._log = GatheredLog()
         self._step_loss = StepLoss()
         self._said: set[str] = set()
@@ -135,9 +137,9 @@ class Doctor(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not logs or "loss" not in logs:
             return
-        loss = self._step_loss.after(self.model, batch, logs)
-        self._log.add_step(loss)
-        if self._log.steps >= self._next_look or (not math.isfinite(loss) and "nan" not in self._said):
+        self.loss = self._step_loss.after(self.model, batch, logs)
+        self._log.add_step(self.loss)
+        if self._log.steps >= self._next_look or (not math.isfinite(self.loss) and "nan" not in self._said):
             self._look()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -56,7 +56,8 @@ class BatchLossLog(keras.callbacks.Callback):
     Args:
         path: of the file, or None to only watch.
         learning_rate: named in the message when training diverges.
-        doctor: a `Doctor` that is called before this callback: what it stops for ends the training at once.
+        doctor: a `Doctor` that is called before this callback, and has read the loss: what it stops for ends the
+            training at once.
 
     Raises:
         TrainingDivergedError: at the first batch whose loss is NaN or infinite, and where `doctor` stops.
@@ -94,7 +95,8 @@ class BatchLossLog(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        loss = self._step_loss.after(self.model, batch, logs or {})
+        # Reading it waits for the step, and takes longer than anything else here.
+        loss = self._step_loss.after(self.model, batch, logs or {}) if self.doctor is None else self.doctor.loss
         self._pending.append(loss)
         if len(self._pending) >= 256:
             self.flush()

@@ -56,6 +56,13 @@ def read_log(
     if isinstance(source, Mapping):
         return _of_lists(source, "history", columns)
     path = Path(source).expanduser()
+    try:
+        return _of_path(path, columns)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _of_path(path: Path, columns: Mapping[str, str] | None) -> TrainingLog:
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
     if path.is_dir():

@@ -330,8 +330,8 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_read(tm
 @pytest.mark.slow
 def test_runs_with_layers_of_their_recipes_become_one_model(tmp_path, data):
     paths = [write_run_with_a_layer_of_its_recipe(tmp_path / f"r{seed}", seed).path for seed in range(2)]
-    run, summary = make_ensemble(paths, EnsembleSettings("mean"), out=tmp_path / "out", say=lambda line: None)
+    made = make_ensemble(paths, EnsembleSettings("mean"), out=tmp_path / "out", say=lambda line: None)
     keras.saving.get_custom_objects().pop("made>Scaled")
-    assert sorted(path.name for path in run.path.glob("*.py")) == ["recipe.py"]
-    assert evaluate(run, "digits").accuracy == pytest.approx(summary["accuracy"])
+    assert sorted(path.name for path in made.folder.path.glob("*.py")) == ["recipe.py"]
+    assert evaluate(made, "digits").accuracy == pytest.approx(made.summary.accuracy)
     keras.saving.get_custom_objects().pop("made>Scaled")

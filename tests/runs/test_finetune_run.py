@@ -182,7 +182,7 @@ def test_a_run_with_layers_of_its_recipe_is_fine_tuned(split_folder, tmp_path):
     lines = []
     summary = run_finetuning(run, say=lines.append)
     keras.saving.get_custom_objects().pop("made>Scaled", None)
-    assert kerastricks.runs.evaluate(run, str(split_folder)).accuracy == summary["accuracy"]
+    assert kerastricks.runs.evaluate(run, str(split_folder)).accuracy == summary.accuracy
     keras.saving.get_custom_objects().pop("made>Scaled", None)
 
 
