@@ -155,9 +155,8 @@ def alarms_and_advice(
     of_rate = good & np.array([any(one.code.startswith("lr_") for one in each) for each in severe])
     failed = good & np.array([any(one.severity == "critical" for one in each) for each in severe])
     print(f"\n## Alarms (confidence from {SURE} on), data sets held out\n")
-    print(
-        f"- of {good.sum()} runs at a good rate, {of_rate.sum()} get a warning about it: {of_rate.mean() / good.mean():.1%}"
-    )
+    share = of_rate.mean() / good.mean()
+    print(f"- of {good.sum()} runs at a good rate, {of_rate.sum()} get a warning about it: {share:.1%}")
     print(f"- and {failed.sum()} any finding that is critical: {failed.mean() / good.mean():.1%}")
     groups = rate_groups(runs)
     factors = advice_steps(runs, dict(zip(chosen, truth, strict=True)))

@@ -11,14 +11,13 @@ from kerastricks.callbacks.gathered_log import GatheredLog, classes_of, optimize
 from kerastricks.callbacks.logs import StepLoss, highest_rate
 from kerastricks.doctor.diagnosis import Diagnosis, diagnose
 from kerastricks.doctor.failure_rules import SUSTAINED, failures
-from kerastricks.doctor.finding import KINDS, Finding
+from kerastricks.doctor.finding import KINDS, SURE, Finding
 from kerastricks.doctor.training_log import TrainingLog
 from kerastricks.errors import ConfigError, UnknownNameError
 
 # Failures that a log shows. The other critical findings need the network's gradients.
 STOPPING = ("nan", "diverged", "lr_much_too_high", "not_learning", "class_collapse")
 AT_ONCE = ("nan", "diverged")  # they do not go away
-SURE = 0.8  # confidence
 IN_A_ROW = 3  # diagnoses
 SHARE = 0.5  # of the epochs: before, a good training looks like one with too low a rate, and a late one like a dead one
 # What the end of a training decides; before it, every training could go on.
@@ -38,9 +37,9 @@ class Doctor(keras.callbacks.Callback):
 
     A finding is said when it is sure:
 
-    - NaN and divergence at once: a loss that is not finite at its step; divergence every 40 steps, later whenever the
+    - NaN and divergence at once: a loss that is not finite at its step; divergence every 25 steps, later whenever the
       steps have grown by a twentieth, and at the end of each epoch;
-    - any other with a confidence of 0.8 or more in three diagnoses in a row, after half of the epochs. A diagnosis is
+    - any other with a confidence of 0.9 or more in three diagnoses in a row, after half of the epochs. A diagnosis is
       made at the end of each epoch; of a training with many short ones, whenever its steps have grown by a fiftieth;
     - what only the end can show, such as "healthy" and "stopped while it was still improving", when training ends,
       with all others of the last diagnosis.

@@ -125,9 +125,9 @@ def test_divergence_stops_within_its_epoch():
     losses[0, 200:] = 5.0
     driven = Driven(epochs=1, steps=400, stop_on=["diverged"])
     epoch, batch = driven.fit(losses)
-    # 10 steps are averaged, 40 must be high, and it looks every 40.
+    # 10 steps are averaged, 25 must be high, and it looks every 25.
     assert epoch == 0
-    assert 240 <= batch <= 200 + 10 + 40 + 40
+    assert 220 <= batch <= 200 + 10 + 25 + 25
     assert driven.doctor.stopped.code == "diverged"
     assert driven.doctor.failure.startswith("The training diverged (diverged): from step 2")
     assert driven.said[0].startswith(f"doctor at step {batch + 1}: The training diverged (critical): ")
@@ -166,11 +166,11 @@ def test_a_validation_loss_that_is_not_finite_stops():
     ],
 )
 def test_a_finding_is_said_when_it_is_sure(scripted, pattern, epoch):
-    kinds = {".": (), "x": (("overfitting", 0.8),), "l": (("overfitting", 0.79),)}
+    kinds = {".": (), "x": (("overfitting", 0.9),), "l": (("overfitting", 0.89),)}
     scripted([kinds[one] for one in pattern])
     driven = Driven()
     driven.fit(falling(EPOCHS))
-    expected = [] if epoch is None else [f"doctor at epoch {epoch} of 12: Overfitting (warning, 80% sure): overfitting"]
+    expected = [] if epoch is None else [f"doctor at epoch {epoch} of 12: Overfitting (warning, 90% sure): overfitting"]
     assert driven.said == expected
 
 
@@ -193,11 +193,11 @@ def test_what_only_the_end_can_show_is_said_at_the_end(scripted):
 
 @pytest.mark.tensorflow_only
 def test_an_inferred_failure_stops_when_it_is_sure_and_not_at_the_end(scripted):
-    scripted([(("not_learning", 0.8),)] * 20)
+    scripted([(("not_learning", 0.9),)] * 20)
     driven = Driven(stop_on={"not_learning"})
     driven.fit(falling(EPOCHS))
     assert driven.doctor.log.epochs[-1] == 6
-    scripted([(), (), (), (("not_learning", 0.8),)])
+    scripted([(), (), (), (("not_learning", 0.9),)])
     driven = Driven(epochs=3, stop_on={"not_learning"})
     driven.fit(falling(3))
     assert driven.doctor.stopped is None
