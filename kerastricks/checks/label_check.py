@@ -98,8 +98,8 @@ class LabelsReport:
         """
         lines = [
             f"{self.images:,} labels of {len(self.class_names)} classes; out-of-fold accuracy {self.accuracy:.2%}",
-            f"{len(self.suspects):,} suspects ({len(self.suspects) / self.images:.2%}); estimated share of wrong "
-            f"labels {self.estimated_share:.2%}",
+            f"{len(self.suspects):,} suspect{'' if len(self.suspects) == 1 else 's'} "
+            f"({len(self.suspects) / self.images:.2%}); estimated share of wrong labels {self.estimated_share:.2%}",
         ]
         shown = self.suspects[:limit]
         if shown:

@@ -199,7 +199,17 @@ def test_mistakes_with_files(capsys, saved, tmp_path, monkeypatch):
         assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["init", "--help"], ["init", "mpl"], ["units", "missing.keras"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["init", "--help"],
+        ["labels", "--help"],
+        ["labels", "digit"],
+        ["init", "mpl"],
+        ["units", "missing.keras"],
+    ],
+)
 def test_help_and_mistakes_load_no_framework(arguments):
     code = f"import sys, kerastricks.cli as cli; cli.run(['check', *{arguments}]); "
     code += "print({'tensorflow', 'keras', 'numpy'} & {*sys.modules})"
