@@ -53,7 +53,8 @@ class Doctor(keras.callbacks.Callback):
             failure: `keras.callbacks.EarlyStopping` keeps the best weights. In `kerastricks.training.fit` the
             stop is a `TrainingDivergedError`, as it is for every loss that is not finite.
         batch_size: images of a step, which Keras does not tell; None where it is not known.
-        earlier: log of the epochs before the first one of this `fit`, of a process that was interrupted.
+        earlier: log of the epochs before the first one of the next `fit`, of a process that was interrupted; None
+            again when that has begun.
         say: gets the lines.
 
     Attributes:

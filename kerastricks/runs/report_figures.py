@@ -121,7 +121,9 @@ def find_findings(run: RunFolder, summary: Summary) -> tuple[tuple[Finding, ...]
     if not run.metrics.is_file() or not run.metrics.stat().st_size:  # an ensemble has no training of its own
         return (), []
     if summary.distillation is not None:
-        return (), ["Findings are left out: the training loss is that of a distillation, and others are of labels."]
+        return (), [
+            "Findings are left out: the training loss is that of a distillation, and not comparable with validation."
+        ]
     try:
         return diagnose(read_log(run.path)).findings, []
     except UsageError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kerastricks.cli import run
-from kerastricks.errors import Interrupted
+from kerastricks.errors import Interrupted, UsageError
 
 pytestmark = pytest.mark.tensorflow_only
 # Modules that have the name of their function.
@@ -133,3 +133,18 @@ def test_a_series_overwrites_nothing_and_is_resumed_as_it_began(tmp_path, capsys
     assert "a series is resumed as it began: without epochs" in capsys.readouterr().err
     assert train("--resume", str(tmp_path / "nothing")) == 2
     assert "no run folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("module", "job"), [("training_run", "train"), ("series", "train_series")])
+def test_the_doctor_is_asked_for(tmp_path, monkeypatch, capsys, module, job):
+    asked = []
+
+    def stopped(**given):
+        asked.append(given["doctor"])
+        raise UsageError("seen")
+
+    monkeypatch.setattr(f"kerastricks.runs.{module}.{job}", stopped)
+    seeds = ["--seeds", "2"] if job == "train_series" else []
+    for options in ([], ["--doctor"]):
+        assert train("digits", "--out", str(tmp_path), *seeds, *options) == 2
+    assert asked == [False, True]
