@@ -1,4 +1,4 @@
-"""What the checks of a network say, as findings of a diagnosis: dead units, gradients, noise of the gradient."""
+"""Checks of a network as findings of a diagnosis: dead units, gradients, noise of the gradient."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -26,7 +26,7 @@ _IMAGES = 2048  # that the network is run on
 )
 @click.option("--optimizer", type=options.TEXT, metavar="NAME", help="Optimizer of a log that does not say: sgd, adam.")
 @click.option("--classes", type=options.number(2, 1_000_000), help="Number of classes of a log that does not say.")
-@click.option("--network", is_flag=True, help="Of a run: also run its network on its images: units, gradients.")
+@click.option("--network", is_flag=True, help="Also run the network of a run folder on its images: dead units, gradients.")
 @click.option("--plot", type=options.PNG, metavar="PNG", help="Also plot the curves with the findings marked.")
 @job_options.as_json("Print the findings as JSON.")
 def doctor(
@@ -43,7 +43,7 @@ def doctor(
 
     LOG is a run folder, a CSV with a header, JSON or JSON lines, or event files of TensorBoard: of Keras, Lightning,
     the Hugging Face Trainer, fastai, Ultralytics, timm, or any other with --columns. Losses of steps and of epochs may
-    be in two files. Each finding has its evidence, how sure it is, and one next step.
+    be in two files. Each finding has its evidence, a confidence, and one next step.
 
     \b
     kerastricks doctor saved_models/RUN --plot doctor.png

@@ -33,7 +33,7 @@ _FAILED = ("nan", "diverged", "lr_much_too_high", "not_learning", "class_collaps
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What a training log says.
+    """Findings of a training log.
 
     Args:
         log: that was read.

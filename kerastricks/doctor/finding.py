@@ -15,7 +15,7 @@ _BENGIO = "Bengio, arXiv 1206.5533, section 3.1.1"
 
 @dataclass(frozen=True)
 class Kind:
-    """What all findings of a code share.
+    """Severity, title and source that all findings of a code share.
 
     Args:
         severity: "critical": the training failed; "warning": a change is likely to help; "note": worth knowing;

@@ -159,7 +159,7 @@ def smoothed(values: np.ndarray, share: float = 0.05, least: int = 1) -> np.ndar
 
 
 def smoothed_validation(values: np.ndarray) -> np.ndarray:
-    """The same for a validation loss, which is noisier: of three epochs at least."""
+    """Centred moving mean of a validation loss, which is noisier: over three epochs at least."""
     return smoothed(values, least=_LEAST_WIDTH)
 
 

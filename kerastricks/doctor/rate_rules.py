@@ -93,7 +93,7 @@ class RateTable:
         return powers / powers.sum()
 
     def contributions(self, values: Mapping[str, float]) -> dict[str, np.ndarray]:
-        """What each measure adds to the score of each state."""
+        """(S,) score of each state that each measure adds."""
         return {name: one.score(values.get(name, math.nan)) for name, one in self.measures.items()}
 
 
@@ -137,7 +137,7 @@ def rate_finding(log: TrainingLog, found: Measures) -> Finding | None:
 
 
 def _factor(state: str, relative_rate: float) -> float:
-    """What the rate should be multiplied by: what helped most in the corpus, or the way to the usual rate if longer."""
+    """Factor of the rate that helped most in the corpus, or the way to the usual rate if longer."""
     factor = float(_record()["factors"][state])
     usual = 10**-relative_rate
     if (state == "too_low" and usual > factor) or (state == "much_too_high" and usual < factor):
