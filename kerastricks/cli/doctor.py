@@ -26,7 +26,9 @@ _IMAGES = 2048  # that the network is run on
 )
 @click.option("--optimizer", type=options.TEXT, metavar="NAME", help="Optimizer of a log that does not say: sgd, adam.")
 @click.option("--classes", type=options.number(2, 1_000_000), help="Number of classes of a log that does not say.")
-@click.option("--network", is_flag=True, help="Also run the network of a run folder on its images: dead units, gradients.")
+@click.option(
+    "--network", is_flag=True, help="Also run the network of a run folder on its images: dead units, gradients."
+)
 @click.option("--plot", type=options.PNG, metavar="PNG", help="Also plot the curves with the findings marked.")
 @job_options.as_json("Print the findings as JSON.")
 def doctor(
