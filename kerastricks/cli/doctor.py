@@ -29,6 +29,7 @@ _IMAGES = 2048  # that the network is run on
 @click.option(
     "--network", is_flag=True, help="Also run the network of a run folder on its images: dead units, gradients."
 )
+@click.option("--labels", type=options.PATH, metavar="FOLDER", help="Also the labels that `check labels` suspects.")
 @click.option("--plot", type=options.PNG, metavar="PNG", help="Also plot the curves with the findings marked.")
 @job_options.as_json("Print the findings as JSON.")
 def doctor(
@@ -38,6 +39,7 @@ def doctor(
     optimizer: str | None,
     classes: int | None,
     network: bool,
+    labels: Path | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -57,7 +59,7 @@ def doctor(
 
     from kerastricks.doctor.columns import parse_columns
     from kerastricks.doctor.diagnosis import diagnose
-    from kerastricks.doctor.reading import read_log
+    from kerastricks.doctor.reading import read_label_finding, read_log
 
     found = read_log(log, more, columns=parse_columns(columns) if columns else None)
     if optimizer is not None:
@@ -66,7 +68,8 @@ def doctor(
         found = replace(found, optimizer=optimizer.lower())
     if classes is not None:
         found = replace(found, classes=classes)
-    diagnosis = diagnose(found, _of_network(log) if network else ())
+    more = [] if labels is None else [one for one in [read_label_finding(labels)] if one is not None]
+    diagnosis = diagnose(found, [*more, *(_of_network(log) if network else ())])
     if plot is not None:
         diagnosis.plot(plot)
     if as_json:

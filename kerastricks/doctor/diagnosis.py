@@ -20,6 +20,9 @@ EXPLAINED: dict[str, frozenset[str]] = {
     "diverged": frozenset({"lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high", "not_learning"}),
     "class_collapse": frozenset({"lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high", "not_learning"}),
     "not_learning": frozenset({"lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high"}),
+    "lr_much_too_high": frozenset(
+        {"underfitting", "validation_better", "plateau", "stopped_early", "trained_too_long"}
+    ),
     "lr_too_high": frozenset({"plateau", "underfitting", "stopped_early", "batch_too_small", "validation_better"}),
     "lr_too_low": frozenset({"underfitting", "stopped_early", "plateau"}),
     "overfitting": frozenset({"underfitting", "stopped_early", "plateau", "trained_too_long"}),
@@ -28,7 +31,7 @@ EXPLAINED: dict[str, frozenset[str]] = {
     "stopped_early": frozenset({"underfitting", "trained_too_long"}),
 }
 _FIT = frozenset({"overfitting", "underfitting", "validation_better", "plateau", "stopped_early", "trained_too_long"})
-_FAILED = ("nan", "diverged", "lr_much_too_high", "not_learning", "class_collapse")
+_FAILED = ("nan", "diverged", "not_learning", "class_collapse")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +102,6 @@ def diagnose(log: TrainingLog, more: Iterable[Finding] = ()) -> Diagnosis:
         rate = rate_finding(log, found)
         if rate is not None:
             findings.append(rate)
-            failed = failed or rate.code in _FAILED
         if not failed:
             findings += fit_findings(log, found)
     elif not failed:

@@ -183,7 +183,7 @@ def _diverged(log: TrainingLog, divergence: Divergence, per_step: bool) -> Findi
     return Finding(
         code="diverged",
         evidence=f"from {place} on the loss rose from {divergence.before:.3g} to {divergence.after:.3g} "
-        "and did not come back",
+        "and did not come back below where it began",
         advice=advice,
         span=(at, max(seen, float(log.epochs[-1]) if len(log.epochs) else seen)),
         change=change,

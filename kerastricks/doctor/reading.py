@@ -13,6 +13,7 @@ import numpy as np
 
 from kerastricks.doctor import event_files
 from kerastricks.doctor.columns import find_columns
+from kerastricks.doctor.finding import Finding
 from kerastricks.doctor.rows import Rows, number, of_records
 from kerastricks.doctor.training_log import TrainingLog
 from kerastricks.errors import UsageError
@@ -180,6 +181,8 @@ def _of_records(
 ) -> TrainingLog:
     try:
         rows = of_records(records, lambda names: find_columns(names, columns, path.name))
+    except UsageError:
+        raise
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
     notes = () if lines is None else lines.notes
@@ -253,3 +256,34 @@ def _fill(rows: Rows, lines: Iterator[list[str]], places: list[int], width: int,
             continue
         rows.append(values)
     return () if cut is None else (f"the last line is cut off and was left out ({cut})",)
+
+
+def read_label_finding(folder: str | os.PathLike[str]) -> Finding | None:
+    """The finding about labels of a folder that `kerastricks check labels` wrote.
+
+    Args:
+        folder: with labels.json in it.
+
+    Returns:
+        The finding "labels_suspected", or None where no label is suspected.
+
+    Raises:
+        UsageError: for a folder without a finished check.
+    """
+    path = Path(folder).expanduser() / "labels.json"
+    report = try_read_json(path)
+    if not report or "suspects" not in report:
+        raise UsageError(f"{path}: no finished check of labels: kerastricks check labels DATA")
+    suspects = report["suspects"]
+    if not suspects:
+        return None
+    named = ", ".join(f"{one['name']} ({one['given']}, looks like {one['likely']})" for one in suspects[:3])
+    share = len(suspects) / max(report["images"], 1)
+    return Finding(
+        code="labels_suspected",
+        evidence=f"{len(suspects):,} of {report['images']:,} labels are probably wrong: {named}"
+        + (" and others" if len(suspects) > 3 else ""),
+        advice=f"look at them, the surest first, and mend or leave out what is wrong: {path.with_name('suspects.csv')}",
+        figures={"suspects": float(len(suspects)), "share": share},
+        confidence=0.9,  # of the first ones: precision on planted errors, docs/checks.md
+    )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kerastricks.doctor import read_log
+from kerastricks.doctor.reading import read_label_finding
 from kerastricks.errors import UsageError
 
 pytestmark = pytest.mark.tensorflow_only
@@ -172,3 +173,38 @@ def test_a_last_line_that_is_cut_off_is_left_out_and_said(tmp_path, name, text):
     log = read_log(tmp_path / name)
     assert log.loss.tolist() == [2.3, 2.1]
     assert "cut off" in log.notes[0]
+
+
+def test_json_lines_are_gone_through_twice_and_say_which_line_is_wrong(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1, "loss": 2.0}\n\n{"step": 2, "loss": 1.5, "val_loss": 1.6}\n{"step": 3, "lo')
+    log = read_log(path)
+    assert log.step_loss.tolist() == [2.0]
+    assert log.val_loss.tolist() == [1.6]
+    assert log.notes == ("log.jsonl: the last line is cut off and was left out",)
+    path.write_text('{"loss": 2.0}\n{"loss": 1.0\n{"loss": 0.5}\n')
+    with pytest.raises(UsageError, match="line 2 is no record"):
+        read_log(path)
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "log.csv"
+    path.mkdir(mode=0o700)
+    with pytest.raises(UsageError, match="no run folder"):
+        read_log(path)
+    with pytest.raises(UsageError, match="/proc/self/mem: cannot be read"):
+        read_log("/proc/self/mem")
+
+
+def test_suspected_labels_become_a_finding(tmp_path):
+    with pytest.raises(UsageError, match="kerastricks check labels"):
+        read_label_finding(tmp_path)
+    suspect = {"name": "a.png", "given": "cat", "likely": "dog"}
+    for count in (0, 5):
+        (tmp_path / "labels.json").write_text(json.dumps({"images": 50, "suspects": [suspect] * count}))
+        found = read_label_finding(tmp_path)
+        assert (found is None) == (count == 0)
+    assert found.code == "labels_suspected"
+    assert "5 of 50 labels" in found.evidence
+    assert "a.png (cat, looks like dog)" in found.evidence
+    assert str(tmp_path / "suspects.csv") in found.advice
