@@ -127,8 +127,8 @@ def _finite(values: np.ndarray) -> int:
 
 
 def _extent(log: TrainingLog) -> str:
-    parts = [f"{len(log.epochs):,} epochs"] if len(log.epochs) else []
-    return " and ".join([*parts, *([f"{len(log.steps):,} steps"] if len(log.steps) else [])])
+    counts = (len(log.epochs), "epoch"), (len(log.steps), "step")
+    return " and ".join(f"{count:,} {unit}{'s' * (count != 1)}" for count, unit in counts if count)
 
 
 def _too_little(log: TrainingLog) -> Finding:

@@ -43,11 +43,11 @@ def _overfitting(log: TrainingLog, found: Measures) -> Iterator[Finding]:
             figures={"val_rise": found.val_rise, "best_epoch": since, "gap": found.gap},
             confidence=0.95,
         )
-    elif found.gap > GAP and found.gap_growth > 0.1 and found.end < 0.6:
+    elif found.gap > GAP and found.gap_growth > 0.1 and found.end < 0.6 and found.val_late_slope <= 0:
         yield Finding(
             code="overfitting",
             evidence=f"the training loss is {1 - found.gap:.0%} of the validation loss at the end, and the gap "
-            "between them still grows",
+            "between them still grows, while the validation loss no longer falls",
             advice="add augmentation, dropout 0.3 or weight decay 1e-3, or more images",
             span=(float(at[best]), float(at[-1])),
             figures={"gap": found.gap, "gap_growth": found.gap_growth},
