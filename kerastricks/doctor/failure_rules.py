@@ -142,7 +142,7 @@ def _scaled(log: TrainingLog, by: float, text: str) -> tuple[str, dict[str, floa
     if rate is None:
         return text, {"learning_rate_factor": by}
     new = float(f"{rate * by:.2g}")
-    return f"{text}: {rate:g} -> {new:g}", {"learning_rate": new}
+    return f"{text}: {rate:.3g} -> {new:g}", {"learning_rate": new}
 
 
 def _nan(log: TrainingLog, index: int, per_step: bool) -> Finding:
