@@ -7,12 +7,12 @@ from typing import Any
 
 import keras
 
-from kerastricks.callbacks.gathered_log import GatheredLog, classes_of, optimizer_name, until
+from kerastricks.callbacks.gathered_log import GatheredLog, classes_of, optimizer_name, smoothing_of, until
 from kerastricks.callbacks.logs import StepLoss, highest_rate
 from kerastricks.doctor.diagnosis import Diagnosis, diagnose
 from kerastricks.doctor.failure_rules import SUSTAINED, failures
 from kerastricks.doctor.finding import KINDS, SURE, Finding
-from kerastricks.doctor.training_log import TrainingLog
+from kerastricks.doctor.training_log import TrainingLog, smoothing_floor
 from kerastricks.errors import ConfigError, UnknownNameError
 
 # Failures that a log shows. The other critical findings need the network's gradients.
@@ -168,8 +168,10 @@ class Doctor(keras.callbacks.Callback):
         else:
             earlier = self._log.until(epoch) if epoch else None
             self._said, self._streaks = set(), Counter()
+        classes = classes_of(self.model)
         known = {
-            "classes": classes_of(self.model),
+            "classes": classes,
+            "floor": smoothing_floor(smoothing_of(self.model), classes or 0),
             "batch_size": self.batch_size,
             "optimizer": optimizer_name(self.model.optimizer),
         }

@@ -21,7 +21,7 @@ class GatheredLog:
         earlier: log of the epochs before, or None.
         first_epoch: index of the first epoch that is gathered.
         steps_per_epoch: batches of an epoch; None where it is not known before one has ended.
-        known: fields of `TrainingLog`: classes, batch_size, optimizer.
+        known: fields of `TrainingLog`: classes, batch_size, optimizer, floor.
     """
 
     def __init__(
@@ -162,6 +162,12 @@ def classes_of(model: keras.Model) -> int | None:
     if "binary" in name:
         return 2 if shape[-1] == 1 else None  # several are labels of their own
     return shape[-1] if shape[-1] > 1 else None
+
+
+def smoothing_of(model: keras.Model) -> float:
+    """Label smoothing of the loss, Keras's or ours."""
+    loss = getattr(model, "loss", None)
+    return float(getattr(loss, "label_smoothing", None) or getattr(loss, "smoothing", None) or 0.0)
 
 
 def optimizer_name(optimizer: Any) -> str | None:

@@ -1,7 +1,7 @@
 """Numbers that a diagnosis rests on: shape, band and end of the curves of a training log."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -97,11 +97,14 @@ class Measures:
 
 
 def measure(log: TrainingLog) -> Measures:
-    """Measure a log, up to its first loss that is not finite."""
+    """Measure a log, up to its first loss that is not finite, above the floor of its losses."""
+    if log.floor:
+        log = _above_floor(log)
     raw = log.step_loss if len(log.step_loss) >= 20 else log.loss
     train = _finite_start(raw)
     validation = _finite_start(log.val_loss)
-    initial = math.log(log.classes) if log.classes and log.classes > 1 else (train[0] if len(train) else _MISSING)
+    guess = math.log(log.classes) - log.floor if log.classes and log.classes > 1 else 0.0
+    initial = guess if guess > 0 else (train[0] if len(train) else _MISSING)
     smooth_train = smoothed(train) / initial if len(train) else train
     fall = smooth_train[0] - smooth_train.min() if len(train) else _MISSING
     rates = log.learning_rate[np.isfinite(log.learning_rate)]
@@ -145,6 +148,11 @@ def measure(log: TrainingLog) -> Measures:
         late_fall_with_rate=(1 - _fallen(smooth_train, 0.8)) if rate_falls > 0.3 and fall > 0 else 0.0,
         epochs=float(max(len(log.epochs), len(validation))),
     )
+
+
+def _above_floor(log: TrainingLog) -> TrainingLog:
+    losses = {name: np.maximum(getattr(log, name) - log.floor, 1e-6) for name in ("loss", "val_loss", "step_loss")}
+    return replace(log, **losses)
 
 
 def smoothed(values: np.ndarray, share: float = 0.05, least: int = 1) -> np.ndarray:

@@ -15,7 +15,7 @@ from kerastricks.doctor import event_files
 from kerastricks.doctor.columns import find_columns
 from kerastricks.doctor.finding import Finding
 from kerastricks.doctor.rows import Rows, number, of_records
-from kerastricks.doctor.training_log import TrainingLog
+from kerastricks.doctor.training_log import TrainingLog, smoothing_floor
 from kerastricks.errors import UsageError
 from kerastricks.files import try_read_json
 
@@ -131,9 +131,11 @@ def _of_run(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
     log = replace(_of_json(epochs, columns) if _has_content(epochs) else TrainingLog(), name=folder.name)
     record = try_read_json(folder / "config.json") or {}
     config = record.get("config", {})
+    classes = len(record.get("data", {}).get("class_names", ()))
     known: dict[str, Any] = {
-        "classes": len(record.get("data", {}).get("class_names", ())) or None,
+        "classes": classes or None,
         "batch_size": config.get("batch_size"),
+        "floor": smoothing_floor(config.get("label_smoothing") or 0.0, classes),
         "optimizer": str(config.get("optimizer", "")).partition("(")[0] or None,
     }
     losses = folder / _BATCH_LOSS

@@ -1,5 +1,6 @@
 """A training log: losses and accuracies of steps and epochs, whoever wrote it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,6 +32,7 @@ class TrainingLog:
         classes: how many; None where it is not known.
         batch_size: images of a step; None where it is not known.
         optimizer: its name, "sgd" or "adamw"; None where it is not known.
+        floor: below which no loss can fall, as with label smoothing; in nats.
         notes: what the reader met: a truncated file, rows that were left out.
     """
 
@@ -46,6 +48,7 @@ class TrainingLog:
     classes: int | None = None
     batch_size: int | None = None
     optimizer: str | None = None
+    floor: float = 0.0
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -108,6 +111,15 @@ class TrainingLog:
                 f"{self.name} and {other.name}: two files of one training are one with rows per epoch and one per step"
             )
         return replace(epochs, steps=steps.steps, step_loss=steps.step_loss, notes=(*self.notes, *other.notes))
+
+
+def smoothing_floor(smoothing: float, classes: int) -> float:
+    """The least cross-entropy with smoothed labels, their own entropy, in nats (Szegedy et al., arXiv 1512.00567)."""
+    if not smoothing or classes < 2:
+        return 0.0
+    wrong = smoothing / classes
+    right = 1 - smoothing + wrong
+    return -right * math.log(right) - (classes - 1) * wrong * math.log(wrong)
 
 
 def _refuse_several(epoch: np.ndarray, step: np.ndarray, name: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from kerastricks.doctor import TrainingLog
 from kerastricks.doctor.measures import measure, smoothed, smoothed_validation
+from kerastricks.doctor.training_log import smoothing_floor
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -94,3 +95,17 @@ def test_missing_columns_give_missing_measures():
     assert math.isnan(found.gap)
     assert math.isnan(found.band)
     assert found.to_json()["val_rise"] is None
+
+
+def test_with_smoothed_labels_losses_are_above_their_floor():
+    floor = smoothing_floor(0.1, 10)
+    target = np.full(10, 0.01)
+    target[3] += 0.9
+    assert floor == pytest.approx(-(target * np.log(target)).sum())
+    assert smoothing_floor(0.0, 10) == smoothing_floor(0.1, 0) == 0
+    plain, raised = np.linspace(2.0, 0.1, 20), np.linspace(2.0, 0.1, 20) + floor
+    known = measure(log_of(raised, raised + 0.2, floor=floor, classes=10))
+    free = measure(log_of(plain, plain + 0.2))
+    assert known.gap == pytest.approx(free.gap)
+    assert known.late_slope == pytest.approx(free.late_slope)
+    assert known.end == pytest.approx(free.end * 2.0 / (math.log(10) - floor))
