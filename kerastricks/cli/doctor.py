@@ -68,8 +68,8 @@ def doctor(
         found = replace(found, optimizer=optimizer.lower())
     if classes is not None:
         found = replace(found, classes=classes)
-    more = [] if labels is None else [one for one in [read_label_finding(labels)] if one is not None]
-    diagnosis = diagnose(found, [*more, *(_of_network(log) if network else ())])
+    of_labels = read_label_finding(labels) if labels is not None else None
+    diagnosis = diagnose(found, [*([of_labels] if of_labels else []), *(_of_network(log) if network else [])])
     if plot is not None:
         diagnosis.plot(plot)
     if as_json:
