@@ -77,10 +77,11 @@ def undisturbed(tmp_path_factory):
     ("first", "code"),
     [
         (signal.SIGINT, 130),
-        pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        (signal.SIGKILL, -signal.SIGKILL),
+        (signal.SIGTERM, 143),
     ],
 )
+@pytest.mark.slow  # tests/runs/test_jobs.py interrupts and resumes in this process
 def test_killed_and_resumed_ends_in_equal_weights(first, code, undisturbed, tmp_path):
     run = tmp_path / "broken"
     process = start(*TRAIN, "--out", str(tmp_path), "--name", "broken")

@@ -32,6 +32,7 @@ def cluster(tmp_path_factory):
         cluster.close()
 
 
+@pytest.mark.slow  # two processes; tests/data/service has the heart of it
 def test_servers_listen_on_one_port_and_to_this_machine_alone(cluster):
     for server in cluster.servers:
         port = int(server.address.rpartition(":")[2])
@@ -41,6 +42,7 @@ def test_servers_listen_on_one_port_and_to_this_machine_alone(cluster):
             socket.create_connection((outside_address(), port), timeout=5)
 
 
+@pytest.mark.slow  # two processes; tests/data/service has the heart of it
 def test_scripts_can_read_what_is_printed(cluster):
     dispatcher, worker = (server.ready() for server in cluster.servers)
     assert dispatcher == {
@@ -52,6 +54,7 @@ def test_scripts_can_read_what_is_printed(cluster):
     assert re.fullmatch(r"grpc://127\.0\.0\.1:\d+", worker["address"])
 
 
+@pytest.mark.slow  # two processes; tests/data/service has the heart of it
 def test_train_takes_its_batches_from_the_service(cluster, image_folder, tmp_path, capsys, monkeypatch):
     # The module, which a function of the same name hides. Score and export have nothing to do with the service.
     runs_train = importlib.import_module("kerastricks.runs.training_run")
