@@ -129,6 +129,7 @@ def test_mistakes_are_one_line(arguments, message, capsys, monkeypatch):
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_second_dispatcher_gets_neither_the_port_nor_the_folder(cluster, tmp_path, capsys):
     port = cluster.address.rpartition(":")[2]
     assert run(["data-dispatcher", "--port", port, "--work-dir", str(tmp_path)]) == 2
@@ -167,6 +168,7 @@ def test_others_are_let_in_only_with_a_warning(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "work").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_servers_stop_when_they_are_told_to(cluster, number):
     server = cluster.servers[1 if number == signal.SIGINT else 0]  # the worker first
