@@ -18,7 +18,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-from corpus import Run, advice_steps, fit_states, helped, load, rate_groups, rate_states, small_batches
+from corpus import Run, advice_steps, fit_states, helped, key, load, rate_groups, rate_states, small_batches
 from learn import Learner
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import confusion_matrix, f1_score
@@ -228,6 +228,31 @@ def fits(runs: Sequence[Run]) -> None:
             print(f"sk-autod: {f1(truth, peer)}")
 
 
+def fit_advice(runs: Sequence[Run]) -> None:
+    """Whether what a finding about fit advises lowers the validation loss, for the run of the same seed."""
+    remedies = {"overfitting": ("earlier", "regularized"), "underfitting": ("wider",), "stopped_early": ("longer",)}
+    at = {
+        (key(run.meta["base"]), run.meta["remedy"], run.meta["seed"]): run.loss
+        for run in runs
+        if run.meta["part"] == "fit"
+    }
+    print(
+        "\n## Advice about fit followed, all data sets\n\n| finding | advice | followed | better |\n|---|---|---|---|"
+    )
+    for code, advised in remedies.items():
+        for remedy in advised:
+            tried = []
+            for run in runs:
+                if run.meta["part"] != "fit" or run.meta["remedy"] or diagnose(run.log).find(code) is None:
+                    continue
+                other = at.get((key(run.meta["base"]), remedy, run.meta["seed"]))
+                if remedy == "earlier":
+                    other = float(run.log.val_loss[int(diagnose(run.log).find(code).span[0]) - 1])
+                tried += [] if other is None else [other < run.loss]
+            if tried:
+                print(f"| `{code}` | {remedy} | {len(tried)} | {np.mean(tried):.0%} |")
+
+
 def batches(runs: Sequence[Run]) -> None:
     small = small_batches(runs)
     if not small:
@@ -315,6 +340,7 @@ def main() -> None:
     print(f"{len(runs)} runs: {dict(parts)}, {dict(sets)}")
     rates(runs)
     fits(runs)
+    fit_advice(runs)
     batches(runs)
     divergences(runs)
     if arguments.histories:
