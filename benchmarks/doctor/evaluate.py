@@ -236,9 +236,8 @@ def fit_advice(runs: Sequence[Run]) -> None:
         for run in runs
         if run.meta["part"] == "fit"
     }
-    print(
-        "\n## Advice about fit followed, all data sets\n\n| finding | advice | followed | better |\n|---|---|---|---|"
-    )
+    print("\n## Advice about fit followed, all data sets\n")
+    print("| finding | advice | followed | better |\n|---|---|---|---|")
     for code, advised in remedies.items():
         for remedy in advised:
             tried = []
