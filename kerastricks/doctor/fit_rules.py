@@ -70,7 +70,7 @@ def _underfitting(log: TrainingLog, found: Measures) -> Iterator[Finding]:
             span=_last(log, 1 / 3),
             change={"width_factor": 2.0},
             figures={"gap": found.gap, "late_slope": found.late_slope, "end": found.end},
-            confidence=0.8,
+            confidence=0.86,
         )
 
 
