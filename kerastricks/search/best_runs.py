@@ -40,6 +40,7 @@ def keep_best(
         if not run.summary.exists():
             say(f"run folder of trial {record.trial}: {run.path}")
             _begin(plan, folder, record, run)
+            _follow_data(plan, run)
             job = {"job": "finish", "folder": str(run.path)}
             _carry_out(job, folder.trial(record.trial) / "finish.log", processes)
         report = folder.trial(record.trial) / REPORT
@@ -94,6 +95,14 @@ def _begin(plan: SearchPlan, folder: SearchFolder, record: TrialRecord, run: Run
             if folder.recipe.exists():
                 shutil.copyfile(folder.recipe, begun / "recipe.py")
         take_name(begun, run.path)
+
+
+def _follow_data(plan: SearchPlan, run: RunFolder) -> None:
+    """Record where the images of a resumed search are now: the run began where they were."""
+    record, data = run.read(run.config), plan.base.get("data")
+    if data is not None and record["config"]["data"] != data:
+        record["config"]["data"] = data
+        run.write(run.config, record)
 
 
 def _carry_out(job: dict[str, Any], log: Path, processes: Processes) -> None:
