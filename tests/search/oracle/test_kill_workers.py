@@ -22,7 +22,7 @@ def test_chief_and_worker_killed(tmp_path, undisturbed):
     search = Search(tmp_path / "search", trials=4)
     process = search.start("--workers", "2")
     search.wait_for("trial_0000/run/config.json", "trial_0001/run/config.json", process=process)
-    kill(processes_of(process, "search.chief")[0])
+    kill(processes_of(process, "oracle.chief")[0])
     kill(next(one for one in processes_of(process, "tune-worker") if "worker-0" in one.cmdline()))
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
