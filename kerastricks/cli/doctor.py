@@ -59,7 +59,7 @@ def doctor(
 
     from kerastricks.doctor.columns import parse_columns
     from kerastricks.doctor.diagnosis import diagnose
-    from kerastricks.doctor.reading import read_label_finding, read_log
+    from kerastricks.doctor.reading import read_label_findings, read_log
 
     found = read_log(log, more, columns=parse_columns(columns) if columns else None)
     if optimizer is not None:
@@ -68,8 +68,8 @@ def doctor(
         found = replace(found, optimizer=optimizer.lower())
     if classes is not None:
         found = replace(found, classes=classes)
-    of_labels = read_label_finding(labels) if labels is not None else None
-    diagnosis = diagnose(found, [*([of_labels] if of_labels else []), *(_of_network(log) if network else [])])
+    of_labels = read_label_findings(labels) if labels is not None else []
+    diagnosis = diagnose(found, [*of_labels, *(_of_network(log) if network else [])])
     if plot is not None:
         diagnosis.plot(plot)
     if as_json:

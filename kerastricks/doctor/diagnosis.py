@@ -9,20 +9,20 @@ import numpy as np
 
 from kerastricks.doctor.failure_rules import FEW_STEPS, failures
 from kerastricks.doctor.finding import KINDS, SURE, Finding
-from kerastricks.doctor.fit_rules import LEAST_EPOCHS, fit_findings
+from kerastricks.doctor.fit_rules import LEAST_EPOCHS, beside_validation, fit_findings
 from kerastricks.doctor.measures import Measures, measure
-from kerastricks.doctor.rate_rules import rate_finding
+from kerastricks.doctor.rate_rules import STATES, rate_finding
 from kerastricks.doctor.training_log import TrainingLog
 
 # A finding of the first code explains those of the others, which are left out, if it is sure.
+_LENGTH = frozenset({"underfitting", "validation_better", "plateau", "stopped_early", "trained_too_long"})
+_CURVES = _LENGTH | {"overfitting", *(f"lr_{state}" for state in STATES)}
 EXPLAINED: dict[str, frozenset[str]] = {
-    "nan": frozenset({"diverged", "lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high", "not_learning"}),
-    "diverged": frozenset({"lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high", "not_learning"}),
-    "class_collapse": frozenset({"lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high", "not_learning"}),
-    "not_learning": frozenset({"lr_good", "lr_too_low", "lr_too_high", "lr_much_too_high"}),
-    "lr_much_too_high": frozenset(
-        {"underfitting", "validation_better", "plateau", "stopped_early", "trained_too_long"}
-    ),
+    "nan": _CURVES | {"diverged", "not_learning"},
+    "diverged": _CURVES | {"not_learning"},
+    "class_collapse": _CURVES | {"not_learning"},
+    "not_learning": _CURVES,
+    "lr_much_too_high": _LENGTH,
     "lr_too_high": frozenset({"plateau", "underfitting", "stopped_early", "batch_too_small", "validation_better"}),
     "lr_too_low": frozenset({"underfitting", "stopped_early", "plateau"}),
     "overfitting": frozenset({"underfitting", "stopped_early", "plateau", "trained_too_long"}),
@@ -30,8 +30,6 @@ EXPLAINED: dict[str, frozenset[str]] = {
     "plateau": frozenset({"trained_too_long"}),
     "stopped_early": frozenset({"underfitting", "trained_too_long"}),
 }
-_FIT = frozenset({"overfitting", "underfitting", "validation_better", "plateau", "stopped_early", "trained_too_long"})
-_FAILED = ("nan", "diverged", "not_learning", "class_collapse")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,15 +94,13 @@ def diagnose(log: TrainingLog, more: Iterable[Finding] = ()) -> Diagnosis:
     """
     found = measure(log)
     findings = [*failures(log), *more]
-    failed = any(one.code in _FAILED for one in findings)
     enough = max(_finite(log.loss), _finite(log.val_loss)) >= LEAST_EPOCHS or _finite(log.step_loss) >= FEW_STEPS
     if enough:
         rate = rate_finding(log, found)
         if rate is not None:
             findings.append(rate)
-        if not failed:
-            findings += fit_findings(log, found)
-    elif not failed:
+        findings += fit_findings(log, found)
+    elif not findings:
         findings.append(_too_little(log))
     findings = _resolved(findings)
     if enough and not any(KINDS[one.code].severity in ("critical", "warning") for one in findings):
@@ -115,10 +111,8 @@ def diagnose(log: TrainingLog, more: Iterable[Finding] = ()) -> Diagnosis:
 def _resolved(findings: list[Finding]) -> list[Finding]:
     dropped: set[str] = set()
     for one in findings:
-        if one.confidence >= SURE and (one.code not in dropped or one.code in _FAILED):
+        if one.confidence >= SURE and one.code not in dropped:
             dropped |= EXPLAINED.get(one.code, frozenset())
-        if one.code in _FAILED and one.confidence >= SURE:
-            dropped |= _FIT
     return [one for one in findings if one.code not in dropped]
 
 
@@ -148,10 +142,10 @@ def _no_validation(log: TrainingLog) -> Finding:
 
 
 def _healthy(log: TrainingLog, found: Measures) -> Finding:
-    falls = "" if np.isnan(found.gap) else f", {abs(found.gap):.0%} {'above' if found.gap > 0 else 'below'} training"
+    training = "" if np.isnan(found.gap) else f"; the training loss ends {beside_validation(found.gap)}"
     return Finding(
         code="healthy",
-        evidence=f"the validation loss ends within {max(found.val_rise, 0):.1%} of its lowest value{falls}",
+        evidence=f"the validation loss ends within {max(found.val_rise, 0):.1%} of its lowest value{training}",
         advice="",
         confidence=0.9,
         figures={"val_rise": found.val_rise, "gap": found.gap},

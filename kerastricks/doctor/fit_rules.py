@@ -35,7 +35,7 @@ def _overfitting(log: TrainingLog, found: Measures) -> Iterator[Finding]:
         yield Finding(
             code="overfitting",
             evidence=f"the validation loss is lowest after epoch {since:g} ({smooth[best]:.3g}) and "
-            f"{found.val_rise:.0%} higher at the end{_beside_training(log, found)}",
+            f"{found.val_rise:.0%} higher at the end{_from_floor(log)}{_beside_training(log, found)}",
             advice=f"keep the weights of epoch {since:g} (early stopping on val_loss), then add augmentation, "
             "dropout 0.3 or weight decay 1e-3 before a smaller network",
             span=(since, float(at[-1])),
@@ -64,7 +64,7 @@ def _underfitting(log: TrainingLog, found: Measures) -> Iterator[Finding]:
         accuracy = "" if math.isnan(found.accuracy) else f", training accuracy {found.accuracy:.1%}"
         yield Finding(
             code="underfitting",
-            evidence=f"training and validation loss end {abs(found.gap):.0%} apart{accuracy}, and the training loss "
+            evidence=f"the training loss ends {beside_validation(found.gap)}{accuracy}, and it "
             f"fell by only {1 - math.exp(-max(found.late_slope, 0)):.0%} over the last third",
             advice="use a wider or deeper network (twice the width), or less augmentation and weight decay",
             span=_last(log, 1 / 3),
@@ -83,7 +83,7 @@ def _validation_better(log: TrainingLog, found: Measures) -> Iterator[Finding]:
     if found.gap < -0.1 and tail.mean() > 0.8:
         yield Finding(
             code="validation_better",
-            evidence=f"the validation loss is {-found.gap:.0%} below the training loss at the end, and lower in "
+            evidence=f"the training loss ends {beside_validation(found.gap)}, and was higher in "
             f"{tail.mean():.0%} of the later epochs",
             advice="expected with dropout and augmentation, which validation does not have. Without them: look for "
             "validation images among the training images, or an easier validation split: kerastricks data SOURCE",
@@ -143,6 +143,15 @@ def _trained_too_long(log: TrainingLog, found: Measures) -> Iterator[Finding]:
             figures={"reached": share},
             confidence=0.9,
         )
+
+
+def beside_validation(gap: float) -> str:
+    """ "12% below validation", for a gap as a share of the validation loss."""
+    return f"{abs(gap):.0%} {'below' if gap >= 0 else 'above'} validation"
+
+
+def _from_floor(log: TrainingLog) -> str:
+    return f", counted from {log.floor:.3g}, the least with smoothed labels" if log.floor else ""
 
 
 def _beside_training(log: TrainingLog, found: Measures) -> str:

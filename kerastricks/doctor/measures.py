@@ -49,7 +49,6 @@ class Measures:
         gap_growth: growth of the gap since the minimum of the validation loss, over that minimum.
         accuracy: training accuracy at the end.
         val_accuracy: validation accuracy at the end, mean of the last tenth.
-        val_accuracy_best: highest smoothed validation accuracy.
         chance: accuracy of guessing, 1 / classes; NaN where the classes are not known.
         rate_falls: logarithm (base 10) of the highest over the last learning rate; 0 for a constant one.
         late_fall_with_rate: share of the fall made in the last fifth, where the rate falls.
@@ -84,7 +83,6 @@ class Measures:
     gap_growth: float
     accuracy: float
     val_accuracy: float
-    val_accuracy_best: float
     chance: float
     rate_falls: float
     late_fall_with_rate: float
@@ -142,7 +140,6 @@ def measure(log: TrainingLog) -> Measures:
         gap_growth=(at_end - at_best) / max(float(smooth_val[best]), 1e-9) if len(validation) else _MISSING,
         accuracy=_end(_known(log.accuracy)),
         val_accuracy=_end(_known(log.val_accuracy)),
-        val_accuracy_best=float(smoothed(_known(log.val_accuracy)).max()) if log.has("val_accuracy") else _MISSING,
         chance=1 / log.classes if log.classes else _MISSING,
         rate_falls=rate_falls,
         late_fall_with_rate=(1 - _fallen(smooth_train, 0.8)) if rate_falls > 0.3 and fall > 0 else 0.0,

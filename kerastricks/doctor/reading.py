@@ -260,14 +260,14 @@ def _fill(rows: Rows, lines: Iterator[list[str]], places: list[int], width: int,
     return () if cut is None else (f"the last line is cut off and was left out ({cut})",)
 
 
-def read_label_finding(folder: str | os.PathLike[str]) -> Finding | None:
-    """The finding about labels of a folder that `kerastricks check labels` wrote.
+def read_label_findings(folder: str | os.PathLike[str]) -> list[Finding]:
+    """Findings about the labels, of a folder that `kerastricks check labels` wrote.
 
     Args:
         folder: with labels.json in it.
 
     Returns:
-        The finding "labels_suspected", or None where no label is suspected.
+        The finding "labels_suspected"; none where no label is suspected.
 
     Raises:
         UsageError: for a folder without a finished check.
@@ -278,10 +278,10 @@ def read_label_finding(folder: str | os.PathLike[str]) -> Finding | None:
         raise UsageError(f"{path}: no finished check of labels: kerastricks check labels DATA")
     suspects = report["suspects"]
     if not suspects:
-        return None
+        return []
     named = ", ".join(f"{one['name']} ({one['given']}, looks like {one['likely']})" for one in suspects[:3])
     share = len(suspects) / max(report["images"], 1)
-    return Finding(
+    found = Finding(
         code="labels_suspected",
         evidence=f"{len(suspects):,} of {report['images']:,} labels are probably wrong: {named}"
         + (" and others" if len(suspects) > 3 else ""),
@@ -289,3 +289,4 @@ def read_label_finding(folder: str | os.PathLike[str]) -> Finding | None:
         figures={"suspects": float(len(suspects)), "share": share},
         confidence=0.9,  # of the first ones: precision on planted errors, docs/checks.md
     )
+    return [found]

@@ -9,6 +9,7 @@ from typing import Any
 from kerastricks.errors import RunFailedError, UsageError
 from kerastricks.files import begun_folder, take_name, try_read_json
 from kerastricks.runs.folder import RunFolder
+from kerastricks.runs.resumable import move_data
 from kerastricks.search.folder import SearchFolder, write_json
 from kerastricks.search.oracle.oracles import REPORT
 from kerastricks.search.plan import SearchPlan
@@ -99,10 +100,9 @@ def _begin(plan: SearchPlan, folder: SearchFolder, record: TrialRecord, run: Run
 
 def _follow_data(plan: SearchPlan, run: RunFolder) -> None:
     """Record where the images of a resumed search are now: the run began where they were."""
-    record, data = run.read(run.config), plan.base.get("data")
-    if data is not None and record["config"]["data"] != data:
-        record["config"]["data"] = data
-        run.write(run.config, record)
+    data = plan.base.get("data")
+    if data is not None and run.read(run.config)["config"]["data"] != data:
+        move_data(run, data)
 
 
 def _carry_out(job: dict[str, Any], log: Path, processes: Processes) -> None:

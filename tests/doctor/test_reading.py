@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kerastricks.doctor import read_log
-from kerastricks.doctor.reading import read_label_finding
+from kerastricks.doctor.reading import read_label_findings
 from kerastricks.errors import UsageError
 
 pytestmark = pytest.mark.tensorflow_only
@@ -198,13 +198,13 @@ def test_what_cannot_be_read_is_named(tmp_path):
 
 def test_suspected_labels_become_a_finding(tmp_path):
     with pytest.raises(UsageError, match="kerastricks check labels"):
-        read_label_finding(tmp_path)
+        read_label_findings(tmp_path)
     suspect = {"name": "a.png", "given": "cat", "likely": "dog"}
     for count in (0, 5):
         (tmp_path / "labels.json").write_text(json.dumps({"images": 50, "suspects": [suspect] * count}))
-        found = read_label_finding(tmp_path)
-        assert (found is None) == (count == 0)
-    assert found.code == "labels_suspected"
-    assert "5 of 50 labels" in found.evidence
-    assert "a.png (cat, looks like dog)" in found.evidence
-    assert str(tmp_path / "suspects.csv") in found.advice
+        found = read_label_findings(tmp_path)
+        assert len(found) == (count > 0)
+    assert found[0].code == "labels_suspected"
+    assert "5 of 50 labels" in found[0].evidence
+    assert "a.png (cat, looks like dog)" in found[0].evidence
+    assert str(tmp_path / "suspects.csv") in found[0].advice
