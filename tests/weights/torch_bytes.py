@@ -6,6 +6,10 @@ import zipfile
 from math import prod
 
 import numpy as np
+import pytest
+
+from kerastricks.errors import WeightsError
+from kerastricks.weights import read_torch_file
 
 MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
 VERSION = b"\x80\x02M\xe9\x03."
@@ -97,3 +101,22 @@ def dump(arrays, form):
 
 def numbers(count, dtype="<f4"):
     return np.arange(count, dtype=dtype)
+
+
+def read(tmp_path, data):
+    path = tmp_path / "file.pth"
+    path.write_bytes(data)
+    return read_torch_file(path)
+
+
+def refusal(tmp_path, data):
+    with pytest.raises(WeightsError) as caught:
+        read(tmp_path, data)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def old(program, **storages):
+    """A file of the old format with a program of one's own and a storage "0" of six numbers."""
+    return old_file(program, storages or {"0": numbers(6)})

@@ -18,74 +18,27 @@ from fuzz_decoders import (
     seeds,
     top_down_bmp,
 )
-from PIL import Image, ImageOps
+from image_bytes import (
+    HEIGHT,
+    JPEG_LEVELS,
+    WIDTH,
+    decoded,
+    encode,
+    jpeg,
+    largest_difference,
+    noisy_pixels,
+    over_white,
+    pillow_rgb,
+    smooth_pixels,
+)
+from PIL import Image
 
 from kerastricks import data
 from kerastricks.data import decode_image, fit_image
 from kerastricks.data.decoding.decode import refuse_large, with_alpha_flag
-from kerastricks.data.decoding.exif import is_upright_jpeg
 from kerastricks.data.sources.headers import read_header
 
 pytestmark = pytest.mark.tensorflow_only
-
-HEIGHT, WIDTH = 40, 56
-JPEG_LEVELS = 0  # libjpeg-turbo is what both have
-ORDERS = {"big": ">", "little": "<"}
-
-
-def smooth_pixels(height=HEIGHT, width=WIDTH):
-    """Red grows to the right, green downwards, without edges: every orientation looks different."""
-    y, x = np.mgrid[:height, :width]
-    return np.stack([x * 255 // (width - 1), y * 255 // (height - 1), 250 - 2 * (x + y)], -1).astype("uint8")
-
-
-def noisy_pixels(channels=3):
-    return np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, channels)).astype("uint8")
-
-
-def encode(image, image_format, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
-
-
-def decoded(contents):
-    return decode_image(tf.constant(contents)).numpy()
-
-
-def pillow_rgb(contents):
-    return np.array(Image.open(io.BytesIO(contents)).convert("RGB"))
-
-
-def over_white(rgba):
-    alpha = rgba[..., 3:].astype(float) / 255
-    return rgba[..., :3] * alpha + 255 * (1 - alpha)
-
-
-def largest_difference(result, reference):
-    assert result.shape == reference.shape
-    return np.abs(result.astype(float) - reference.astype(float)).max()
-
-
-def tiff(orientation, order, long=False):
-    mark = ORDERS[order]
-    header = {"big": b"MM", "little": b"II"}[order] + struct.pack(f"{mark}HI", 42, 8)
-    # Two entries, so that the orientation is not simply the first: 0x010F (maker) and 0x0112.
-    maker = struct.pack(f"{mark}HHI4s", 0x010F, 2, 4, b"abc\0")
-    value = struct.pack(f"{mark}HHII" if long else f"{mark}HHIHH", 0x112, 4 if long else 3, 1, orientation, *[0][long:])
-    return header + struct.pack(f"{mark}H", 2) + maker + value + bytes(4)
-
-
-def app1(orientation, order, long=False):
-    return segment(b"Exif\0\0" + tiff(orientation, order, long))
-
-
-def segment(payload, marker=0xE1):
-    return bytes([0xFF, marker]) + struct.pack(">H", len(payload) + 2) + payload
-
-
-def jpeg():
-    return encode(Image.fromarray(smooth_pixels()), "JPEG", quality=95)
 
 
 # Pillow's decoder is libjpeg-turbo as TensorFlow's is: the accurate DCT and the smooth upsampling of colour are defined
@@ -184,96 +137,6 @@ def test_rgba_webp_is_laid_over_white():
     rgba = noisy_pixels(4)
     contents = encode(Image.fromarray(rgba), "WEBP", lossless=True, exact=True)
     assert largest_difference(decoded(contents), over_white(rgba)) <= 1
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("order", ["big", "little", "pillow", "behind APP0"])
-def test_exif_orientation_is_applied_as_pillow_does(orientation, order):
-    plain = jpeg()
-    if order == "pillow":
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        contents = encode(Image.fromarray(smooth_pixels()), "JPEG", quality=95, exif=exif)
-    elif order == "behind APP0":
-        end = 4 + struct.unpack(">H", plain[4:6])[0]
-        assert plain[2:4] == b"\xff\xe0"
-        contents = plain[:end] + app1(orientation, "little") + plain[end:]
-    else:
-        contents = plain[:2] + app1(orientation, order) + plain[2:]
-    reference = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))))
-    assert reference.shape[:2] == ((WIDTH, HEIGHT) if orientation > 4 else (HEIGHT, WIDTH))
-    assert largest_difference(decoded(contents), reference) <= JPEG_LEVELS
-
-
-def test_exif_is_found_behind_xmp_and_a_comment():
-    plain = jpeg()
-    others = segment(b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta/>") + segment(b"a comment", 0xFE)
-    contents = plain[:2] + others + app1(6, "big") + plain[2:]
-    assert largest_difference(decoded(contents), np.rot90(pillow_rgb(plain), -1)) <= JPEG_LEVELS
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"Exif\0\0",
-        b"Exif\0\0MM",
-        b"Exif\0\0MM\0*\xff\xff\xff\xff",
-        b"Exif\0\0II*\0\xf0\xff\0\0",
-        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff",
-        b"Exif\0\0" + bytes(30),
-        b"Exif\0\0" + b"\xff" * 30,
-    ],
-    ids=["no header", "two bytes", "far offset", "far little offset", "many entries", "zeros", "ones"],
-)
-def test_a_damaged_exif_block_does_not_stop_decoding(payload):
-    plain = jpeg()
-    np.testing.assert_array_equal(decoded(plain[:2] + segment(payload) + plain[2:]), decoded(plain))
-
-
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("kind", ["long", "fill bytes", "after 180 kB", "second EXIF block"])
-def test_exif_is_found_however_it_is_written(order, kind):
-    plain = jpeg()
-    block = app1(6, order, long=kind == "long")
-    before = {
-        "fill bytes": b"\xff" * 3,
-        "after 180 kB": segment(bytes(60_000), 0xE2) * 3,
-        "second EXIF block": segment(b"Exif\0\0"),
-    }
-    contents = plain[:2] + before.get(kind, b"") + block + plain[2:]
-    reference = np.rot90(pillow_rgb(plain), -1)
-    assert largest_difference(decoded(contents), reference) <= JPEG_LEVELS
-    assert read_header(contents, 10**6)[:2] == reference.shape[:2]
-    assert not is_upright_jpeg(contents)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
-def test_exif_of_png_and_webp_is_applied_as_pillow_does(orientation, image_format):
-    options = {"lossless": True} if image_format == "WEBP" else {}
-    block = Image.Exif()
-    block[0x0112] = orientation
-    contents = encode(Image.fromarray(noisy_pixels()), image_format, exif=block, **options)
-    reference = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))))
-    np.testing.assert_array_equal(decoded(contents), reference)
-    assert read_header(contents, 10**6)[:2] == reference.shape[:2]
-
-
-@pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"], ids=["plain", "prefixed"])
-@pytest.mark.parametrize("order", ORDERS)
-def test_exif_of_a_webp_may_have_the_prefix_of_jpeg(prefix, order):
-    block = prefix + tiff(8, order)
-    contents = encode(Image.fromarray(noisy_pixels()), "WEBP", lossless=True, exif=block)
-    np.testing.assert_array_equal(decoded(contents), np.rot90(noisy_pixels()))
-    without_flag = contents[:20] + bytes([contents[20] & ~0x08]) + contents[21:]
-    np.testing.assert_array_equal(decoded(without_flag), noisy_pixels())
-
-
-def test_exif_after_the_pixels_of_a_png_is_found():
-    plain = encode(Image.fromarray(noisy_pixels()), "PNG")
-    block = tiff(3, "little")
-    chunk = struct.pack(">I", len(block)) + b"eXIf" + block + struct.pack(">I", zlib.crc32(b"eXIf" + block))
-    np.testing.assert_array_equal(decoded(plain[:-12] + chunk + plain[-12:]), noisy_pixels()[::-1, ::-1])
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
@@ -398,47 +261,10 @@ def test_headers_and_pixels_of_damaged_files_agree(image_format):
     assert sizes or image_format == "tiff"
 
 
-@pytest.mark.parametrize("orientation", [0, 9, 300])
-def test_an_illegal_orientation_is_ignored(orientation):
-    plain = jpeg()
-    contents = plain[:2] + app1(orientation, "big") + plain[2:]
-    np.testing.assert_array_equal(decoded(contents), decoded(plain))
-
-
 @pytest.mark.parametrize("contents", [b"", b"text", jpeg()[:600], b"\x89PNG\r\n\x1a\n"])
 def test_bytes_that_are_no_whole_image_raise_invalid_argument(contents):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decoded(contents)
-
-
-@pytest.mark.parametrize("size", [(8, 8), (8, 20), (33, 5), (100, 90)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_fit_image_gives_the_shape_asked_for(size, channels):
-    result = fit_image(tf.constant(noisy_pixels()), *size, channels)
-    assert result.shape == (*size, channels)
-    assert result.dtype == tf.uint8
-
-
-def test_fit_image_leaves_an_image_of_the_right_size_alone():
-    pixels = noisy_pixels()
-    np.testing.assert_array_equal(fit_image(tf.constant(pixels), HEIGHT, WIDTH, 3), pixels)
-
-
-@pytest.mark.parametrize("shape", [(20, 60), (60, 20), (21, 60)])
-def test_fit_image_takes_the_centre(shape):
-    pixels = np.zeros((*shape, 3), "uint8")
-    short, top, left = min(shape), (shape[0] - min(shape)) // 2, (shape[1] - min(shape)) // 2
-    pixels[top : top + short, left : left + short] = 255
-    result = fit_image(tf.constant(pixels), short, short, 3).numpy()
-    np.testing.assert_array_equal(result, 255)
-    beside = np.roll(pixels, 1, axis=int(shape[1] > shape[0]))
-    assert (fit_image(tf.constant(beside), short, short, 3).numpy() == 0).any()
-
-
-def test_fit_image_averages_when_it_shrinks():
-    board = np.indices((64, 64)).sum(0) % 2 * 255
-    result = fit_image(tf.constant(np.repeat(board[..., None], 3, -1).astype("uint8")), 8, 8, 3).numpy()
-    assert np.abs(result.astype(int) - 127).max() <= 10
 
 
 def test_grey_pixels_keep_their_value_as_luma():
@@ -473,14 +299,3 @@ def test_load_sees_the_pixels_that_decode_gives(tmp_path, memory_bytes):
     reference = [fit_image(decode_image(tf.constant(contents[name])), 24, 24, 3).numpy() for name in sorted(contents)]
     images, _ = next(iter(loaded.test))
     np.testing.assert_array_equal(images, reference * 2)
-
-
-def test_the_size_of_a_turned_jpeg_is_that_of_the_upright_image(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    raw = encode(Image.fromarray(smooth_pixels()), "JPEG", exif=exif)
-    for label in ("a", "b"):
-        (tmp_path / label).mkdir()
-        for index in range(4):
-            (tmp_path / label / f"{index}.jpg").write_bytes(raw)
-    assert data.load(tmp_path).image_shape == (WIDTH, HEIGHT, 3)
