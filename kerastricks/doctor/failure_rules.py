@@ -103,8 +103,6 @@ def recovered(log: TrainingLog, divergence: Divergence, per_step: bool) -> bool:
     """Whether the loss came back afterwards and ended well below where it began."""
     losses = log.step_loss if per_step else log.loss
     known = losses[~np.isnan(losses)]
-    if not np.isfinite(known).all():
-        return False
     start = _start(known, SPAN if per_step else 1)
     return bool(known[-max(len(known) // 10, 1) :].mean() < 0.8 * start)
 

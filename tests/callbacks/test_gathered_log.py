@@ -4,8 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from kerastricks.callbacks.gathered_log import GatheredLog, classes_of, optimizer_name
+from kerastricks.callbacks import Doctor
+from kerastricks.callbacks.gathered_log import GatheredLog, classes_of, optimizer_name, smoothing_of
 from kerastricks.doctor import TrainingLog
+from kerastricks.doctor.training_log import smoothing_floor
+from kerastricks.losses import LabelSmoothingCrossentropy
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -91,6 +94,26 @@ def test_what_is_no_plain_classifier_has_no_classes():
     two = keras.Model(inputs, [keras.layers.Dense(2)(inputs), keras.layers.Dense(3)(inputs)])
     two.compile("sgd", ["sparse_categorical_crossentropy"] * 2)
     assert classes_of(two) is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "smoothing"),
+    [
+        (LabelSmoothingCrossentropy(0.1), 0.1),
+        (keras.losses.CategoricalCrossentropy(label_smoothing=0.2), 0.2),
+        (keras.losses.SparseCategoricalCrossentropy(), 0.0),
+        ("sparse_categorical_crossentropy", 0.0),
+    ],
+)
+def test_label_smoothing_of_the_loss_gives_the_floor_of_a_doctor(loss, smoothing):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(5, activation="softmax")])
+    model.compile("sgd", loss)
+    assert smoothing_of(model) == smoothing
+    doctor = Doctor(say=[].append)
+    doctor.set_model(model)
+    doctor.on_train_begin()
+    doctor.on_epoch_begin(0)
+    assert doctor.log.floor == smoothing_floor(smoothing, 5)
 
 
 def test_names_of_optimizers():

@@ -20,6 +20,14 @@ def labels(images):
     return (images.mean(axis=(1, 2, 3)) > 0).astype("int32")
 
 
+def mostly_healthy() -> keras.Model:
+    """64 units that live, and 8 that are dead."""
+    keras.utils.set_random_seed(0)
+    dead = keras.layers.Dense(8, activation="relu", bias_initializer=keras.initializers.Constant(-99.0), name="dead")
+    ends = [keras.layers.Dense(64, activation="relu"), dead, keras.layers.Dense(2, activation="softmax")]
+    return keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), *ends])
+
+
 def network(depth: int, stddev: float | None = None, bias: float = 0.0) -> keras.Model:
     keras.utils.set_random_seed(0)
     kernel = "he_normal" if stddev is None else keras.initializers.RandomNormal(stddev=stddev)
@@ -46,6 +54,9 @@ def test_dead_units_are_counted(images, labels):
     dead = next(one for one in found if one.code == "dead_units")
     assert dead.figures["dead_share"] == 1.0
     assert "32 of 32 units" in dead.evidence
+    one_layer = next(one for one in network_findings(mostly_healthy(), images) if one.code == "dead_units")
+    assert "8 of 72 units" in one_layer.evidence
+    assert "100% of dead" in one_layer.evidence
 
 
 def test_gradients_that_vanish_and_explode(images, labels):

@@ -92,6 +92,28 @@ def test_the_rate_is_beside_the_usual_one_of_its_optimizer():
         assert math.isnan(rate_values(log, measure(log))["relative_rate"])
 
 
+def test_no_state_is_found_where_none_is_likelier_than_not(monkeypatch):
+    log = log_at(0.1)
+    for first, code in ((0.9, None), (1.2, "lr_too_low")):
+        table = RateTable(np.array([first, 0.0, 0.0, 0.0]), {})
+        monkeypatch.setattr(rate_rules, "rate_table", lambda knows_optimizer, table=table: table)
+        found = rate_finding(log, measure(log))
+        assert (found and found.code) == code
+
+
+def test_the_evidence_is_the_measures_that_speak_most_for_the_state(monkeypatch):
+    log = log_at(0.1)
+
+    def adds(score):
+        return Ranges(np.array([]), np.array([[score, 0.0, 0.0, 0.0]]))
+
+    scores = {"early": 0.1, "end": 3.0, "quarter": 1.0, "half": 2.0, "val_best": -5.0, "gap": 9.0}
+    table = RateTable(np.zeros(4), {name: adds(score) for name, score in scores.items()})
+    monkeypatch.setattr(rate_rules, "rate_table", lambda knows_optimizer: table)
+    found = rate_finding(log, measure(log))
+    assert list(found.figures) == ["end", "half", "quarter"]  # the gap is no evidence of a rate
+
+
 def test_a_rate_far_above_and_far_below_is_found_with_a_value():
     """Curves of trainings: at a rate a thousand times too low nothing moves."""
     slow = log_at(3e-5)

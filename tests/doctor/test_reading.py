@@ -10,6 +10,7 @@ import pytest
 
 from kerastricks.doctor import read_log
 from kerastricks.doctor.reading import read_label_findings
+from kerastricks.doctor.training_log import smoothing_floor
 from kerastricks.errors import UsageError
 
 pytestmark = pytest.mark.tensorflow_only
@@ -121,6 +122,10 @@ def test_a_run_folder_has_its_batches_classes_and_batch_size():
     assert log.steps.tolist() == list(range(1, len(losses) + 1))
     assert log.epochs.tolist() == [1, 2, 3]
     assert (log.classes, log.batch_size, log.name) == (3, 4, "finished")
+    config = json.loads((RUN / "config.json").read_text())["config"]
+    assert log.optimizer == config["optimizer"].partition("(")[0] == "sgd"
+    assert log.floor == pytest.approx(smoothing_floor(config["label_smoothing"], 3))
+    assert log.floor > 0
 
 
 def test_a_run_that_diverged_ends_in_an_infinite_loss_and_lost_batches_are_missing(tmp_path):
