@@ -66,10 +66,11 @@ def test_gradients_that_vanish_and_explode(images, labels):
 
 def test_a_batch_far_below_the_noise_scale(images):
     random = np.random.default_rng(1).integers(0, 2, len(images))  # labels of noise: gradients that cancel
-    found = [one for one in network_findings(network(1), images, random, batch_size=1) if one.code == "batch_too_small"]
-    for one in found:
-        assert one.change["batch_size"] >= 2
-        assert one.figures["low"] > 8
+    (found,) = [
+        one for one in network_findings(network(1), images, random, batch_size=1) if one.code == "batch_too_small"
+    ]
+    assert found.change["batch_size"] >= 2
+    assert found.figures["low"] > 8
     assert not [one for one in network_findings(network(1), images) if one.code == "batch_too_small"]
 
 

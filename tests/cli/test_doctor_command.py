@@ -48,9 +48,49 @@ def test_what_the_log_does_not_say_can_be_given(log, capsys):
     assert json.loads(capsys.readouterr().out)["measures"]["chance"] == 0.1
 
 
+def test_suspected_labels_join_the_findings(log, tmp_path, capsys):
+    suspect = {"name": "cat/3.jpg", "given": "cat", "likely": "dog"}
+    for name, suspects in (("some", [suspect]), ("none", [])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "labels.json").write_text(json.dumps({"images": 50, "suspects": suspects}))
+    given = ["doctor", str(log), "--json", "--labels"]
+    codes = {}
+    for name in ("some", "none"):
+        assert run([*given, str(tmp_path / name)]) == 0
+        codes[name] = [one["code"] for one in json.loads(capsys.readouterr().out)["findings"]]
+    assert codes["some"] == [*codes["none"], "labels_suspected"]
+
+
+def test_the_network_of_a_run_is_run_on_its_images(tmp_path, capsys, monkeypatch):
+    import keras
+    import numpy as np
+
+    from kerastricks.cli import check
+
+    hidden = keras.layers.Dense(8, "relu", bias_initializer=keras.initializers.Constant(-1000.0))
+    head = keras.layers.Dense(2, "softmax")
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), hidden, head])
+
+    class Subject:
+        config = {"batch_size": 32}
+
+        def __init__(self, name, images):
+            assert name == str(tmp_path)
+
+        def load(self):
+            return model, np.ones((64, 4, 4, 1), "float32"), np.zeros(64, "int32")
+
+    monkeypatch.setattr(check, "Subject", Subject)
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "loss": 2.3, "val_loss": 2.3}\n')
+    assert run(["doctor", str(tmp_path), "--network", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["findings"][0]["code"] == "dead_units"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--network"], "--network is for run folders"),
+        (["--labels", "."], "kerastricks check labels DATA"),
         (["--columns", "loss=nothing"], "no column 'nothing'. Found: epoch, train_ce, val_loss"),
         (["--columns", "los=train_ce"], "'los' is not one of epoch, step"),
         (["--columns", "loss"], "QUANTITY=NAME"),
