@@ -72,10 +72,9 @@ def test_the_network_of_a_run_is_run_on_its_images(tmp_path, capsys, monkeypatch
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), hidden, head])
 
     class Subject:
-        config = {"batch_size": 32}
-
         def __init__(self, name, images):
             assert name == str(tmp_path)
+            self.config = {"batch_size": 32}
 
         def load(self):
             return model, np.ones((64, 4, 4, 1), "float32"), np.zeros(64, "int32")
