@@ -180,24 +180,25 @@ def _gain(losses: dict[str, np.ndarray], remedy: str) -> float:
 def small_batches(runs: Sequence[Run]) -> dict[int, bool]:
     """Index of a run of the part "batches" to whether its batch is too small.
 
-    It is, if a larger one, at the best of its rates, is more than two standard deviations better on validation, after
-    the same epochs, than this one at the best of its own: what a rate can mend is not the batch's.
+    It is, if a larger one at the same rate is more than two standard deviations better on validation after the same
+    epochs. A rate that is too high for any batch is not the batch's fault: a larger one does not help it. Runs whose
+    rate no larger batch had are left out.
     """
-    groups: dict[str, dict[int, dict[float, list[int]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    groups: dict[str, dict[tuple[float, int], list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, run in enumerate(runs):
         if run.meta["part"] == "batches":
-            groups[key(run.meta["base"])][run.meta["setting"]["batch"]][run.meta["rate"]].append(index)
+            rate = float(f"{run.meta['rate']:.2g}")
+            groups[key(run.meta["base"])][rate, run.meta["setting"]["batch"]].append(index)
     found = {}
-    for batches in groups.values():
-        best = {}
-        for batch, rates in batches.items():
-            accuracies = {rate: [runs[index].accuracy for index in ids] for rate, ids in rates.items()}
-            best[batch] = max(accuracies.values(), key=np.mean)
-        sd = pooled_sd(list(best.values()), LEAST_SD)
-        for batch, rates in batches.items():
-            larger = [np.mean(one) for other, one in best.items() if other > batch]
-            small = bool(larger) and max(larger) - np.mean(best[batch]) > 2 * sd
-            found |= {index: small for ids in rates.values() for index in ids}
+    for cells in groups.values():
+        accuracies = {cell: [runs[index].accuracy for index in ids] for cell, ids in cells.items()}
+        best = max(float(np.mean(one)) for one in accuracies.values())
+        sd = pooled_sd([one for one in accuracies.values() if np.mean(one) > 0.8 * best], LEAST_SD)
+        for (rate, batch), ids in cells.items():
+            larger = [np.mean(one) for (same, other), one in accuracies.items() if same == rate and other > batch]
+            if larger:
+                small = bool(max(larger) - np.mean(accuracies[rate, batch]) > 2 * sd)
+                found |= dict.fromkeys(ids, small)
     return found
 
 

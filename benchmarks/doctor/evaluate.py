@@ -14,19 +14,21 @@ import io
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 from corpus import Run, advice_steps, fit_states, helped, key, load, rate_groups, rate_states, small_batches
-from learn import Learner
+from learn import Learner, fit_batches
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import confusion_matrix, f1_score
 
-from kerastricks.doctor import Diagnosis, diagnose, rate_rules, read_log
+from kerastricks.doctor import Diagnosis, batch_rules, diagnose, rate_rules, read_log
 from kerastricks.doctor.failure_rules import divergence_of, first_not_finite
 from kerastricks.doctor.finding import SURE
-from kerastricks.doctor.rate_rules import STATES
+from kerastricks.doctor.measures import measure
+from kerastricks.doctor.rate_rules import STATES, rate_values
 
 try:
     import sk_autod
@@ -140,7 +142,7 @@ def held_out_diagnoses(own: Sequence[Run], truth: np.ndarray, groups: np.ndarray
     found: list[Diagnosis] = [None] * len(own)  # type: ignore[list-item]
     for group in np.unique(groups):
         table = learner.fit(np.flatnonzero(groups != group))
-        with patch.object(rate_rules, "rate_table", lambda knows_optimizer, table=table: table):
+        with patch.object(rate_rules, "read_table", lambda name, table=table: table):
             for index in np.flatnonzero(groups == group):
                 found[index] = diagnose(own[index].log)
     return found
@@ -158,6 +160,8 @@ def alarms_and_advice(
     share = of_rate.mean() / good.mean()
     print(f"- of {good.sum()} runs at a good rate, {of_rate.sum()} get a warning about it: {share:.1%}")
     print(f"- and {failed.sum()} any finding that is critical: {failed.mean() / good.mean():.1%}")
+    of_batch = good & np.array([each.find("batch_too_small") is not None for each in diagnoses])
+    print(f"- and {of_batch.sum()} the finding, or note, that the batch is too small")
     groups = rate_groups(runs)
     factors = advice_steps(runs, dict(zip(chosen, truth, strict=True)))
     print(f"\n## Advice about the rate followed, data sets held out (factors {factors})\n")
@@ -254,16 +258,63 @@ def fit_advice(runs: Sequence[Run]) -> None:
 
 def batches(runs: Sequence[Run]) -> None:
     small = small_batches(runs)
-    if not small:
-        return
-    truth = np.array(list(small.values()))
-    found = np.array([diagnose(runs[index].log).find("batch_too_small") is not None for index in small])
-    per_batch = Counter((runs[index].meta["setting"]["batch"], one) for index, one in small.items())
-    print(
-        f"\n## Batch too small: {len(truth)} runs, {truth.sum()} are; F1 {f1_score(truth, found, zero_division=0):.3f}"
-    )
-    print(f"found {found.sum()}, of them right {(found & truth).sum()}; runs by batch and label:")
-    print(dict(sorted(per_batch.items())))
+    chosen = sorted(small)
+    own, truth = [runs[index] for index in chosen], np.array([small[index] for index in chosen])
+    data, family = (np.array([getattr(run, name) for run in own]) for name in ("data", "family"))
+    sizes = np.array([run.meta["setting"]["batch"] for run in own])
+    print(f"\n## Batch too small: {len(own)} runs, {truth.sum()} are\n")
+    print("| F1 | data sets held out | networks held out |\n|---|---|---|")
+    of_rates = rate_states(runs)
+    rated = [runs[index] for index in sorted(of_rates)]
+    learner = Learner(rated, [of_rates[index] for index in sorted(of_rates)])
+    shown = [
+        held_out_batches(own, truth, groups, learner, np.array([getattr(run, name) for run in rated]))
+        for name, groups in (("data", data), ("family", family))
+    ]
+    for variant, name in enumerate(("batch known", "batch not known")):
+        print(f"| kerastricks, {name} | {' | '.join(f'{f1_score(truth, one[variant]):.3f}' for one in shown)} |")
+    bands = np.array([measure(run.log).band for run in own])
+    peers = {
+        "widest bands, the threshold chosen on the others": [
+            held_out_threshold(bands, truth, one) for one in (data, family)
+        ],
+        "batches of 2, the smallest": [sizes == 2] * 2,
+        "all": [np.ones(len(own), bool)] * 2,
+    }
+    for name, (by_data, by_family) in peers.items():
+        print(f"| {name} | {f1_score(truth, by_data):.3f} | {f1_score(truth, by_family):.3f} |")
+    answers = np.array(["large enough", "too small"])
+    print(f"\ndata sets held out:\n\n{matrix(answers[truth * 1], answers[shown[0][0] * 1], answers)}")
+
+
+def held_out_batches(
+    own: Sequence[Run], truth: np.ndarray, groups: np.ndarray, learner: Learner, of_rates: np.ndarray
+) -> np.ndarray:
+    """(2, runs) whether the batch, known and not, is found to be too small; learned without the run's group."""
+    found = np.zeros((2, len(own)), bool)
+    for group in np.unique(groups):
+        table = learner.fit(np.flatnonzero(of_rates != group))
+        others, inside = np.flatnonzero(groups != group), np.flatnonzero(groups == group)
+        fitted = fit_batches([own[index] for index in others], truth[others], table)
+        with patch.object(batch_rules, "tables_record", lambda fitted=fitted: fitted):
+            for index in inside:
+                log = own[index].log
+                probabilities = table.probabilities(rate_values(log, measure(log)))
+                for variant, one in enumerate((log, replace(log, batch_size=None))):
+                    evidence = batch_rules.batch_evidence(one, probabilities)
+                    found[variant, index] = batch_rules.probability_too_small(evidence) >= 0.5
+    return found
+
+
+def held_out_threshold(values: np.ndarray, truth: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Whether a value is above the threshold of the best F1 on the other groups."""
+    values = np.nan_to_num(values)
+    found = np.zeros(len(values), bool)
+    for group in np.unique(groups):
+        others = groups != group
+        best = max(np.unique(values[others]), key=lambda cut: f1_score(truth[others], values[others] >= cut))
+        found[~others] = values[~others] >= best
+    return found
 
 
 def divergences(runs: Sequence[Run]) -> None:

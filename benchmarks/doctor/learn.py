@@ -1,10 +1,11 @@
-"""Learn the doctor's table of learning-rate states from the corpus.
+"""Learn the doctor's tables from the corpus: states of the learning rate, and batches that are too small.
 
-    python benchmarks/doctor/learn.py benchmarks/doctor/corpus.npz kerastricks/doctor/rate_table.json
+    python benchmarks/doctor/learn.py benchmarks/doctor/corpus.npz kerastricks/doctor/tables.json
 
 A generalised additive model of piecewise constants: each measure is cut at quantiles of the corpus, and boosted stumps
-give what each range adds to each state. There are two tables, for logs whose optimizer is known and others, each
-learned from whole logs and from those without the losses of steps.
+give what each range adds to each state. There are two tables for the rate, for logs whose optimizer is known and
+others, each learned from whole logs and from those without the losses of steps. Whether the batch is too small is a
+logistic regression on what the table says of the rate, and on the batch.
 """
 
 import argparse
@@ -17,11 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpus import Run, advice_steps, load, rate_states
+from corpus import Run, advice_steps, load, rate_states, small_batches
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
+from kerastricks.doctor.additive import AdditiveTable, Ranges
+from kerastricks.doctor.batch_rules import batch_evidence
 from kerastricks.doctor.measures import measure
-from kerastricks.doctor.rate_rules import STATES, Ranges, RateTable, rate_values
+from kerastricks.doctor.rate_rules import STATES, rate_values
 from kerastricks.doctor.training_log import TrainingLog
 
 MEASURES = (
@@ -55,7 +60,7 @@ class Learner:
         self.values[np.isinf(self.values)] = np.nan
         self.states = np.array([STATES.index(state) for state in states])
 
-    def fit(self, chosen: np.ndarray) -> RateTable:
+    def fit(self, chosen: np.ndarray) -> AdditiveTable:
         """The table of some runs (an index array)."""
         values = self.values[chosen].reshape(-1, len(self.names))
         states = np.repeat(self.states[chosen], self.values.shape[1])
@@ -79,10 +84,10 @@ class Learner:
             alone = np.full((len(cuts) + 1, len(edges)), np.nan)
             alone[:, place] = np.arange(len(cuts) + 1)
             tables[name] = Ranges(cuts, SHRINK * (model.decision_function(alone) - intercept))
-        return RateTable(SHRINK * intercept, tables)
+        return AdditiveTable(SHRINK * intercept, tables)
 
-    def predict(self, table: RateTable, chosen: np.ndarray, variant: int = 0) -> np.ndarray:
-        """(runs, S) probabilities for some runs: 0 for their whole logs, 1 for those of epochs alone."""
+    def predict(self, table: AdditiveTable, chosen: np.ndarray, variant: int = 0) -> np.ndarray:
+        """(runs, S) probabilities for some runs, from a variant of their logs."""
         rows = self.values[chosen, variant]
         return np.array([table.probabilities(dict(zip(self.names, row, strict=True))) for row in rows])
 
@@ -95,8 +100,32 @@ class Learner:
         return found
 
 
-def to_json(table: RateTable) -> dict[str, Any]:
-    """A table as `rate_table.json` has it."""
+def fit_batches(runs: Sequence[Run], small: np.ndarray, table: AdditiveTable) -> dict[str, dict[str, Any]]:
+    """Weights of the regressions for a known and an unknown batch, as `tables.json` has them.
+
+    Args:
+        runs: of the part "batches".
+        small: (runs,) bool, whether the batch is.
+        table: of the rate.
+    """
+    rows = np.array(
+        [batch_evidence(run.log, table.probabilities(rate_values(run.log, measure(run.log)))) for run in runs]
+    )
+    fitted = {}
+    for name, columns in (("batch", slice(None)), ("batch_unknown", slice(0, -1))):
+        chosen = rows[:, columns]
+        scaled = StandardScaler().fit(chosen)
+        model = LogisticRegression(C=0.1, class_weight="balanced").fit(scaled.transform(chosen), small)
+        weights = model.coef_[0] / scaled.scale_
+        fitted[name] = {
+            "intercept": round(float(model.intercept_[0] - weights @ scaled.mean_), 4),
+            "weights": weights.round(4).tolist(),
+        }
+    return fitted
+
+
+def to_json(table: AdditiveTable) -> dict[str, Any]:
+    """A table as `tables.json` has it."""
     return {
         "intercept": table.intercept.round(4).tolist(),
         "measures": {
@@ -112,21 +141,24 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     arguments = parser.parse_args()
     runs = load(arguments.corpus)
-    states = rate_states(runs)
+    states, small = rate_states(runs), small_batches(runs)
     chosen = sorted(states)
     known, unknown = (
-        Learner([runs[index] for index in chosen], [states[index] for index in chosen], knows)
+        Learner([runs[index] for index in chosen], [states[index] for index in chosen], knows).fit(
+            np.arange(len(chosen))
+        )
         for knows in (True, False)
     )
-    everything = np.arange(len(chosen))
+    of_batches = [runs[index] for index in sorted(small)]
     record = {
         "version": hashlib.sha256(arguments.corpus.read_bytes()).hexdigest()[:12],
         "factors": advice_steps(runs, states),
-        "known": to_json(known.fit(everything)),
-        "unknown": to_json(unknown.fit(everything)),
+        **fit_batches(of_batches, np.array([small[index] for index in sorted(small)]), known),
+        "rate_of_optimizer": to_json(known),
+        "rate": to_json(unknown),
     }
     arguments.target.write_text(json.dumps(record, separators=(",", ":")).replace('},"', '},\n"') + "\n", "utf-8")
-    print(f"{len(chosen)} runs, factors {record['factors']}")
+    print(f"{len(chosen)} and {len(of_batches)} runs, factors {record['factors']}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastricks.doctor.batch_rules import batch_finding
 from kerastricks.doctor.failure_rules import FEW_STEPS, failures
 from kerastricks.doctor.finding import KINDS, SURE, Finding
 from kerastricks.doctor.fit_rules import LEAST_EPOCHS, beside_validation, fit_findings
@@ -16,15 +17,15 @@ from kerastricks.doctor.training_log import TrainingLog
 
 # A finding of the first code explains those of the others, which are left out, if it is sure.
 _LENGTH = frozenset({"underfitting", "validation_better", "plateau", "stopped_early", "trained_too_long"})
-_CURVES = _LENGTH | {"overfitting", *(f"lr_{state}" for state in STATES)}
+_CURVES = _LENGTH | {"overfitting", "batch_too_small", *(f"lr_{state}" for state in STATES)}
 EXPLAINED: dict[str, frozenset[str]] = {
     "nan": _CURVES | {"diverged", "not_learning"},
     "diverged": _CURVES | {"not_learning"},
     "class_collapse": _CURVES | {"not_learning"},
     "not_learning": _CURVES,
-    "lr_much_too_high": _LENGTH,
-    "lr_too_high": frozenset({"plateau", "underfitting", "stopped_early", "batch_too_small", "validation_better"}),
-    "lr_too_low": frozenset({"underfitting", "stopped_early", "plateau"}),
+    "lr_much_too_high": _LENGTH | {"batch_too_small"},
+    "lr_too_high": frozenset({"plateau", "underfitting", "stopped_early", "validation_better"}),
+    "lr_too_low": frozenset({"underfitting", "stopped_early", "plateau", "batch_too_small"}),
     "overfitting": frozenset({"underfitting", "stopped_early", "plateau", "trained_too_long"}),
     "underfitting": frozenset({"plateau", "trained_too_long"}),
     "plateau": frozenset({"trained_too_long"}),
@@ -96,9 +97,7 @@ def diagnose(log: TrainingLog, more: Iterable[Finding] = ()) -> Diagnosis:
     findings = [*failures(log), *more]
     enough = max(_finite(log.loss), _finite(log.val_loss)) >= LEAST_EPOCHS or _finite(log.step_loss) >= FEW_STEPS
     if enough:
-        rate = rate_finding(log, found)
-        if rate is not None:
-            findings.append(rate)
+        findings += [one for one in (rate_finding(log, found), batch_finding(log, found)) if one is not None]
         findings += fit_findings(log, found)
     elif not findings:
         findings.append(_too_little(log))

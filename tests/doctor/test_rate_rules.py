@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerastricks.doctor import TrainingLog, rate_rules
+from kerastricks.doctor import TrainingLog, additive, rate_rules
+from kerastricks.doctor.additive import AdditiveTable, Ranges, read_table
 from kerastricks.doctor.measures import measure
-from kerastricks.doctor.rate_rules import STATES, Ranges, RateTable, rate_finding, rate_table, rate_values
+from kerastricks.doctor.rate_rules import STATES, rate_finding, rate_values
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -32,7 +33,7 @@ def log_at(rate: float | None, optimizer: str | None = "sgd") -> TrainingLog:
 
 
 def test_probabilities_are_the_softmax_of_the_sums():
-    table = RateTable(
+    table = AdditiveTable(
         np.array([0.5, 0.0, 0.0, 0.0]),
         {
             "a": Ranges(np.array([1.0, 2.0]), np.array([[0, 0, 0, 1.0], [0, 2.0, 0, 0], [3.0, 0, 0, 0]])),
@@ -50,22 +51,25 @@ def test_probabilities_are_the_softmax_of_the_sums():
 
 
 def test_the_table_is_that_of_the_corpus():
-    record = json.loads((ROOT / "kerastricks" / "doctor" / "rate_table.json").read_text())
+    record = json.loads((ROOT / "kerastricks" / "doctor" / "tables.json").read_text())
     corpus = (ROOT / "benchmarks" / "doctor" / "corpus.npz").read_bytes()
     assert record["version"] == hashlib.sha256(corpus).hexdigest()[:12]
-    for knows in (True, False):
-        table = rate_table(knows)
-        assert ("relative_rate" in table.measures) == knows
+    for name, states, given in (
+        ("rate_of_optimizer", len(STATES), {"relative_rate"}),
+        ("rate", len(STATES), set()),
+    ):
+        table = read_table(name)
+        assert {"relative_rate"} & set(table.measures) == given
         for ranges in table.measures.values():
-            assert ranges.scores.shape == (len(ranges.edges) + 1, len(STATES))
+            assert ranges.scores.shape == (len(ranges.edges) + 1, states)
             assert (np.diff(ranges.edges) > 0).all()
 
 
 def test_every_measure_that_can_be_evidence_is_said_with_its_value():
     found = rate_values(log_at(0.1), measure(log_at(0.1)))
-    for name in rate_rules._SAID:
+    for name in additive.SAID:
         assert name in found
-        assert "{" not in rate_rules._say(name, 0.25)
+        assert "{" not in additive.say(name, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +99,8 @@ def test_the_rate_is_beside_the_usual_one_of_its_optimizer():
 def test_no_state_is_found_where_none_is_likelier_than_not(monkeypatch):
     log = log_at(0.1)
     for first, code in ((0.9, None), (1.2, "lr_too_low")):
-        table = RateTable(np.array([first, 0.0, 0.0, 0.0]), {})
-        monkeypatch.setattr(rate_rules, "rate_table", lambda knows_optimizer, table=table: table)
+        table = AdditiveTable(np.array([first, 0.0, 0.0, 0.0]), {})
+        monkeypatch.setattr(rate_rules, "read_table", lambda name, table=table: table)
         found = rate_finding(log, measure(log))
         assert (found and found.code) == code
 
@@ -108,8 +112,8 @@ def test_the_evidence_is_the_measures_that_speak_most_for_the_state(monkeypatch)
         return Ranges(np.array([]), np.array([[score, 0.0, 0.0, 0.0]]))
 
     scores = {"early": 0.1, "end": 3.0, "quarter": 1.0, "half": 2.0, "val_best": -5.0, "gap": 9.0}
-    table = RateTable(np.zeros(4), {name: adds(score) for name, score in scores.items()})
-    monkeypatch.setattr(rate_rules, "rate_table", lambda knows_optimizer: table)
+    table = AdditiveTable(np.zeros(4), {name: adds(score) for name, score in scores.items()})
+    monkeypatch.setattr(rate_rules, "read_table", lambda name: table)
     found = rate_finding(log, measure(log))
     assert list(found.figures) == ["end", "half", "quarter"]  # the gap is no evidence of a rate
 
