@@ -180,6 +180,13 @@ def test_what_is_wrong_is_said(line, message, tmp_path, capsys):
     assert len(shown) < 600
 
 
+def test_too_many_arguments_are_one_line_of_bearable_length(capsys):
+    assert cli.run(["tune-worker", "folder", "--chief", "x:80", *["a | b"] * 2000]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: Got unexpected extra arguments")
+    assert len(shown) < 1000
+
+
 @pytest.mark.parametrize("line", [["train", "digits"], ["tune", "digits"], ["predict", "folder", "file"]])
 def test_the_usual_lines_reach_the_work(line, capsys):
     assert cli.run(line) == 2
