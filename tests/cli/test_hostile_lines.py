@@ -170,6 +170,8 @@ def test_every_option_has_a_type_with_bounds(path):
         (["preview", "digits", "--image-size", "9" * 20], "must be 1 to 8,192"),
         (["data-dispatcher", "--port", "65536"], "must be 0 to 65,535"),
         (["tune", "digits", "--space", "folder"], "is a folder: name a file"),
+        (["tune", "digits", "--space", "no.toml"], "no.toml: no such file: name a TOML file"),
+        (["tune", "digits", "--space", "/dev/zero"], "/dev/zero: is no file: name a TOML file"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(line, message, tmp_path, capsys):

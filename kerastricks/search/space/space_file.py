@@ -7,6 +7,7 @@ from typing import Any
 
 from kerastricks.bounds import shown
 from kerastricks.errors import SpaceError, UnknownNameError, nearest
+from kerastricks.search.space.checks import check_space
 from kerastricks.search.space.defaults import DataFacts, default_space, strength_parameter
 from kerastricks.search.space.options import model_options
 from kerastricks.search.space.parameter import Parameter
@@ -51,8 +52,6 @@ def load_space(
         raise SpaceError(f"{path}: is not TOML: {error}") from None
     except RecursionError:
         raise SpaceError(f"{path}: is nested too deeply") from None
-    from kerastricks.search.space.checks import check_space  # imports Keras, for which no file is needed that is none
-
     try:
         space = _read(tables, base, facts or _BEFORE_LOADING, lr_interval, own_model)
         check_space(space, base, facts, own_model=own_model)
