@@ -70,6 +70,8 @@ def check_model_file(path: Path) -> None:
     """
     if path.is_dir():
         raise ModelFileError(f"{path}: is a folder: give a .keras file, such as the model.keras inside a run folder")
+    if path.exists() and not path.is_file():
+        raise ModelFileError(f"{path}: is no file: give a .keras file")  # a pipe would be waited for
     try:
         with path.open("rb") as file:
             start = file.read(4)

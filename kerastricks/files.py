@@ -150,7 +150,23 @@ def read_json(path: Path) -> Any:
         OSError: where it cannot be read.
         ValueError: where it is not JSON, or not UTF-8.
     """
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parse_json(path.read_text(encoding="utf-8"))
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON that anybody may have written.
+
+    Raises:
+        ValueError: where it is not JSON, or nested too deeply, or a number has too many digits.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        raise ValueError("a number has too many digits") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def try_read_json(path: Path) -> Any:
@@ -163,7 +179,7 @@ def try_read_json(path: Path) -> Any:
 
 def read_json_lines(path: Path) -> list[Any]:
     """Read the records of a file with one in each line; errors are those of `read_json`."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def append_line(path: Path, line: str, durable: bool = False) -> None:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from kerastricks.errors import ConfigError
+from kerastricks.errors import ConfigError, UsageError, first_line
 
 # What the code is written for. `~/.keras/keras.json` may say otherwise: irrelevant to a command and the processes it
 # starts, which have this variable; in Python the settings are the user's, and `check_settings` refuses them.
@@ -48,6 +49,15 @@ def check_settings() -> None:
             )
 
 
+def refusal(error: Exception) -> UsageError | None:
+    """The error of a command where the user's settings keep Keras from being imported; None where there are none."""
+    settings = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "keras.json"
+    if COMMAND not in os.environ or not (settings.exists() or "KERAS_BACKEND" in os.environ):
+        return None
+    said = first_line(error) if str(error) else "a setting has an illegal value"
+    return UsageError(f"Keras cannot be imported ({said}): see {settings} and KERAS_BACKEND")
+
+
 class _RegisteringLoader(Loader):
     """Run Keras's own loader, then registers."""
 
@@ -65,7 +75,13 @@ class _RegisteringLoader(Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self.loader
         module.__loader__ = self.loader
-        self.loader.exec_module(module)
+        try:
+            self.loader.exec_module(module)
+        except Exception as error:  # whatever Keras meets in a file that it takes for a dictionary of its settings
+            refused = refusal(error)
+            if refused is None:
+                raise
+            raise refused from error
         # Only now: an import that failed (a backend that is missing) may be tried again.
         sys.meta_path.remove(self.finder)
         if COMMAND in os.environ:

@@ -19,6 +19,7 @@ from typing import Any
 
 from kerastricks.bounds import shown
 from kerastricks.errors import UnknownNameError, UsageError
+from kerastricks.files import replacing
 
 _PACKAGE = Path(__file__).parent
 # In a wheel beside the package, in an editable install and a checkout beside its parent.
@@ -185,7 +186,8 @@ def copy(name: str, folder: Path) -> Path:
     source = find(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        with replacing(target, exclusive=True) as temporary:  # a full disk leaves no part of it
+            shutil.copyfile(source, temporary)
     except OSError as error:
         raise UsageError(f"{target}: cannot be written ({error.strerror}): copy to another folder") from None
     return target

@@ -7,6 +7,7 @@ spec inside a spec: `plain_cnn(activation=leaky_relu(0.2))` is `plain_cnn(activa
 import ast
 import inspect
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,7 +51,7 @@ class Spec:
         except KerasTricksError:
             raise
         except Exception as error:  # layers and their backend refuse a value with any of a dozen classes
-            raise SpecError(f"{self}: {' '.join(str(error).split()) or type(error).__name__}") from error
+            raise SpecError(f"{self}: {_reason(error)}") from error
 
 
 def parse(text: str) -> Spec:
@@ -162,6 +163,15 @@ def _group(node: ast.expr) -> tuple[str, ast.expr]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.left, ast.Name):
         return f"{node.left.id}/", node.right
     return "", node
+
+
+def _reason(error: Exception) -> str:
+    """Reason why a function refuses a value; in plain words where it asks for more memory than there is."""
+    said = " ".join(str(error).split())
+    # The words of TensorFlow, of JAX, of torch and of NumPy.
+    if isinstance(error, MemoryError) or re.search(r"\bOOM\b|out of memory|RESOURCE_EXHAUSTED|can't allocate", said):
+        return "needs more memory than there is: take smaller numbers"
+    return re.sub(r"^\{\{function_node [^}]*\}\} ?", "", said) or type(error).__name__
 
 
 def _shown(text: str) -> str:

@@ -1,6 +1,7 @@
 """Every kind of bad model file is refused in one line that names it."""
 
 import ast
+import os
 import zipfile
 from pathlib import Path
 
@@ -117,6 +118,13 @@ def test_what_is_no_classifier_is_refused_and_loads_as_a_model(file, kind):
         load_classifier(file)
     assert received in str(error.value)
     assert isinstance(load_model_file(file), keras.Model)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "model.keras")
+    for load in (check_model_file, load_model_file, load_classifier):
+        with pytest.raises(ModelFileError, match=r"model\.keras: is no file: give a \.keras file"):
+            load(tmp_path / "model.keras")
 
 
 def test_a_classifier_is_loaded(file):

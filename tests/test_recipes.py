@@ -1,6 +1,9 @@
 """Recipes: found, loaded, and run on a few images."""
 
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +47,16 @@ def test_a_file_without_config_is_refused(tmp_path):
     (tmp_path / "empty.py").write_text("x = 1\n")
     with pytest.raises(UsageError, match="no dictionary CONFIG"):
         recipes.load(tmp_path / "empty.py")
+
+
+def test_a_copy_that_does_not_fit_on_the_disk_leaves_its_name_free(tmp_path, monkeypatch):
+    def fill(source, target):
+        Path(target).write_text("half of")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr("shutil.copyfile", fill)
+        with pytest.raises(UsageError, match=r"digits\.py: cannot be written \(No space left on device\)"):
+            recipes.copy("digits", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert recipes.copy("digits", tmp_path).read_text()

@@ -158,6 +158,10 @@ def _plain_ascii(name: str) -> codecs.CodecInfo | None:
     )
 
 
+_LONGEST_LINE = 2000  # the beginning has what is wrong and the end the way out
+
+
 def _one_line(message: object) -> str:
-    """Format a message without line breaks, a long received value cut."""
-    return " ".join(word if len(word) <= 400 else f"{word[:400]}..." for word in str(message).split())
+    """Format a message without line breaks, a long received value cut, and many of them too."""
+    line = " ".join(word if len(word) <= 400 else f"{word[:400]}..." for word in str(message).split())
+    return line if len(line) <= _LONGEST_LINE else f"{line[:700]} ... {line[-200:]}"

@@ -7,10 +7,10 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from kerastricks.errors import UsageError
+from kerastricks.keras_hook import refusal
 
 
 @contextmanager
@@ -49,14 +49,7 @@ def import_keras() -> None:
     """Import Keras and TensorFlow and let them look for devices."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with stderr_kept_back():
-        try:
-            import keras  # noqa: F401
-        except (AssertionError, ImportError, TypeError, ValueError) as error:
-            settings = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "keras.json"
-            if not settings.is_file() and "KERAS_BACKEND" not in os.environ:
-                raise
-            said = str(error) or "a setting has an illegal value"
-            raise UsageError(f"Keras cannot be imported ({said}): see {settings} and KERAS_BACKEND") from error
+        import keras  # noqa: F401
 
         import_tensorflow()
 
@@ -65,7 +58,13 @@ def import_tensorflow() -> None:
     """Import TensorFlow and let it look for devices."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with stderr_kept_back():
-        import tensorflow as tf
+        try:
+            import tensorflow as tf
+        except Exception as error:  # a Keras of its own reads keras.json
+            refused = refusal(error)
+            if refused is None:
+                raise
+            raise refused from error
 
         tf.config.list_logical_devices()
         tf.get_logger().setLevel("ERROR")

@@ -89,6 +89,8 @@ def tune(
     recipe = find_recipe(source) if source is not None else None
     if not resume and source is None and "data" not in fields:
         raise UsageError("SOURCE is missing: a folder or zip of images, or a recipe: kerastricks recipe list")
+    if space_file is not None and not space_file.is_file():  # a pipe would be waited for
+        raise UsageError(f"{space_file}: {'is no file' if space_file.exists() else 'no such file'}: name a TOML file")
     from kerastricks.search.trials.processes import Processes
     from kerastricks.search.tuning import TuningRequest, listening_at, run_tuning
 
@@ -105,6 +107,8 @@ def tune(
     )
     if not resume:
         with stderr_kept_back():
+            if space_file is not None:
+                import keras  # noqa: F401 - before TensorFlow, which does not explain a keras.json that it cannot read
             request.check()
     from kerastricks.cli import screen
 

@@ -75,6 +75,9 @@ class Diagnosis:
         plot_diagnosis(self, target)
 
 
+@np.errstate(
+    over="ignore", invalid="ignore", divide="ignore"
+)  # a log may hold any number, and its warnings help nobody
 def diagnose(log: TrainingLog, more: Iterable[Finding] = ()) -> Diagnosis:
     """Say what a training log shows, and what to do next.
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from kerastricks.bounds import CONFIG
 from kerastricks.doctor import event_files
 from kerastricks.doctor.columns import find_columns
 from kerastricks.doctor.finding import Finding
 from kerastricks.doctor.rows import Rows, number, of_records
 from kerastricks.doctor.training_log import TrainingLog, smoothing_floor
-from kerastricks.errors import UsageError
-from kerastricks.files import try_read_json
+from kerastricks.errors import UsageError, first_line
+from kerastricks.files import parse_json, try_read_json
 
 _LOGS = (
     "metrics.jsonl",
@@ -59,8 +60,14 @@ def read_log(
     path = Path(source).expanduser()
     try:
         return _of_path(path, columns)
+    except UsageError:
+        raise
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not valid UTF-8") from None
+    except (ValueError, csv.Error) as error:  # a cell that is no number, or that is longer than any
+        raise UsageError(f"{path}: cannot be read as a log: {first_line(error)[:200]}") from None
 
 
 def _of_path(path: Path, columns: Mapping[str, str] | None) -> TrainingLog:
@@ -68,6 +75,8 @@ def _of_path(path: Path, columns: Mapping[str, str] | None) -> TrainingLog:
         raise UsageError(f"{path}: no such file or folder")
     if path.is_dir():
         return _of_folder(path, columns)
+    if not path.is_file():  # it is read more than once, and a pipe would be waited for
+        raise UsageError(f"{path}: is no file: write the log to one")
     if event_files.is_event_file(path):
         return _of_events([path], path.name, columns)
     if path.suffix.lower() in _PICKLES or _first_bytes(path)[:1] == b"\x80":
@@ -129,14 +138,15 @@ def _of_run(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
     """A run folder: epochs are in metrics.jsonl, losses of all batches in batch_loss.f32."""
     epochs = folder / _LOGS[0]  # not there before the end of the first epoch
     log = replace(_of_json(epochs, columns) if _has_content(epochs) else TrainingLog(), name=folder.name)
-    record = try_read_json(folder / "config.json") or {}
-    config = record.get("config", {})
-    classes = len(record.get("data", {}).get("class_names", ()))
+    record = try_read_json(folder / "config.json")
+    config, data = _part(record, "config"), _part(record, "data")
+    names, size, smoothing = data.get("class_names"), config.get("batch_size"), config.get("label_smoothing")
+    classes = len(names) if isinstance(names, list) else 0
     known: dict[str, Any] = {
         "classes": classes or None,
-        "batch_size": config.get("batch_size"),
-        "floor": smoothing_floor(config.get("label_smoothing") or 0.0, classes),
-        "optimizer": str(config.get("optimizer", "")).partition("(")[0] or None,
+        "batch_size": size if isinstance(size, int) and CONFIG["batch_size"].holds(size) else None,
+        "floor": smoothing_floor(smoothing, classes) if isinstance(smoothing, float) and 0 < smoothing < 1 else 0.0,
+        "optimizer": str(config.get("optimizer") or "").partition("(")[0] or None,
     }
     losses = folder / _BATCH_LOSS
     if losses.is_file():
@@ -145,6 +155,12 @@ def _of_run(folder: Path, columns: Mapping[str, str] | None) -> TrainingLog:
             values[-1] = np.inf
         known |= {"steps": np.arange(1.0, len(values) + 1), "step_loss": values}
     return replace(log, **known)
+
+
+def _part(record: Any, name: str) -> Mapping[str, Any]:
+    """An object inside of a record; empty where either is something else, as in a file that was changed by hand."""
+    part = record.get(name) if isinstance(record, dict) else None
+    return part if isinstance(part, dict) else {}
 
 
 def _of_events(paths: list[Path], name: str, columns: Mapping[str, str] | None) -> TrainingLog:
@@ -158,7 +174,7 @@ def _of_json(path: Path, columns: Mapping[str, str] | None) -> TrainingLog:
     if lines.is_one:
         return _of_records(lines, path, columns, lines)
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}: line {error.lineno} is neither JSON nor a record: {error.msg}") from None
     if isinstance(content, dict) and isinstance(content.get("log_history"), list):
@@ -205,8 +221,8 @@ class _JsonLines:
             first = next((line for line in file if line.strip()), "")
             more = next((line for line in file if line.strip()), "")
         try:
-            record = json.loads(first)
-        except json.JSONDecodeError:
+            record = parse_json(first)
+        except ValueError:
             return False
         return isinstance(record, dict) and more.lstrip().startswith("{")
 
@@ -219,7 +235,7 @@ class _JsonLines:
                 if wrong is not None:
                     raise UsageError(f"{self.path}: {wrong}")
                 try:
-                    record = json.loads(line)
+                    record = parse_json(line)
                     if not isinstance(record, dict):
                         raise ValueError
                 except ValueError:
@@ -273,17 +289,20 @@ def read_label_findings(folder: str | os.PathLike[str]) -> list[Finding]:
         UsageError: for a folder without a finished check.
     """
     path = Path(folder).expanduser() / "labels.json"
-    report = try_read_json(path)
-    if not report or "suspects" not in report:
+    try:
+        report = try_read_json(path) if path.is_file() else None
+        suspects, images = (report["suspects"], int(report["images"])) if report else (None, 0)
+        named = ", ".join(f"{one['name']} ({one['given']}, looks like {one['likely']})" for one in (suspects or ())[:3])
+    except (KeyError, TypeError, ValueError):
+        suspects = None
+    if not isinstance(suspects, list):
         raise UsageError(f"{path}: no finished check of labels: kerastricks check labels DATA")
-    suspects = report["suspects"]
     if not suspects:
         return []
-    named = ", ".join(f"{one['name']} ({one['given']}, looks like {one['likely']})" for one in suspects[:3])
-    share = len(suspects) / max(report["images"], 1)
+    share = len(suspects) / max(images, 1)
     found = Finding(
         code="labels_suspected",
-        evidence=f"{len(suspects):,} of {report['images']:,} labels are probably wrong: {named}"
+        evidence=f"{len(suspects):,} of {images:,} labels are probably wrong: {named}"
         + (" and others" if len(suspects) > 3 else ""),
         advice=f"look at them, the surest first, and mend or leave out what is wrong: {path.with_name('suspects.csv')}",
         figures={"suspects": float(len(suspects)), "share": share},

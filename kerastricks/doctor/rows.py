@@ -84,7 +84,12 @@ def number(value: Any, loss: bool = True) -> float:
             return math.nan
         percent = value.endswith("%")
         value = float(value.removesuffix("%")) / (100 if percent else 1)
-    found = float(value)
+    try:
+        found = float(value)
+    except OverflowError:  # an integer that is larger than any float
+        found = math.inf
+    except TypeError:
+        raise ValueError(f"{value!r:.60} is no number") from None
     return found if math.isfinite(found) else (math.inf if loss else math.nan)
 
 

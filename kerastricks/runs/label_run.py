@@ -176,10 +176,16 @@ def run_label_check(run: RunFolder, say: Say = print, progress: Progress = silen
         say(line)
     probabilities = _Folds(run, data, config, images, say, progress).predicted()
     report = check_labels(images.labels, probabilities, data.class_names, images.names)
-    with whole(run.path / _SUSPECTS) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        report.write_csv(file)
+    _write_suspects(run.path / _SUSPECTS, report)
     write_json(run.path / _REPORT, report.to_json())
     return report
+
+
+def _write_suspects(path: Path, report: LabelsReport) -> None:
+    """Write the list of suspects; bytes of a file's name that are not valid UTF-8 as "\\udcff"."""
+    how: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    with whole(path) as temporary, open(temporary, "w", **how) as file:
+        report.write_csv(file)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,6 +48,10 @@ def no_work(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_bytes(b"\xff\xfe no text")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "log.csv").write_text("epoch,loss,val_loss\n" + "".join(f"{n},{2 / n},{2 / n}\n" for n in range(1, 9)))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"config": {"data": "digits"}}')
+    (tmp_path / "run" / "summary.json").write_text('{"accuracy": 1, "class_names": ["a", "b"]}')
     for name in COMMANDS:
         module = importlib.import_module(f"kerastricks.cli.{name.replace('-', '_')}")
         for function in ("import_keras", "prepare"):
@@ -77,7 +81,8 @@ USUAL = {
     "recipe copy": ["digits", "folder"],
     "schedule": ["linear"], "train": ["digits"], "tune": ["digits"], "tune-worker": ["folder", "--chief", "x:80"],
     "check init": ["nin"], "check activation": ["nin"], "check units": ["nin"], "check shapes": ["nin"],
-    "check batch": ["nin"], "check labels": ["digits"],
+    "check batch": ["nin"], "check labels": ["digits"], "check model": ["nin"],
+    "doctor": ["log.csv"], "report": ["run"],
 }  # fmt: skip
 
 
@@ -97,8 +102,8 @@ def _lines(path, command, every_value):
             for value in values:
                 yield [*path, *usual, f"{parameter.opts[0]}={value}"]
     for index, value in itertools.product(range(len(arguments)), HOSTILE):
-        if path == ("predict",) and value in ("/", "~", "~/", ".."):
-            continue  # it looks at every file in there
+        if path in (("predict",), ("doctor",)) and value in ("/", "~", "~/", ".."):
+            continue  # they look at every file in there
         line = [*usual]
         if index < len(line):
             line[index] = value
@@ -165,6 +170,8 @@ def test_every_option_has_a_type_with_bounds(path):
         (["preview", "digits", "--image-size", "9" * 20], "must be 1 to 8,192"),
         (["data-dispatcher", "--port", "65536"], "must be 0 to 65,535"),
         (["tune", "digits", "--space", "folder"], "is a folder: name a file"),
+        (["tune", "digits", "--space", "no.toml"], "no.toml: no such file: name a TOML file"),
+        (["tune", "digits", "--space", "/dev/zero"], "/dev/zero: is no file: name a TOML file"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(line, message, tmp_path, capsys):
@@ -173,6 +180,13 @@ def test_what_is_wrong_is_said(line, message, tmp_path, capsys):
     shown = re.sub(r"\s+", " ", capsys.readouterr().err)
     assert message in shown
     assert len(shown) < 600
+
+
+def test_too_many_arguments_are_one_line_of_bearable_length(capsys):
+    assert cli.run(["tune-worker", "folder", "--chief", "x:80", *["a | b"] * 2000]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: Got unexpected extra arguments")
+    assert len(shown) < 1000
 
 
 @pytest.mark.parametrize("line", [["train", "digits"], ["tune", "digits"], ["predict", "folder", "file"]])

@@ -12,7 +12,7 @@ import pytest
 
 import kerastricks
 from kerastricks import cli, keras_hook
-from kerastricks.cli import options, quiet
+from kerastricks.cli import options
 from kerastricks.errors import ConfigError, RunFailedError, UsageError
 
 pytestmark = pytest.mark.tensorflow_only
@@ -157,13 +157,20 @@ def test_a_command_and_its_processes_do_not_follow_keras_json(monkeypatch):
         assert settings == wanted
 
 
-def test_a_keras_json_that_keras_refuses_is_one_line(monkeypatch, tmp_path):
-    (tmp_path / "keras.json").write_text('{"floatx": "float99"}')
+@pytest.mark.parametrize("error", [AssertionError(), AttributeError("no attribute 'get'"), OSError(21)])
+def test_a_keras_json_that_keras_refuses_is_one_line(monkeypatch, tmp_path, error):
+    def refuse(module):
+        raise error
+
+    loader = keras_hook._RegisteringLoader(types.SimpleNamespace(exec_module=refuse), keras_hook._KerasFinder())
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-
-    def refuse(*args, **kwargs):
-        raise AssertionError
-
-    monkeypatch.setattr("builtins.__import__", refuse)
+    monkeypatch.setenv(keras_hook.COMMAND, "1")
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    with pytest.raises(type(error)):  # the user set nothing: the installation is at fault
+        loader.exec_module(types.ModuleType("keras"))
+    (tmp_path / "keras.json").write_text("[1]")
     with pytest.raises(UsageError, match=r"Keras cannot be imported .*keras\.json and KERAS_BACKEND"):
-        quiet.import_keras()
+        loader.exec_module(types.ModuleType("keras"))
+    monkeypatch.delenv(keras_hook.COMMAND)
+    with pytest.raises(type(error)):  # in Python the error is Keras's own
+        loader.exec_module(types.ModuleType("keras"))

@@ -259,3 +259,11 @@ def test_json_is_plain_and_text_has_evidence_advice_and_code():
 def test_a_history_of_anybody_is_diagnosed():
     history = {"loss": [2.3, 1.1, 0.6, 0.3, 0.1, 0.05], "val_loss": [2.2, 1.2, 0.9, 1.0, 1.3, 1.7]}
     assert diagnose(read_log(history)).findings[0].code == "overfitting"
+
+
+@pytest.mark.parametrize("loss", [0.0, 1e-320, 1e308])
+@pytest.mark.filterwarnings("error")
+def test_no_number_of_a_log_warns(loss):
+    diagnosis = diagnose(read_log({"loss": [loss] * 10, "val_loss": [loss] * 10}))
+    assert str(diagnosis)
+    json.dumps(diagnosis.to_json(), allow_nan=False)

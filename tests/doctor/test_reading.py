@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import keras
@@ -160,6 +161,13 @@ def test_a_history_of_keras_is_read_as_it_is():
         ("log.csv", b"epoch,loss\n1,two\n2,1\n", "line 2 does not fit the header of 2 columns: '1,two'"),
         ("log.bin", b"\xff\xfe\x00\x01", "not valid UTF-8"),
         ("log.jsonl", b'{"loss": 1}\nhello\n{"loss": 2}\n', "line 2 is neither JSON nor a record"),
+        ("log.json", b'{"loss": [1, ' + b"9" * 5000 + b"]}", "a number has too many digits"),
+        ("log.json", b"[" * 100_000, "it is nested too deeply"),
+        ("log.jsonl", b'{"loss": 1}\n{"loss": ' + b"[" * 100_000 + b"\n{}\n", "line 2 is no record"),
+        ("log.json", b'{"loss": [[1], [2]]}', "[1] is no number"),
+        ("log.json", b'{"loss": ["a", "b"]}', "could not convert string to float: 'a'"),
+        ("log.csv", b"epoch,loss\n" + b"1,2\n" * 2000 + b"\xff,1\n", "not valid UTF-8"),
+        ("log.csv", b"epoch,loss\n1," + b"x" * 200_000 + b"\n", "field larger than field limit"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, name, content, message):
@@ -192,6 +200,35 @@ def test_json_lines_are_gone_through_twice_and_say_which_line_is_wrong(tmp_path)
         read_log(path)
 
 
+def test_an_integer_beyond_every_float_is_an_infinite_loss(tmp_path):
+    (tmp_path / "log.json").write_text('{"loss": [1, 2, ' + "9" * 400 + "]}")
+    assert read_log(tmp_path / "log.json").loss.tolist() == [1, 2, math.inf]
+
+
+@pytest.mark.parametrize("name", ["log.csv", "events.out.tfevents.1"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError, match="is no file: write the log to one"):
+        read_log(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "[1]", "3", '{"config": 3}', '{"config": [1], "data": 3}', '{"config": null, "data": null}', "[" * 100_000,
+        '{"config": {"label_smoothing": "x", "batch_size": "y", "optimizer": 3}, "data": {"class_names": null}}',
+        '{"config": {"label_smoothing": 2.0, "batch_size": -5}, "data": {"class_names": 3}}',
+    ],
+)  # fmt: skip
+def test_a_run_whose_configuration_was_changed_by_hand_has_its_log(tmp_path, config):
+    (tmp_path / "config.json").write_text(config)
+    (tmp_path / "metrics.jsonl").write_text(LINES)
+    np.ones(3, "<f4").tofile(tmp_path / "batch_loss.f32")
+    log = read_log(tmp_path)
+    assert (log.classes, log.batch_size, log.floor) == (None, None, 0.0)
+    assert len(log.epochs) == 2
+
+
 def test_what_cannot_be_read_is_named(tmp_path):
     path = tmp_path / "log.csv"
     path.mkdir(mode=0o700)
@@ -199,6 +236,17 @@ def test_what_cannot_be_read_is_named(tmp_path):
         read_log(path)
     with pytest.raises(UsageError, match="/proc/self/mem: cannot be read"):
         read_log("/proc/self/mem")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["3", "[1]", '"suspects"', '{"suspects": 3, "images": 1}', '{"suspects": [1], "images": 1}',
+     '{"suspects": [{}], "images": 1}', '{"suspects": []}', '{"suspects": [], "images": "x"}', "[" * 100_000],
+)  # fmt: skip
+def test_a_check_of_labels_that_is_damaged_is_refused(tmp_path, content):
+    (tmp_path / "labels.json").write_text(content)
+    with pytest.raises(UsageError, match="no finished check of labels"):
+        read_label_findings(tmp_path)
 
 
 def test_suspected_labels_become_a_finding(tmp_path):

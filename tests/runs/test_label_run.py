@@ -67,6 +67,14 @@ def test_the_folder_has_list_report_and_predictions_and_no_checkpoint(checked):
     assert np.allclose(np.concatenate(rows).sum(axis=1), 1, atol=1e-5)
 
 
+def test_a_file_whose_name_is_no_utf_8_is_a_suspect_like_any_other(tmp_path):
+    probabilities = np.where(np.eye(2)[[0] * 10 + [1] * 10] > 0, 0.9, 0.1)
+    names = [f"{n}\udcff.png" for n in range(20)]
+    report = JOB.check_labels([0] * 9 + [1] * 11, probabilities, class_names=("cat", "dog"), names=names)
+    JOB._write_suspects(tmp_path / "suspects.csv", report)
+    assert (tmp_path / "suspects.csv").read_text(encoding="utf-8").splitlines()[1].startswith("9\\udcff.png,dog,cat,")
+
+
 def test_no_network_is_trained_on_what_it_predicts(images, tmp_path, monkeypatch):
     """Folders of splits: names of train/ and validation/ are held out, those of test/ are in no fold."""
     seen, predicted = [], []

@@ -89,7 +89,9 @@ def find_layout(
 
 def split_and_class(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Split and class of each image as its folders say it, without those of which they say nothing."""
-    paths = sorted(name for name in names if not _ignored(name))
+    names = sorted(names)
+    outside = len(_common_folder(names))  # the way to the images, "../" too, says nothing about them
+    paths = [name for name in names if not _ignored(name[outside:])]
     prefix = _common_folder(paths)
     try:
         has_splits = _has_splits([name[len(prefix) :] for name in paths], [], "")

@@ -94,6 +94,20 @@ def test_classes_and_order_are_those_of_the_folder_where_the_rows_say_what_it_sa
     ]
 
 
+@pytest.mark.parametrize("place", ["lists", ".lists/today", "images", "."])
+@pytest.mark.parametrize("absolute", [False, True])
+def test_classes_are_in_the_order_of_the_folder_wherever_the_table_is(tmp_path, place, absolute):
+    images = tmp_path / ".cache" / "images"
+    for name in ("9", "10"):
+        (images / name).mkdir(parents=True)
+        (images / name / "0.jpg").write_bytes(name.encode())
+    folder = tmp_path / ".cache" / place
+    folder.mkdir(parents=True, exist_ok=True)
+    there = images if absolute else os.path.relpath(images, folder)
+    found = find_source(table(folder, [f"{there}/{name}/0.jpg,{name}" for name in ("9", "10")]))
+    assert found.class_names == find_source(images).class_names == ("10", "9")
+
+
 def test_other_splits_than_the_folders_are_the_tables_own(tmp_path):
     names = [f"{label}/{number}.jpg" for label in range(12) for number in range(2)]
     source = find_source(
