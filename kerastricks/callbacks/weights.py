@@ -19,8 +19,10 @@ class WeightAverage(keras.callbacks.Callback):
 
     A rate that stays up keeps the weights moving around a wide minimum, and their mean lies nearer to its middle: it
     generalises better than any of them for no cost at use. It wants a rate that is constant or cyclical in the last
-    epochs, a quarter to a half of the highest: after one that falls to zero all of them are equal. Statistics of
-    batch normalisation belong to the weights they were measured with, so they are recomputed on `batches`.
+    epochs, a quarter to a half of the highest: after one that falls to zero all of them are equal. Where the weights
+    still move far, as in a short training, the mean is worse than the last of them: with `validation` it is then not
+    used, with a warning. Statistics of batch normalisation belong to the weights they were measured with, so they are
+    recomputed on `batches`.
 
     For exponential averages take `kerastricks.training.Config(average="ema(decay=0.999)")`. Keras's own,
     `SGD(use_ema=True, ema_momentum=0.999)`, has no warm-up: for thousands of steps it is the random start, mostly; and
@@ -32,6 +34,10 @@ class WeightAverage(keras.callbacks.Callback):
             those of every later epoch follow: 0.75 of 8 epochs averages three, those of epochs 6, 7 and 8.
         batches: of training images, as an iterable or as a function that makes one; needed where the model has batch
             normalisation.
+        validation: (images, labels), or a data set of both that can be read again: the mean is put into the model only
+            where it scores no worse on them than the last weights, by accuracy (where the model is compiled with that
+            metric) and then by loss. None to put it in untested, which is a warning where `fit` has validation data: a
+            callback is not given them.
 
     Raises:
         ConfigError: for `start` outside [0, 1); when training begins, for a model that has batch normalisation and no
@@ -54,13 +60,14 @@ class WeightAverage(keras.callbacks.Callback):
         a soup.
     """
 
-    def __init__(self, start: float = 0.75, batches: Batches | None = None) -> None:
+    def __init__(self, start: float = 0.75, batches: Batches | None = None, validation: Any = None) -> None:
         super().__init__()
         if not 0 <= start < 1:
             raise ConfigError(f"start must be in [0, 1). Received: start={start}")
         self.start = start
         # A function is no part of a checkpoint, and a list of arrays would be.
         self._make_batches = batches if callable(batches) or batches is None else lambda: batches
+        self._score = None if validation is None else lambda: self._scores(validation)
         self.averaged_epochs: list[int] = []
         self.mean: list[np.ndarray] = []
 
@@ -86,7 +93,33 @@ class WeightAverage(keras.callbacks.Callback):
         if not self.averaged_epochs:
             warnings.warn("the training ended before the first epoch that WeightAverage averages", stacklevel=2)
             return
+        epochs = f"the mean of the weights of epochs {self.averaged_epochs[0]} to {self.averaged_epochs[-1]}"
+        if self._score is None:
+            self.put_in()
+            if "val_loss" in (logs or {}):
+                warnings.warn(
+                    f"{epochs} is in the model, and was not compared with the last weights: it may be worse than the "
+                    "validation scores that fit showed. Give WeightAverage(validation=(images, labels))",
+                    stacklevel=2,
+                )
+            return
+        variables = self.model.weights
+        last = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+        before = self._score()
         self.put_in()
+        after = self._score()
+        if not _rank(after) >= _rank(before):
+            for variable, value in zip(variables, last, strict=True):
+                variable.assign(value)
+            warnings.warn(
+                f"{epochs} is NOT USED, it validates worse than the last weights, which are kept: {_shown(after)}; "
+                f"last weights {_shown(before)}",
+                stacklevel=2,
+            )
+
+    def _scores(self, validation: Any) -> dict[str, float]:
+        data = validation if isinstance(validation, tuple) else (validation,)
+        return self.model.evaluate(*data, verbose=0, return_dict=True)
 
     def put_in(self) -> None:
         """Replaces the weights by their mean, and the statistics by those of the mean."""
@@ -94,6 +127,17 @@ class WeightAverage(keras.callbacks.Callback):
             variable.assign(value)
         if self._make_batches is not None:
             recompute_batch_norm(self.model, self._make_batches())
+
+
+def _rank(scores: dict[str, float]) -> tuple[float, float]:
+    """Higher is better, NaN is worse than anything."""
+    loss = float(scores["loss"])
+    return round(float(scores.get("accuracy", 0.0)), 6), -np.inf if np.isnan(loss) else -loss
+
+
+def _shown(scores: dict[str, float]) -> str:
+    accuracy = f"accuracy {scores['accuracy']:.2%}, " if "accuracy" in scores else ""
+    return f"{accuracy}loss {scores['loss']:.4f}"
 
 
 def has_batch_norm(model: keras.Model) -> bool:

@@ -8,8 +8,12 @@ from kerastricks.metrics.bootstrap import Estimate, bootstrap_mean
 from kerastricks.probes.rows import feature_rows, one_thread, present_classes, stratified_sample
 
 _CUT = 1e-13  # of the largest eigenvalue: scales of features that differ by 1e5 are 1e10 apart here
+_CUT_SINGULAR = 1e-14  # of the largest singular value: scales may differ by 1e13
+_SQUARED = 1e-9  # of the largest eigenvalue: below it a Gram matrix has lost too many digits
+_SPREAD = 1e3  # of the smallest feature
 _RANGE = math.log(1e12)
-_GRID = 121
+_BELOW_SMALLEST = math.log(1e6)
+_GRID_STEP = 2 * _RANGE / 120
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _SECTIONS = 16  # log t to 2e-4, where the evidence is flat
 _NORMAL_95 = 1.6449
@@ -54,53 +58,65 @@ def logme(
         You, Liu, Wang, Long: LogME: practical assessment of pre-trained models for transfer learning, ICML 2021,
         equations 2 and 4 and algorithm 1; the evidence as a function of only t = alpha / beta and the one
         decomposition are those of You et al.: Ranking and tuning pre-trained models, JMLR 23, 2022. Deviations: the
-        larger of the two Gram matrices is never formed; where the papers iterate a fixed point, which ends in one of
-        two maxima where there are two, the evidence is maximised over t from 1e-12 to 1e12 times the mean eigenvalue,
-        ends included, by a grid and golden sections; eigenvalues below 1e-13 of the largest count as 0.
+        larger of the two Gram matrices is never formed, and none of features whose scales are so far apart that its
+        digits do not suffice: there the singular values are those of the features; where the papers iterate a fixed
+        point, which ends in one of two maxima where there are two, the evidence is maximised over t from 1e-12 (or a
+        millionth of the smallest eigenvalue of features far apart) to 1e12 times the mean eigenvalue, ends included,
+        by a grid and golden sections; eigenvalues below 1e-13 of the largest count as 0 (singular values, 1e-14).
     """
     features, labels = feature_rows(features, labels, classes, "features")
     present = present_classes(labels)
     used = stratified_sample(labels, max(max_rows, len(present)), seed)
     labels = labels[used]
     rows = features[used].astype("float64")
-    rows /= math.sqrt(np.mean(rows**2)) or 1.0  # the evidence does not depend on the scale
+    # The evidence does not depend on the scale; the largest goes first, for squares that are numbers.
+    rows /= np.abs(rows).max() or 1.0
+    rows /= math.sqrt(np.mean(rows**2)) or 1.0
+    is_graded = _is_graded(rows, features.dtype)
     targets = (labels[:, None] == present).astype("float64")
     count, error = len(labels), math.nan
     with one_thread(min(rows.shape) ** 3 // 10):
         # Halves of the Gram matrix of rows are blocks of it; that of columns is summed anew for each half.
         gram = rows @ rows.T if rows.shape[1] > count // 2 else None
-        value = _part(rows, gram, targets, np.arange(count))
+        value = _part(rows, gram, targets, np.arange(count), is_graded)
         if count // 2 >= len(present):
             draws = [stratified_sample(labels, count // 2, 1 + rounds * seed + number) for number in range(rounds)]
-            error = float(np.std([_part(rows, gram, targets, half) for half in draws], ddof=1))
+            error = float(np.std([_part(rows, gram, targets, half, is_graded) for half in draws], ddof=1))
     return Estimate(value, value - _NORMAL_95 * error, value + _NORMAL_95 * error, error)
 
 
-def _part(rows: np.ndarray, gram: np.ndarray | None, targets: np.ndarray, part: np.ndarray) -> float:
-    if gram is not None and rows.shape[1] > len(part):
-        return _evidence(*_spectrum(gram[np.ix_(part, part)], targets[part]), targets[part])
-    return _evidence(*_spectrum_of_columns(rows[part], targets[part]), targets[part])
-
-
-def _spectrum(gram: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues (R,) of F F^T that are not 0, and the squared parts (R, K) of the targets along its vectors."""
-    values, vectors = np.linalg.eigh(gram)
+def _part(rows: np.ndarray, gram: np.ndarray | None, targets: np.ndarray, part: np.ndarray, is_graded: bool) -> float:
+    wide = gram is not None and rows.shape[1] > len(part)
+    mine, wanted = rows[part], targets[part]
+    values, vectors = np.linalg.eigh(gram[np.ix_(part, part)] if gram is not None and wide else mine.T @ mine)
+    if is_graded and values[0] < _SQUARED * values[-1]:
+        left, singular, _ = np.linalg.svd(mine, full_matrices=False)
+        kept = singular > _CUT_SINGULAR * singular[0]
+        # Noise is small beside the smallest feature here, which may be far below the mean.
+        lowest = 2 * math.log(singular[kept][-1]) - _BELOW_SMALLEST
+        return _evidence(singular[kept] ** 2, (left[:, kept].T @ wanted) ** 2, wanted, lowest)
     kept = values > _CUT * max(values[-1], 1e-300)
-    return values[kept], (vectors[:, kept].T @ targets) ** 2
+    values, vectors = values[kept], vectors[:, kept]
+    parts = vectors.T @ wanted if wide else vectors.T @ (mine.T @ wanted) / np.sqrt(values[:, None])
+    return _evidence(values, parts**2, wanted)
 
 
-def _spectrum_of_columns(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues and squared parts as `_spectrum`, from F^T F."""
-    values, vectors = np.linalg.eigh(rows.T @ rows)
-    kept = values > _CUT * max(values[-1], 1e-300)
-    return values[kept], (vectors[:, kept].T @ (rows.T @ targets)) ** 2 / values[kept, None]
+def _is_graded(rows: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether rows may hold more than their Gram matrix, in which small features drown in the rounding of large ones.
+
+    Of float32 features of one scale, what drowns is rounding already.
+    """
+    squares = (rows**2).sum(axis=0)
+    squares = squares[squares > 0]
+    return len(squares) > 0 and (dtype == np.float64 or bool(squares.max() > _SPREAD**2 * squares.min()))
 
 
-def _evidence(values: np.ndarray, squares: np.ndarray, targets: np.ndarray) -> float:
+def _evidence(values: np.ndarray, squares: np.ndarray, targets: np.ndarray, lowest: float = math.inf) -> float:
     """Mean over classes of max log p(y | F, alpha, beta) / N.
 
     With t = alpha / beta, an eigenvalue s and z^2 the target's part along its vector, the posterior mean m has
-    |Fm - y|^2 + t |m|^2 = sum z^2 t / (s + t) plus what lies outside of all vectors.
+    |Fm - y|^2 + t |m|^2 = sum z^2 t / (s + t) plus what lies outside of all vectors. `lowest` is the lowest log t that
+    is looked at, unless 1e-12 of the mean eigenvalue is lower.
     """
     count = len(targets)
     outside = np.maximum((targets**2).sum(axis=0) - squares.sum(axis=0), 0.0)
@@ -116,7 +132,9 @@ def _evidence(values: np.ndarray, squares: np.ndarray, targets: np.ndarray) -> f
         return evidence(t, (squares * (t / (values[:, None] + t))).sum(axis=0) + outside)
 
     # There may be two maxima, above all with few images, so the whole range is searched first.
-    grid = math.log(mean) + np.linspace(-_RANGE, _RANGE, _GRID)
+    middle = math.log(mean)
+    first = min(lowest, middle - _RANGE)
+    grid = np.linspace(first, middle + _RANGE, 1 + math.ceil((middle + _RANGE - first) / _GRID_STEP - 1e-9))
     shares = np.exp(grid) / (values[:, None] + np.exp(grid))
     coarse = evidence(np.exp(grid), (squares.T @ shares) + outside[:, None])
     best = grid[np.argmax(coarse, axis=1)]

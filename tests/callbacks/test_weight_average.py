@@ -85,3 +85,55 @@ def test_a_start_outside_its_range_and_a_training_that_ends_before_it():
     with pytest.warns(UserWarning, match="ended before the first epoch that WeightAverage averages"):
         model.fit(IMAGES, np.zeros((32, 2)), epochs=5, callbacks=[stop, average], verbose=0)
     assert average.averaged_epochs == []
+
+
+def fit_downhill(average, **data):
+    """Each epoch ends lower than the one before: the mean of all is worse than the last weights."""
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Dense(4), keras.layers.BatchNormalization(momentum=0.5)]
+    model = keras.Sequential([keras.Input((3,)), *layers, keras.layers.Dense(2, activation="softmax")])
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    labels = (IMAGES[:, 0] > 5).astype("int64")
+    weights = Weights()
+    model.fit(IMAGES, labels, batch_size=8, epochs=4, callbacks=[weights, average], verbose=0, **data)
+    return model, weights.seen[-1]
+
+
+def test_a_mean_that_validates_worse_is_not_used_and_said_so():
+    validation = (IMAGES, (IMAGES[:, 0] > 5).astype("int64"))
+    average = WeightAverage(0.0, [IMAGES], validation)
+    with pytest.warns(UserWarning, match=r"epochs 1 to 4 is NOT USED, .* kept: loss \d\.\d{4}; last weights loss \d"):
+        model, last = fit_downhill(average)
+    assert average.averaged_epochs == [1, 2, 3, 4]
+    for variable, value in zip(model.trainable_variables, last, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable.value), value)
+    # Statistics as they were: running averages over batches, not the exact ones of all images.
+    mean = keras.ops.convert_to_numpy(model.layers[1].moving_mean.value)
+    inputs = IMAGES @ keras.ops.convert_to_numpy(model.layers[0].kernel.value)
+    assert np.abs(mean - inputs.mean(axis=0)).max() > 0.01
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("as_data_set", [False, True])
+def test_a_mean_that_validates_no_worse_is_used(as_data_set, recwarn):
+    pairs = (IMAGES, (IMAGES[:, 0] <= 5).astype("int64"))  # the other labels: the first epochs are the best
+
+    class Pairs(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return pairs
+
+    average = WeightAverage(0.0, [IMAGES], Pairs() if as_data_set else pairs)
+    model, last = fit_downhill(average)
+    for variable, mean in zip(model.trainable_variables, average.mean, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable.value), mean)
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(average.mean, last, strict=True))
+    assert not [warning for warning in recwarn if "last weights" in str(warning.message)]
+
+
+@pytest.mark.tensorflow_only
+def test_a_mean_that_was_not_compared_is_a_warning_where_it_could_have_been():
+    with pytest.warns(UserWarning, match=r"epochs 3 to 4 is in the model, and was not compared .*validation="):
+        fit_downhill(WeightAverage(0.6, [IMAGES]), validation_data=(IMAGES, LABELS))

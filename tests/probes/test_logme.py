@@ -63,7 +63,7 @@ def evidence_by_singular_values(features, labels):
             return (np.log(variances).sum() + (parts / variances).sum() + rest + count * np.log(2 * np.pi)) / 2
 
         options = {"xatol": 1e-7, "fatol": 1e-10, "maxiter": 2_000}
-        starts = [(alpha, beta) for alpha in (-15, -10, -5, 0, 5) for beta in (0, 3)]
+        starts = [(alpha, beta) for alpha in (-35, -15, -10, -5, 0, 5) for beta in (0, 3)]
         found.append(
             -min(optimize.minimize(negative, x, method="Nelder-Mead", options=options).fun for x in starts) / count
         )
@@ -79,6 +79,31 @@ def test_it_is_the_maximum_where_scales_of_features_differ_by_1e5(count):
     assert found == pytest.approx(evidence_by_singular_values(features[used], labels[used]), abs=1e-6)
     if count == len(labels):
         assert found == pytest.approx(-0.1850, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "expected"), [(1e8, 0.0, -0.87985), (1e12, 0.0, -0.88795), (1.0, 1e8, -0.29752)]
+)
+def test_it_is_the_maximum_where_a_gram_matrix_would_lose_the_small_features(scale, offset, expected):
+    features, labels = load_breast_cancer(return_X_y=True)
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    features[:, 0] *= scale
+    # By singular values in float64, and t = alpha / beta searched from 1e-26 to 1e26 of the mean eigenvalue.
+    assert logme(features + offset, labels, 2).value == pytest.approx(expected, abs=2e-5)
+
+
+def test_small_float32_features_count_beside_large_ones():
+    generator = np.random.default_rng(0)
+    labels = np.arange(300) % 3
+    telling = (labels == 0) + 0.1 * generator.normal(0, 1, 300)
+    features = np.column_stack([generator.normal(0, 1, (300, 5)), 1e-8 * telling]).astype("float32")
+    assert logme(features, labels, 3).value == pytest.approx(evidence_by_singular_values(features, labels), abs=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_squares_of_features_may_be_no_numbers(scale):
+    features, labels = features_and_labels(60, 5)
+    assert logme(scale * features, labels, 3).value == pytest.approx(logme(features, labels, 3).value, abs=1e-9)
 
 
 def test_scale_and_rotation_do_not_matter_and_scale_of_one_feature_does():
