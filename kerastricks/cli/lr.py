@@ -76,7 +76,6 @@ def lr(
     from kerastricks.spec import parse
     from kerastricks.training.config import Config
 
-    began = time.monotonic()
     given = {"model": model, "augment": augment, "classes": classes, "batch_size": batch_size, "seed": seed}
     flags = job_options.given_fields(assignments, **given)
     recipe = find_recipe(data)
@@ -103,9 +102,9 @@ def lr(
     from kerastricks.training.datasets import load_data
     from kerastricks.training.size_timing import image_sizes, own_size, size_timer
 
-    before = time.monotonic()
+    began = time.monotonic()
     loaded = load_data(config.data, config, screen.bar)
-    reading = time.monotonic() - before
+    reading = time.monotonic() - began
     own = recipe if recipe is not None and recipe.create_model is not None else None
 
     def created(shape: tuple[int, int, int]) -> Any:

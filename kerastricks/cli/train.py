@@ -1,7 +1,6 @@
 """kerastricks train"""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +97,6 @@ def train(
     from kerastricks.data.service.address import Address, reach
     from kerastricks.runs.configuration import check_early, configure
 
-    began = time.monotonic()
     flags = job_options.given_fields(
         assignments,
         model=model,
@@ -142,7 +140,7 @@ def train(
     elif seeds is not None:
         report_series(train_series(**job, seeds=seeds), as_json)
     else:
-        report(train_run(**job, began=began), as_json)
+        report(train_run(**job), as_json)
 
 
 def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from kerastricks.runs.own_model import check_export, own_model
 from kerastricks.runs.record import RunRecord, Summary
 from kerastricks.runs.resumable import Resumption, Say, carry_out, move_data
 from kerastricks.training import device
-from kerastricks.training.budget import FINISHING_SECONDS, plan_training
+from kerastricks.training.budget import plan_training
 from kerastricks.training.config import Config, check_field
 from kerastricks.training.datasets import load_data, seeded
 from kerastricks.training.fitting import fit
@@ -42,8 +42,6 @@ from kerastricks.training.weight_callbacks import reports
 # What config.json has beside the configuration, and which command wrote it.
 OTHER_KINDS = {"finetuning": "finetune", "distillation": "distill", "labels": "check labels"}
 LEAST_TRAINING_SECONDS = 5.0  # or an epoch: with less, `minutes` is refused
-# What finishing takes of the time that importing took: a fresh process imports again, and what slows one slows both.
-_FINISHING_PER_START = 2.0
 RESUMPTION = Resumption("kerastricks train --resume", "kerastricks.runs.train")
 
 
@@ -57,7 +55,6 @@ def train(
     data_service: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     doctor: bool = False,
-    began: float | None = None,
     say: Say = print,
     progress: Progress | None = None,
     **fields: Unpack[ConfigFields],
@@ -77,7 +74,6 @@ def train(
         cache_dir: on a local disk; keeps decoded images that a `random_resized_crop` cuts from.
         doctor: whether findings about the training are said as soon as they are sure, and one that diverges is
             stopped; see `kerastricks.callbacks.Doctor`. The trained weights are the same.
-        began: when the work began, by `time.monotonic`: `minutes` count from there, imports included; None for now.
         say: gets a line about each thing decided.
         progress: where long work shows how far it is; None for a line to `say` every ten seconds.
         **fields: of the configuration; they replace those of `config` or of the recipe.
@@ -114,7 +110,7 @@ def train(
     progress = progress or in_lines(say)
     summary = carry_out(
         run,
-        lambda: run_training(run, say, progress, doctor=doctor, began=began, **where),
+        lambda: run_training(run, say, progress, doctor=doctor, **where),
         RESUMPTION,
         resumed=resume is not None,
         say=say,
@@ -137,7 +133,6 @@ def run_training(
     progress: Progress = silent,
     loaded: Callable[[Config], ImageData] | None = None,
     doctor: bool = False,
-    began: float | None = None,
     **where: Any,
 ) -> Summary:
     """Train a run to completion, resuming where it is.
@@ -149,7 +144,6 @@ def run_training(
         loaded: gives images that `load_splits` read for the trainings of a series, in the size of a configuration;
             None to read them.
         doctor: see `train`.
-        began: see `train`.
         **where: `data_service` and `cache_dir` of `kerastricks.data.load`: where batches are made and images kept,
             which a run does not record.
 
@@ -175,7 +169,7 @@ def run_training(
             return seeded(loaded(config), config)
         return load_data(config.data, config, progress, **where)
 
-    config, data, model = prepare(run, say, read, began)
+    config, data, model = prepare(run, say, read)
     watching: dict[str, Any] = {"callbacks": [Doctor(AT_ONCE, batch_size=data.batch_size, say=say)]} if doctor else {}
     fit(model, data, config, run_folder=run.path, seconds=_seconds_of(run), **watching)
     say("saving, exporting, checking the export in a fresh process")
@@ -183,7 +177,7 @@ def run_training(
 
 
 def prepare(
-    run: RunFolder, say: Say, read: Callable[[Config], ImageData], began: float | None = None
+    run: RunFolder, say: Say, read: Callable[[Config], ImageData]
 ) -> tuple[ResolvedConfig, ImageData, keras.Model]:
     """The inputs of a run's training: its resolved configuration, the images, and the untrained model.
 
@@ -191,7 +185,6 @@ def prepare(
         run: whose config.json is read, and written with what was decided.
         say: gets a line about each thing decided.
         read: gives the images of a configuration.
-        began: see `train`.
     """
     record = run.read(run.config)
     wanted = Config.from_layers(record["config"])
@@ -199,12 +192,12 @@ def prepare(
         raise RunFolderError(
             f"{run.path}: began with the {record['backend']} backend: resume it with KERAS_BACKEND={record['backend']}"
         )
-    reading = time.monotonic()
+    began = time.monotonic()
     data = read(wanted)
     if record["resolved"]:
         refuse_other_data(run, record["data"], data.describe())
     elif wanted.minutes is not None:
-        wanted, data = _fit_minutes(run, wanted, data, wanted.minutes, say, read, (began or reading, reading))
+        wanted, data = _fit_minutes(run, wanted, data, wanted.minutes, say, read, began)
     check_classes(data.class_names)
     config = resolve(wanted, data)
     write_skipped(run, data)
@@ -235,7 +228,7 @@ def _fit_minutes(
     minutes: float,
     say: Say,
     read: Callable[[Config], ImageData],
-    began: tuple[float, float],
+    began: float,
 ) -> tuple[Config, ImageData]:
     """Choose the open fields of the configuration so that the run ends in its minutes, and record them.
 
@@ -246,23 +239,17 @@ def _fit_minutes(
         minutes: that the run may take.
         say: gets a line about what was chosen, before it begins.
         read: gives the images of a configuration.
-        began: when the work began, and when reading the images did, by `time.monotonic`.
+        began: when reading them began, by `time.monotonic`.
     """
-    now = time.monotonic()
-    reading, used = now - began[1], now - began[0]
-    slow = max(FINISHING_SECONDS, _FINISHING_PER_START * (began[1] - began[0]))
-    # At most half of what an ordinary finish would leave: an import may be slow for once, from a disk that is cold.
-    quick = max(60.0 * minutes - used - FINISHING_SECONDS, 0.0)
-    finishing = min(slow, FINISHING_SECONDS + quick / 2)
+    reading = time.monotonic() - began
     given_model = run.recipe.exists() and recipes.load(run.recipe).create_model is not None
     plan = plan_training(
         lambda shape: _create_model(run, config, data, shape),
         data,
         config,
-        60.0 * minutes - used,
+        60.0 * minutes - reading,
         sizes=None if given_model else image_sizes(config.data, config, data),
         reading_seconds=reading,
-        finishing_seconds=finishing,
     )
     keras.backend.clear_session()
     if plan.training_seconds < min(plan.epoch_seconds, LEAST_TRAINING_SECONDS):
@@ -270,14 +257,10 @@ def _fit_minutes(
             f"minutes={minutes:g}: reading, compiling, saving and checking take about "
             f"{60 * minutes - plan.training_seconds:.0f} s, and leave no time to train: allow more"
         )
-    why = plan.why
-    if slow > finishing:
-        late = slow - finishing
-        why += f"; saving and checking may take {slow:.0f} s, as slow as the start was, and end {late:.0f} s late"
-    say(f"{minutes:g} minutes: {why}")
+    say(f"{minutes:g} minutes: {plan.why}")
     if plan.image_size is not None and plan.image_size != data.image_shape[0]:
         data = read(config.replace(image_size=plan.image_size))
-    run.write(run.config, {**run.read(run.config), "budget": {"seconds": plan.training_seconds, "why": why}})
+    run.write(run.config, {**run.read(run.config), "budget": {"seconds": plan.training_seconds, "why": plan.why}})
     early = resolve(config, data).early_stopping_epochs  # nobody chose the epochs
     config = config.replace(image_size=plan.image_size, epochs=plan.epochs, early_stopping_epochs=early)
     return config, data

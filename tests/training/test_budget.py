@@ -3,8 +3,6 @@
 import functools
 import importlib
 import json
-import re
-import time
 
 import keras
 import numpy as np
@@ -348,15 +346,14 @@ def begun(photographs, tmp_path, **fields):
     return run_training.start(config, tmp_path / "runs", "one", None)
 
 
-def prepared(run, said, began=None):
-    return run_training.prepare(run, said.append, lambda config: load_data(config.data, config), began)
+def prepared(run, said):
+    return run_training.prepare(run, said.append, lambda config: load_data(config.data, config))
 
 
 def test_what_a_run_decided_for_its_minutes_is_said_and_stays(photographs, tmp_path, monkeypatch):
     asked = []
 
-    def plan(create_model, data, config, seconds, sizes, reading_seconds, finishing_seconds):
-        assert finishing_seconds == budget.FINISHING_SECONDS
+    def plan(create_model, data, config, seconds, sizes, reading_seconds):
         asked.append((sizes, config.epochs))
         assert create_model((32, 32, 3)).input_shape == (None, 32, 32, 3)
         assert 200.0 < seconds + reading_seconds <= 240.0
@@ -383,27 +380,6 @@ def test_minutes_in_which_nothing_can_be_trained_are_refused(photographs, tmp_pa
     run = begun(photographs, tmp_path, minutes=0.01, image_size=48)
     with pytest.raises(ConfigError, match=r"^minutes=0.01: .* no time to train: allow more$"):
         prepared(run, [])
-
-
-@pytest.mark.parametrize(("minutes", "kept", "late"), [(4, 50, None), (1, 27, 23)])
-def test_imports_count_and_slow_ones_leave_more_time_for_finishing(
-    photographs, tmp_path, monkeypatch, minutes, kept, late
-):
-    """Imports of 25 seconds: the fresh process that checks the export has them, too, and they may come to 50."""
-    asked = []
-
-    def plan(create_model, data, config, seconds, *, finishing_seconds, **more):
-        asked.append((seconds, finishing_seconds))
-        return budget.BudgetPlan(32, 1, 1.0, 10.0, "one epoch")
-
-    monkeypatch.setattr(run_training, "plan_training", plan)
-    run, said = begun(photographs, tmp_path, minutes=minutes), []
-    prepared(run, said, time.monotonic() - 25.0)
-    ((seconds, finishing),) = asked
-    assert 60 * minutes - 35 < seconds <= 60 * minutes - 25
-    assert finishing == pytest.approx(kept, abs=3)  # of 15 s that an ordinary finish leaves half
-    found = re.search(r"may take 50 s, as slow as the start was, and end (\d+) s late", said[0])
-    assert found is None if late is None else int(found[1]) == pytest.approx(late, abs=3)
 
 
 def test_a_series_has_the_size_and_the_epochs_of_its_first_run(photographs, tmp_path, monkeypatch):
