@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from kerastricks.classifier_file import load_classifier
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError, EnsembleError, KerasTricksError, ModelFileError, UsageError, WriteError
 from kerastricks.files import begun_folder, write_error, written
-from kerastricks.keras_graph import all_layers, with_probabilities
+from kerastricks.keras_graph import all_layers, precision, with_probabilities
 from kerastricks.layers.without_augmentation import CropThenFit, with_layers, without_augmentation
 from kerastricks.serving.export import export_saved_model
 from kerastricks.serving.verify import verify_export
@@ -70,6 +71,8 @@ def _fitted(model: keras.Model, data: ImageData) -> keras.Model:
             f"{model.name} must give (batch, classes). Received: {tuple(model.outputs[0].shape)}: end it in a pooling "
             "or Flatten and a Dense"
         )
+    if not hasattr(model(keras.Input(model.inputs[0].shape[1:], dtype=model.inputs[0].dtype)), "shape"):
+        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # of one output in a dictionary or list
     for layer in all_layers(model):
         policy = layer.dtype_policy.name
         if policy.startswith("mixed_"):
@@ -157,6 +160,54 @@ def check_export(
             raise ConfigError(
                 f"{where}: {model.name} cannot be saved and loaded again: {_hint(model, str(reason)) or said}"
             ) from None
+
+
+def check_step(model: keras.Model, images: np.ndarray, dtype_policy: str, where: str) -> None:
+    """Take the outputs and gradients of a training step, in its precision; the model stays as it is.
+
+    Layers of one's own may fail in training alone, or in half precision alone.
+
+    Args:
+        model: untrained.
+        images: uint8 (N, height, width, channels), a few that it takes.
+        dtype_policy: of the training.
+        where: it comes from, for messages: the recipe's path.
+
+    Raises:
+        ConfigError: where it fails.
+    """
+    try:
+        with precision(model, dtype_policy):
+            _gradients(model, images[:_IMAGES].astype("float32"))
+    except Exception as error:  # whatever a layer of one's own does
+        way_out = ""
+        if dtype_policy != "float32":
+            with suppress(Exception), precision(model, "float32"):
+                _gradients(model, images[:_IMAGES].astype("float32"))
+                way_out = ", and not in float32: take x.dtype in its layers, or --set precision=float32"
+        raise ConfigError(
+            f"{where}: {model.name} fails in a training step in {dtype_policy}{way_out} ({_said(error)})"
+        ) from error
+
+
+def _gradients(model: keras.Model, images: np.ndarray) -> None:
+    trainable = [weight.value for weight in model.trainable_variables]
+    other = [weight.value for weight in model.non_trainable_variables]
+    if keras.backend.backend() != "tensorflow":
+        model.stateless_call(trainable, other, images, training=True)
+        return
+    import tensorflow as tf
+
+    @tf.function(autograph=False)
+    def step(pixels: tf.Tensor) -> None:
+        values = [tf.identity(value) for value in trainable]
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            outputs, _ = model.stateless_call(values, other, pixels, training=True)
+            total = tf.reduce_sum(tf.cast(outputs, tf.float32))
+        tape.gradient(total, values)
+
+    step(tf.constant(images))
 
 
 def copy_recipes(own: Sequence[Path], folder: Path) -> None:
