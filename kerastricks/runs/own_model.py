@@ -23,6 +23,7 @@ from kerastricks.training.config import Config
 from kerastricks.training.fitting import check_fits
 
 _IMAGES = 4
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")  # of a terminal, in Keras's messages
 _REGISTER = "decorate its class or function with @keras.saving.register_keras_serializable()"
 
 
@@ -176,6 +177,7 @@ def check_step(model: keras.Model, images: np.ndarray, dtype_policy: str, where:
     Raises:
         ConfigError: where it fails.
     """
+    _refuse_names(model, where)
     try:
         with precision(model, dtype_policy):
             _gradients(model, images[:_IMAGES].astype("float32"))
@@ -273,5 +275,5 @@ def _hint(model: keras.Model, error: str) -> str:
 
 
 def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(_COLOURS.sub("", str(error)).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -254,7 +254,14 @@ def test_what_fails_in_a_training_step_alone_is_refused_before_it(layer, dtype_p
     with pytest.raises(ConfigError, match=message) as caught:
         check_step(model, data.sample(4), dtype_policy, "mine.py")
     assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
+def test_a_name_is_refused_as_a_name(data):
+    model = made(data, lambda data, config: keras.Sequential(head(layers.ReLU(name="it's"))))
+    with pytest.raises(ConfigError, match='cannot be called "it\'s"'):
+        check_step(model, data.sample(4), "mixed_bfloat16", "mine.py")
 
 
 def test_a_step_that_is_tried_leaves_the_model_as_it_is(data):
