@@ -20,6 +20,7 @@ from kerastricks.layers.without_augmentation import CropThenFit, with_layers, wi
 from kerastricks.serving.export import export_saved_model
 from kerastricks.serving.verify import verify_export
 from kerastricks.training.config import Config
+from kerastricks.training.device import try_gradients
 from kerastricks.training.fitting import check_fits
 
 _IMAGES = 4
@@ -180,36 +181,16 @@ def check_step(model: keras.Model, images: np.ndarray, dtype_policy: str, where:
     _refuse_names(model, where)
     try:
         with precision(model, dtype_policy):
-            _gradients(model, images[:_IMAGES].astype("float32"))
+            try_gradients(model, images[:_IMAGES].astype("float32"))
     except Exception as error:  # whatever a layer of one's own does
         way_out = ""
         if dtype_policy != "float32":
             with suppress(Exception), precision(model, "float32"):
-                _gradients(model, images[:_IMAGES].astype("float32"))
+                try_gradients(model, images[:_IMAGES].astype("float32"))
                 way_out = ", and not in float32: take x.dtype in its layers, or --set precision=float32"
         raise ConfigError(
             f"{where}: {model.name} fails in a training step in {dtype_policy}{way_out} ({_said(error)})"
         ) from error
-
-
-def _gradients(model: keras.Model, images: np.ndarray) -> None:
-    trainable = [weight.value for weight in model.trainable_variables]
-    other = [weight.value for weight in model.non_trainable_variables]
-    if keras.backend.backend() != "tensorflow":
-        model.stateless_call(trainable, other, images, training=True)
-        return
-    import tensorflow as tf
-
-    @tf.function(autograph=False)
-    def step(pixels: tf.Tensor) -> None:
-        values = [tf.identity(value) for value in trainable]
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            outputs, _ = model.stateless_call(values, other, pixels, training=True)
-            total = tf.reduce_sum(tf.cast(outputs, tf.float32))
-        tape.gradient(total, values)
-
-    step(tf.constant(images))
 
 
 def copy_recipes(own: Sequence[Path], folder: Path) -> None:
