@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ from kerastricks.classifier_file import load_classifier
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError, EnsembleError, KerasTricksError, ModelFileError, UsageError, WriteError
 from kerastricks.files import begun_folder, write_error, written
-from kerastricks.keras_graph import all_layers, with_probabilities
+from kerastricks.keras_graph import all_layers, precision, with_probabilities
 from kerastricks.layers.without_augmentation import CropThenFit, with_layers, without_augmentation
 from kerastricks.serving.export import export_saved_model
 from kerastricks.serving.verify import verify_export
 from kerastricks.training.config import Config
+from kerastricks.training.device import try_gradients
 from kerastricks.training.fitting import check_fits
 
 _IMAGES = 4
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")  # of a terminal, in Keras's messages
 _REGISTER = "decorate its class or function with @keras.saving.register_keras_serializable()"
 
 
@@ -70,6 +73,8 @@ def _fitted(model: keras.Model, data: ImageData) -> keras.Model:
             f"{model.name} must give (batch, classes). Received: {tuple(model.outputs[0].shape)}: end it in a pooling "
             "or Flatten and a Dense"
         )
+    if not hasattr(model(keras.Input(model.inputs[0].shape[1:], dtype=model.inputs[0].dtype)), "shape"):
+        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # of one output in a dictionary or list
     for layer in all_layers(model):
         policy = layer.dtype_policy.name
         if policy.startswith("mixed_"):
@@ -159,6 +164,35 @@ def check_export(
             ) from None
 
 
+def check_step(model: keras.Model, images: np.ndarray, dtype_policy: str, where: str) -> None:
+    """Take the outputs and gradients of a training step, in its precision; the model stays as it is.
+
+    Layers of one's own may fail in training alone, or in half precision alone.
+
+    Args:
+        model: untrained.
+        images: uint8 (N, height, width, channels), a few that it takes.
+        dtype_policy: of the training.
+        where: it comes from, for messages: the recipe's path.
+
+    Raises:
+        ConfigError: where it fails.
+    """
+    _refuse_names(model, where)
+    try:
+        with precision(model, dtype_policy):
+            try_gradients(model, images[:_IMAGES].astype("float32"))
+    except Exception as error:  # whatever a layer of one's own does
+        way_out = ""
+        if dtype_policy != "float32":
+            with suppress(Exception), precision(model, "float32"):
+                try_gradients(model, images[:_IMAGES].astype("float32"))
+                way_out = ", and not in float32: take x.dtype in its layers, or --set precision=float32"
+        raise ConfigError(
+            f"{where}: {model.name} fails in a training step in {dtype_policy}{way_out} ({_said(error)})"
+        ) from error
+
+
 def copy_recipes(own: Sequence[Path], folder: Path) -> None:
     """Copy the recipes that register a model's layers into its folder: recipe.py, recipe-2.py, ..."""
     texts = dict.fromkeys(path.read_bytes() for path in own)
@@ -222,5 +256,5 @@ def _hint(model: keras.Model, error: str) -> str:
 
 
 def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(_COLOURS.sub("", str(error)).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

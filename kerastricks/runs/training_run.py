@@ -27,7 +27,7 @@ from kerastricks.runs.beginning import (
 from kerastricks.runs.configuration import ConfigFields, Source, as_path, check_early, configure
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_classes, check_room
-from kerastricks.runs.own_model import check_export, own_model
+from kerastricks.runs.own_model import check_export, check_step, own_model
 from kerastricks.runs.record import RunRecord, Summary
 from kerastricks.runs.resumable import Resumption, Say, carry_out, move_data
 from kerastricks.training import device
@@ -210,7 +210,7 @@ def prepare(
     check_room(run.path, model.count_params())
     seeds = record.get("series", {}).get("seeds", [config.seed])
     if run.recipe.exists() and not run.checkpoint.exists() and config.seed == seeds[0]:
-        check_own_model(run, model, data, say)
+        check_own_model(run, model, data, config.precision, say)
     jit = "compiled" if config.jit else "not compiled"
     say(
         f"{model.name}: {model.count_params():,} weights, {config.epochs} epochs of {data.steps_per_epoch} batches "
@@ -286,8 +286,10 @@ def new_model(run: RunFolder, config: Config, data: ImageData, say: Say = print)
     return model
 
 
-def check_own_model(run: RunFolder, model: keras.Model, data: ImageData, say: Say = print) -> None:
-    """Save, export and verify the untrained model of a recipe, if it makes its own; leaves nothing in the folder.
+def check_own_model(run: RunFolder, model: keras.Model, data: ImageData, dtype_policy: str, say: Say = print) -> None:
+    """Try a training step, save, export and verify the untrained model of a recipe, if it makes its own.
+
+    Nothing is left in the folder.
 
     Raises:
         ConfigError: where that fails: a training would be in vain.
@@ -295,7 +297,8 @@ def check_own_model(run: RunFolder, model: keras.Model, data: ImageData, say: Sa
     recipe = recipes.load(run.recipe)
     if recipe.create_model is None:
         return
-    say(f"{model.name}: trying the export before the training")
+    say(f"{model.name}: trying a step and the export before the training")
+    check_step(model, data.sample(4), dtype_policy, recipe.path.name)
     check_export(model, data.sample(4), recipe.path.name, run.path, [run.recipe], data)
 
 

@@ -70,9 +70,9 @@ def export_saved_model(
     Signatures: `serving_default` takes `bytes`, a string tensor (batch,) of encoded images; `tensor` takes
     `images`, float32 (batch, height, width, channels), 0 to 255. Both return `probabilities` float32 (batch, K),
     `label` string (batch,) and `classes` string (batch, K). The bytes are decoded, turned by EXIF and resized by
-    the functions that training used; bytes that are no image, or one of more than 100,000,000 pixels, end their call in
-    an InvalidArgumentError. Batch normalisations are folded into the convolutions before them (`fold_batch_norm`), and
-    augmentation inside the model is left out. The folder is written atomically.
+    the functions that training used; bytes that are no image, or one of more than 100,000,000 pixels or with 500 scans,
+    end their call in an InvalidArgumentError. Batch normalisations are folded into the convolutions before them
+    (`fold_batch_norm`), and augmentation inside the model is left out. The folder is written atomically.
 
     Args:
         model_path: file of a model from pixels 0-255 to probabilities.

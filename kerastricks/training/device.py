@@ -124,3 +124,29 @@ class DevicePixels(keras.layers.Layer):
 
     def load_own_variables(self, store: dict[str, Any]) -> None:
         """Nothing."""
+
+
+def try_gradients(model: keras.Model, images: np.ndarray) -> None:
+    """Compute outputs in training, and on TensorFlow gradients, as the graph of a step does; the model stays as it is.
+
+    Args:
+        model: whose layers raise what they raise.
+        images: float32 (N, height, width, channels).
+    """
+    trainable = [weight.value for weight in model.trainable_variables]
+    other = [weight.value for weight in model.non_trainable_variables]
+    if keras.backend.backend() != "tensorflow":
+        model.stateless_call(trainable, other, images, training=True)
+        return
+    import tensorflow as tf
+
+    @tf.function(autograph=False)
+    def step(pixels: tf.Tensor) -> None:
+        values = [tf.identity(value) for value in trainable]
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            outputs, _ = model.stateless_call(values, other, pixels, training=True)
+            total = tf.reduce_sum(tf.cast(outputs, tf.float32))
+        tape.gradient(total, values)
+
+    step(tf.constant(images))

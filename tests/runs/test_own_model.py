@@ -5,6 +5,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from kerastricks import recipes
@@ -13,7 +14,7 @@ from kerastricks.data import load
 from kerastricks.errors import ConfigError, EnsembleError, ExportError, WriteError
 from kerastricks.recipes import Recipe
 from kerastricks.runs import own_model as module
-from kerastricks.runs.own_model import check_export, check_recipes, copy_recipes, own_model
+from kerastricks.runs.own_model import check_export, check_recipes, check_step, copy_recipes, own_model
 from kerastricks.serving import verify
 from kerastricks.training import Config, fit
 
@@ -97,6 +98,14 @@ USED = {
     "a subclass to logits": lambda: Subclass(),
     "a subclass to probabilities": lambda: Subclass(softmax=True),
 }
+
+
+def outputs_by_name():
+    pixels = keras.Input((8, 8, 3), name="image")
+    return keras.Model({"image": pixels}, {"out": layers.Dense(2)(layers.Flatten()(pixels))})
+
+
+USED["one input and one output by name"] = outputs_by_name
 
 
 @pytest.mark.parametrize("kind", USED)
@@ -218,6 +227,51 @@ def test_what_no_file_would_keep_is_refused_before_the_training(kind, data, tmp_
         check(model, data, tmp_path)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+class OnlyInference(layers.Layer):
+    def call(self, x, training=False):
+        if training:
+            raise RuntimeError("not in training")
+        return x
+
+
+class OnlyFloat32(layers.Layer):
+    def call(self, x):
+        return tf.multiply(x, tf.constant(2.0))
+
+
+@pytest.mark.parametrize(
+    ("layer", "dtype_policy", "message"),
+    [
+        (OnlyInference, "float32", "mine.py: sequential.* fails in a training step in float32 .*not in training"),
+        (OnlyInference, "mixed_bfloat16", r"in a training step in mixed_bfloat16 \(.*not in training"),
+        (OnlyFloat32, "mixed_bfloat16", r"in mixed_bfloat16, and not in float32: .* --set precision=float32 \("),
+    ],
+)
+def test_what_fails_in_a_training_step_alone_is_refused_before_it(layer, dtype_policy, message, data):
+    model = made(data, lambda data, config: keras.Sequential(head(layer())))
+    with pytest.raises(ConfigError, match=message) as caught:
+        check_step(model, data.sample(4), dtype_policy, "mine.py")
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
+def test_a_name_is_refused_as_a_name(data):
+    model = made(data, lambda data, config: keras.Sequential(head(layers.ReLU(name="it's"))))
+    with pytest.raises(ConfigError, match='cannot be called "it\'s"'):
+        check_step(model, data.sample(4), "mixed_bfloat16", "mine.py")
+
+
+def test_a_step_that_is_tried_leaves_the_model_as_it_is(data):
+    first = [keras.Input((8, 8, 3)), layers.RandomFlip(), layers.BatchNormalization(), layers.Dropout(0.5)]
+    model = made(data, lambda data, config: keras.Sequential(head(*first)))
+    before = [np.array(weight) for weight in model.variables]
+    for dtype_policy in ("float32", "mixed_bfloat16"):
+        check_step(model, data.sample(4), dtype_policy, "mine.py")
+    for weight, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
 
 
 def test_a_full_disk_is_no_fault_of_the_model(data, tmp_path, monkeypatch):

@@ -21,9 +21,14 @@ BMP_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)  # of red, green and blue, wher
 _WEBP_ALPHA, _WEBP_ANIMATED = 0x10, 0x02  # among the flags of VP8X
 _PNG = 0  # of the formats that `_format` tells
 _TO_THE_END = 2**31 - 1  # bytes, as many as there are
-_BLOCK_JUMP = 3  # 2^3 blocks of a GIF are skipped at once
-# Of the pixels that a file becomes, for the keys of caches: another number where they change. 2 decodes JPEG exactly.
-DECODER = 2
+START_OF_SCAN = b"\xff\xda"  # of a JPEG
+MAX_SCANS = 500  # of a JPEG: each takes the time of the whole picture, and may have a few bytes (encoders write 10)
+MAX_EXTENSIONS = 1000  # of a GIF before its picture: a small file can have millions of empty ones
+_BLOCK_JUMP = 3  # 2^3 blocks of a GIF are skipped at once, in large files more
+_BLOCK_JUMPS = 1 << 17  # at most, for a file of nothing but the smallest blocks
+# Of the pixels that a file becomes, for the keys of caches: another number where they change. 2 decodes JPEG exactly, 3
+# finds EXIF where Pillow finds it.
+DECODER = 3
 
 # By EXIF orientation, after rows and columns were exchanged where it is 5 to 8: upside down? mirrored?
 _FLIPPED = [(n in (3, 4, 7, 8), n in (2, 3, 6, 7), False) for n in range(9)]
@@ -56,7 +61,9 @@ def decode_image(contents: tf.Tensor) -> tf.Tensor:
 
 
 def refuse_large(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
-    """Refuse the contents of a file whose header announces a decompression bomb; others pass unchanged.
+    """Refuse the contents of a file that would take very long or much memory to decode; others pass unchanged.
+
+    Its header announces too many pixels, or it is a JPEG with an absurd number of scans.
 
     Args:
         contents: scalar string, the file's bytes.
@@ -66,9 +73,12 @@ def refuse_large(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor
         `contents`; nothing that uses them runs before they were looked at.
 
     Raises:
-        tf.errors.InvalidArgumentError: for an image of more pixels, or a damaged header.
+        tf.errors.InvalidArgumentError: for an image of more pixels or scans, or a damaged header.
     """
     is_jpeg = tf.strings.substr(contents, 0, 2) == b"\xff\xd8"
+    parts = tf.raw_ops.StringSplitV2(input=contents[None], sep=tf.constant(START_OF_SCAN), maxsplit=MAX_SCANS).values
+    few_scans = tf.logical_or(tf.logical_not(is_jpeg), tf.size(parts) <= MAX_SCANS)
+    contents = _checked(contents, few_scans, f"JPEG with {MAX_SCANS} scans or more")
     pixels = tf.cond(
         is_jpeg,
         lambda: tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(contents)[:2], tf.int64)),
@@ -296,6 +306,11 @@ def _gif_layout(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tens
     chain = tf.where(levels == 0, tf.range(last + 1), tf.minimum(tf.range(last + 1) + levels + 1, last))
     for _ in range(_BLOCK_JUMP):
         chain = tf.gather(chain, chain)
+    chain = tf.while_loop(
+        lambda doubled, reach: reach < padded // 2,
+        lambda doubled, reach: (tf.gather(doubled, doubled), 2 * reach),
+        [chain, tf.constant(_BLOCK_JUMPS << _BLOCK_JUMP)],
+    )[0]
 
     def after_blocks(position: tf.Tensor) -> tf.Tensor:
         start = tf.minimum(position, last)
@@ -310,7 +325,9 @@ def _gif_layout(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tens
         return levels[position] + 256 * levels[position + 1]
 
     frame = tf.minimum(after_table(tf.constant(13), levels[10]), last)
-    frame = tf.while_loop(lambda at: levels[at] == 0x21, lambda at: (after_blocks(at + 2),), [frame])[0]
+    frame = tf.while_loop(
+        lambda at: levels[at] == 0x21, lambda at: (after_blocks(at + 2),), [frame], maximum_iterations=MAX_EXTENSIONS
+    )[0]
     frame = tf.minimum(frame, last - 15)
     left, top, width, height = (word(frame + n) for n in (1, 3, 5, 7))
     end = after_blocks(after_table(frame + 10, levels[frame + 9]) + 1)

@@ -6,10 +6,14 @@ a thousand of them.
 
 import tensorflow as tf
 
-_DIRECTORY_ENTRIES = 256  # of the first directory that are read
-_PLAIN = {0: 0xFFD8, 1: 0xFFE0, 2: 0x0010, 10: 0xFFDB}  # a JFIF header of 16 bytes, and then the first table
-_EXIF = {0: 0xFFE1, 2: 0x4578, 3: 0x6966, 4: 0}  # APP1, "Exif\0\0"
+_MARK = "Exif\0\0"  # before the block in JPEG, and sometimes in the others
+_APP1_EXIF = {0: 0xFFE1, 2: 0x4578, 3: 0x6966, 4: 0}  # words of a segment: its marker, and the mark after its length
 _WEBP_HAS_EXIF = 0x08  # among the flags of VP8X
+_STEPS = 10_000  # segments or chunks that are looked at: a small file can have millions of empty ones
+_LONGEST_BLOCK = 1 << 18  # bytes in several segments of a JPEG; the first directory stands at the beginning
+_TO_THE_END = 2**31 - 1  # bytes, as many as there are
+# Types of TIFF that hold whole numbers.
+_SHORTS, _LONGS, _SIGNED_BYTE = (3, 8), (4, 9), 6
 
 
 def is_upright_jpeg(contents: bytes) -> bool:
@@ -40,8 +44,10 @@ def exif_orientation(contents: tf.Tensor) -> tf.Tensor:
     Args:
         contents: scalar string, the file's bytes.
     """
-    words = _words(contents, 22)
-    return tf.cond(_matches(words, _PLAIN), lambda: tf.constant(1), lambda: _search(contents, words[0] == 0xFFD8))
+    is_jpeg = _words(contents, 2)[0] == 0xFFD8
+    # To look for the mark is faster than to go from segment to segment, and most files have none.
+    marked = tf.logical_and(is_jpeg, tf.size(_split(contents, _MARK)) > 1)
+    return tf.cond(marked, lambda: _jpeg_orientation(contents), lambda: tf.cast(is_jpeg, tf.int32))
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
@@ -51,12 +57,8 @@ def png_orientation(contents: tf.Tensor) -> tf.Tensor:
     Args:
         contents: scalar string, the file's bytes.
     """
-    start = _after(contents, "eXIf")
-    return tf.cond(
-        start < tf.strings.length(contents),
-        lambda: _legal(_tiff_orientation_apart(contents, start)),
-        lambda: tf.constant(1),
-    )
+    marked = tf.size(_split(contents, "eXIf")) > 1
+    return tf.cond(marked, lambda: _png_orientation(contents), lambda: tf.constant(1))
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
@@ -68,39 +70,102 @@ def webp_orientation(contents: tf.Tensor) -> tf.Tensor:
     """
     flags = tf.io.decode_raw(contents, tf.uint8, fixed_length=21)[20]
     extended = tf.logical_and(part(contents, 12, 4) == "VP8X", flags & _WEBP_HAS_EXIF > 0)
-
-    def search() -> tf.Tensor:
-        start = tf.minimum(_after(contents, "EXIF") + 4, tf.strings.length(contents))  # 4 bytes for its size
-        prefixed = _words(part(contents, start, 6), 6)[0] == 0x4578  # "Exif\0\0", as JPEG has it
-        return _legal(_tiff_orientation(contents, start + tf.where(prefixed, 6, 0)))
-
-    return tf.cond(extended, search, lambda: tf.constant(1))
+    return tf.cond(extended, lambda: _webp_orientation(contents), lambda: tf.constant(1))
 
 
-def _search(contents: tf.Tensor, is_jpeg: tf.Tensor) -> tf.Tensor:
-    """EXIF 2.32, section 4.5: segment APP1, "Exif\\0\\0", a TIFF header, and in its first directory tag 0x0112.
+# Those that are not inlined are one node of a graph, which the executor visits also where it does not run them.
+_apart = tf.function(
+    input_signature=[tf.TensorSpec([], tf.string)],
+    autograph=False,
+    experimental_attributes={"_noinline": True},
+)
 
-    The segments before the tables are looked at; any number of bytes 0xFF may fill the space before a marker (ITU-R
-    T.81, B.1.1.2).
+
+@_apart
+def _jpeg_orientation(contents: tf.Tensor) -> tf.Tensor:
+    """EXIF 2.32, section 4.5: segments APP1 with "Exif\\0\\0" before the picture; several are one block, in parts.
+
+    Any number of bytes 0xFF may fill the space before a marker (ITU-R T.81, B.1.1.2); other bytes between segments are
+    skipped, as decoders do.
     """
-    end = tf.where(is_jpeg, tf.strings.length(contents), 0)
+    end = tf.strings.length(contents)
 
-    def unfinished(position: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
-        return tf.logical_and(position < end, found == 0)
+    def unfinished(position: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+        return position < end
 
-    def step(position: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        segment = _words(tf.strings.substr(contents, position, 10), 10)
-        in_headers = tf.logical_or(segment[0] & 0xFFF0 == 0xFFE0, segment[0] == 0xFFFE)
-        found = tf.cond(_matches(segment, _EXIF), lambda: _tiff_orientation(contents, position + 10), lambda: found)
-        following = tf.where(in_headers, position + 2 + segment[1], end)
-        return tf.where(segment[0] == 0xFFFF, position + 1, following), found
+    def step(position: tf.Tensor, block: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        segment = _words(part(contents, position, 10), 10)
+        marker, length = segment[0], segment[1]
+        is_marker = tf.logical_and(marker > 0xFF01, marker < 0xFFFF)
+        without_length = tf.logical_and(marker >= 0xFFD0, marker <= 0xFFD7)
+        over = tf.logical_and(marker >= 0xFFD8, marker <= 0xFFDA)  # the picture begins or ends
+        is_exif = tf.logical_and(_matches(segment, _APP1_EXIF), tf.strings.length(block) < _LONGEST_BLOCK)
+        block = tf.cond(
+            is_exif,
+            lambda: tf.strings.join([block, part(contents, position + 10, tf.maximum(length - 8, 0))]),
+            lambda: block,
+        )
+        following = position + tf.where(is_marker, 2 + tf.where(without_length, 0, length), 1)
+        return tf.where(over, end, following), block
 
-    return tf.where(is_jpeg, _legal(tf.while_loop(unfinished, step, (tf.constant(2), tf.constant(0)))[1]), 0)
+    first = (tf.constant(2), tf.constant(""))
+    _, block = tf.while_loop(unfinished, step, first, maximum_iterations=_STEPS)
+    return _tiff_orientation(block)
 
 
-def _tiff_orientation(contents: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-    """Tag 0x0112 of the first directory, one whole number of 2 or 4 bytes; or 0."""
-    header = _words(part(contents, start, 8), 8)
+@_apart
+def _png_orientation(contents: tf.Tensor) -> tf.Tensor:
+    end = tf.strings.length(contents)
+
+    def unfinished(position: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+        return position < end
+
+    def step(position: tf.Tensor, block: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        start = part(contents, position, 8)
+        length = _number(start, little_endian=False)
+        kind = part(start, 4, 4)
+        left = end - position - 12
+        over = tf.reduce_any([length < 0, length > left, kind == "IEND"])
+        block = tf.cond(
+            tf.logical_and(kind == "eXIf", tf.logical_not(over)),
+            lambda: part(contents, position + 8, length),
+            lambda: block,
+        )
+        return tf.where(over, end, position + 12 + tf.clip_by_value(length, 0, tf.maximum(left, 0))), block
+
+    first = (tf.constant(8), tf.constant(""))
+    _, block = tf.while_loop(unfinished, step, first, maximum_iterations=_STEPS)
+    return _tiff_orientation(block)
+
+
+@_apart
+def _webp_orientation(contents: tf.Tensor) -> tf.Tensor:
+    """RFC 9649: chunks of an even length, each after its name and size."""
+    end = tf.strings.length(contents)
+
+    def unfinished(position: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+        return position < end
+
+    def step(position: tf.Tensor, block: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        start = part(contents, position, 8)
+        length = _number(part(start, 4, 4), little_endian=True)
+        left = end - position - 8
+        over = tf.logical_or(length < 0, length > left)
+        found = tf.logical_and(part(start, 0, 4) == "EXIF", tf.logical_not(over))
+        block = tf.cond(found, lambda: part(contents, position + 8, length), lambda: block)
+        following = position + 8 + tf.clip_by_value(length, 0, tf.maximum(left, 0))
+        return tf.where(tf.logical_or(over, found), end, following + following % 2), block
+
+    first = (tf.constant(12), tf.constant(""))
+    _, block = tf.while_loop(unfinished, step, first, maximum_iterations=_STEPS)
+    return _tiff_orientation(block)
+
+
+def _tiff_orientation(block: tf.Tensor) -> tf.Tensor:
+    """The first tag 0x0112 of the first directory, where it is a whole number from 1 to 8; else 1."""
+    marked = part(block, 0, len(_MARK)) == tf.constant(_MARK)
+    block = part(block, tf.where(marked, len(_MARK), 0), _TO_THE_END)
+    header = _words(part(block, 0, 8), 8)
     little_endian = header[0] == 0x4949  # "II"; else "MM"
     is_tiff = tf.reduce_any(tf.reduce_all(header[:2] == [[0x4949, 0x2A00], [0x4D4D, 0x002A]], axis=1))
 
@@ -112,28 +177,26 @@ def _tiff_orientation(contents: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         high, low = tf.where(little_endian, second, first), tf.where(little_endian, first, second)
         return tf.minimum(high, 0xFF) * 0x10000 + low
 
-    offset = long(number(header[2]), number(header[3]))
-    directory = part(contents, start + offset, 2 + 12 * _DIRECTORY_ENTRIES)
-    words = number(_words(directory, 2 + 12 * _DIRECTORY_ENTRIES))
-    entries = tf.reshape(words[1:], [_DIRECTORY_ENTRIES, 6])[: words[0]]
-    tag, kind, value = entries[:, 0], entries[:, 1], long(entries[:, 4], entries[:, 5])
-    short, whole = tf.logical_or(kind == 3, kind == 8), tf.logical_or(kind == 4, kind == 9)
-    value = tf.where(short, entries[:, 4], tf.where(whole, value, 0))
-    one = tf.logical_and(tag == 0x0112, long(entries[:, 2], entries[:, 3]) == 1)
-    return tf.maximum(tf.reduce_max(tf.where(tf.logical_and(one, is_tiff), value, 0)), 0)  # 0 where it is empty, too
-
-
-# Not inlined, for the executor's sake.
-_tiff_orientation_apart = tf.function(
-    _tiff_orientation,
-    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)],
-    autograph=False,
-    experimental_attributes={"_noinline": True},
-)
-
-
-def _legal(found: tf.Tensor) -> tf.Tensor:
-    return tf.where(tf.logical_and(found >= 1, found <= 8), found, 1)
+    directory = part(block, long(number(header[2]), number(header[3])), _TO_THE_END)
+    promised = number(_words(part(directory, 0, 2), 2))[0]
+    whole = tf.minimum(promised, (tf.strings.length(directory) - 2) // 12)
+    # One entry of zeros where there is none.
+    rows = tf.maximum(whole, 1)
+    words = tf.io.decode_raw(
+        part(directory, 2, 12 * tf.maximum(whole, 0)), tf.uint16, little_endian=False, fixed_length=12 * rows
+    )
+    entries = tf.reshape(number(tf.cast(words, tf.int32)), [rows, 6])
+    entry = entries[tf.argmax(entries[:, 0] == 0x0112)]
+    kind, count, word = entry[1], long(entry[2], entry[3]), entry[4]
+    # What has more numbers than fit into four bytes has them elsewhere.
+    byte = tf.where(little_endian, word & 0xFF, word // 256)
+    values = [(_SHORTS, 2, word), (_LONGS, 1, long(word, entry[5])), ((_SIGNED_BYTE,), 4, byte)]
+    found = tf.constant(0)
+    for kinds, most, value in values:
+        fits = tf.logical_and(count >= 1, count <= most)
+        found = tf.where(tf.logical_and(tf.reduce_any(kind == kinds), fits), value, found)
+    legal = tf.reduce_all([is_tiff, entry[0] == 0x0112, found >= 1, found <= 8])
+    return tf.where(legal, found, 1)
 
 
 def part(contents: tf.Tensor, start: int | tf.Tensor, length: int | tf.Tensor) -> tf.Tensor:
@@ -144,10 +207,14 @@ def part(contents: tf.Tensor, start: int | tf.Tensor, length: int | tf.Tensor) -
     return tf.strings.substr(contents, tf.minimum(start, tf.strings.length(contents)), length)
 
 
-def _after(contents: tf.Tensor, mark: str) -> tf.Tensor:
-    """Where the bytes after the first `mark` begin; the end where there is none."""
-    before = tf.raw_ops.StringSplitV2(input=contents[None], sep=mark, maxsplit=1).values[0]
-    return tf.minimum(tf.strings.length(before) + len(mark), tf.strings.length(contents))
+def _split(contents: tf.Tensor, mark: str) -> tf.Tensor:
+    """The bytes before the first `mark`, and those after it."""
+    return tf.raw_ops.StringSplitV2(input=contents[None], sep=mark, maxsplit=1).values
+
+
+def _number(contents: tf.Tensor, little_endian: bool) -> tf.Tensor:
+    """The first four bytes as int32; zeros after the end."""
+    return tf.io.decode_raw(part(contents, 0, 4), tf.int32, little_endian=little_endian, fixed_length=4)[0]
 
 
 def _words(contents: tf.Tensor, length: int) -> tf.Tensor:

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from kerastricks.data.decoding.decode import BMP_HEADERS, BMP_MASKS, PALETTE_BITS
+from kerastricks.data.decoding.decode import (
+    BMP_HEADERS,
+    BMP_MASKS,
+    MAX_EXTENSIONS,
+    MAX_SCANS,
+    PALETTE_BITS,
+    START_OF_SCAN,
+)
 from kerastricks.data.decoding.exif import is_upright_jpeg, orientation_of
 from kerastricks.data.sources.contents import UNREADABLE
 from kerastricks.data.sources.source import Files
@@ -127,6 +134,8 @@ def _jpeg(contents: bytes) -> tuple[int, int, bool]:
             if marker in _FRAMES_NOT_DECODED or bits != 8:
                 kind = _FRAMES_NOT_DECODED.get(marker) or f"{bits}-bit"
                 raise ValueError(f"{kind} JPEG is not supported: convert it to PNG")
+            if contents.count(START_OF_SCAN) >= MAX_SCANS:
+                raise ValueError(f"a JPEG with {MAX_SCANS} scans or more is not supported: save it again")
             return height, width, components == 1
         if marker in _ENDS:
             break
@@ -148,7 +157,11 @@ def _gif(contents: bytes) -> tuple[int, int, bool]:
     """The canvas, which the first frame may enlarge."""
     canvas_width, canvas_height, flags = struct.unpack_from("<HHB", contents, 6)
     palette, position = _palette(contents, 13, flags)
+    extensions = 0
     while contents[position] == 0x21:
+        if extensions == MAX_EXTENSIONS:
+            raise ValueError(f"a GIF with more than {MAX_EXTENSIONS} extensions is not supported: save it again")
+        extensions += 1
         position += 2
         while contents[position]:
             position += 1 + contents[position]

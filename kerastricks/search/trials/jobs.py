@@ -141,7 +141,9 @@ def prepare(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     config = dataclasses.replace(config, augment=data.augmentation.text)
     run = RunFolder(Path(job["folder"]))
     if run.recipe.exists():  # its model will be exported
-        check_own_model(run, new_model(run, resolve(config, data), data, lambda line: None), data, lambda line: None)
+        resolved = resolve(config, data)
+        model = new_model(run, resolved, data, lambda line: None)
+        check_own_model(run, model, data, resolved.precision, lambda line: None)
     if job["folds"]:
         folds(data, job["folds"])  # refuses too few images
     folder, found, timing = Path(job["folder"]), None, None

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -299,3 +300,29 @@ def test_load_sees_the_pixels_that_decode_gives(tmp_path, memory_bytes):
     reference = [fit_image(decode_image(tf.constant(contents[name])), 24, 24, 3).numpy() for name in sorted(contents)]
     images, _ = next(iter(loaded.test))
     np.testing.assert_array_equal(images, reference * 2)
+
+
+def test_a_jpeg_of_hundreds_of_scans_is_refused_alike():
+    contents = encode(Image.fromarray(smooth_pixels()), "JPEG", progressive=True)
+    last = contents[contents.rindex(b"\xff\xc4") : -2]  # a few bytes, and the time of the whole picture
+    many = contents[:-2] + last * 500 + contents[-2:]
+    assert decoded(many).shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(ValueError, match="500 scans or more is not supported"):
+        read_header(many, 10**6)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="500 scans or more"):
+        refuse_large(tf.constant(many))
+    assert refuse_large(tf.constant(contents)) == contents
+
+
+def test_a_gif_of_millions_of_extensions_is_refused_alike():
+    contents = encode(Image.fromarray(smooth_pixels()).convert("P"), "GIF")
+    palette = 13 + (3 << (contents[10] & 7) + 1)
+    some, many = (contents[:palette] + b"\x21\xfe\1x\0" * count + contents[palette:] for count in (900, 1_000_000))
+    np.testing.assert_array_equal(decoded(some), pillow_rgb(contents))
+    assert read_header(some, 10**6)[:2] == (HEIGHT, WIDTH)
+    with pytest.raises(ValueError, match="more than 1000 extensions is not supported"):
+        read_header(many, 10**6)
+    started = time.perf_counter()
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decoded(many)
+    assert time.perf_counter() - started < 15  # minutes, if each were looked at

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -137,3 +138,89 @@ def test_the_size_of_a_turned_jpeg_is_that_of_the_upright_image(tmp_path):
         for index in range(4):
             (tmp_path / label / f"{index}.jpg").write_bytes(raw)
     assert data.load(tmp_path).image_shape == (WIDTH, HEIGHT, 3)
+
+
+def _exif(order, entries, junk=b""):
+    """A TIFF block of these entries: (tag, type, count, the four bytes of its value)."""
+    mark = ORDERS[order]
+    header = {"big": b"MM", "little": b"II"}[order] + struct.pack(f"{mark}HIH", 42, 8, len(entries))
+    return header + b"".join(struct.pack(f"{mark}HHI", *entry[:3]) + entry[3] for entry in entries) + bytes(4) + junk
+
+
+def _turn(value, kind="H", type_number=3, count=1):
+    return (0x0112, type_number, count, struct.pack(f">{kind}", value).ljust(4, b"\0"))
+
+
+_OTHER = (0x010F, 3, 1, bytes(4))
+_ODD_BLOCKS = {
+    **{
+        f"type {number}": [_exif("big", [_turn(6, kind, number)])]
+        for number, kind in {1: "B", 3: "H", 4: "I", 6: "b", 7: "H", 8: "h", 9: "i"}.items()
+    },
+    "two numbers": [_exif("big", [_turn(6, count=2)])],
+    "no number": [_exif("big", [_turn(6, count=0)])],
+    "twice": [_exif("big", [_turn(3), _turn(6)])],
+    "after 300 others": [_exif("big", [_OTHER] * 300 + [_turn(6)])],
+    "first block without": [_exif("big", [_OTHER]), _exif("big", [_turn(6)])],
+    "first block illegal": [_exif("big", [_turn(0)]), _exif("big", [_turn(6)])],
+    "in two parts": [_exif("big", [_OTHER, _turn(6)])[:24], _exif("big", [_OTHER, _turn(6)])[24:]],
+    "cut off": [_exif("big", [_OTHER, _turn(6)])[:-6]],
+    "next directory": [_exif("big", [_OTHER])[:-4] + struct.pack(">IH", 26, 1) + _exif("big", [_turn(6)])[10:]],
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged blocks
+@pytest.mark.parametrize("blocks", _ODD_BLOCKS.values(), ids=_ODD_BLOCKS)
+@pytest.mark.parametrize("place", ["start", "tables", "frame", "scan"])
+def test_odd_exif_blocks_are_read_as_pillow_reads_them(blocks, place):
+    plain = jpeg()
+    at = {"start": 2, "tables": plain.index(b"\xff\xdb"), "frame": plain.index(b"\xff\xc0")}
+    at["scan"] = plain.index(b"\xff\xda")
+    segments = b"".join(segment(b"Exif\0\0" + block) for block in blocks)
+    contents = plain[: at[place]] + segments + plain[at[place] :]
+    reference = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))))
+    np.testing.assert_array_equal(decoded(contents), reference)
+    assert read_header(contents, 10**6)[:2] == reference.shape[:2]
+
+
+@pytest.mark.parametrize("filling", [b"\xff", b"\0", b"\xff\xfe\0\2"], ids=["fill bytes", "zeros", "comments"])
+def test_millions_of_empty_segments_before_exif_take_no_time(filling):
+    plain = jpeg()
+    contents = plain[:2] + segment(b"", 0xFE) + filling * 1_000_000 + app1(6, "big") + plain[2:]
+    started = time.perf_counter()
+    assert read_header(contents, 10**6)[:2] in ((HEIGHT, WIDTH), (WIDTH, HEIGHT))
+    assert time.perf_counter() - started < 15  # several minutes, if each were looked at
+
+
+def _chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [(b"tEXt", b"Comment\0of eXIf"), (b"eXIf", tiff(6, "big"))],
+        [(b"tEXt", b"Comment\0eXIf" + tiff(6, "big"))],
+        [(b"eXIf", b"Exif\0\0" + tiff(6, "little"))],
+        [(b"eXIf", tiff(6, "big")), (b"eXIf", tiff(3, "big"))],
+        [(b"eXIf", b"")],
+        [(b"IDAT", b""), (b"IEND", b""), (b"eXIf", tiff(6, "big"))],
+    ],
+    ids=["behind a text", "in a text", "prefixed", "twice", "empty", "after the end"],
+)
+def test_exif_of_a_png_is_that_of_its_chunks(chunks):
+    plain = encode(Image.fromarray(noisy_pixels()), "PNG")
+    at = len(plain) - 12 if chunks[0][0] == b"IDAT" else 33
+    contents = plain[:at] + b"".join(_chunk(*chunk) for chunk in chunks) + plain[at:]
+    reference = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(contents))))
+    np.testing.assert_array_equal(decoded(contents), reference)
+    assert read_header(contents, 10**6)[:2] == reference.shape[:2]
+
+
+def test_exif_of_a_webp_is_that_of_its_chunk():
+    profile = b"a profile with EXIF in it"  # of an odd length
+    block = tiff(6, "big")
+    contents = encode(Image.fromarray(noisy_pixels()), "WEBP", lossless=True, icc_profile=profile, exif=block)
+    assert contents.index(b"EXIF") < contents.rindex(b"EXIF")
+    np.testing.assert_array_equal(decoded(contents), np.rot90(noisy_pixels(), -1))
+    assert read_header(contents, 10**6)[:2] == (WIDTH, HEIGHT)
