@@ -7,6 +7,7 @@ a thousand of them.
 import tensorflow as tf
 
 _MARK = "Exif\0\0"  # before the block in JPEG, and sometimes in the others
+_JFIF = {1: 0xFFE0, 2: 0x0010}
 _APP1_EXIF = {0: 0xFFE1, 2: 0x4578, 3: 0x6966, 4: 0}  # words of a segment: its marker, and the mark after its length
 _WEBP_HAS_EXIF = 0x08  # among the flags of VP8X
 _STEPS = 10_000  # segments or chunks that are looked at: a small file can have millions of empty ones
@@ -47,7 +48,7 @@ def exif_orientation(contents: tf.Tensor) -> tf.Tensor:
     is_jpeg = _words(contents, 2)[0] == 0xFFD8
     # To look for the mark is faster than to go from segment to segment, and most files have none.
     marked = tf.logical_and(is_jpeg, tf.size(_split(contents, _MARK)) > 1)
-    return tf.cond(marked, lambda: _jpeg_orientation(contents), lambda: tf.cast(is_jpeg, tf.int32))
+    return tf.cond(marked, lambda: _marked_orientation(contents), lambda: tf.cast(is_jpeg, tf.int32))
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
@@ -79,6 +80,21 @@ _apart = tf.function(
     autograph=False,
     experimental_attributes={"_noinline": True},
 )
+
+
+@_apart
+def _marked_orientation(contents: tf.Tensor) -> tf.Tensor:
+    """Of a JPEG with the mark: cameras write one block, as the first segment or after a JFIF header of 16 bytes."""
+    words = _words(part(contents, 0, 30), 30)
+    first = _matches(words[1:], _APP1_EXIF)
+    second = tf.logical_and(_matches(words, _JFIF), _matches(words[10:], _APP1_EXIF))
+    only = tf.size(_split(contents, _MARK, 2)) == 2
+    block = part(contents, tf.where(first, 12, 30), tf.maximum(tf.where(first, words[2], words[11]) - 8, 0))
+    return tf.cond(
+        tf.logical_and(only, tf.logical_or(first, second)),
+        lambda: _tiff_orientation(block),
+        lambda: _jpeg_orientation(contents),
+    )
 
 
 @_apart
@@ -207,9 +223,9 @@ def part(contents: tf.Tensor, start: int | tf.Tensor, length: int | tf.Tensor) -
     return tf.strings.substr(contents, tf.minimum(start, tf.strings.length(contents)), length)
 
 
-def _split(contents: tf.Tensor, mark: str) -> tf.Tensor:
-    """The bytes before the first `mark`, and those after it."""
-    return tf.raw_ops.StringSplitV2(input=contents[None], sep=mark, maxsplit=1).values
+def _split(contents: tf.Tensor, mark: str, most: int = 1) -> tf.Tensor:
+    """The bytes before, between and after the first `most` times of `mark`."""
+    return tf.raw_ops.StringSplitV2(input=contents[None], sep=mark, maxsplit=most).values
 
 
 def _number(contents: tf.Tensor, little_endian: bool) -> tf.Tensor:
