@@ -37,6 +37,9 @@ _IMAGE = re.compile(
     re.IGNORECASE,
 )
 
+# Several large files at once: "train-{000..012}.tar", "data/*.parquet".
+_PATTERN = re.compile(r"(?:\*|\{\d+\.\.\d+\}).*\.(?:parquet|tar)$", re.IGNORECASE)
+
 
 def is_ignored(part: str) -> bool:
     """Whether a file or folder is ignored by its name: hidden, or a folder of the system."""
@@ -78,6 +81,9 @@ def check_source(source: str) -> None:
     """
     path = Path(os.path.expanduser(source))
     if os.path.exists(path) or source in BUILTIN_NAMES:
+        return
+    without_columns = re.sub(r"\?[^/?]*=[^?]*$", "", os.path.expanduser(source))
+    if os.path.exists(without_columns) or _PATTERN.search(without_columns):
         return
     if source.startswith(TFDS_PREFIX):
         if importlib.util.find_spec("tensorflow_datasets") is None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import numpy as np
 from kerastricks import recipes
 from kerastricks.data.decoding.pixels import decode_all, why_undecodable
 from kerastricks.data.fitting import WHOLE, Fitting
+from kerastricks.data.sources import parquet as parquet_files
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
 from kerastricks.data.sources.classes import only_classes
+from kerastricks.data.sources.extents import expand, files_inside, split_columns
 from kerastricks.data.sources.folder import folder_source
 from kerastricks.data.sources.headers import Headers, read_headers
 from kerastricks.data.sources.names import TFDS_PREFIX, is_no_image
@@ -153,7 +155,13 @@ def find_source(source: Any) -> Source:
         return arrays_source(source)
     if not isinstance(source, str | os.PathLike):
         raise DataError(f"source must be a path, a name or a pair (x, y). Received: {type(source).__name__}")
-    path = Path(os.path.expanduser(source))
+    text, columns = split_columns(source)
+    path = Path(os.path.expanduser(text))
+    large = _large_files(text, path, columns)
+    if large is not None:
+        return large
+    if columns:
+        raise DataError(f"{source}: ?{next(iter(columns))}= is for Parquet files and WebDataset tars: leave it out")
     if path.is_dir():
         if is_idx_folder(path):
             return idx_source(path)
@@ -176,6 +184,17 @@ def find_source(source: Any) -> Source:
     if path.suffix or len(path.parts) > 1:
         raise DataError(f"{source}: no such file or folder")
     raise UnknownNameError("data set or file", name, {*BUILTIN, *recipes.names()}, "kerastricks train --help")
+
+
+def _large_files(text: str, path: Path, columns: Mapping[str, str]) -> Source | None:
+    """The source of Parquet files: one, a pattern, or a folder; None for another kind."""
+    if path.is_dir():
+        parquet = files_inside(path, [parquet_files.SUFFIX])
+    elif path.is_file():
+        parquet = [path] if path.suffix.lower() == parquet_files.SUFFIX else []
+    else:
+        parquet = expand(text, [parquet_files.SUFFIX])
+    return parquet_files.parquet_source(path, parquet, columns) if parquet else None
 
 
 def _image_shape(
