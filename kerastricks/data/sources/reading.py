@@ -12,7 +12,6 @@ import numpy as np
 from kerastricks import recipes
 from kerastricks.data.decoding.pixels import decode_all, why_undecodable
 from kerastricks.data.fitting import WHOLE, Fitting
-from kerastricks.data.sources import parquet as parquet_files
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
 from kerastricks.data.sources.classes import only_classes
@@ -20,12 +19,16 @@ from kerastricks.data.sources.extents import expand, files_inside, split_columns
 from kerastricks.data.sources.folder import folder_source
 from kerastricks.data.sources.headers import Headers, read_headers
 from kerastricks.data.sources.names import TFDS_PREFIX, is_no_image
+from kerastricks.data.sources.parquet import SUFFIX as PARQUET
+from kerastricks.data.sources.parquet import parquet_source
 from kerastricks.data.sources.shards import INDEX as SHARDS_INDEX
 from kerastricks.data.sources.shards import is_shards_folder, shards_source
 from kerastricks.data.sources.source import Arrays, Examples, Files, PixelStore, Source, arrays_source
 from kerastricks.data.sources.table import SUFFIXES as TABLE_SUFFIXES
 from kerastricks.data.sources.table import table_source
 from kerastricks.data.sources.tfds import tfds_source
+from kerastricks.data.sources.webdataset import SUFFIXES as TARS
+from kerastricks.data.sources.webdataset import webdataset_source
 from kerastricks.errors import DataError, UnknownNameError
 from kerastricks.progress import Progress
 
@@ -187,14 +190,17 @@ def find_source(source: Any) -> Source:
 
 
 def _large_files(text: str, path: Path, columns: Mapping[str, str]) -> Source | None:
-    """The source of Parquet files: one, a pattern, or a folder; None for another kind."""
-    if path.is_dir():
-        parquet = files_inside(path, [parquet_files.SUFFIX])
-    elif path.is_file():
-        parquet = [path] if path.suffix.lower() == parquet_files.SUFFIX else []
-    else:
-        parquet = expand(text, [parquet_files.SUFFIX])
-    return parquet_files.parquet_source(path, parquet, columns) if parquet else None
+    """The source of Parquet files or WebDataset tars: one, a pattern, or a folder; None for another kind."""
+    for suffixes, find in (((PARQUET,), parquet_source), (TARS, webdataset_source)):
+        if path.is_dir():
+            files = files_inside(path, suffixes)
+        elif path.is_file():
+            files = [path] if path.name.lower().endswith(suffixes) else []
+        else:
+            files = expand(text, suffixes)
+        if files:
+            return find(path, files, columns)
+    return None
 
 
 def _image_shape(
