@@ -188,13 +188,51 @@ def _write(cache: DiskCache, key: str, index: Mapping[str, np.ndarray], meta: di
 
 def _index(path: Path, files: Sequence[Path], rows: Rows) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Sort images as a folder of them would be: by split, label and name."""
-    count = len(rows.codes)
-    if not count:
-        raise DataError(f"{path}: no images: name files with some")
-    names, own = _names(path, files, rows)
-    class_names, labels = labels_of(path, rows, names if own else None)
-    index, spans = sort_names(rows, names, labels, own)
+    class_names, index, spans = sorted_rows(path, rows, shard_names(path, files))
     return index, {"class_names": list(class_names), "splits": spans, "photographs": rows.photographs}
+
+
+def sorted_rows(
+    path: Path, rows: Rows, files: Sequence[str]
+) -> tuple[tuple[str, ...], dict[str, np.ndarray], dict[str, list[int]]]:
+    """Number the classes, and sort the images as a folder of them would be.
+
+    Args:
+        path: source, for messages.
+        rows: the images.
+        files: names of the files they are in, for images whose own names are not all different.
+
+    Returns:
+        The names of the classes, the columns of the index, and the first and last row of each split.
+
+    Raises:
+        DataError: for no images, or labels that are no classes.
+    """
+    if not len(rows.codes):
+        raise DataError(f"{path}: no images: name files with some")
+    own = rows.names if rows.names is not None and _all_differ(rows.names) else None
+    class_names, labels = labels_of(path, rows, own)
+    names = own if own is not None else _told_apart(rows, [class_names[label] for label in labels.tolist()], files)
+    return class_names, *sort_names(rows, names, labels, own is not None)
+
+
+def _all_differ(names: Sequence[str]) -> bool:
+    return len(set(names)) == len(names)
+
+
+def _told_apart(rows: Rows, classes: Sequence[str], files: Sequence[str]) -> list[str]:
+    """Names that are all different: with the folders that the images will have come from, else of file and row."""
+    inside = [files[number] for number in rows.columns["file"].tolist()]
+    if rows.names is not None:
+        splits = [SPLITS[split] for split in rows.splits.tolist()]
+        for folders in ([classes], [splits, classes], [inside]):
+            names = ["/".join(parts) for parts in zip(*folders, rows.names, strict=True)]
+            if _all_differ(names):
+                return names
+    of_files = rows.columns["file"]
+    starts = np.searchsorted(of_files, np.arange(len(files)))  # images come in the order of the files
+    numbers = np.arange(len(of_files)) - starts[of_files]
+    return [f"{file}/{number:08}" for file, number in zip(inside, numbers.tolist(), strict=True)]
 
 
 def sort_names(
@@ -236,23 +274,6 @@ def sort_names(
         index[name] = np.full(count, default, np.int64) if column is None else column[order]
     edges = np.searchsorted(turn[rows.splits][order], np.arange(len(present) + 1))
     return index, {SPLITS[split]: [int(edges[i]), int(edges[i + 1])] for i, split in enumerate(present)}
-
-
-def _names(path: Path, files: Sequence[Path], rows: Rows) -> tuple[list[str], bool]:
-    """Names that are all different: the images' own, else those of file and row; and which of them."""
-    if rows.names is not None and len(set(rows.names)) == len(rows.names):
-        return rows.names, True
-    inside = shard_names(path, files)
-    of_files = rows.columns["file"]
-    starts = np.searchsorted(of_files, np.arange(len(files)))  # images come in the order of the files
-    if rows.names is None:
-        numbers = np.arange(len(of_files)) - starts[of_files]
-        return [f"{inside[f]}/{n:08}" for f, n in zip(of_files.tolist(), numbers.tolist(), strict=True)], False
-    numbered = [f"{inside[f]}/{name}" for f, name in zip(of_files.tolist(), rows.names, strict=True)]
-    if len(set(numbered)) == len(numbered):
-        return numbered, False
-    numbers = np.arange(len(of_files)) - starts[of_files]
-    return [f"{inside[f]}/{n:08}" for f, n in zip(of_files.tolist(), numbers.tolist(), strict=True)], False
 
 
 def shard_names(path: Path, files: Sequence[Path]) -> list[str]:

@@ -9,7 +9,7 @@ import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ class ParquetReader(ExtentReader):
 
 
 @dataclass(frozen=True)
-class _Columns:
+class Columns:
     """Columns of a file.
 
     Args:
@@ -164,20 +164,34 @@ def _open(file: Path) -> Any:
         raise DataError(f"{file}: cannot be read as Parquet ({_first(error)}): download or make it again") from None
 
 
-def _columns(file: Path, opened: Any, named: Mapping[str, str]) -> _Columns:
-    schema = opened.schema_arrow
+def _columns(file: Path, opened: Any, named: Mapping[str, str]) -> Columns:
+    found = find_columns(file, opened.schema_arrow, named)
+    if found.kind == "struct" and _only_paths(opened, found.image):
+        return replace(found, image=f"{found.image}.path", kind="path")
+    return found
+
+
+def find_columns(source: Path | str, schema: Any, named: Mapping[str, str]) -> Columns:
+    """Find the columns of images, labels and splits: those that the user named, else by features, else by usual names.
+
+    Args:
+        source: file or data set, for messages.
+        schema: its Arrow schema, with Hugging Face's features where it has them.
+        named: columns the user named.
+
+    Raises:
+        DataError: for a column that is missing or of another type, with the columns there are.
+    """
     features = _features(schema)
-    image = _find(file, schema, named, "image", IMAGE_COLUMNS, [n for n, f in features.items() if _type(f) == "Image"])
-    labels = [n for n, f in features.items() if _type(f) == "ClassLabel"]
-    label = _find(file, schema, named, "label", LABEL_COLUMNS, labels)
-    split = _find(file, schema, named, "split", SPLIT_COLUMNS, [])
-    _check_label_type(file, schema, label)
+    images = [name for name, feature in features.items() if _type(feature) == "Image"]
+    image = _find(source, schema, named, "image", IMAGE_COLUMNS, images)
+    labels = [name for name, feature in features.items() if _type(feature) == "ClassLabel"]
+    label = _find(source, schema, named, "label", LABEL_COLUMNS, labels)
+    split = _find(source, schema, named, "split", SPLIT_COLUMNS, [])
+    _check_label_type(source, schema, label)
     names = features.get(label, {}).get("names") if _type(features.get(label)) == "ClassLabel" else None
     classes = None if names is None else tuple(str(name) for name in names)
-    kind = _kind(file, schema, image)
-    if kind == "struct" and _only_paths(opened, image):
-        return _Columns(f"{image}.path", "path", label, split, classes)
-    return _Columns(image, kind, label, split, classes)
+    return Columns(image, _kind(source, schema, image), label, split, classes)
 
 
 def _features(schema: Any) -> dict[str, Any]:
@@ -194,7 +208,7 @@ def _type(feature: Any) -> Any:
 
 
 def _find(
-    file: Path, schema: Any, named: Mapping[str, str], role: str, usual: Sequence[str], features: Sequence[str]
+    file: Path | str, schema: Any, named: Mapping[str, str], role: str, usual: Sequence[str], features: Sequence[str]
 ) -> str:
     have = ", ".join(schema.names)
     if role in named:
@@ -212,11 +226,12 @@ def _find(
     raise DataError(f"{file}: no column of {role}s called {' or '.join(usual[:3])}: {_name_it(file, schema, role)}")
 
 
-def _name_it(file: Path, schema: Any, role: str) -> str:
-    return f"its columns are {', '.join(schema.names)}: name one, {file.name}?{role}=COLUMN"
+def _name_it(file: Path | str, schema: Any, role: str) -> str:
+    name = file.name if isinstance(file, Path) else file
+    return f"its columns are {', '.join(schema.names)}: name one, {name}?{role}=COLUMN"
 
 
-def _kind(file: Path, schema: Any, image: str) -> str:
+def _kind(file: Path | str, schema: Any, image: str) -> str:
     import pyarrow as pa
 
     kind = schema.field(image).type
@@ -246,7 +261,7 @@ def _only_paths(opened: Any, image: str) -> bool:
     return all(chunk.statistics is not None and chunk.statistics.null_count == chunk.num_values for chunk in chunks)
 
 
-def _check_label_type(file: Path, schema: Any, label: str) -> None:
+def _check_label_type(file: Path | str, schema: Any, label: str) -> None:
     import pyarrow as pa
 
     kind = schema.field(label).type
@@ -264,7 +279,7 @@ def _check_label_type(file: Path, schema: Any, label: str) -> None:
     raise DataError(f"{file}: column {label!r} is {kind}: {why}: {_name_it(file, schema, 'label')}")
 
 
-def _rows(files: Sequence[Path], splits: Sequence[str], opened: Sequence[Any], columns: _Columns) -> Rows:
+def _rows(files: Sequence[Path], splits: Sequence[str], opened: Sequence[Any], columns: Columns) -> Rows:
     """Labels, names and offsets of all images; images are looked at only where they are not compressed."""
     codes: list[np.ndarray] = []
     values: dict[Any, int] = {}
@@ -272,7 +287,7 @@ def _rows(files: Sequence[Path], splits: Sequence[str], opened: Sequence[Any], c
     split_numbers: list[np.ndarray] = []
     extents: dict[str, list[np.ndarray]] = {name: [] for name in ("file", "offset", "size", "group", "row")}
     for number, (file, one) in enumerate(zip(files, opened, strict=True)):
-        found = _label_codes(file, one, columns.label, values)
+        found = label_codes(file, _read_column(file, one, columns.label), columns.label, values)
         codes.append(found)
         names += _row_names(one, columns, len(found))
         split_numbers.append(_split_numbers(file, one, columns.split, splits[number], len(found)))
@@ -308,12 +323,23 @@ def _photographs(schema: Any) -> bool:
         return True
 
 
-def _label_codes(file: Path, opened: Any, label: str, values: dict[Any, int]) -> np.ndarray:
-    column = _read_column(file, opened, label)
+def label_codes(source: Path | str, column: Any, label: str, values: dict[Any, int], start: int = 0) -> np.ndarray:
+    """Numbers of labels.
+
+    Args:
+        source: file or data set, for messages.
+        column: Arrow array of labels.
+        label: name of the column.
+        values: number of each label so far; new ones are added.
+        start: number of the first row, for messages.
+
+    Raises:
+        DataError: for a row without a label.
+    """
     if column.null_count:
-        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-        raise DataError(f"{file}, row {row}: no label in column {label!r}: fill it in or leave the row out")
-    encoded = column.dictionary_encode()
+        row = start + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        raise DataError(f"{source}, row {row}: no label in column {label!r}: fill it in or leave the row out")
+    encoded = _leaf(column).dictionary_encode()
     found = encoded.dictionary.to_pylist()
     table = np.array([values.setdefault(value, len(values)) for value in found], np.int64)
     return table[encoded.indices.to_numpy()] if len(found) else np.zeros(0, np.int64)
@@ -326,12 +352,10 @@ def _read_column(file: Path, opened: Any, name: str) -> Any:
         column = opened.read(columns=[name]).column(0).combine_chunks()
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file}: column {name!r} cannot be read ({_first(error)}): make the file again") from None
-    while pa.types.is_struct(column.type):
-        column = column.field(0)
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return _leaf(column)
 
 
-def _row_names(opened: Any, columns: _Columns, count: int) -> list[str | None]:
+def _row_names(opened: Any, columns: Columns, count: int) -> list[str | None]:
     if columns.kind == "bytes":
         return [None] * count
     if columns.kind == "path":
@@ -357,7 +381,7 @@ def _split_numbers(file: Path, opened: Any, column: str, split: str, count: int)
     return np.array(numbers, np.int64)[encoded.indices.to_numpy()] if count else np.zeros(0, np.int64)
 
 
-def _find_offsets(file: Path, opened: Any, columns: _Columns) -> tuple[np.ndarray, np.ndarray]:
+def _find_offsets(file: Path, opened: Any, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
     """Where each image lies in the file as it is, and its size; -1 where it is compressed or missing."""
     offsets, sizes = np.full(opened.metadata.num_rows, -1, np.int64), np.zeros(opened.metadata.num_rows, np.int64)
     at = next(i for i in range(opened.metadata.num_columns) if opened.schema.column(i).path == columns.read)

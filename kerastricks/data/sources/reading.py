@@ -18,7 +18,8 @@ from kerastricks.data.sources.classes import only_classes
 from kerastricks.data.sources.extents import expand, files_inside, split_columns
 from kerastricks.data.sources.folder import folder_source
 from kerastricks.data.sources.headers import Headers, read_headers
-from kerastricks.data.sources.names import TFDS_PREFIX, is_no_image
+from kerastricks.data.sources.huggingface import hugging_face_source, is_saved_dataset
+from kerastricks.data.sources.names import HF_PREFIX, TFDS_PREFIX, is_no_image
 from kerastricks.data.sources.parquet import SUFFIX as PARQUET
 from kerastricks.data.sources.parquet import parquet_source
 from kerastricks.data.sources.shards import INDEX as SHARDS_INDEX
@@ -164,7 +165,7 @@ def find_source(source: Any) -> Source:
     if large is not None:
         return large
     if columns:
-        raise DataError(f"{source}: ?{next(iter(columns))}= is for Parquet files and WebDataset tars: leave it out")
+        raise DataError(f"{source}: ?{next(iter(columns))}= is for Parquet, tars and Hugging Face: leave it out")
     if path.is_dir():
         if is_idx_folder(path):
             return idx_source(path)
@@ -190,7 +191,9 @@ def find_source(source: Any) -> Source:
 
 
 def _large_files(text: str, path: Path, columns: Mapping[str, str]) -> Source | None:
-    """The source of Parquet files or WebDataset tars: one, a pattern, or a folder; None for another kind."""
+    """The source of Parquet files, WebDataset tars or a Hugging Face data set; None for another kind."""
+    if is_saved_dataset(path) or (text.startswith(HF_PREFIX) and not path.exists()):
+        return hugging_face_source(text, columns)
     for suffixes, find in (((PARQUET,), parquet_source), (TARS, webdataset_source)):
         if path.is_dir():
             files = files_inside(path, suffixes)

@@ -119,11 +119,21 @@ def test_paths_of_images(image_folder, struct):
         find_source(path)
 
 
-def test_names_that_repeat_are_told_apart_by_file_and_row(image_folder, tmp_path):
+def test_names_that_repeat_get_their_folders_back(split_folder, tmp_path):
+    rows = rows_of(split_folder)
+    table = table_of(
+        [(name.rpartition("/")[2], contents) for name, contents in rows],
+        labels=[class_of(name) for name, _ in rows],
+        split=[name.split("/")[0] for name, _ in rows],
+    )
+    assert_same(write(table, tmp_path / "x.parquet"), split_folder)
+
+
+def test_names_that_repeat_in_a_class_are_told_apart_by_the_row(image_folder, tmp_path):
     rows = sorted(rows_of(image_folder))
-    table = table_of([(name.split("/")[1], contents) for name, contents in rows], labels=[class_of(n) for n, _ in rows])
-    files = find_source(write(table, tmp_path / "colours.parquet")).splits["train"]
-    assert files.names[0] == "colours.parquet/00000000"
+    table = table_of([("x.jpg", contents) for _, contents in rows], labels=[class_of(name) for name, _ in rows])
+    files = find_source(write(table, tmp_path / "x.parquet")).splits["train"]
+    assert files.names[0] == "x.parquet/00000000"
     assert [files.reader.read(name) for name in files.names] == [contents for _, contents in rows]
 
 
@@ -180,7 +190,7 @@ def test_columns_can_be_named(image_folder, tmp_path):
     check_source(f"{path}?label=kind")
     with pytest.raises(DataError, match=r"'size=3' names no column: write .*x\.parquet\?image=COLUMN&label=COLUMN"):
         find_source(f"{path}?size=3")
-    with pytest.raises(DataError, match=r"\?label= is for Parquet files"):
+    with pytest.raises(DataError, match=r"\?label= is for Parquet, tars and Hugging Face"):
         find_source(f"{image_folder}?label=kind")
 
 
