@@ -16,6 +16,13 @@ from kerastricks.runs.resumable import sigterm_interrupts
 @click.argument("data", type=options.SOURCE)
 @click.argument("out", type=options.PATH)
 @click.option(
+    "--format",
+    type=options.Choice(["tfrecord", "webdataset", "parquet"]),
+    default="tfrecord",
+    show_default=True,
+    help="Format of the files.",
+)
+@click.option(
     "--shard-mb",
     type=options.number(0, 1_000_000, whole=False, above=True),
     default=128,
@@ -30,8 +37,8 @@ from kerastricks.runs.resumable import sigterm_interrupts
     help="Largest fraction of files that may be skipped.",
 )
 @job_options.as_json()
-def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: bool) -> None:
-    """Pack the images of DATA into the new folder OUT: a few large TFRecord files with an index.
+def pack(data: str, out: Path, format: str, shard_mb: float, max_skipped: float, as_json: bool) -> None:
+    """Pack the images of DATA into the new folder OUT: a few large TFRecord, tar or Parquet files.
 
     The bytes of image files are kept as they are. `kerastricks train OUT` does what `kerastricks train DATA` does.
     See docs/data.md.
@@ -45,7 +52,7 @@ def pack(data: str, out: Path, shard_mb: float, max_skipped: float, as_json: boo
     from kerastricks.data.sources.packing import pack as write
 
     with sigterm_interrupts():
-        found = write(data, out, shard_mb=shard_mb, max_skipped=max_skipped, progress=screen.bar)
+        found = write(data, out, format=format, shard_mb=shard_mb, max_skipped=max_skipped, progress=screen.bar)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

@@ -12,6 +12,7 @@ from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
 BUILTIN_NAMES = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist")
 
 TFDS_PREFIX = "tfds:"  # data sets of tensorflow_datasets, where it is installed
+HF_PREFIX = "hf:"  # data sets of Hugging Face's datasets, where it is installed
 
 # Beside or inside classes, put there by systems and tools; what starts with a dot is ignored as well.
 _SYSTEM_FOLDERS = {
@@ -36,6 +37,9 @@ _IMAGE = re.compile(
     r"\.(?:jpe?g|jpe|jfif|mpo|a?png|gif|bmp|dib|webp|tiff?|hei[cf]|avif|jxl|jp2|p[pgb]m|tga|psd|svg|ico|dng|cr2|nef|arw)",
     re.IGNORECASE,
 )
+
+# Several large files at once: "train-{000..012}.tar", "data/*.parquet".
+_PATTERN = re.compile(r"(?:\*|\{\d+\.\.\d+\}).*\.(?:parquet|tar)$", re.IGNORECASE)
 
 
 def is_ignored(part: str) -> bool:
@@ -74,14 +78,21 @@ def check_source(source: str) -> None:
     Raises:
         UnknownNameError: for a name that no data set and no recipe has.
         DataError: for a path where nothing is.
-        MissingExtraError: for `tfds:NAME` without tensorflow_datasets.
+        MissingExtraError: for `tfds:NAME` without tensorflow_datasets, `hf:NAME` without datasets.
     """
     path = Path(os.path.expanduser(source))
     if os.path.exists(path) or source in BUILTIN_NAMES:
         return
+    without_columns = re.sub(r"\?[^/?]*=[^?]*$", "", os.path.expanduser(source))
+    if os.path.exists(without_columns) or _PATTERN.search(without_columns):
+        return
     if source.startswith(TFDS_PREFIX):
         if importlib.util.find_spec("tensorflow_datasets") is None:
             raise MissingExtraError("tensorflow_datasets", "tfds")
+        return
+    if source.startswith(HF_PREFIX):
+        if importlib.util.find_spec("datasets") is None:
+            raise MissingExtraError("datasets", "hf")
         return
     if path.suffix or len(path.parts) > 1:
         raise DataError(f"{source}: no such file or folder")

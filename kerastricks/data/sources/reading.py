@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,21 @@ from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
 from kerastricks.data.sources.classes import only_classes
+from kerastricks.data.sources.extents import expand, files_inside, split_columns
 from kerastricks.data.sources.folder import folder_source
 from kerastricks.data.sources.headers import Headers, read_headers
-from kerastricks.data.sources.names import TFDS_PREFIX, is_no_image
+from kerastricks.data.sources.huggingface import hugging_face_source, is_saved_dataset
+from kerastricks.data.sources.names import HF_PREFIX, TFDS_PREFIX, is_no_image
+from kerastricks.data.sources.parquet import SUFFIX as PARQUET
+from kerastricks.data.sources.parquet import parquet_source
 from kerastricks.data.sources.shards import INDEX as SHARDS_INDEX
 from kerastricks.data.sources.shards import is_shards_folder, shards_source
 from kerastricks.data.sources.source import Arrays, Examples, Files, PixelStore, Source, arrays_source
 from kerastricks.data.sources.table import SUFFIXES as TABLE_SUFFIXES
 from kerastricks.data.sources.table import table_source
 from kerastricks.data.sources.tfds import tfds_source
+from kerastricks.data.sources.webdataset import SUFFIXES as TARS
+from kerastricks.data.sources.webdataset import webdataset_source
 from kerastricks.errors import DataError, UnknownNameError
 from kerastricks.progress import Progress
 
@@ -153,7 +159,13 @@ def find_source(source: Any) -> Source:
         return arrays_source(source)
     if not isinstance(source, str | os.PathLike):
         raise DataError(f"source must be a path, a name or a pair (x, y). Received: {type(source).__name__}")
-    path = Path(os.path.expanduser(source))
+    text, columns = split_columns(source)
+    path = Path(os.path.expanduser(text))
+    large = _large_files(text, path, columns)
+    if large is not None:
+        return large
+    if columns:
+        raise DataError(f"{source}: ?{next(iter(columns))}= is for Parquet, tars and Hugging Face: leave it out")
     if path.is_dir():
         if is_idx_folder(path):
             return idx_source(path)
@@ -176,6 +188,22 @@ def find_source(source: Any) -> Source:
     if path.suffix or len(path.parts) > 1:
         raise DataError(f"{source}: no such file or folder")
     raise UnknownNameError("data set or file", name, {*BUILTIN, *recipes.names()}, "kerastricks train --help")
+
+
+def _large_files(text: str, path: Path, columns: Mapping[str, str]) -> Source | None:
+    """The source of Parquet files, WebDataset tars or a Hugging Face data set; None for another kind."""
+    if is_saved_dataset(path) or (text.startswith(HF_PREFIX) and not path.exists()):
+        return hugging_face_source(text, columns)
+    for suffixes, find in (((PARQUET,), parquet_source), (TARS, webdataset_source)):
+        if path.is_dir():
+            files = files_inside(path, suffixes)
+        elif path.is_file():
+            files = [path] if path.name.lower().endswith(suffixes) else []
+        else:
+            files = expand(text, suffixes)
+        if files:
+            return find(path, files, columns)
+    return None
 
 
 def _image_shape(

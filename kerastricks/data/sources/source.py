@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,40 @@ class Reader(Protocol):
     def read(self, name: str) -> bytes:
         """Read one file; OSError or zipfile.BadZipFile where that fails."""
         ...
+
+
+class Names(Sequence[str]):
+    """Names as one run of bytes, which may be mapped: a million of them need no million objects.
+
+    Args:
+        text: uint8, all names one after another.
+        ends: (count + 1,) int64, where each begins and the last one ends.
+        rows: indices of those that these are, in order; None for all.
+    """
+
+    def __init__(self, text: np.ndarray, ends: np.ndarray, rows: np.ndarray | None = None) -> None:
+        self.text = text
+        self.ends = ends
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1 if self.rows is None else len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index = index % len(self)
+        return os.fsdecode(self.encoded(index if self.rows is None else int(self.rows[index])))
+
+    def encoded(self, row: int) -> bytes:
+        """Bytes of the name at an index of all, whichever these are."""
+        return self.text[self.ends[row] : self.ends[row + 1]].tobytes()
+
+    def take(self, indices: np.ndarray) -> "Names":
+        """The chosen ones, in that order; the text is shared."""
+        return Names(self.text, self.ends, indices if self.rows is None else self.rows[indices])
 
 
 @dataclass(frozen=True)
@@ -53,7 +87,8 @@ class Files:
         """The chosen ones, in that order."""
         known = (self.sizes, self.checksums, self.upright_jpeg)
         of_these = (None if column is None else column[indices] for column in known)
-        return Files([self.names[i] for i in indices], self.labels[indices], self.reader, *of_these)
+        names = self.names.take(indices) if isinstance(self.names, Names) else [self.names[i] for i in indices]
+        return Files(names, self.labels[indices], self.reader, *of_these)
 
     def read_again(self, index: int) -> bytes:
         """Read a file that was looked at before.
