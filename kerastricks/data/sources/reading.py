@@ -1,6 +1,7 @@
 """Read a source: find it, leave out what is no image, and keep pixels or file names."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -122,6 +123,11 @@ def read_source(
             digest.update(name.encode())
             digest.update(examples.images.data)
             digest.update(examples.labels.tobytes())
+        # Columns of the source's own; a pattern of groups is no part of it.
+        for column in ("groups", "weights"):
+            values = getattr(usable[name], column)
+            if values is not None:
+                digest.update(f"{name} {column} {json.dumps(values.tolist())}\n".encode())
     lost = [record for record in skipped if not is_no_image(record["file"])]
     images = total - len(skipped) + len(lost)
     if images and len(lost) / images > max_skipped:
@@ -238,7 +244,7 @@ def _decodable(
     if not in_memory:
         return kept
     rows = None if good.all() else np.flatnonzero(good).astype(np.int32)
-    return Arrays(store, kept.labels, rows, kept.names)
+    return Arrays(store, kept.labels, rows, kept.names, kept.groups, kept.weights)
 
 
 def _record(files: Files, index: int, split: str, source: Source, reason: str) -> dict[str, str]:
