@@ -31,9 +31,9 @@ class ImageData:
     (batch, height, width, channels), 0 to 255 and finite. Images are uint8, except that those of `train` are
     float32 where an op that does more than move pixels ran in the host stage; with `normalize` they are no longer
     0 to 255, and with `mixup` or `cutmix` labels are (batch, classes) float32. A training batch is always full: the
-    remainder of an epoch, other images each time, is left out. Where images have weights, a training batch has a third
-    part, (batch,) float32 of mean 1 over all training images, mixed as the labels are. The last batch of validation and test holds
-    their remainder.
+    remainder of an epoch, other images each time, is left out. The last batch of validation and test holds
+    their remainder. Where images have weights, a training batch has a third part, (batch,) float32, of mean 1 over all
+    training images and mixed as the labels are.
 
     Args:
         name: name of the source.

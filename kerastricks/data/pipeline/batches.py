@@ -82,7 +82,7 @@ class Batches:
             return None
         if not weights.any():
             raise DataError("weights of the training images are all 0: give some a weight")
-        with tf.device("CPU:0"):
+        with tf.init_scope(), tf.device("CPU:0"):  # first asked for inside a graph, it shall outlive it
             # Of mean 1, so that the rate of a training means what it means without weights.
             return tf.constant(weights / weights.mean(), tf.float32)
 
