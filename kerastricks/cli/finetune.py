@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     metavar="SPEC",
     help="efficientnet_lite0, applications/NAME, a run, a .keras file.",
 )
-@click.option("--from", "from_run", type=options.PATH, metavar="RUN", help="A run of yours as backbone.")
+@click.option("--from", "from_run", type=options.RUN, metavar="RUN", help="A run of yours as backbone.")
 @click.option(
     "--weights", type=options.SOURCE, metavar="NAME|PATH", help="Weights of a backbone of the zoo.  [default: imagenet]"
 )

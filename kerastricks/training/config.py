@@ -13,6 +13,7 @@ from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.data.fitting import INTERPOLATIONS, Fitting
 from kerastricks.data.sources.groups import pattern_problem
 from kerastricks.errors import ConfigError, UnknownNameError
+from kerastricks.remote import public_url
 from kerastricks.schedules.linear_scaling import RULES, batch_size_rule
 from kerastricks.schedules.specs import read_schedule
 from kerastricks.training.specs import ConfigSpecs
@@ -122,6 +123,8 @@ class Config:
                 f"batch_size x image_size^2 must be at most 2^31 pixels, or a batch fills the memory. Received: "
                 f"batch_size={self.batch_size}, image_size={size}"
             )
+        if self.data is not None:  # no password of an address comes into a run folder
+            object.__setattr__(self, "data", public_url(self.data))
         ways = f"one of {', '.join(INTERPOLATIONS)}"
         _check(self.interpolation in INTERPOLATIONS, "interpolation", ways, self.interpolation)
         names = self.class_names

@@ -16,6 +16,7 @@ from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
 from kerastricks.data.sources.classes import only_classes
+from kerastricks.data.sources.cloud import remote_source
 from kerastricks.data.sources.folder import folder_source
 from kerastricks.data.sources.headers import Headers, read_headers
 from kerastricks.data.sources.names import TFDS_PREFIX, is_no_image
@@ -27,6 +28,7 @@ from kerastricks.data.sources.table import table_source
 from kerastricks.data.sources.tfds import tfds_source
 from kerastricks.errors import DataError, UnknownNameError
 from kerastricks.progress import Progress
+from kerastricks.remote import is_remote
 
 PHOTO_SIDE_PX = 64  # photographs of different sizes, where nothing is asked for
 SMALL_SIDE_PX = 128  # images of one size up to this are used as they are
@@ -159,6 +161,8 @@ def find_source(source: Any) -> Source:
         return arrays_source(source)
     if not isinstance(source, str | os.PathLike):
         raise DataError(f"source must be a path, a name or a pair (x, y). Received: {type(source).__name__}")
+    if is_remote(source):
+        return remote_source(str(source))
     path = Path(os.path.expanduser(source))
     if path.is_dir():
         if is_idx_folder(path):

@@ -19,7 +19,10 @@ _ALIGNMENT = 64  # bytes, what TensorFlow and XLA want of memory that is not the
 class Reader(Protocol):
     """Reader of files by their names."""
 
-    path: Path
+    @property
+    def path(self) -> Path | str:
+        """Where they are, for messages."""
+        ...
 
     def read(self, name: str) -> bytes:
         """Read one file; OSError or zipfile.BadZipFile where that fails."""
