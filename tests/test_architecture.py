@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 DOCS = ROOT / "docs" / "architecture.md"
 MARKERS = ("<!-- import rules: written by python tests/test_architecture.py -->", "<!-- end of import rules -->")
 MOST_LINES = 500  # of a module
-SHARED = {"bounds", "cache", "errors", "files", "keras_hook", "lazy", "progress", "registry", "spec"}
+SHARED = {"bounds", "cache", "errors", "files", "keras_hook", "lazy", "progress", "registry", "remote", "spec"}
 # Imports Keras, and may be imported by all packages; their modules that import no Keras import it inside functions.
 FOR_ALL = {"keras_graph"}
 MAY_IMPORT = {

@@ -16,6 +16,7 @@ from kerastricks.errors import UsageError
 @job_options.model()
 @job_options.augment()
 @job_options.classes()
+@job_options.group()
 @job_options.epochs()
 @job_options.batch_size()
 @job_options.image_size()

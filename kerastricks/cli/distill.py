@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("teacher", required=False, type=options.PATH)
+@click.argument("teacher", required=False, type=options.RUN)
 @click.argument("source", required=False, type=options.SOURCE, metavar="[DATA]")
 @job_options.model('The student: "resnet_20(width=8)".  [default: plain_cnn]')
 @click.option(

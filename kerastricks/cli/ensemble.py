@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.PATH)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.RUN)
 @click.option(
     "--method", type=options.TEXT, metavar="NAME", default="auto", show_default=True, help=f"{', '.join(METHODS[1:])}."
 )

@@ -9,7 +9,7 @@ from kerastricks.cli import job_options, options
 
 
 @click.command()
-@click.argument("run", type=options.PATH)
+@click.argument("run", type=options.RUN)
 @click.argument("data", type=options.SOURCE)
 @job_options.as_json()
 def evaluate(run: Path, data: str, as_json: bool) -> None:

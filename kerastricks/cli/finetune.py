@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     metavar="SPEC",
     help="efficientnet_lite0, applications/NAME, a run, a .keras file.",
 )
-@click.option("--from", "from_run", type=options.PATH, metavar="RUN", help="A run of yours as backbone.")
+@click.option("--from", "from_run", type=options.RUN, metavar="RUN", help="A run of yours as backbone.")
 @click.option(
     "--weights", type=options.SOURCE, metavar="NAME|PATH", help="Weights of a backbone of the zoo.  [default: imagenet]"
 )
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @job_options.image_size("That the backbone sees.  [default: its own]")
 @job_options.augment('Augmentation of training images; "" for none.')
 @job_options.classes('Only these of the data: "cat,dog".')
+@job_options.group()
 @job_options.epochs("Passes over the training images; with --plan auto, at most.")
 @job_options.seed()
 @options.assignments
@@ -63,6 +64,7 @@ def finetune(
     image_size: int | None,
     augment: str | None,
     classes: str | None,
+    group: str | None,
     epochs: int | None,
     seed: int | None,
     assignments: tuple[str, ...],
@@ -92,7 +94,7 @@ def finetune(
     if backbone is not None and from_run is not None:
         raise UsageError("--backbone and --from exclude each other: --from is a backbone that is a run")
     fields = job_options.given_fields(
-        assignments, augment=augment, classes=classes, epochs=epochs, image_size=image_size, seed=seed
+        assignments, augment=augment, classes=classes, group=group, epochs=epochs, image_size=image_size, seed=seed
     )
     wanted: dict[str, Any] = {
         "backbone": str(from_run) if from_run is not None else backbone,

@@ -47,6 +47,12 @@ def classes(text: str = 'Use only these: "cat, dog".') -> Decorator:
     return click.option("--classes", type=options.CLASSES, metavar="NAMES", help=text)
 
 
+def group() -> Decorator:
+    """--group, by the names of files."""
+    text = 'Keep images of a group in one split: "([^/]*)_[0-9]+[.]jpg".'
+    return click.option("--group", type=options.CLASSES, metavar="PATTERN", help=text)
+
+
 def epochs(text: str = "Passes over the training images.") -> Decorator:
     """--epochs."""
     return click.option("--epochs", type=options.field("epochs"), help=text)

@@ -21,6 +21,7 @@ from kerastricks.errors import UsageError
 @job_options.model()
 @job_options.augment()
 @job_options.classes()
+@job_options.group()
 @job_options.batch_size()
 @job_options.seed()
 @options.assignments
@@ -49,6 +50,7 @@ def lr(
     model: str | None,
     augment: str | None,
     classes: str | None,
+    group: str | None,
     batch_size: int | None,
     seed: int | None,
     assignments: tuple[str, ...],
@@ -76,7 +78,14 @@ def lr(
     from kerastricks.spec import parse
     from kerastricks.training.config import Config
 
-    given = {"model": model, "augment": augment, "classes": classes, "batch_size": batch_size, "seed": seed}
+    given = {
+        "model": model,
+        "augment": augment,
+        "classes": classes,
+        "group": group,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
     flags = job_options.given_fields(assignments, **given)
     recipe = find_recipe(data)
     config = Config.from_layers(recipe.config if recipe is not None else {"data": data}, flags)

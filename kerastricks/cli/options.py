@@ -17,6 +17,7 @@ from kerastricks import bounds
 from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.errors import RunFailedError, UsageError
 from kerastricks.files import replacing
+from kerastricks.remote import check_remote, fetched_model, is_remote, public_url
 
 _LONGEST_NAME = 200  # bytes: a file system takes 255, and temporary names add some
 
@@ -99,12 +100,16 @@ class PathText(Text):
         spec: whether it may also be a spec, which may be too long for a path.
         any_bytes: whether a name may be invalid UTF-8, as those of images may.
         kind: "file" or "folder", which it is if it is there; "" for either.
+        fetched: whether a remote file or run folder is copied to this machine, and the path is the copy's.
     """
 
     name = "path"
 
-    def __init__(self, as_text: bool = False, spec: bool = False, any_bytes: bool = False, kind: str = "") -> None:
+    def __init__(
+        self, as_text: bool = False, spec: bool = False, any_bytes: bool = False, kind: str = "", fetched: bool = False
+    ) -> None:
         super().__init__(one_line=False, longest=10_000)
+        self.fetched = fetched
         self.as_text = as_text
         self.spec = spec
         self.any_bytes = any_bytes
@@ -115,6 +120,14 @@ class PathText(Text):
         text = os.fspath(value)
         if not text:
             self.fail("is empty: name a file or folder", param, ctx)
+        if is_remote(text):
+            super().convert(text, param, ctx)
+            if self.fetched:
+                check_remote(text)
+                return str(fetched_model(text)) if self.as_text else fetched_model(text)
+            if self.as_text:
+                return public_url(text)
+            self.fail(f"must be a local path. Received: {public_url(text)}", param, ctx)
         if not self.any_bytes or "\0" in text:
             super().convert(text, param, ctx)
         if text.startswith("~"):
@@ -142,7 +155,7 @@ class Assignment(Text):
         text = super().convert(value, param, ctx)
         field, _, data = text.partition("=")
         if field.strip() == "data":
-            PathText(as_text=True).convert(data, param, ctx)
+            return f"{field}={PathText(as_text=True).convert(data, param, ctx)}"
         return text
 
 
@@ -278,11 +291,12 @@ SPEC = Text(one_line=False, longest=10_000)
 CLASSES = Text(longest=100_000)
 NAME = Name()
 PATH = PathText()
+RUN = PathText(fetched=True)
 FOLDER = PathText(kind="folder")
 FILE = PathText(kind="file")
 IMAGES = PathText(any_bytes=True)
 SOURCE = PathText(as_text=True)
-MODEL = PathText(as_text=True, spec=True)
+MODEL = PathText(as_text=True, spec=True, fetched=True)
 PNG = OutputFile(".png")
 
 

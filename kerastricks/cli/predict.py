@@ -13,7 +13,7 @@ from kerastricks.runs.prediction import image_files
 
 
 @click.command()
-@click.argument("run", type=options.PATH)
+@click.argument("run", type=options.RUN)
 @click.argument("images", nargs=-1, required=True, type=options.IMAGES)
 @click.option(
     "--csv",

@@ -17,6 +17,7 @@ from kerastricks.errors import UsageError
 @job_options.model()
 @job_options.augment()
 @job_options.classes()
+@job_options.group()
 @job_options.epochs()
 @job_options.minutes("End in so many; with --seeds, each training.")
 @job_options.batch_size()
@@ -57,6 +58,7 @@ def train(
     model: str | None,
     augment: str | None,
     classes: str | None,
+    group: str | None,
     epochs: int | None,
     minutes: float | None,
     batch_size: int | None,
@@ -86,8 +88,8 @@ def train(
 
     Fields of the configuration for --set: data, model, augment, image_size, crop_fraction, interpolation, classes,
     batch_size, epochs, minutes, optimizer, learning_rate, schedule, scale_lr, base_batch, weight_decay,
-    label_smoothing, clip_norm, early_stopping_epochs, validation, test, seed, split_seed, bagging, average, keep,
-    precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
+    label_smoothing, clip_norm, early_stopping_epochs, validation, test, group, seed, split_seed, bagging, average,
+    keep, precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
 
     --minutes chooses the image size and the epochs that are not given, says so, and ends in time.
 
@@ -103,6 +105,7 @@ def train(
         model=model,
         augment=augment,
         classes=classes,
+        group=group,
         epochs=epochs,
         minutes=minutes,
         batch_size=batch_size,

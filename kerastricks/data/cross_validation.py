@@ -12,6 +12,7 @@ from kerastricks.data.decoding.pixels import decode_into_memory
 from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.pipeline.stages import StagedOps
+from kerastricks.data.sources.groups import divide_groups
 from kerastricks.data.sources.headers import read_headers
 from kerastricks.data.sources.source import Arrays, Examples, Files, PixelStore
 from kerastricks.data.statistics import PixelStatistics, measure_pixels
@@ -104,34 +105,40 @@ def originals(data: ImageData, pool: Examples) -> Decoded | None:
 
 def _pooled_arrays(train: Arrays, validation: Arrays) -> Arrays:
     labels = np.concatenate([train.labels, validation.labels])
+    columns = _joined((train.groups, validation.groups), (train.weights, validation.weights))
     names = None
     if train.names is not None and validation.names is not None:
         names = [*train.names, *validation.names]
     if train.store is validation.store:
         rows = [np.arange(len(part)) if part.rows is None else part.rows for part in (train, validation)]
-        return Arrays(train.store, labels, np.concatenate(rows).astype(np.int32), names)
+        return Arrays(train.store, labels, np.concatenate(rows).astype(np.int32), names, *columns)
     store = PixelStore(len(labels), train.image_shape)
     for start, part in ((0, train), (len(train), validation)):
         for first in range(0, len(part), 256):
             some = part.part(first, first + 256)
             store.images[start + first : start + first + len(some)] = some
-    return Arrays(store, labels, None, names)
+    return Arrays(store, labels, None, names, *columns)
 
 
 def _pooled_files(train: Files, validation: Examples) -> Files:
     """Concatenate files; validation images that were decoded into memory become files again."""
     names = [*train.names, *(validation.names or ())]
     labels = np.concatenate([train.labels, validation.labels])
-    columns: list[np.ndarray | None] = []
-    if isinstance(validation, Files):
-        for old, new in (
-            (train.sizes, validation.sizes),
-            (train.checksums, validation.checksums),
-            (train.upright_jpeg, validation.upright_jpeg),
-        ):
-            columns.append(None if old is None or new is None else np.concatenate([old, new]))
-        return Files(names, labels, train.reader, *columns)
-    return _with_headers(Files(names, labels, train.reader))
+    groups, weights = _joined((train.groups, validation.groups), (train.weights, validation.weights))
+    files = Files(names, labels, train.reader, groups=groups, weights=weights)
+    if not isinstance(validation, Files):
+        return _with_headers(files)
+    sizes, checksums, upright = _joined(
+        (train.sizes, validation.sizes),
+        (train.checksums, validation.checksums),
+        (train.upright_jpeg, validation.upright_jpeg),
+    )
+    return replace(files, sizes=sizes, checksums=checksums, upright_jpeg=upright)
+
+
+def _joined(*pairs: tuple[np.ndarray | None, np.ndarray | None]) -> list[np.ndarray | None]:
+    """Concatenate columns of two splits; None where either has none."""
+    return [None if old is None or new is None else np.concatenate([old, new]) for old, new in pairs]
 
 
 def _with_headers(files: Files) -> Files:
@@ -142,7 +149,8 @@ def _with_headers(files: Files) -> Files:
 def folds(data: ImageData, count: int, seed: int = 0) -> list[ImageData]:
     """Divide training and validation images into `count` parts, each of which is once the validation split.
 
-    A class has its share in every part: parts differ by at most one image of a class. Mean, deviation and colours, and
+    A class has its share in every part: parts differ by at most one image of a class. Where images have groups, no two
+    parts share one, and classes have their shares as well as whole groups allow. Mean, deviation and colours, and
     so normalisation and fancy PCA, are those of each fold's own training images. The test images stay what they are,
     and are in no fold. Pixels in memory are shared by all folds, and copied once where training and validation images
     came apart.
@@ -156,7 +164,7 @@ def folds(data: ImageData, count: int, seed: int = 0) -> list[ImageData]:
         `count` data sets.
 
     Raises:
-        DataError: for fewer than two folds, or a class with fewer images than folds.
+        DataError: for fewer than two folds, or a class with fewer images or groups than folds.
 
     Example:
         >>> import kerastricks, numpy
@@ -230,13 +238,27 @@ class _Folds:
         return np.concatenate([self.data.labels("train"), self.data.labels("validation")])
 
     @cached_property
+    def groups(self) -> np.ndarray | None:
+        """Those of `examples`."""
+        train, validation = (self.data.splits[name].examples.groups for name in ("train", "validation"))
+        return None if train is None or validation is None else np.concatenate([train, validation])
+
+    @cached_property
     def examples(self) -> Examples:
         return pool(self.data)
 
     @cached_property
     def parts(self) -> list[np.ndarray]:
         """Indices of the validation images of each fold, sorted."""
-        labels = self.labels
+        labels, groups = self.labels, self.groups
+        if groups is not None:
+            part, lacking = divide_groups(labels, groups, [1 / self.count] * self.count, self.seed)
+            if lacking is not None:
+                raise DataError(
+                    f"{self.data.name}: class {self.data.class_names[lacking]!r} is in too few groups for {self.count} "
+                    f"folds that share none: take fewer folds, or add groups"
+                )
+            return [np.flatnonzero(part == number) for number in range(self.count)]
         order = np.lexsort((np.random.default_rng(self.seed).random(len(labels)), labels))
         return [np.sort(order[start :: self.count]) for start in range(self.count)]
 

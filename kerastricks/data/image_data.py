@@ -32,7 +32,8 @@ class ImageData:
     float32 where an op that does more than move pixels ran in the host stage; with `normalize` they are no longer
     0 to 255, and with `mixup` or `cutmix` labels are (batch, classes) float32. A training batch is always full: the
     remainder of an epoch, other images each time, is left out. The last batch of validation and test holds
-    their remainder.
+    their remainder. Where images have weights, a training batch has a third part, (batch,) float32, of mean 1 over all
+    training images and mixed as the labels are.
 
     Args:
         name: name of the source.
@@ -81,6 +82,11 @@ class ImageData:
     def device_stage(self) -> Augment | None:
         """The Keras layer still to be applied to training batches, or None: see docs/data.md."""
         return self.augmentation.device_stage
+
+    @property
+    def mixes_weights(self) -> bool:
+        """Whether training labels are (batch, classes) float32, times their weights, for a device stage that mixes."""
+        return self.splits["train"].examples.weights is not None and self.augmentation.mixes_weights
 
     @property
     def steps_per_epoch(self) -> int:

@@ -50,6 +50,8 @@ def _write(data: ImageData, begun: Path) -> None:
             "store": known[0] if known else len(stores) - 1,
             "names": None if examples.names is None else list(examples.names),
             "rows": examples.rows is not None,
+            "groups": None if examples.groups is None else examples.groups.tolist(),
+            "weights": None if examples.weights is None else examples.weights.tolist(),
         }
         np.save(begun / f"{name}-labels.npy", examples.labels)
         if examples.rows is not None:
@@ -110,7 +112,15 @@ def open_kept_pixels(folder: Path, augment: str, batch_size: int, seed: int) -> 
         if number not in stores:
             stores[number] = PixelStore.mapped(folder / f"pixels-{number}.npy", shape)
         rows = np.load(folder / f"{name}-rows.npy") if split["rows"] else None
-        examples = Arrays(stores[number], np.load(folder / f"{name}-labels.npy"), rows, split["names"])
+        groups, weights = split.get("groups"), split.get("weights")
+        examples = Arrays(
+            stores[number],
+            np.load(folder / f"{name}-labels.npy"),
+            rows,
+            split["names"],
+            None if groups is None else np.array(groups, object),
+            None if weights is None else np.array(weights, float),
+        )
         splits[name] = Batches(examples, shape, batch_size, seed, fitting=fitting)
     image_spec = ImageSpec(shape, len(record["class_names"]), statistics)
     return ImageData(

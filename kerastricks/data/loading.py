@@ -1,7 +1,7 @@
 """Load images from anywhere, and make the splits that a source does not have."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.pipeline.stages import StagedOps, Stages, leads_with_crop
 from kerastricks.data.service.service import Service
+from kerastricks.data.sources.groups import check_pattern, divide_groups, with_groups
 from kerastricks.data.sources.reading import PHOTO_SIDE_PX, read_source
 from kerastricks.data.sources.source import Arrays, Examples, Files, Source
 from kerastricks.data.statistics import PixelStatistics, measure_pixels
@@ -31,6 +32,7 @@ def load(
     seed: int = 0,
     validation: float = 0.1,
     test: float = 0.1,
+    group: str | None = None,
     image_size: int | None = None,
     photographs_size: int = PHOTO_SIDE_PX,
     crop_fraction: float = 1.0,
@@ -58,6 +60,9 @@ def load(
         seed: seed of splits, order and draws.
         validation: fraction of the training images, where the source has no validation split.
         test: fraction of the training images, where the source has no test split.
+        group: regular expression with a capture group, searched in each file's name relative to the data: what it
+            captures names the image's group (a patient, a product, a video), and splits and folds share none. None
+            for the groups of a table, or none.
         image_size: side in pixels of the square that images are cut and resized to; None keeps images of one
             size up to 128 pixels as they are and takes `photographs_size` for all others.
         photographs_size: see `image_size`.
@@ -102,7 +107,16 @@ def load(
         sequence.read(augment, None)  # a mistyped spec is refused before anything is read
     # A leading random crop wants the originals: a small part of one has more to show than of a small copy.
     wants_originals = augment != "auto" and leads_with_crop(augment)
+    if group is not None:
+        check_pattern(group)
     service = Service(data_service) if data_service is not None else None
+
+    def refuse(found: Source) -> None:
+        if service is not None:
+            service.refuse(found)
+        if group is not None:
+            with_groups(found, group)
+
     readable = read_source(
         source,
         image_size=image_size,
@@ -111,18 +125,25 @@ def load(
         max_skipped=max_skipped,
         memory_bytes=memory_bytes if service is None else 0,
         progress=progress,
-        refuse=service.refuse if service is not None else None,
+        refuse=refuse,
         keep_files=wants_originals,
         fitting=fitting,
         classes=classes,
     )
     shape = readable.image_shape
-    splits = make_splits(readable.source, validation, test, seed)
+    splits = make_splits(readable.source, validation, test, seed, group)
     if augment == "auto":
         augment = default_augment(shape, readable.photographs)
     train = splits["train"]
     crops_originals = wants_originals and isinstance(train, Files)
     class_count = len(readable.source.class_names)
+    if train.weights is not None:
+        totals = np.bincount(train.labels, train.weights, class_count)
+        if not totals.all():
+            nothing = readable.source.class_names[int(np.argmin(totals))]
+            raise DataError(
+                f"{readable.source.name}: class {nothing!r} has only training images of weight 0: raise one"
+            )
     # What does not fit the images is refused before all of them are measured.
     StagedOps(augment, ImageSpec(shape, class_count, PixelStatistics(shape[-1])), seed, stages, crops_originals)
     decoded = None
@@ -159,24 +180,31 @@ def default_augment(image_shape: tuple[int, int, int], photographs: bool) -> str
     return f"flip | {shift}" if photographs else shift
 
 
-def make_splits(source: Source, validation: float, test: float, seed: int) -> dict[str, Examples]:
+def make_splits(
+    source: Source, validation: float, test: float, seed: int, group: str | None = None
+) -> dict[str, Examples]:
     """Make stratified, seeded splits; those of the source are kept, others are taken from its training split.
+
+    Groups stay whole: no two splits share one, and classes have their shares as well as whole groups allow.
 
     Args:
         source: source with at least "train".
         validation: fraction of the source's training images, in (0, 1).
         test: fraction of the source's training images, in (0, 1).
         seed: seed of the choice.
+        group: see `load`.
 
     Returns:
         The three splits; each class is in each made split in proportion, at least once.
 
     Raises:
-        DataError: for a class with too few images to be in every split.
+        DataError: for a class with too few images or groups to be in every split, or a group in two splits.
     """
     for name, fraction in (("validation", validation), ("test", test)):
         if not 0 < fraction < 1:
             raise DataError(f"{name} must be a fraction in (0, 1). Received: {name}={fraction}")
+    if group is not None:
+        source = with_groups(source, group)
     splits = dict(source.splits)
     missing = {name: part for name, part in (("test", test), ("validation", validation)) if name not in splits}
     if sum(missing.values()) >= 1:
@@ -184,6 +212,8 @@ def make_splits(source: Source, validation: float, test: float, seed: int) -> di
     if not missing:
         return splits
     train = splits["train"]
+    if train.groups is not None:
+        return splits | _whole_groups(source, train, missing, seed)
     generator = np.random.default_rng(seed)
     chosen: dict[str, list[np.ndarray]] = {name: [] for name in ("train", *missing)}
     for label, class_name in enumerate(source.class_names):
@@ -202,3 +232,20 @@ def make_splits(source: Source, validation: float, test: float, seed: int) -> di
     for name, parts in chosen.items():
         splits[name] = train.take(np.sort(np.concatenate(parts)))
     return splits
+
+
+def _whole_groups(source: Source, train: Examples, missing: Mapping[str, float], seed: int) -> dict[str, Examples]:
+    """Take splits from the training split in whole groups."""
+    assert train.groups is not None
+    if None in train.groups.tolist():
+        index = train.groups.tolist().index(None)
+        name = train.names[index] if train.names is not None else index
+        raise DataError(f"{source.name}: {name} is an image and does not match the pattern of groups: mend the pattern")
+    names = ("train", *missing)
+    part, lacking = divide_groups(train.labels, train.groups, (1 - sum(missing.values()), *missing.values()), seed)
+    if lacking is not None:
+        raise DataError(
+            f"{source.name}: class {source.class_names[lacking]!r} is in too few groups to be in {', '.join(names)}, "
+            f"which share none: add groups, or make the splits"
+        )
+    return {name: train.take(np.flatnonzero(part == number)) for number, name in enumerate(names)}

@@ -33,7 +33,7 @@ def small_images(data: ImageData, small: ImageData | None, config: Config) -> tu
 def small_config(config: Config) -> Config:
     """The configuration that `kerastricks train` would have for the data of a fine-tuning, on small images."""
     same = ["data", "classes", "validation", "test", "seed", "split_seed", "crop_fraction", "interpolation"]
-    same += ["max_pixels", "max_skipped", "bagging", "epochs"]
+    same += ["max_pixels", "max_skipped", "group", "bagging", "epochs"]
     augment = "auto" if config.augment == PHOTOGRAPHS_AUGMENT else config.augment
     return Config(**{name: getattr(config, name) for name in same}, augment=augment, jit=config.jit)
 
@@ -53,6 +53,11 @@ def finetuning_config(
                 f"{field} is of a training in one piece, and a fine-tuning keeps the best weights of each stage: take "
                 f"it out. Received: {field}={getattr(config, field)!r}"
             )
+    if data.splits["train"].examples.weights is not None:
+        raise ConfigError(
+            f"{data.name}: has weights of images, and the probes of a fine-tuning take none: leave out the column of "
+            f"weights, or train without a backbone"
+        )
     if config.minutes is not None:
         raise ConfigError(
             f"minutes is of a training in one piece: give --minutes, or Settings(minutes=), for a fine-tuning. "

@@ -141,7 +141,7 @@ def time_step(network: keras.Model, data: ImageData, config: ResolvedConfig, clo
             jit_compile=False,
         )
         began = 0.0
-        for number, (images, labels) in enumerate(data.train_from(0).take(2)):
+        for number, (images, labels, *_) in enumerate(data.train_from(0).take(2)):
             if number == 1:
                 began = clock()
             mixes = data.device_stage is not None and data.device_stage.mixes

@@ -77,7 +77,7 @@ def training_model(model: keras.Model, data: ImageData, config: Config) -> Itera
     """
     check_fits(model, data)
     classifier, from_logits = split_head(model)
-    compiled = TrainingModel(classifier, fresh_stage(data.device_stage), model)
+    compiled = TrainingModel(classifier, fresh_stage(data.device_stage), model, mixes_weights=data.mixes_weights)
     constant = dataclasses.replace(config, schedule="constant", scale_lr="constant")
     compiled.compile(
         optimizer=build_optimizer(constant, 1, classifier),

@@ -11,7 +11,7 @@ from kerastricks.data.sources.names import check_source
 from kerastricks.errors import ConfigError, UsageError
 from kerastricks.training.config import Config
 
-_OF_THE_DATA = ("data", "validation", "test", "max_pixels", "max_skipped", "classes")
+_OF_THE_DATA = ("data", "validation", "test", "max_pixels", "max_skipped", "classes", "group")
 METHODS = ("auto", "mean", "geometric", "vote", "weighted", "greedy", "stack", "soup", "greedy_soup", "fuse")
 CLASSIFIERS = ("logistic", "linear", "mlp")  # of "fuse"
 Source = str | os.PathLike[str] | recipes.Recipe
@@ -36,6 +36,7 @@ class _Fields(TypedDict, total=False):
     early_stopping_epochs: int | str | None
     validation: float
     test: float
+    group: str | None
     seed: int
     split_seed: int | None
     bagging: bool

@@ -109,7 +109,8 @@ def distill(
 
 
 # Of the teacher's configuration: which images there are, how they are split and brought to their size.
-_OF_THE_DATA = ("data", "validation", "test", "classes", "crop_fraction", "interpolation", "max_pixels", "max_skipped")
+_WHICH_IMAGES = ("data", "validation", "test", "group", "classes", "max_pixels", "max_skipped")
+_OF_THE_DATA = (*_WHICH_IMAGES, "crop_fraction", "interpolation")
 # Smoothed labels say that all wrong classes are equal, which is what the teacher knows better; and where all labels are
 # known, its probabilities are not.
 DEFAULTS = {"label_smoothing": 0.0, "early_stopping_epochs": None}

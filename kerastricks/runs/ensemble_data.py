@@ -103,7 +103,7 @@ class TrainingImages:
         data = self._data
         stage = fresh_stage(data.device_stage)
         with data.one_error():
-            for images, labels in data.train_from(0).take(data.steps_per_epoch):
+            for images, labels, *_ in data.train_from(0).take(data.steps_per_epoch):
                 if stage is None:
                     yield images.numpy()
                 else:

@@ -154,7 +154,7 @@ def _choose(readable: Readable, fingerprint: str, config: Config) -> tuple[str, 
     if "test" in splits:
         return "test", splits["test"]
     if readable.fingerprint == fingerprint:
-        made = make_splits(readable.source, config.validation, config.test, config.seed_of_splits)
+        made = make_splits(readable.source, config.validation, config.test, config.seed_of_splits, config.group)
         return "test (the images the run did not train on)", made["test"]
     if len(splits) > 1:
         return "validation", splits["validation"]

@@ -80,6 +80,7 @@ def _divided_otherwise(theirs: Config, ours: Config, given: set[str]) -> str:
         return ""
     pairs: list[tuple[str, Any, Any]] = [
         *((name, getattr(theirs, name), getattr(ours, name)) for name in sorted(made)),
+        ("group", theirs.group, ours.group),
         ("split_seed", theirs.seed_of_splits, ours.seed_of_splits),
     ]
     differ = [f"{name} is {theirs!r} there and {ours!r} here" for name, theirs, ours in pairs if theirs != ours]
@@ -103,7 +104,8 @@ def _seen_of_classes(theirs: Config, data: ImageData, ours: Config, fingerprint:
         return None
     if readable.fingerprint != fingerprint:
         return None
-    train = make_splits(readable.source, theirs.validation, theirs.test, theirs.seed_of_splits)["train"]
+    made = make_splits(readable.source, theirs.validation, theirs.test, theirs.seed_of_splits, theirs.group)
+    train = made["train"]
     if train.names is None:
         return "its classes were divided by themselves"
     seen = len(set(train.names) & {*data.files("validation"), *data.files("test")})

@@ -11,7 +11,9 @@ from typing import Any, Self, TypeVar
 from kerastricks import spec
 from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.data.fitting import INTERPOLATIONS, Fitting
+from kerastricks.data.sources.groups import pattern_problem
 from kerastricks.errors import ConfigError, UnknownNameError
+from kerastricks.remote import public_url
 from kerastricks.schedules.linear_scaling import RULES, batch_size_rule
 from kerastricks.schedules.specs import read_schedule
 from kerastricks.training.specs import ConfigSpecs
@@ -58,6 +60,8 @@ class Config:
             the schedule falls to its end, without `average` and `keep`.
         validation: fraction of the training images, where the data has no validation split.
         test: the same for the test split.
+        group: regular expression whose first capture group in a file's name is the image's group (a patient, a
+            product), which no two splits share; None for the groups of a table, or none.
         seed: of splits, weights, order and draws.
         split_seed: of the splits only, so that trainings with different seeds share them; None for `seed`.
         bagging: train on as many images as there are, drawn with replacement by `seed` (Breiman 1996).
@@ -95,6 +99,7 @@ class Config:
     early_stopping_epochs: int | str | None = "auto"
     validation: float = 0.1
     test: float = 0.1
+    group: str | None = None
     seed: int = 0
     split_seed: int | None = None
     bagging: bool = False
@@ -118,10 +123,14 @@ class Config:
                 f"batch_size x image_size^2 must be at most 2^31 pixels, or a batch fills the memory. Received: "
                 f"batch_size={self.batch_size}, image_size={size}"
             )
+        if self.data is not None:  # no password of an address comes into a run folder
+            object.__setattr__(self, "data", public_url(self.data))
         ways = f"one of {', '.join(INTERPOLATIONS)}"
         _check(self.interpolation in INTERPOLATIONS, "interpolation", ways, self.interpolation)
         names = self.class_names
         _check(names is None or len(set(names)) >= 2, "classes", "two names or more, or None", self.classes)
+        problem = None if self.group is None else pattern_problem(self.group)
+        _check(problem is None, "group", str(problem), self.group)
         _check(self.scale_lr in RULES, "scale_lr", f"one of {', '.join(RULES)}", self.scale_lr)
         patience = self.early_stopping_epochs
         _check(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self.precision)

@@ -26,6 +26,7 @@ def load_splits(source: Any, config: Config, progress: Progress = silent, **wher
         seed=config.seed_of_splits,
         validation=config.validation,
         test=config.test,
+        group=config.group,
         image_size=config.image_size,
         crop_fraction=config.crop_fraction,
         interpolation=config.interpolation,

@@ -90,8 +90,9 @@ def fit(
     the bit. Where the device does all of the augmentation of images in memory, they are sent there once.
 
     Where the augmentation mixes labels, `loss` is the cross-entropy against the mixed labels, smoothed as any other,
-    and `accuracy` counts the class of most weight: both look worse than what `val_loss` and `val_accuracy` say of
-    untouched images.
+    and `accuracy` counts the class of most share: both look worse than what `val_loss` and `val_accuracy` say of
+    untouched images. Where images have weights, `loss` is the mean of weight times loss over a batch, the weights being
+    of mean 1 over all training images; validation and accuracy are unweighted.
 
     Args:
         model: functional or Sequential, (batch, height, width, channels) 0-255 to probabilities or logits.
@@ -140,7 +141,9 @@ def fit(
     classifier, from_logits = split_head(model)
     pixels = _device_pixels(data, bool(resolved.jit))
     teacher = Teacher.of(distillation.teacher, data) if distillation is not None else None
-    training_model = TrainingModel(classifier, fresh_stage(data.device_stage), model, pixels, teacher)
+    training_model = TrainingModel(
+        classifier, fresh_stage(data.device_stage), model, pixels, teacher, data.mixes_weights
+    )
     steps = data.steps_per_epoch
     if seconds is None and resolved.minutes is not None:
         seconds = 60.0 * resolved.minutes

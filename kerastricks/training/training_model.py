@@ -30,6 +30,8 @@ class TrainingModel(keras.Model):
         pixels: the training images, where they are on the device; None where batches bring theirs.
         teacher: from the pixels that the classifier sees to log-probabilities, which `DistillationLoss` gets after the
             labels; or None.
+        mixes_weights: whether the labels that the device stage mixes are multiplied by weights: the sum of a mixed
+            label is then the weight of its loss.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class TrainingModel(keras.Model):
         saved_model: keras.Model | None = None,
         pixels: DevicePixels | None = None,
         teacher: keras.layers.Layer | None = None,
+        mixes_weights: bool = False,
     ) -> None:
         super().__init__(name="training_model")
         self.classifier = classifier
@@ -46,6 +49,7 @@ class TrainingModel(keras.Model):
         self.device_stage = device_stage
         self.pixels = pixels
         self.teacher = teacher
+        self.mixes_weights = mixes_weights
         self.batch_loss = self.add_weight(name="batch_loss", shape=(), initializer="zeros", trainable=False)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -105,6 +109,9 @@ class TrainingModel(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         outputs, labels = _with_labels(y_pred, y)
+        if self.mixes_weights and isinstance(y_pred, dict) and "labels" in y_pred:
+            sample_weight = ops.sum(labels, axis=-1)
+            labels = labels / ops.maximum(sample_weight, keras.config.epsilon())[:, None]
         if isinstance(y_pred, dict) and "teacher" in y_pred:
             labels = ops.concatenate([_distribution(labels, outputs.shape[-1]), y_pred["teacher"]], axis=-1)
         loss = super().compute_loss(x, labels, outputs, sample_weight, training)

@@ -97,7 +97,7 @@ def decode_into_memory(
         raise DataError(
             f"{examples.reader.path}: {examples.names[lost]}: {reason}, and was not when it was looked at before"
         )
-    return Arrays(store, examples.labels, names=examples.names)
+    return Arrays(store, examples.labels, None, examples.names, examples.groups, examples.weights)
 
 
 def why_undecodable(

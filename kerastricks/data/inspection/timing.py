@@ -137,7 +137,7 @@ def timed_batches(data: ImageData, plans: Sequence[Plan], count: int) -> list[Ti
         images_and_labels = iter(undone(data).train_from(0))
     uniforms = max(1, *(plan.uniforms for plan in plans))
     batches = []
-    for images, labels in itertools.islice(images_and_labels, count):
+    for images, labels, *_ in itertools.islice(images_and_labels, count):
         if data.augmentation.mixes:
             labels = tf.one_hot(labels, len(data.class_names))
         drawn = tf.constant(choice.random((data.batch_size, uniforms), "float32"))
@@ -147,7 +147,7 @@ def timed_batches(data: ImageData, plans: Sequence[Plan], count: int) -> list[Ti
 
 def _from_memory(
     examples: Arrays, stored: bool, batch_size: int, choice: np.random.Generator
-) -> Iterator[tuple[Any, tf.Tensor]]:
+) -> Iterator[tuple[Any, ...]]:
     """Images anywhere in the store, as in training."""
     pixels = tf.experimental.dlpack.from_dlpack(examples.store.pixels.__dlpack__())  # the same memory
     while True:

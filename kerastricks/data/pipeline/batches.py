@@ -10,6 +10,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
@@ -68,6 +69,22 @@ class Batches:
                 self._pixels = _as_tensor(examples.store.pixels)
                 self._images = _as_tensor(examples.store.images)
                 self._rows = None if examples.rows is None else tf.constant(examples.rows, tf.int32)
+
+    @cached_property
+    def weights(self) -> tf.Tensor | None:
+        """Weights of the images in the loss of a training, (size,) float32 of mean 1; None for equal ones.
+
+        Raises:
+            DataError: where all are 0.
+        """
+        weights = self.examples.weights
+        if weights is None:
+            return None
+        if not weights.any():
+            raise DataError("weights of the training images are all 0: give some a weight")
+        with tf.init_scope(), tf.device("CPU:0"):  # first asked for inside a graph, it shall outlive it
+            # Of mean 1, so that the rate of a training means what it means without weights.
+            return tf.constant(weights / weights.mean(), tf.float32)
 
     def reseeded(self, seed: int) -> "Batches":
         """Copies these batches with another order and other draws; the pixels are shared."""
@@ -160,7 +177,7 @@ class Batches:
         Args:
             augmentation: augmentation of the images.
             first_step: first global step, counted over all epochs.
-            indices: whether to give (indices into the store (batch,) int32, labels), for a store on the device.
+            indices: whether to give indices into the store, (batch,) int32, for images: for a store on the device.
         """
         if self.service is not None:
             dataset = self.service.endless(lambda steps: self._at(steps, augmentation), first_step)
@@ -168,7 +185,13 @@ class Batches:
         counter = tf.data.Dataset.counter(first_step)
         if indices:
             chosen = self._positions(counter).map(_plain(self._shuffled), num_parallel_calls=PARALLEL_CALLS)
-            dataset = chosen.map(_plain(lambda index: (self._row(index), tf.gather(self.labels, index))))
+            dataset = chosen.map(
+                _plain(
+                    lambda index: self._weighed(
+                        self._row(index), self._targets(index, augmentation), index, augmentation
+                    )
+                )
+            )
             return dataset.prefetch(2).with_options(_options())
         return self._at(counter, augmentation)
 
@@ -200,7 +223,32 @@ class Batches:
         else:
             images = tf.ensure_shape(tf.gather(self._images, rows), (self.batch_size, *self.image_shape))
         draws = Draws(self._uniforms(augmentation, epoch, step), tf.cast(epoch, tf.int32), chosen)
-        return augmentation.host_stage(images, tf.gather(self.labels, chosen), draws, self._compiled)
+        targets = self._targets(chosen, augmentation)
+        images, labels = augmentation.host_stage(images, targets, draws, self._compiled)
+        return self._weighed(images, labels, chosen, augmentation)
+
+    def _targets(self, chosen: tf.Tensor, augmentation: StagedOps) -> tf.Tensor:
+        """Labels of images; where they will be mixed and have weights, (batch, classes) float32 times the weights.
+
+        Mixing is linear in labels: the sum of a mixed label is then the mixed weight, and an image of weight 0 has no
+        share in it.
+        """
+        labels = tf.gather(self.labels, chosen)
+        if self.weights is None or not augmentation.mixes:
+            return labels
+        one_hot = tf.one_hot(labels, augmentation.image_spec.class_count, dtype=tf.float32)
+        return one_hot * tf.gather(self.weights, chosen)[:, None]
+
+    def _weighed(
+        self, images: tf.Tensor, labels: tf.Tensor, chosen: tf.Tensor, augmentation: StagedOps
+    ) -> tuple[tf.Tensor, ...]:
+        """A batch with the weights as its third part, unless there are none or they are still in its labels."""
+        if self.weights is None or augmentation.mixes_weights:
+            return images, labels
+        if not augmentation.mixes:
+            return images, labels, tf.gather(self.weights, chosen)
+        weights = tf.reduce_sum(labels, axis=1)
+        return images, tf.math.divide_no_nan(labels, weights[:, None]), weights
 
     def _from_files(self, augmentation: StagedOps, steps: tf.data.Dataset) -> tf.data.Dataset:
         """Each file is read and decoded by itself; whole batches are augmented."""
@@ -218,7 +266,7 @@ class Batches:
                 # For the whole batch at once: a few dozen small functions a file would cost a fifth of its decoding.
                 windows = augmentation.windows(self._uniforms(augmentation, epoch, step), tf.gather(sizes, chosen))
             positions = tf.repeat(tf.stack([epoch, step])[None], self.batch_size, axis=0)
-            return chosen, windows, tf.gather(self.labels, chosen), chosen, positions
+            return chosen, windows, self._targets(chosen, augmentation), chosen, positions
 
         def decode(source: tf.Tensor, window: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, ...]:
             if not crops:
@@ -235,7 +283,8 @@ class Batches:
             epoch, step = tf.unstack(positions[0])
             uniforms = self._uniforms(augmentation, epoch, step)[:, augmentation.crop_uniforms :]
             draws = Draws(uniforms, tf.cast(epoch, tf.int32), index)
-            return augmentation.host_stage(images, labels, draws, self._compiled)
+            images, labels = augmentation.host_stage(images, labels, draws, self._compiled)
+            return self._weighed(images, labels, index, augmentation)
 
         dataset = steps.map(_plain(choose))
         dataset = dataset.unbatch() if crops and self.decoded is not None else self._contents(dataset)

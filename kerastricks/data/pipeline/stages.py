@@ -123,6 +123,11 @@ class StagedOps:
         """Whether labels of training batches are (batch, classes) float32 when the loss sees them."""
         return self.plan.mixes
 
+    @property
+    def mixes_weights(self) -> bool:
+        """Whether weighted labels are mixed in the training step, and their weights are to be taken out after that."""
+        return self.device_plan.mixes
+
     @cached_property
     def device_stage(self) -> Augment | None:
         """The layer that executes the device's plan in the training step, or None."""

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def _readings(examples: Examples) -> tuple[tf.data.Dataset, list[str]]:
         return tf.strings.to_hash_bucket_fast(contents, tf.int64.max)
 
     hashed = once.map(hashes)
-    return hashed, [str(some.reader.path / name) for name in some.names]
+    return hashed, [str(Path(some.reader.path) / name) for name in some.names]
 
 
 class Service:

@@ -24,6 +24,7 @@ from kerastricks.data.decoding.decode import (
 from kerastricks.data.decoding.exif import is_upright_jpeg, orientation_of
 from kerastricks.data.sources.contents import UNREADABLE
 from kerastricks.data.sources.source import Files
+from kerastricks.errors import DataError
 from kerastricks.progress import Progress
 
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
@@ -86,6 +87,8 @@ def read_headers(files: Files, max_pixels: int, description: str, progress: Prog
                 contents = files.reader.read(name)
                 checksums[index] = zlib.crc32(contents)
                 height, width, is_grey = read_header(contents, max_pixels)
+            except DataError:  # nothing can be read: a store that cannot be reached
+                raise
             except UNREADABLE as error:
                 skipped[index] = str(error).split("\n")[0] or type(error).__name__
             else:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from kerastricks import recipes
 from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
+from kerastricks.remote import check_remote, is_remote
 
 BUILTIN_NAMES = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist")
 
@@ -80,6 +81,9 @@ def check_source(source: str) -> None:
         DataError: for a path where nothing is.
         MissingExtraError: for `tfds:NAME` without tensorflow_datasets, `hf:NAME` without datasets.
     """
+    if is_remote(source):
+        check_remote(source)
+        return
     path = Path(os.path.expanduser(source))
     if os.path.exists(path) or source in BUILTIN_NAMES:
         return

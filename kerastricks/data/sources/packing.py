@@ -102,6 +102,10 @@ def pack(
                     for index in order.tolist():
                         name, contents = _encoded(examples, split, index)
                         writer.write(name, int(examples.labels[index]), contents)
+                        for column in ("groups", "weights"):
+                            values = getattr(examples, column)
+                            if values is not None:
+                                writer.shards[-1].setdefault(column, []).append(values[index])
                         advance(1)
                     writer.end()
         finally:

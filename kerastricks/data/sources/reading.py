@@ -1,6 +1,7 @@
 """Read a source: find it, leave out what is no image, and keep pixels or file names."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
 from kerastricks.data.sources.classes import only_classes
+from kerastricks.data.sources.cloud import remote_source
 from kerastricks.data.sources.extents import expand, files_inside, split_columns
 from kerastricks.data.sources.folder import folder_source
 from kerastricks.data.sources.headers import Headers, read_headers
@@ -32,6 +34,7 @@ from kerastricks.data.sources.webdataset import SUFFIXES as TARS
 from kerastricks.data.sources.webdataset import webdataset_source
 from kerastricks.errors import DataError, UnknownNameError
 from kerastricks.progress import Progress
+from kerastricks.remote import is_remote
 
 PHOTO_SIDE_PX = 64  # photographs of different sizes, where nothing is asked for
 SMALL_SIDE_PX = 128  # images of one size up to this are used as they are
@@ -128,6 +131,11 @@ def read_source(
             digest.update(name.encode())
             digest.update(examples.images.data)
             digest.update(examples.labels.tobytes())
+        # Columns of the source's own; a pattern of groups is no part of it.
+        for column in ("groups", "weights"):
+            values = getattr(usable[name], column)
+            if values is not None:
+                digest.update(f"{name} {column} {json.dumps(values.tolist())}\n".encode())
     lost = [record for record in skipped if not is_no_image(record["file"])]
     images = total - len(skipped) + len(lost)
     if images and len(lost) / images > max_skipped:
@@ -159,6 +167,8 @@ def find_source(source: Any) -> Source:
         return arrays_source(source)
     if not isinstance(source, str | os.PathLike):
         raise DataError(f"source must be a path, a name or a pair (x, y). Received: {type(source).__name__}")
+    if is_remote(source):
+        return remote_source(str(source))
     text, columns = split_columns(source)
     path = Path(os.path.expanduser(text))
     large = _large_files(text, path, columns)
@@ -266,7 +276,7 @@ def _decodable(
     if not in_memory:
         return kept
     rows = None if good.all() else np.flatnonzero(good).astype(np.int32)
-    return Arrays(store, kept.labels, rows, kept.names)
+    return Arrays(store, kept.labels, rows, kept.names, kept.groups, kept.weights)
 
 
 def _record(files: Files, index: int, split: str, source: Source, reason: str) -> dict[str, str]:

@@ -105,6 +105,7 @@ def _source(path: Path, index: dict[str, Any]) -> Source:
     for split, record in index["splits"].items():
         names: list[str] = []
         labels: list[int] = []
+        more: dict[str, list[Any]] = {"groups": [], "weights": []}
         for shard in record["shards"]:
             columns = _columns(path, shard, len(class_names))
             image_columns = (columns[name].tolist() for name in ("image_offsets", "image_bytes", "image_crc32"))
@@ -113,9 +114,19 @@ def _source(path: Path, index: dict[str, Any]) -> Source:
             shards.append(shard["file"])
             names += shard["names"]
             labels += columns["labels"].tolist()
+            for column, values in more.items():
+                values += shard.get(column, ())
         # The order of the folder that was packed, so that the shards give its batches and its fingerprint.
         order = sorted(range(len(names)), key=lambda i: (labels[i], names[i]))
-        splits[split] = Files([names[i] for i in order], np.array(labels, np.int32)[order], reader)
+        if any(len(values) not in (0, len(names)) for values in more.values()):
+            raise ValueError("columns of several lengths")
+        splits[split] = Files(
+            [names[i] for i in order],
+            np.array(labels, np.int32)[order],
+            reader,
+            groups=np.array([str(group) for group in more["groups"]], object)[order] if more["groups"] else None,
+            weights=np.array(more["weights"], float)[order] if more["weights"] else None,
+        )
     if len(records) != sum(len(files) for files in splits.values()):
         raise ValueError("a name is there twice")
     return Source(path.name, class_names, splits, photographs=bool(index["photographs"]))

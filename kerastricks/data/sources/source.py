@@ -19,7 +19,10 @@ _ALIGNMENT = 64  # bytes, what TensorFlow and XLA want of memory that is not the
 class Reader(Protocol):
     """Reader of files by their names."""
 
-    path: Path
+    @property
+    def path(self) -> Path | str:
+        """Where they are, for messages."""
+        ...
 
     def read(self, name: str) -> bytes:
         """Read one file; OSError or zipfile.BadZipFile where that fails."""
@@ -71,6 +74,8 @@ class Files:
         sizes: (len(names), 2) int32, height and width in pixels as seen upright; None before they were looked at.
         checksums: (len(names),) CRC-32 of the files' bytes; None likewise.
         upright_jpeg: (len(names),) bool, whether a file is a JPEG that is not turned; None likewise.
+        groups: (len(names),) of str, the group of each image, which no two splits share; None where there are none.
+        weights: (len(names),) float64, 0 or more, of the images in the loss of a training; None for equal ones.
     """
 
     names: Sequence[str]
@@ -79,13 +84,15 @@ class Files:
     sizes: np.ndarray | None = None
     checksums: np.ndarray | None = None
     upright_jpeg: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def take(self, indices: np.ndarray) -> "Files":
         """The chosen ones, in that order."""
-        known = (self.sizes, self.checksums, self.upright_jpeg)
+        known = (self.sizes, self.checksums, self.upright_jpeg, self.groups, self.weights)
         of_these = (None if column is None else column[indices] for column in known)
         names = self.names.take(indices) if isinstance(self.names, Names) else [self.names[i] for i in indices]
         return Files(names, self.labels[indices], self.reader, *of_these)
@@ -181,12 +188,16 @@ class Arrays:
         labels: (N,) int32.
         rows: (N,) int32: the images' indices in the store; None for all, in order.
         names: names of the N files they were decoded from; None where they came as arrays.
+        groups: see `Files`.
+        weights: see `Files`.
     """
 
     store: PixelStore
     labels: np.ndarray
     rows: np.ndarray | None = None
     names: Sequence[str] | None = None
+    groups: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -210,7 +221,8 @@ class Arrays:
         """The chosen ones, in that order; the pixels are shared."""
         rows = indices if self.rows is None else self.rows[indices]
         names = None if self.names is None else [self.names[i] for i in indices]
-        return Arrays(self.store, self.labels[indices], rows.astype(np.int32), names)
+        columns = (None if column is None else column[indices] for column in (self.groups, self.weights))
+        return Arrays(self.store, self.labels[indices], rows.astype(np.int32), names, *columns)
 
 
 Examples = Files | Arrays

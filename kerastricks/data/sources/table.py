@@ -1,7 +1,8 @@
-"""Tables of paths and labels: one image a row, with or without a header, optionally with a column of splits."""
+"""Tables of paths and labels: one image a row, with or without a header, optionally with splits, groups and weights."""
 
 import csv
 import itertools
+import math
 import os
 import posixpath
 import re
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kerastricks.data.sources.folder import FolderReader, is_special
+from kerastricks.data.sources.groups import refuse_shared
 from kerastricks.data.sources.layout import split_and_class, split_of
 from kerastricks.data.sources.names import canonical
 from kerastricks.data.sources.source import SPLITS, Files, Source
@@ -22,11 +24,14 @@ COLUMNS = {
     "path": ("path", "file", "filename", "filepath", "image", "image_path"),
     "label": ("label", "class", "class_name", "category", "target"),
     "split": ("split", "subset"),
+    "group": ("group",),
+    "weight": ("weight", "sample_weight"),
 }
 _SEVERAL = re.compile(r"(?:label|class|target|category)[ _-]?\d+|labels|classes|targets|tags")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?\d+")
 _FRACTION = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+(?=e))(?:e[+-]?\d+)?", re.IGNORECASE)
+_MOST_WEIGHT = 1e6
 _ONE_EACH = "one class for each image is all there is"
 
 
@@ -38,12 +43,16 @@ class Row(NamedTuple):
         name: its path, as the file says it.
         label: its class.
         split: train, validation or test.
+        group: what no two splits share, a patient or a product; None without such a column.
+        weight: of the image in the loss of a training; None without such a column.
     """
 
     line: int
     name: str
     label: str
     split: str
+    group: str | None = None
+    weight: float | None = None
 
 
 def table_source(path: Path) -> Source:
@@ -81,10 +90,22 @@ def table_source(path: Path) -> Source:
     splits = {}
     # Whatever the order of rows.
     for split in dict.fromkeys(folders_say[name][0] for name in sorted(folders_say)) if of_a_folder else sorted(SPLITS):
-        chosen = sorted((numbers[canonical(row.label)], row.name) for row in rows if row.split == split)
+        chosen = sorted(
+            (row for row in rows if row.split == split), key=lambda row: (numbers[canonical(row.label)], row.name)
+        )
         if chosen:
-            splits[split] = Files([name for _, name in chosen], np.array([n for n, _ in chosen], np.int32), reader)
-    return Source(path.stem, class_names, splits)
+            labels = np.array([numbers[canonical(row.label)] for row in chosen], np.int32)
+            grouped, weighted = chosen[0].group is not None, chosen[0].weight is not None
+            splits[split] = Files(
+                [row.name for row in chosen],
+                labels,
+                reader,
+                groups=np.array([row.group for row in chosen], object) if grouped else None,
+                weights=np.array([row.weight for row in chosen], float) if weighted else None,
+            )
+    source = Source(path.stem, class_names, splits)
+    refuse_shared(source)
+    return source
 
 
 class _KnownFiles:
@@ -132,11 +153,14 @@ def _read_rows(path: Path) -> Iterator[Row]:
                 f'in quotes, "a,b.jpg"'
             )
         values = {column: cells[index] for column, index in columns.items()}
+        split = _check_split(path, line, values["split"]) if "split" in values else "train"
         yield Row(
             line,
             _check_name(path, line, values["path"]),
             _check_label(path, line, values["label"]),
-            _check_split(path, line, values["split"]) if "split" in values else "train",
+            split,
+            _check_group(path, line, values["group"]) if "group" in values else None,
+            _check_weight(path, line, values["weight"], split) if "weight" in values else None,
         )
 
 
@@ -238,6 +262,25 @@ def _check_split(path: Path, line: int, cell: str) -> str:
     if split is None:
         raise DataError(f"{path}, line {line}: split {cell!r} is none: write train, validation or test")
     return split
+
+
+def _check_group(path: Path, line: int, cell: str) -> str:
+    if not cell:
+        raise DataError(f"{path}, line {line}: the group is empty: fill it in; an image of none has a group of its own")
+    return cell
+
+
+def _check_weight(path: Path, line: int, cell: str, split: str) -> float:
+    """The number; 1 for an empty cell of an image that is not trained on."""
+    if not cell and split != "train":
+        return 1.0
+    try:
+        weight = float(cell)
+    except ValueError:
+        weight = math.nan
+    if not 0 <= weight < _MOST_WEIGHT:
+        raise DataError(f"{path}, line {line}: weight {cell!r} must be a number from 0 to below 1e6: mend it")
+    return weight
 
 
 def _class_names(path: Path, train: Sequence[Row], of_a_folder: bool) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ STRENGTH = "augment.strength"
 # `keep` writes files, and `average` has no score before the end.
 NOT_SEARCHED = frozenset(
     {"data", "classes", "validation", "test", "seed", "split_seed", "bagging", "epochs", "max_pixels", "max_skipped"}
-    | {"average", "keep"}
+    | {"average", "keep", "group"}
 )
 SEARCHED = tuple(name for name in FIELDS if name not in NOT_SEARCHED)
 

@@ -73,7 +73,7 @@ def adapted(data: ImageData, augment: str, batch_size: int) -> ImageData:
     return replace(data, splits=splits, batch_size=batch_size, augmentation=augmentation)
 
 
-_READING = ("image_size", "crop_fraction", "interpolation", "classes", "validation", "test", "seed")
+_READING = ("image_size", "crop_fraction", "interpolation", "classes", "validation", "test", "group", "seed")
 
 
 class TrialData:

@@ -1,0 +1,83 @@
+"""Sources in object stores and on web servers: folders of images, packed folders, zips and tables."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from kerastricks.data.sources.archive import zip_source
+from kerastricks.data.sources.layout import find_layout
+from kerastricks.data.sources.names import is_ignored
+from kerastricks.data.sources.shards import INDEX, shards_source
+from kerastricks.data.sources.source import Files, Source
+from kerastricks.data.sources.table import SUFFIXES, table_source
+from kerastricks.errors import DataError
+from kerastricks.remote import RemoteFolder, RemoteReader, fetched_file, public_url
+
+
+def remote_source(url: str) -> Source:
+    """Find the images of an address.
+
+    Args:
+        url: of a folder of images or one that `pack` wrote, of a .zip, or of a .csv or .tsv beside its images.
+
+    Returns:
+        The source; names, order and contents are those of the same files in a local folder.
+
+    Raises:
+        MissingExtraError: without fsspec or s3fs.
+        DataError: for what cannot be reached or read, and what the local source refuses.
+    """
+    public = public_url(url)
+    suffix = PurePosixPath(public).suffix.lower()
+    if suffix in SUFFIXES:
+        return _of_file(url, lambda path: _table(url, path))
+    if suffix == ".zip":
+        return _of_file(url, zip_source)
+    folder = RemoteFolder(url)
+    try:
+        files, folders = folder.listing()
+    except FileNotFoundError:
+        raise DataError(f"{public}: no such file or folder: check the address") from None
+    if INDEX in files and any(name.endswith(".tfrecord") for name in files):
+        names = [name for name in files if name == INDEX or (name.endswith(".tfrecord") and "/" not in name)]
+        return _local(public, lambda user: folder.fetch(names, user), shards_source)
+    if not files and suffix:
+        return _of_file(url, zip_source)
+    name = public.rstrip("/").rsplit("/", 1)[-1]
+    shown = sorted(name for name in files if not any(is_ignored(part) for part in name.split("/")))
+    if not shown:
+        raise DataError(f"{public}: no files: expected a folder of CLASS/*.jpg, or the address of a .zip or .csv")
+    return find_layout(files, folders, RemoteReader(folder, shown), name)
+
+
+def _table(url: str, path: Path) -> Source:
+    """The table that was copied to `path`; the images lie beside the original."""
+    whole, mark, query = url.partition("?")
+    folder = RemoteFolder(whole.rpartition("/")[0] + mark + query)
+    source = table_source(path)
+    found = {split: files for split, files in source.splits.items() if isinstance(files, Files)}
+    reader = RemoteReader(folder, [name for files in found.values() for name in files.names])
+    return replace(source, splits={split: replace(files, reader=reader) for split, files in found.items()})
+
+
+def _of_file(url: str, read: Callable[[Path], Source]) -> Source:
+    return _local(public_url(url), lambda user: fetched_file(url, user), read)
+
+
+class _User:
+    """Keeps a copy in the cache while it lives."""
+
+
+def _local(public: str, fetch: Callable[[object], Path], read: Callable[[Path], Source]) -> Source:
+    """Read a copy; messages and the name are those of the original."""
+    user = _User()
+    path = fetch(user)
+    try:
+        source = read(path)
+    except DataError as error:
+        raise type(error)(str(error).replace(str(path), public)) from None
+    for examples in source.splits.values():
+        reader = getattr(examples, "reader", None)
+        if reader is not None:
+            reader.user = user
+    return replace(source, name=PurePosixPath(public.rstrip("/")).stem)
