@@ -91,6 +91,8 @@ def pack(
         if not isinstance(examples, Arrays) and len(set(examples.names)) < len(examples):
             twice = next(name for name, other in itertools.pairwise(sorted(examples.names)) if name == other)
             raise DataError(f"{found.name}: {twice} is there twice: make the zip again")
+    if format != "tfrecord" and any(one.groups is not None or one.weights is not None for one in found.splits.values()):
+        raise DataError(f"{found.name} has groups or weights, which only TFRecord shards keep: pack it as tfrecord")
     # Beside its final path, since only a rename inside one file system happens at once.
     with written(out), begun_folder(out.absolute().parent) as unfinished:
         writer = WRITERS[format](unfinished, found.name, found.class_names, readable.photographs, shard_mb * 1e6)
@@ -102,10 +104,9 @@ def pack(
                     for index in order.tolist():
                         name, contents = _encoded(examples, split, index)
                         writer.write(name, int(examples.labels[index]), contents)
-                        for column in ("groups", "weights"):
-                            values = getattr(examples, column)
+                        for column, values in (("groups", examples.groups), ("weights", examples.weights)):
                             if values is not None:
-                                writer.shards[-1].setdefault(column, []).append(values[index])
+                                writer.splits[split][-1].setdefault(column, []).append(values[index])
                         advance(1)
                     writer.end()
         finally:
