@@ -84,7 +84,7 @@ _apart = tf.function(
 
 @_apart
 def _marked_orientation(contents: tf.Tensor) -> tf.Tensor:
-    """Of a JPEG with the mark: cameras write one block, as the first segment or after a JFIF header of 16 bytes."""
+    """Orientation of a JPEG with the mark: cameras write one block, first or after a JFIF header of 16 bytes."""
     words = _words(part(contents, 0, 30), 30)
     first = _matches(words[1:], _APP1_EXIF)
     second = tf.logical_and(_matches(words, _JFIF), _matches(words[10:], _APP1_EXIF))
