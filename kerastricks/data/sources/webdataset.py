@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kerastricks.data.sources.extents import ExtentReader, Rows, indexed_source, splits_of_files
+from kerastricks.data.sources.extents import ExtentReader, Rows, indexed_source
+from kerastricks.data.sources.large_files import splits_of_files
 from kerastricks.data.sources.names import is_ignored
 from kerastricks.data.sources.source import SPLITS, Source
 from kerastricks.errors import DataError
