@@ -213,7 +213,7 @@ def sorted_rows(
 
 
 def _all_differ(names: Sequence[str]) -> bool:
-    return len(set(names)) == len(names)
+    return len(set(names)) == len(names) and not any("\0" in name for name in names)
 
 
 def _told_apart(rows: Rows, classes: Sequence[str], files: Sequence[str]) -> list[str]:

@@ -104,6 +104,8 @@ def parquet_source(path: Path, files: Sequence[Path], columns: Mapping[str, str]
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise MissingExtraError("pyarrow", "parquet")
+    import pyarrow as pa
+
     splits = splits_of_files(path, files)
     opened = [_open(file) for file in files]
     found = [_columns(file, one, columns) for file, one in zip(files, opened, strict=True)]
@@ -112,7 +114,12 @@ def parquet_source(path: Path, files: Sequence[Path], columns: Mapping[str, str]
             raise DataError(f"{file}: its columns or classes are others than those of {files[0]}: give one of them")
 
     def scan() -> Rows:
-        return _rows(files, splits, opened, found[0])
+        try:
+            return _rows(files, splits, opened, found[0])
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: a label or name is not valid UTF-8 ({error.reason}): write it again") from None
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path}: cannot be read ({_first(error)}): download or make it again") from None
 
     if found[0].kind == "path":
         return _paths_source(path, files, scan())
