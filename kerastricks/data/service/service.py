@@ -13,6 +13,7 @@ from kerastricks.data.service.address import WAIT_SECONDS, Address, reach
 from kerastricks.data.service.ask import ask, describe
 from kerastricks.data.service.stream import PendingSignal, Stream
 from kerastricks.data.sources.contents import read_in_graph
+from kerastricks.data.sources.extents import ExtentReader
 from kerastricks.data.sources.folder import FolderReader
 from kerastricks.data.sources.shards import ShardReader
 from kerastricks.data.sources.source import Arrays, Examples, Source
@@ -99,10 +100,13 @@ class Service:
                         f"{source.name}: {megabytes(size)} of arrays are more than the {megabytes(MAX_ARRAY_BYTES)} "
                         f"that are sent to a data service: let kerastricks.data.pack write them where workers read"
                     )
-            elif not isinstance(examples.reader, FolderReader | ShardReader):
+            elif not (
+                isinstance(examples.reader, FolderReader | ShardReader)
+                or (isinstance(examples.reader, ExtentReader) and examples.reader.is_addressable)
+            ):
                 raise DataError(
-                    f"{source.name}: workers of a data service read folders, tables of files, and what `kerastricks "
-                    f"pack` wrote: unpack or pack it where they can read it"
+                    f"{source.name}: workers of a data service read folders, tables of files, tars, and what "
+                    f"`kerastricks pack` wrote: unpack or pack it where they can read it"
                 )
 
     def check(self, examples: Examples) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from kerastricks.data.sources.extents import ExtentReader
 from kerastricks.data.sources.folder import FolderReader
 from kerastricks.data.sources.shards import ShardReader
 from kerastricks.data.sources.source import Files
@@ -50,18 +51,23 @@ def read_in_graph(files: Files) -> Callable[[tf.Tensor], tf.Tensor]:
     It does not wait for Python's lock, and runs in other processes too. The checksums of shards are not compared.
 
     Args:
-        files: files of a folder, of a table or in shards.
+        files: files of a folder, of a table, in shards, or in other large files where all have offsets.
     """
     if isinstance(files.reader, FolderReader):
         root = os.path.abspath(files.reader.path)
         paths = tf.constant([os.fsencode(os.path.join(root, name)) for name in files.names])
         return lambda index: tf.io.read_file(tf.gather(paths, index))
-    assert isinstance(files.reader, ShardReader)
-    reader = files.reader
-    shards = [os.path.join(os.path.abspath(reader.path), name) for name in reader.shards]
+    if isinstance(files.reader, ExtentReader):
+        shards, columns = files.reader.files, files.reader.index
+        rows = np.array([files.reader.find(name) for name in files.names], np.int64)
+        shard, offset, size = columns["file"][rows], columns["offset"][rows], columns["size"][rows]
+    else:
+        assert isinstance(files.reader, ShardReader)
+        reader = files.reader
+        shards = [os.path.join(os.path.abspath(reader.path), name) for name in reader.shards]
+        records = np.array([reader.records[name] for name in files.names], np.int64).reshape(len(files), 5)
+        shard, offset, size = records[:, 0], records[:, 2], records[:, 3]
     sizes = np.array([os.path.getsize(shard) for shard in shards], np.int64)
-    records = np.array([reader.records[name] for name in files.names], np.int64).reshape(len(files), 5)
-    shard, offset, size = records[:, 0], records[:, 2], records[:, 3]
     shard_paths = tf.constant([os.fsencode(shard) for shard in shards])
     # A file of one record, with the bytes before it as its header and those after it as its footer.
     layout = tf.constant(np.stack([shard, offset, size, sizes[shard] - offset - size], axis=1))

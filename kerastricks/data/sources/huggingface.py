@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from kerastricks.data.sources.columns import find_columns, label_codes
 from kerastricks.data.sources.extents import ExtentReader, Rows, sorted_rows
 from kerastricks.data.sources.layout import split_of
 from kerastricks.data.sources.names import HF_PREFIX
-from kerastricks.data.sources.parquet import find_columns, label_codes
 from kerastricks.data.sources.source import SPLITS, Files, Names, Source
 from kerastricks.errors import DataError, MissingExtraError
 

@@ -9,33 +9,23 @@ import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerastricks.data.sources.extents import (
-    ExtentReader,
-    Rows,
-    indexed_source,
-    labels_of,
-    shard_names,
-    sort_names,
-    source_name,
-    splits_of_files,
-)
+from kerastricks.data.sources.columns import Columns, find_columns, label_codes, leaf
+from kerastricks.data.sources.extents import ExtentReader, Rows, indexed_source, labels_of, sort_names
 from kerastricks.data.sources.folder import FolderReader, is_special
+from kerastricks.data.sources.large_files import shard_names, source_name, splits_of_files
 from kerastricks.data.sources.layout import split_of
 from kerastricks.data.sources.source import SPLITS, Files, Names, Source
 from kerastricks.errors import DataError, MissingExtraError
 from kerastricks.progress import megabytes
 
 SUFFIX = ".parquet"
-IMAGE_COLUMNS = ("image", "img", "image_bytes", "jpg", "path", "file", "file_name", "filename", "image_path")
-LABEL_COLUMNS = ("label", "labels", "class", "fine_label", "target", "category")
-SPLIT_COLUMNS = ("split", "subset")
 _KEPT_BYTES = 256 << 20  # of row groups that are not read image by image
 _MOST_GROUP_BYTES = 1 << 30
 _ROWS_AT_ONCE = 32
@@ -92,35 +82,11 @@ class ParquetReader(ExtentReader):
                     read = opened.read_row_group(group, columns=[self.column])
             except pa.ArrowException as error:
                 raise OSError(f"{os.path.basename(self.files[file])}, row group {group}: {_first(error)}") from None
-            found = _leaf(read.column(0).combine_chunks())
+            found = leaf(read.column(0).combine_chunks())
             self._groups[file, group] = found
             while len(self._groups) > 1 and sum(one.nbytes for one in self._groups.values()) > _KEPT_BYTES:
                 self._groups.popitem(last=False)
             return found
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Columns of a file.
-
-    Args:
-        image: name of the column.
-        kind: "bytes", "struct" of bytes and a path, or "path".
-        label: name of the column.
-        split: name of the column; "" for none.
-        class_names: from the schema's ClassLabel; None where it has none.
-    """
-
-    image: str
-    kind: str
-    label: str
-    split: str
-    class_names: tuple[str, ...] | None
-
-    @property
-    def read(self) -> str:
-        """Path of the column of bytes."""
-        return f"{self.image}.bytes" if self.kind == "struct" else self.image
 
 
 def parquet_source(path: Path, files: Sequence[Path], columns: Mapping[str, str]) -> Source:
@@ -138,6 +104,8 @@ def parquet_source(path: Path, files: Sequence[Path], columns: Mapping[str, str]
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise MissingExtraError("pyarrow", "parquet")
+    import pyarrow as pa
+
     splits = splits_of_files(path, files)
     opened = [_open(file) for file in files]
     found = [_columns(file, one, columns) for file, one in zip(files, opened, strict=True)]
@@ -146,7 +114,12 @@ def parquet_source(path: Path, files: Sequence[Path], columns: Mapping[str, str]
             raise DataError(f"{file}: its columns or classes are others than those of {files[0]}: give one of them")
 
     def scan() -> Rows:
-        return _rows(files, splits, opened, found[0])
+        try:
+            return _rows(files, splits, opened, found[0])
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: a label or name is not valid UTF-8 ({error.reason}): write it again") from None
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path}: cannot be read ({_first(error)}): download or make it again") from None
 
     if found[0].kind == "path":
         return _paths_source(path, files, scan())
@@ -171,86 +144,6 @@ def _columns(file: Path, opened: Any, named: Mapping[str, str]) -> Columns:
     return found
 
 
-def find_columns(source: Path | str, schema: Any, named: Mapping[str, str]) -> Columns:
-    """Find the columns of images, labels and splits: those that the user named, else by features, else by usual names.
-
-    Args:
-        source: file or data set, for messages.
-        schema: its Arrow schema, with Hugging Face's features where it has them.
-        named: columns the user named.
-
-    Raises:
-        DataError: for a column that is missing or of another type, with the columns there are.
-    """
-    features = _features(schema)
-    images = [name for name, feature in features.items() if _type(feature) == "Image"]
-    image = _find(source, schema, named, "image", IMAGE_COLUMNS, images)
-    labels = [name for name, feature in features.items() if _type(feature) == "ClassLabel"]
-    label = _find(source, schema, named, "label", LABEL_COLUMNS, labels)
-    split = _find(source, schema, named, "split", SPLIT_COLUMNS, [])
-    _check_label_type(source, schema, label)
-    names = features.get(label, {}).get("names") if _type(features.get(label)) == "ClassLabel" else None
-    classes = None if names is None else tuple(str(name) for name in names)
-    return Columns(image, _kind(source, schema, image), label, split, classes)
-
-
-def _features(schema: Any) -> dict[str, Any]:
-    """Features of the columns as Hugging Face's datasets writes them into the schema."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return features if isinstance(features, dict) else {}
-    except (KeyError, ValueError, TypeError, RecursionError):
-        return {}
-
-
-def _type(feature: Any) -> Any:
-    return feature.get("_type") if isinstance(feature, dict) else None
-
-
-def _find(
-    file: Path | str, schema: Any, named: Mapping[str, str], role: str, usual: Sequence[str], features: Sequence[str]
-) -> str:
-    have = ", ".join(schema.names)
-    if role in named:
-        if named[role] not in schema.names:
-            raise DataError(f"{file}: no column {named[role]!r}, which ?{role}= names: its columns are {have}")
-        return named[role]
-    if len(features) == 1 and features[0] in schema.names:
-        return features[0]
-    lower = {name.lower(): name for name in reversed(schema.names)}
-    found = next((lower[name] for name in usual if name in lower), None)
-    if found is not None:
-        return found
-    if role == "split":
-        return ""
-    raise DataError(f"{file}: no column of {role}s called {' or '.join(usual[:3])}: {_name_it(file, schema, role)}")
-
-
-def _name_it(file: Path | str, schema: Any, role: str) -> str:
-    name = file.name if isinstance(file, Path) else file
-    return f"its columns are {', '.join(schema.names)}: name one, {name}?{role}=COLUMN"
-
-
-def _kind(file: Path | str, schema: Any, image: str) -> str:
-    import pyarrow as pa
-
-    kind = schema.field(image).type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return "bytes"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return "path"
-    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-        inner = kind.field("bytes").type
-        if pa.types.is_binary(inner) or pa.types.is_large_binary(inner):
-            return "struct"
-    raise DataError(
-        f"{file}: column {image!r} is {kind}, and images are binary, a struct of bytes and path, or paths: "
-        f"{_name_it(file, schema, 'image')}"
-    )
-
-
 def _only_paths(opened: Any, image: str) -> bool:
     """Whether a column of bytes and paths has no bytes: the images are files."""
     kind = opened.schema_arrow.field(image).type
@@ -259,24 +152,6 @@ def _only_paths(opened: Any, image: str) -> bool:
     at = next(i for i in range(opened.metadata.num_columns) if opened.schema.column(i).path == f"{image}.bytes")
     chunks = [opened.metadata.row_group(group).column(at) for group in range(opened.num_row_groups)]
     return all(chunk.statistics is not None and chunk.statistics.null_count == chunk.num_values for chunk in chunks)
-
-
-def _check_label_type(file: Path | str, schema: Any, label: str) -> None:
-    import pyarrow as pa
-
-    kind = schema.field(label).type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    types = pa.types
-    if types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind) or types.is_boolean(kind):
-        return
-    if types.is_floating(kind) or types.is_decimal(kind):
-        why = "regression targets are not supported"
-    elif types.is_nested(kind):
-        why = "multi-label targets are not supported, one class for each image is all there is"
-    else:
-        why = "a label is a name or a whole number"
-    raise DataError(f"{file}: column {label!r} is {kind}: {why}: {_name_it(file, schema, 'label')}")
 
 
 def _rows(files: Sequence[Path], splits: Sequence[str], opened: Sequence[Any], columns: Columns) -> Rows:
@@ -323,28 +198,6 @@ def _photographs(schema: Any) -> bool:
         return True
 
 
-def label_codes(source: Path | str, column: Any, label: str, values: dict[Any, int], start: int = 0) -> np.ndarray:
-    """Numbers of labels.
-
-    Args:
-        source: file or data set, for messages.
-        column: Arrow array of labels.
-        label: name of the column.
-        values: number of each label so far; new ones are added.
-        start: number of the first row, for messages.
-
-    Raises:
-        DataError: for a row without a label.
-    """
-    if column.null_count:
-        row = start + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-        raise DataError(f"{source}, row {row}: no label in column {label!r}: fill it in or leave the row out")
-    encoded = _leaf(column).dictionary_encode()
-    found = encoded.dictionary.to_pylist()
-    table = np.array([values.setdefault(value, len(values)) for value in found], np.int64)
-    return table[encoded.indices.to_numpy()] if len(found) else np.zeros(0, np.int64)
-
-
 def _read_column(file: Path, opened: Any, name: str) -> Any:
     import pyarrow as pa
 
@@ -352,7 +205,7 @@ def _read_column(file: Path, opened: Any, name: str) -> Any:
         column = opened.read(columns=[name]).column(0).combine_chunks()
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file}: column {name!r} cannot be read ({_first(error)}): make the file again") from None
-    return _leaf(column)
+    return leaf(column)
 
 
 def _row_names(opened: Any, columns: Columns, count: int) -> list[str | None]:
@@ -420,15 +273,7 @@ def _search(
 
 def _values(opened: Any, group: int, column: str) -> Iterator[bytes | None]:
     for batch in opened.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=[column]):
-        yield from _leaf(batch.column(0)).to_pylist()
-
-
-def _leaf(column: Any) -> Any:
-    import pyarrow as pa
-
-    while pa.types.is_struct(column.type):
-        column = column.field(0)
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        yield from leaf(batch.column(0)).to_pylist()
 
 
 def _paths_source(path: Path, files: Sequence[Path], rows: Rows) -> Source:

@@ -17,10 +17,10 @@ from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
 from kerastricks.data.sources.classes import only_classes
 from kerastricks.data.sources.cloud import remote_source
-from kerastricks.data.sources.extents import expand, files_inside, split_columns
 from kerastricks.data.sources.folder import folder_source
 from kerastricks.data.sources.headers import Headers, read_headers
 from kerastricks.data.sources.huggingface import hugging_face_source, is_saved_dataset
+from kerastricks.data.sources.large_files import expand, files_inside, split_columns
 from kerastricks.data.sources.names import HF_PREFIX, TFDS_PREFIX, is_no_image
 from kerastricks.data.sources.parquet import SUFFIX as PARQUET
 from kerastricks.data.sources.parquet import parquet_source

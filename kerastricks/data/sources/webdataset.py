@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kerastricks.data.sources.extents import ExtentReader, Rows, indexed_source, splits_of_files
+from kerastricks.data.sources.extents import ExtentReader, Rows, indexed_source
+from kerastricks.data.sources.large_files import splits_of_files
 from kerastricks.data.sources.names import is_ignored
 from kerastricks.data.sources.source import SPLITS, Source
 from kerastricks.errors import DataError
@@ -135,7 +136,7 @@ def _rows(
                 raise DataError(f"{file}: {sample_key} has a label and no image: {_AGAIN}")
             name, offset, size = sample.image
             own = sample.record.get("path") if sample.record else None
-            names.append(own if isinstance(own, str) and own else name)
+            names.append(own if isinstance(own, str) and own and _is_text(own) else name)
             labels.append(label)
             columns["file"].append(number)
             columns["offset"].append(offset)
@@ -252,6 +253,16 @@ def _label(file: Path, key: str, sample: _Sample, named: str | None) -> str:
     if isinstance(found, list):
         raise DataError(f"{file}: {where}: a list: multi-label targets are not supported: give one class")
     text = str(found).strip()
-    if not text:
-        raise DataError(f"{file}: {where}: the label is empty: fill it in or leave the image out")
+    if not text or not _is_text(text):
+        what = "no valid text" if text else "empty"
+        raise DataError(f"{file}: {where}: the label is {what}: fill it in or leave the image out")
     return text
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text can be written as UTF-8: JSON may have halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -99,12 +99,13 @@ def test_every_image_of_an_epoch_comes_once(cluster):
     assert len(seen) == len(set(seen)) == far.steps_per_epoch * BATCH_SIZE
 
 
-def test_files_and_shards_give_the_local_batches_and_evaluation_stays_here(cluster, split_folder, tmp_path):
-    data.pack(split_folder, tmp_path / "packed", shard_mb=0.02)
+def test_files_and_packed_ones_give_the_local_batches_and_evaluation_stays_here(cluster, split_folder, tmp_path):
+    for format in ("tfrecord", "webdataset", "parquet"):
+        data.pack(split_folder, tmp_path / format, format=format, shard_mb=0.02)
     options = {"augment": "flip | fancy_pca(0.3)", "batch_size": 8, "stages": "host"}
     local = data.load(split_folder, **options)
     expected = content(local.train)
-    for source in (split_folder, tmp_path / "packed"):
+    for source in (split_folder, *(tmp_path / format for format in ("tfrecord", "webdataset", "parquet"))):
         far = data.load(source, data_service=cluster.address, **options)
         assert not far.in_memory
         assert content(far.train) == expected

@@ -316,6 +316,14 @@ def test_damaged_files(image_folder, tmp_path):
         find_source(tmp_path / "y-*.parquet")
 
 
+def test_texts_that_are_not_valid(image_folder, tmp_path):
+    raw = pa.array([b"\xff"] * 36, pa.binary())
+    labels = pa.Array.from_buffers(pa.string(), 36, raw.buffers())
+    path = write(table_of(rows_of(image_folder)).set_column(1, "label", labels), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"x\.parquet: a label or name is not valid UTF-8"):
+        find_source(path)
+
+
 def test_row_groups_too_large_to_read_for_each_image(image_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("kerastricks.data.sources.parquet._MOST_GROUP_BYTES", 1000)
     rows = rows_of(image_folder)

@@ -201,6 +201,7 @@ BAD = {
     "a list": ([("a.jpg", IMAGE), ("a.json", b'{"label": [1, 2]}')], "a list: multi-label targets are not supported"),
     "true": ([("a.jpg", IMAGE), ("a.json", b'{"label": true}')], "True is no label"),
     "nothing": ([("a.jpg", IMAGE), ("a.cls", b"")], "the label is empty"),
+    "half a character": ([("a.jpg", IMAGE), ("a.json", b'{"label": "\\ud800"}')], "the label is no valid text"),
     "no JSON": ([("a.jpg", IMAGE), ("a.json", b"{")], r"a\.json cannot be read"),
     "no UTF-8": ([("a.jpg", IMAGE), ("a.cls", b"\xff")], r"a\.cls cannot be read"),
     "no images": ([("readme.txt", b"")], "no images"),
