@@ -155,7 +155,7 @@ class RemoteFolder:
         """Copy files as a whole into a folder of the cache, which stays while `user` lives.
 
         Args:
-            names: of files right inside this folder.
+            names: of files in this folder, which keep their names in the copy.
             user: object whose life keeps the folder from being removed.
 
         Raises:
@@ -163,6 +163,8 @@ class RemoteFolder:
         """
         entries = {}
         for name in names:
+            if not _is_below(name):
+                raise DataError(f"{self.url}/{name}: leads out of the folder: give it another name")
             try:
                 entries[name] = self._entry(name)
             except FileNotFoundError:
@@ -180,7 +182,9 @@ class RemoteFolder:
                     )
                 with cache.writing(key) as folder:
                     for name, entry in entries.items():
-                        self._copy(name, entry, folder / PurePosixPath(name).name)
+                        target = folder / name
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        self._copy(name, entry, target)
         except OSError as error:
             if isinstance(error, FileNotFoundError) or not error.errno:
                 raise
@@ -245,9 +249,12 @@ class RemoteFolder:
         for delay in (*delays, None):
             try:
                 return action()
-            except FileNotFoundError:
-                raise FileNotFoundError(2, "no such file or folder", what) from None
-            except Exception as error:  # whatever the many file systems raise
+            except Exception as caught:  # whatever the many file systems raise
+                # fsspec says of a web server that does not answer that the file is not there.
+                cause = caught.__cause__ if isinstance(caught, FileNotFoundError) else None
+                error = cause if isinstance(cause, Exception) else caught
+                if isinstance(error, FileNotFoundError) or getattr(error, "status", None) == 404:
+                    raise FileNotFoundError(2, "no such file or folder", what) from None
                 lasting = _lasting(error, what)
                 if lasting is not None:
                     raise lasting from None
@@ -355,7 +362,7 @@ class _Use:
 
 
 def fetched_model(url: str) -> Path:
-    """Copy a model file, or the files right inside a run folder, for as long as the process lives.
+    """Copy a model file or a run folder, for as long as the process lives.
 
     Args:
         url: of a `.keras` file or a run folder.
@@ -376,10 +383,9 @@ def fetched_model(url: str) -> Path:
         files, _ = folder.listing()
     except FileNotFoundError:
         files = {}
-    names = [name for name in files if "/" not in name]
-    if not names:
+    if not files:
         raise DataError(f"{public}: no such file or folder: give the address of a .keras file or a run folder")
-    return folder.fetch(names, use)
+    return folder.fetch(files, use)
 
 
 def _file_system(url: str, is_web: bool) -> tuple[Any, str]:
@@ -405,6 +411,12 @@ def _file_system(url: str, is_web: bool) -> tuple[Any, str]:
         lasting = _lasting(error, public_url(url))
         raise lasting or DataError(f"{public_url(url)}: cannot be opened ({_reason(error)}): check it") from None
     return file_system, root
+
+
+def _is_below(name: str) -> bool:
+    """Whether a name, joined to the path of a folder, stays inside, on every system."""
+    parts = re.split(r"[/\\]", name)
+    return not {"", ".", ".."} & set(parts) and not os.path.isabs(name) and ":" not in parts[0] and "\0" not in name
 
 
 def _described(path: str, facts: Mapping[str, Any]) -> Entry:
