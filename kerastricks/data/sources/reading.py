@@ -15,6 +15,7 @@ from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
 from kerastricks.data.sources.classes import only_classes
+from kerastricks.data.sources.copies import Named, with_same_checksum
 from kerastricks.data.sources.folder import folder_source
 from kerastricks.data.sources.headers import Headers, read_headers
 from kerastricks.data.sources.names import TFDS_PREFIX, is_no_image
@@ -42,6 +43,7 @@ class Readable:
         fingerprint: hash of names, labels and contents, those left out included.
         photographs: whether the images came as files, also before they were packed.
         in_memory: whether the source holds pixels.
+        same_checksums: groups of files that are probably copies.
     """
 
     source: Source
@@ -50,6 +52,7 @@ class Readable:
     fingerprint: str
     photographs: bool
     in_memory: bool
+    same_checksums: Sequence[Sequence[Named]] = ()
 
 
 def read_source(
@@ -137,6 +140,10 @@ def read_source(
         fingerprint=digest.hexdigest(),
         photographs=bool(headers) and found.photographs,
         in_memory=in_memory,
+        same_checksums=with_same_checksum(
+            {name: examples for name, examples in found.splits.items() if isinstance(examples, Files)},
+            {name: header.checksums for name, header in headers.items()},
+        ),
     )
 
 
