@@ -50,7 +50,7 @@ def measure_contents(contents: bytes, max_pixels: int) -> tuple[np.ndarray, np.n
         ValueError: with the reason why `kerastricks.data.load` leaves the file out.
     """
     height, width, _ = read_header(contents, max_pixels)
-    image = _decode(contents)
+    image = decode_upright(contents)
     row, found = _measure(image)
     row["digest"] = np.void(hashlib.blake2b(contents, digest_size=DIGEST_BYTES).digest())
     row["height"], row["width"] = height, width
@@ -59,16 +59,21 @@ def measure_contents(contents: bytes, max_pixels: int) -> tuple[np.ndarray, np.n
 
 def measure_pixels(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Measure a decoded image (height, width, 1 or 3) uint8; see `measure_contents`."""
-    grey = pixels.shape[-1] == 1
-    image = Image.fromarray(pixels[..., 0] if grey else pixels)
-    image.info["colour"] = "grey" if grey else "colour"
-    row, found = _measure(image)
+    row, found = _measure(to_image(pixels))
     row["digest"] = np.void(hashlib.blake2b(pixels.tobytes(), digest_size=DIGEST_BYTES).digest())
     row["height"], row["width"] = pixels.shape[:2]
     return row, found
 
 
-def _decode(contents: bytes) -> Image.Image:
+def to_image(pixels: np.ndarray) -> Image.Image:
+    """Convert (height, width, 1 or 3) uint8."""
+    grey = pixels.shape[-1] == 1
+    image = Image.fromarray(pixels[..., 0] if grey else pixels)
+    image.info["colour"] = "grey" if grey else "colour"
+    return image
+
+
+def decode_upright(contents: bytes) -> Image.Image:
     """Decode an image upright, JPEGs perhaps at a fraction of their size, of mode "RGB" or "L"."""
     try:
         image: Image.Image = Image.open(io.BytesIO(contents))

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from kerastricks.data.sources.contents import UNREADABLE as READ_ERRORS
-from kerastricks.data.sources.source import Arrays, Source
-from kerastricks.data_check.measures import ROW, UNREADABLE, measure_contents, measure_pixels
+from kerastricks.data.sources.source import Arrays, Examples, Source
+from kerastricks.data_check.measures import ROW, UNREADABLE, decode_upright, measure_contents, measure_pixels, to_image
 from kerastricks.data_check.thumbnails import BYTES
 from kerastricks.errors import DataError, first_line
 from kerastricks.files import whole
@@ -70,12 +71,26 @@ class Listing:
 
     def measure(self, index: int, max_pixels: int) -> tuple[np.ndarray, np.ndarray]:
         """Measure an image; see `measure_contents`."""
-        number = int(self.split_numbers[index])
-        examples = self.source.splits[self.splits[number]]
-        within = index - int(np.searchsorted(self.split_numbers, number))
+        examples, within = self._find(index)
         if isinstance(examples, Arrays):
             return measure_pixels(examples.part(within, within + 1)[0])
         return measure_contents(examples.reader.read(examples.names[within]), max_pixels)
+
+    def read_image(self, index: int) -> Image.Image:
+        """Decode an image upright, a large JPEG at a fraction of its size.
+
+        Raises:
+            Exception: whatever its reader and decoder raise.
+        """
+        examples, within = self._find(index)
+        if isinstance(examples, Arrays):
+            return to_image(examples.part(within, within + 1)[0])
+        return decode_upright(examples.reader.read(examples.names[within]))
+
+    def _find(self, index: int) -> tuple[Examples, int]:
+        """The split of an image, and its index there."""
+        number = int(self.split_numbers[index])
+        return self.source.splits[self.splits[number]], index - int(np.searchsorted(self.split_numbers, number))
 
 
 @dataclass
