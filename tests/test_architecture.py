@@ -100,7 +100,7 @@ MAY_IMPORT = {
     "serving": {"classifier_file", "data", "layers"},
     "data": {"augment", "layers", "recipes"},
     "features": {"data"},
-    "data_check": {"charts", "checks", "data", "features", "models", "probes"},
+    "data_check": {"charts", "checks", "data", "features", "finetuning", "probes"},
     "finetuning": {
         "classifier_file",
         "callbacks",

@@ -192,7 +192,7 @@ def make_report(
         colours=_named_counts(rows["colour"][good], COLOURS),
         rotated=int(np.count_nonzero(rows["orientation"][good] > 1)),
         not_images=len(not_images(listing, measured)),
-        findings=tuple(sorted(findings, key=lambda one: (order.index(one.kind), one.indices))),
+        findings=tuple(sorted(findings, key=lambda one: order.index(one.kind))),
         notes=tuple(notes),
     )
 
