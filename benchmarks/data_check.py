@@ -94,7 +94,7 @@ def changed(data, how, generator):
     elif how == "blurred":
         image = image.filter(ImageFilter.GaussianBlur(max(1.5, min(width, height) / 64)))
     elif how == "black":
-        image = Image.new("RGB", image.size)
+        image = Image.fromarray(generator.integers(0, 4, (height, width, 3), "uint8"))  # no two are the same
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

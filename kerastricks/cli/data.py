@@ -1,6 +1,7 @@
 """kerastricks data"""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,13 +62,14 @@ def data(
     kerastricks data path/to/images/ --fix drop cleaned/ && kerastricks train cleaned/clean.csv
     """
     recipe = job_options.find_recipe(data)
-    source = data if recipe is None else recipe.data
-    check_source(str(source))
+    source = data if recipe is None else str(recipe.data)
+    check_source(source)
     if fix is not None:
         check_new_folder(fix[1])
-    from kerastricks.cli.quiet import import_keras
+    if labels or not os.path.exists(os.path.expanduser(source)):  # files are checked without TensorFlow
+        from kerastricks.cli.quiet import import_keras
 
-    import_keras()
+        import_keras()
     from kerastricks.cli import screen
     from kerastricks.data_check.checking import check_data
     from kerastricks.data_check.manifest import CLEAN, write_clean

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastricks.data.decoding.decode import MAX_PIXELS
+from kerastricks.data.sources.headers import MAX_PIXELS
 from kerastricks.data.sources.reading import find_source
 from kerastricks.data_check.data_report import DataReport, make_report
 from kerastricks.data_check.findings import (

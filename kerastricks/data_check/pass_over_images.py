@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kerastricks.data.sources.contents import UNREADABLE as READ_ERRORS
+from kerastricks.data.sources.source import UNREADABLE as READ_ERRORS
 from kerastricks.data.sources.source import Arrays, Examples, Source
 from kerastricks.data_check.measures import ROW, UNREADABLE, decode_upright, measure_contents, measure_pixels, to_image
 from kerastricks.data_check.thumbnails import BYTES

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastricks.data.sources.contents import UNREADABLE
-from kerastricks.data.sources.source import Examples, Files, Reader
+from kerastricks.data.sources.source import UNREADABLE, Examples, Files, Reader
 
 LEAK, CONFLICT = "leak", "conflict"
 _SHOWN = 2  # files in a line

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from kerastricks import recipes
-from kerastricks.data.decoding.pixels import decode_all, why_undecodable
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
@@ -24,7 +23,6 @@ from kerastricks.data.sources.shards import is_shards_folder, shards_source
 from kerastricks.data.sources.source import Arrays, Examples, Files, PixelStore, Source, arrays_source
 from kerastricks.data.sources.table import SUFFIXES as TABLE_SUFFIXES
 from kerastricks.data.sources.table import table_source
-from kerastricks.data.sources.tfds import tfds_source
 from kerastricks.errors import DataError, UnknownNameError
 from kerastricks.progress import Progress
 
@@ -175,6 +173,8 @@ def find_source(source: Any) -> Source:
         return zip_source(path)
     name = str(source)
     if name.startswith(TFDS_PREFIX):
+        from kerastricks.data.sources.tfds import tfds_source
+
         return tfds_source(name)
     if name in BUILTIN:
         return BUILTIN[name]()
@@ -230,6 +230,9 @@ def _decodable(
     progress: Progress,
 ) -> Examples:
     """Decode all of a split; keep the pixels where they fit, else only the names of the good files."""
+    # TensorFlow, which the check of images does without.
+    from kerastricks.data.decoding.pixels import decode_all, why_undecodable
+
     store = PixelStore(len(files) if in_memory else 0, image_shape)
     good = np.zeros(len(files), bool)
     for indices, decoded in decode_all(files, image_shape, f"decoding {split}", progress, fitting):
