@@ -22,6 +22,7 @@ __all__ = [
     "checks",
     "comparison",
     "data",
+    "data_check",
     "doctor",
     "ensemble",
     "errors",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from kerastricks import checks as checks
     from kerastricks import comparison as comparison
     from kerastricks import data as data
+    from kerastricks import data_check as data_check
     from kerastricks import doctor as doctor
     from kerastricks import ensemble as ensemble
     from kerastricks import features as features

@@ -25,6 +25,7 @@ MAY_IMPORT = {
         "recipes",
         "report",
         "data",
+        "data_check",
         "models",
         "training",
         "runs",
@@ -99,6 +100,7 @@ MAY_IMPORT = {
     "serving": {"classifier_file", "data", "layers"},
     "data": {"augment", "layers", "recipes"},
     "features": {"data"},
+    "data_check": {"charts", "checks", "data", "features", "finetuning", "probes"},
     "finetuning": {
         "classifier_file",
         "callbacks",
@@ -126,7 +128,14 @@ MAY_IMPORT = {
     "classifier_file": {"recipes"},
 }
 # TensorFlow's own file formats and data sets, and two files of training (devices; the fused kernel).
-MAY_IMPORT_TENSORFLOW = {"data", "serving", "cli/quiet.py", "training/device.py", "training/fused_batch_norm.py"}
+MAY_IMPORT_TENSORFLOW = {
+    "data",
+    "data_check/measures.py",
+    "serving",
+    "cli/quiet.py",
+    "training/device.py",
+    "training/fused_batch_norm.py",
+}
 # Pictures are their only purpose; all others import it when the first figure is made.
 MAY_IMPORT_MATPLOTLIB_AT_LOAD = {
     "charts",

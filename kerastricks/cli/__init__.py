@@ -21,6 +21,7 @@ from kerastricks.files import says_full
 COMMANDS = {
     "check": "Diagnose a network or its labels.",
     "compare": "Compare activations, initializers or regularizers.",
+    "data": "Check images before the first training.",
     "data-dispatcher": "Run the dispatcher of a data service.",
     "data-worker": "Run a worker of a data service.",
     "distill": "Distill a teacher into a smaller model.",

@@ -15,6 +15,7 @@ from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.pipeline.stages import StagedOps
 from kerastricks.data.sources.classes import relabel
+from kerastricks.data.sources.copies import SameBytes
 from kerastricks.data.sources.names import is_no_image, kind_of
 from kerastricks.data.sources.source import Arrays
 from kerastricks.data.statistics import PixelStatistics
@@ -48,6 +49,7 @@ class ImageData:
         seed: seed of splits, order and draws.
         in_memory: whether the decoded images are kept in memory.
         fitting: how whole images were brought to the shape.
+        copies: files with the same bytes that are in several splits, or have several labels.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ImageData:
     seed: int
     in_memory: bool
     fitting: Fitting = WHOLE
+    copies: tuple[SameBytes, ...] = ()
 
     @cached_property  # one data set: each iteration over it is another epoch
     def train(self) -> tf.data.Dataset:

@@ -16,6 +16,7 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.batches import Batches
 from kerastricks.data.pipeline.stages import StagedOps, Stages, leads_with_crop
 from kerastricks.data.service.service import Service
+from kerastricks.data.sources.copies import find_same_bytes
 from kerastricks.data.sources.groups import check_pattern, divide_groups, with_groups
 from kerastricks.data.sources.reading import PHOTO_SIDE_PX, read_source
 from kerastricks.data.sources.source import Arrays, Examples, Files, Source
@@ -132,6 +133,7 @@ def load(
     )
     shape = readable.image_shape
     splits = make_splits(readable.source, validation, test, seed, group)
+    copies = find_same_bytes(readable.same_checksums, splits, readable.source.class_names)
     if augment == "auto":
         augment = default_augment(shape, readable.photographs)
     train = splits["train"]
@@ -171,6 +173,7 @@ def load(
         seed=seed,
         in_memory=isinstance(train, Arrays) or (decoded is not None and decoded.in_memory),
         fitting=fitting,
+        copies=copies,
     )
 
 

@@ -12,6 +12,7 @@ import keras
 
 from kerastricks import recipes
 from kerastricks.data.image_data import ImageData
+from kerastricks.data.sources.copies import describe_same_bytes
 from kerastricks.errors import ConfigError, RunFolderError
 from kerastricks.files import write_text
 from kerastricks.runs.folder import RunFolder
@@ -126,7 +127,7 @@ def describe_data(data: ImageData) -> list[str]:
         f"{data.name}: {len(data.class_names)} classes, {counts}; {height}x{width} "
         f"{'grey' if channels == 1 else 'RGB'}, {kept}; augmentation: {data.augmentation.text or 'none'}"
     ]
-    return lines + data.left_out(", named in skipped.jsonl")
+    return [*lines, *data.left_out(", named in skipped.jsonl"), *describe_same_bytes(data.copies)]
 
 
 def describe_rate(config: Config, total_steps: int) -> str:

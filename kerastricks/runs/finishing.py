@@ -99,6 +99,7 @@ def finish(
         ensemble=ensemble,
         members=members,
         average=average,
+        copies=[one.to_json() for one in data.copies] or None,
     )
     title = f"{run.name}: test accuracy {summary.accuracy:.2%}"
     if lines:  # a head on features has none

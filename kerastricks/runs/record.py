@@ -106,6 +106,7 @@ class Summary(Scores):
         ensemble: report of an ensemble; None for none.
         members: models that were kept of the epochs; None where none were asked for.
         average: report of averaged weights; None for none.
+        copies: files with the same bytes that are in several splits or classes; None for none.
     """
 
     class_names: list[str]
@@ -122,6 +123,7 @@ class Summary(Scores):
     ensemble: EnsembleReport | None = None
     members: list[dict[str, Any]] | None = None
     average: dict[str, Any] | None = None
+    copies: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,19 @@ import tensorflow as tf
 
 from kerastricks.data.decoding.exif import exif_orientation, part, png_orientation, webp_orientation
 from kerastricks.data.fitting import WHOLE, Fitting
+from kerastricks.data.sources.headers import (
+    BMP_HEADERS,
+    BMP_MASKS,
+    MAX_EXTENSIONS,
+    MAX_PIXELS,
+    MAX_SCANS,
+    PALETTE_BITS,
+    START_OF_SCAN,
+)
 
-MAX_PIXELS = 100_000_000  # an image of more is taken for a decompression bomb
-PALETTE_BITS = 8  # of a BMP whose palette can be read
-BMP_HEADERS = (40, 52, 56, 64, 108, 124)  # lengths in bytes of those that are known, but for OS/2's first
-BMP_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)  # of red, green and blue, where a BMP says so
 _WEBP_ALPHA, _WEBP_ANIMATED = 0x10, 0x02  # among the flags of VP8X
 _PNG = 0  # of the formats that `_format` tells
 _TO_THE_END = 2**31 - 1  # bytes, as many as there are
-START_OF_SCAN = b"\xff\xda"  # of a JPEG
-MAX_SCANS = 500  # of a JPEG: each takes the time of the whole picture, and may have a few bytes (encoders write 10)
-MAX_EXTENSIONS = 1000  # of a GIF before its picture: a small file can have millions of empty ones
 _BLOCK_JUMP = 3  # 2^3 blocks of a GIF are skipped at once, in large files more
 _BLOCK_JUMPS = 1 << 17  # at most, for a file of nothing but the smallest blocks
 # Of the pixels that a file becomes, for the keys of caches: another number where they change. 2 decodes JPEG exactly, 3

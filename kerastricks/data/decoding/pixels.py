@@ -12,8 +12,8 @@ from PIL import Image
 
 from kerastricks.data.decoding.decode import decode_image, fit_image, to_luma
 from kerastricks.data.fitting import WHOLE, Fitting
-from kerastricks.data.sources.contents import UNREADABLE, read_contents
-from kerastricks.data.sources.source import Arrays, Examples, Files, PixelStore
+from kerastricks.data.sources.contents import read_contents
+from kerastricks.data.sources.source import UNREADABLE, Arrays, Examples, Files, PixelStore
 from kerastricks.errors import DataError, first_line
 from kerastricks.progress import Progress
 

@@ -1,9 +1,6 @@
 """Contents of files as TensorFlow functions of their indices: by the reader in Python, or by TensorFlow itself."""
 
-import lzma
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -12,10 +9,7 @@ import tensorflow as tf
 from kerastricks.data.sources.extents import ExtentReader
 from kerastricks.data.sources.folder import FolderReader
 from kerastricks.data.sources.shards import ShardReader
-from kerastricks.data.sources.source import Files
-
-# What readers raise for a file that cannot be read.
-UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+from kerastricks.data.sources.source import UNREADABLE, Files
 
 
 def read_contents(files: Files, or_empty: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -13,20 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from kerastricks.data.decoding.decode import (
-    BMP_HEADERS,
-    BMP_MASKS,
-    MAX_EXTENSIONS,
-    MAX_SCANS,
-    PALETTE_BITS,
-    START_OF_SCAN,
-)
-from kerastricks.data.decoding.exif import is_upright_jpeg, orientation_of
-from kerastricks.data.sources.contents import UNREADABLE
-from kerastricks.data.sources.source import Files
+from kerastricks.data.sources.source import UNREADABLE, Files
 from kerastricks.errors import DataError
 from kerastricks.progress import Progress
 
+# Limits of the decoder, which looks at the bytes again.
+MAX_PIXELS = 100_000_000  # an image of more is taken for a decompression bomb
+PALETTE_BITS = 8  # of a BMP whose palette can be read
+BMP_HEADERS = (40, 52, 56, 64, 108, 124)  # lengths in bytes of those that are known, but for OS/2's first
+BMP_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF)  # of red, green and blue, where a BMP says so
+START_OF_SCAN = b"\xff\xda"  # of a JPEG
+MAX_SCANS = 500  # of a JPEG: each takes the time of the whole picture, and may have a few bytes (encoders write 10)
+MAX_EXTENSIONS = 1000  # of a GIF before its picture: a small file can have millions of empty ones
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 # Markers of JPEG (ITU-R T.81, table B.1).
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -93,7 +91,7 @@ def read_headers(files: Files, max_pixels: int, description: str, progress: Prog
                 skipped[index] = str(error).split("\n")[0] or type(error).__name__
             else:
                 sizes[index] = height, width
-                upright[index] = is_upright_jpeg(contents)
+                upright[index] = contents.startswith(b"\xff\xd8") and _orientation(contents) == 1
                 grey = grey and is_grey
             advance(1)
     return Headers(sizes, checksums, upright, grey, skipped)
@@ -118,9 +116,18 @@ def read_header(contents: bytes, max_pixels: int) -> tuple[int, int, bool]:
         raise ValueError(f"damaged header ({width} x {height} pixels)")
     if width * height > max_pixels:
         raise ValueError(f"decompression bomb: {width} x {height} is more than {max_pixels} pixels")
-    if orientation_of(contents) in _TURNED:
+    if _orientation(contents) in _TURNED:
         height, width = width, height
     return height, width, grey
+
+
+def _orientation(contents: bytes) -> int:
+    """EXIF orientation, 1 to 8; TensorFlow, which reads it, is imported for files that may have one only."""
+    if b"Exif" not in contents and b"eXIf" not in contents and b"EXIF" not in contents:
+        return 1
+    from kerastricks.data.decoding.exif import orientation_of
+
+    return orientation_of(contents)
 
 
 def _jpeg(contents: bytes) -> tuple[int, int, bool]:

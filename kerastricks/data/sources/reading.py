@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from kerastricks import recipes
-from kerastricks.data.decoding.pixels import decode_all, why_undecodable
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
 from kerastricks.data.sources.classes import only_classes
 from kerastricks.data.sources.cloud import remote_source
+from kerastricks.data.sources.copies import Named, with_same_checksum
 from kerastricks.data.sources.folder import folder_source
 from kerastricks.data.sources.headers import Headers, read_headers
 from kerastricks.data.sources.huggingface import hugging_face_source, is_saved_dataset
@@ -29,7 +29,6 @@ from kerastricks.data.sources.shards import is_shards_folder, shards_source
 from kerastricks.data.sources.source import Arrays, Examples, Files, PixelStore, Source, arrays_source
 from kerastricks.data.sources.table import SUFFIXES as TABLE_SUFFIXES
 from kerastricks.data.sources.table import table_source
-from kerastricks.data.sources.tfds import tfds_source
 from kerastricks.data.sources.webdataset import SUFFIXES as TARS
 from kerastricks.data.sources.webdataset import webdataset_source
 from kerastricks.errors import DataError, UnknownNameError
@@ -51,6 +50,7 @@ class Readable:
         fingerprint: hash of names, labels and contents, those left out included.
         photographs: whether the images came as files, also before they were packed.
         in_memory: whether the source holds pixels.
+        same_checksums: groups of files that are probably copies.
     """
 
     source: Source
@@ -59,6 +59,7 @@ class Readable:
     fingerprint: str
     photographs: bool
     in_memory: bool
+    same_checksums: Sequence[Sequence[Named]] = ()
 
 
 def read_source(
@@ -151,6 +152,10 @@ def read_source(
         fingerprint=digest.hexdigest(),
         photographs=bool(headers) and found.photographs,
         in_memory=in_memory,
+        same_checksums=with_same_checksum(
+            {name: examples for name, examples in found.splits.items() if isinstance(examples, Files)},
+            {name: header.checksums for name, header in headers.items()},
+        ),
     )
 
 
@@ -190,6 +195,8 @@ def find_source(source: Any) -> Source:
         return zip_source(path)
     name = str(source)
     if name.startswith(TFDS_PREFIX):
+        from kerastricks.data.sources.tfds import tfds_source
+
         return tfds_source(name)
     if name in BUILTIN:
         return BUILTIN[name]()
@@ -261,6 +268,9 @@ def _decodable(
     progress: Progress,
 ) -> Examples:
     """Decode all of a split; keep the pixels where they fit, else only the names of the good files."""
+    # TensorFlow, which the check of images does without.
+    from kerastricks.data.decoding.pixels import decode_all, why_undecodable
+
     store = PixelStore(len(files) if in_memory else 0, image_shape)
     good = np.zeros(len(files), bool)
     for indices, decoded in decode_all(files, image_shape, f"decoding {split}", progress, fitting):

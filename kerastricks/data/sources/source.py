@@ -1,7 +1,9 @@
 """Sources of images: named classes, and for each split either files or decoded arrays."""
 
+import lzma
 import math
 import os
+import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ import numpy as np
 from kerastricks.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+# What readers raise for a file that cannot be read.
+UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _ALIGNMENT = 64  # bytes, what TensorFlow and XLA want of memory that is not their own
 
 
