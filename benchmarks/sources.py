@@ -35,8 +35,8 @@ first_batch(sys.argv[2])  # imports and functions that are traced once are not t
 start = time.perf_counter()
 first_batch(sys.argv[1])
 print(time.perf_counter() - start)
-import resource
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+import psutil
+print(psutil.Process().memory_info().rss / 1e6)
 """
 
 
@@ -141,7 +141,7 @@ def measure_rows(root, counts):
     from kerastricks.data.sources.reading import find_source
 
     few = many_rows(root, 1000)[0]
-    print(f"{'source':20}{'index':>10}{'first batch':>14}{'peak memory':>14}")
+    print(f"{'source':20}{'index':>10}{'first batch':>14}{'memory':>14}")
     for count in counts:
         for path in many_rows(root, count):
             start = time.perf_counter()
@@ -154,8 +154,8 @@ def measure_rows(root, counts):
                 text=True,
                 env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
             )
-            first, peak = map(float, done.stdout.split())
-            print(f"{path.name:20}{index:8.1f} s{first:12.2f} s{peak:11,.0f} MB", flush=True)
+            first, memory = map(float, done.stdout.split())
+            print(f"{path.name:20}{index:8.1f} s{first:12.2f} s{memory:11,.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Images inside large files: an index of where each lies, made once and kept beside the other caches."""
 
-import bisect
 import hashlib
 import json
 import os
@@ -78,16 +77,19 @@ class ExtentReader:
             KeyError: for a name that is none of the index.
         """
         row = self.find(name)
-        offset, size = int(self.index["offset"][row]), int(self.index["size"][row])
-        return self.read_at(int(self.index["file"][row]), offset, size)
+        file, offset, size = (self.index[column].item(row) for column in ("file", "offset", "size"))
+        return self.read_at(file, offset, size)
 
     def read_at(self, file: int, offset: int, size: int) -> bytes:
         """Read bytes of a file that has not changed."""
         # Opened each time: thousands of files would be more than a process may hold open.
-        with open(self.files[file], "rb", buffering=0) as opened:
-            self.refuse_changed(file, os.fstat(opened.fileno()))
-            opened.seek(offset)
-            contents = opened.read(size)
+        opened = os.open(self.files[file], os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            self.refuse_changed(file, os.fstat(opened))
+            os.lseek(opened, offset, os.SEEK_SET)
+            contents = os.read(opened, size)
+        finally:
+            os.close(opened)
         if len(contents) < size:
             raise OSError(f"{os.path.basename(self.files[file])} is cut off")
         return contents
@@ -105,10 +107,18 @@ class ExtentReader:
     def find(self, name: str) -> int:
         """The row of an image in the index."""
         wanted, lookup = os.fsencode(name), self.index["lookup"]
-        at = bisect.bisect_left(range(len(lookup)), wanted, key=lambda i: self._names.encoded(int(lookup[i])))
-        if at == len(lookup) or self._names.encoded(int(lookup[at])) != wanted:
-            raise KeyError(name)
-        return int(lookup[at])
+        low, high = 0, len(lookup)
+        while low < high:
+            middle = (low + high) // 2
+            row = lookup.item(middle)
+            found = self._names.encoded(row)
+            if found == wanted:
+                return row
+            if found < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        raise KeyError(name)
 
 
 def indexed_source(

@@ -46,6 +46,11 @@ class Names(Sequence[str]):
         self.text = text
         self.ends = ends
         self.rows = rows
+        # A view gives single items several times faster than an array.
+        self._text, self._ends = text.data, ends.data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Names, (self.text, self.ends, self.rows)
 
     def __len__(self) -> int:
         return len(self.ends) - 1 if self.rows is None else len(self.rows)
@@ -60,7 +65,7 @@ class Names(Sequence[str]):
 
     def encoded(self, row: int) -> bytes:
         """Bytes of the name at an index of all, whichever these are."""
-        return self.text[self.ends[row] : self.ends[row + 1]].tobytes()
+        return self._text[self._ends[row] : self._ends[row + 1]].tobytes()
 
     def take(self, indices: np.ndarray) -> "Names":
         """The chosen ones, in that order; the text is shared."""
