@@ -82,7 +82,7 @@ def train(
     """Train a classifier from SOURCE and write a run folder.
 
     SOURCE is a folder or zip of images (CLASS/*.jpg, or train/ validation/ test/ with classes inside), a .csv of
-    paths and labels, a folder that `kerastricks pack` wrote, the name of a recipe (`kerastricks recipe list`), a
+    paths and labels, a folder that `kerastricks pack` wrote, the s3://, gs:// or https:// address of one, the name of a recipe (`kerastricks recipe list`), a
     recipe file of your own, or a data set: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME.
 
     Fields of the configuration for --set: data, model, augment, image_size, crop_fraction, interpolation, classes,
