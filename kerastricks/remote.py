@@ -5,7 +5,6 @@ password or a query, serves in this process and is neither shown nor recorded.
 """
 
 import hashlib
-import itertools
 import os
 import random
 import re
@@ -14,7 +13,6 @@ import time
 import urllib.parse
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,8 +29,6 @@ _PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}  # f
 DELAYS = (0.2, 0.8, 3.2)
 TIMEOUT_SECONDS = 30.0  # without a byte
 CACHE_GB = 20.0
-_AHEAD = 32  # files that are asked for before they are needed
-_WORKERS = 16
 _CHUNK = 64 << 20  # bytes of room that are made at once: each time, all of a cache is looked through
 _TAGS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "Last-Modified", "mtime", "updated", "created")
 _TEMPORARY = (408, 425, 429)  # of the statuses from 400 to 499
@@ -289,44 +285,6 @@ class RemoteFolder:
             self._room -= size
             with cache.writing(key) as path:
                 path.write_bytes(contents + zlib.crc32(contents).to_bytes(4, "little"))
-
-
-class RemoteReader:
-    """Reader of the files of a remote folder; those that follow one in the listing are asked for ahead, once.
-
-    Args:
-        folder: the folder.
-        names: names of the files, in the order in which they will first be read.
-
-    Attributes:
-        path: address to show.
-    """
-
-    def __init__(self, folder: RemoteFolder, names: Iterable[str]) -> None:
-        self.folder = folder
-        self.path = folder.url
-        self._names = list(names)
-        self._index = {name: index for index, name in enumerate(self._names)}
-        self._asked = 0
-        self._coming: dict[str, Future[bytes]] = {}
-        self._pool: ThreadPoolExecutor | None = None
-
-    def read(self, name: str) -> bytes:
-        """Read one file; see `RemoteFolder.read`."""
-        index = self._index.get(name)
-        if index is not None and index >= self._asked - _AHEAD // 2:
-            self._ask(max(index, self._asked), index + _AHEAD)
-        coming = self._coming.pop(name, None)
-        return coming.result() if coming is not None else self.folder.read(name)
-
-    def _ask(self, start: int, stop: int) -> None:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="remote")
-        for ahead in itertools.islice(self._names, start, stop):
-            self._coming[ahead] = self._pool.submit(self.folder.read, ahead)
-        self._asked = max(self._asked, min(stop, len(self._names)))
-        while len(self._coming) > 4 * _AHEAD:  # asked for and not fetched: they are read again
-            self._coming.pop(next(iter(self._coming))).cancel()
 
 
 def fetched_file(url: str, user: object) -> Path:

@@ -82,9 +82,9 @@ def train(
     """Train a classifier from SOURCE and write a run folder.
 
     SOURCE is a folder or zip of images (CLASS/*.jpg, or train/ validation/ test/ with classes inside), a .csv of
-    paths and labels, Parquet files or WebDataset tars, a folder that `kerastricks pack` wrote, the name of a recipe
-    (`kerastricks recipe list`), a recipe file of your own, or a data set: digits, mnist, fashion_mnist, cifar10,
-    cifar100, tfds:NAME, hf:OWNER/NAME.
+    paths and labels, Parquet files or WebDataset tars, a folder that `kerastricks pack` wrote, an s3://, gs:// or
+    https:// address of one of these, the name of a recipe (`kerastricks recipe list`), a recipe file of your own, or a
+    data set: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, hf:OWNER/NAME.
 
     Fields of the configuration for --set: data, model, augment, image_size, crop_fraction, interpolation, classes,
     batch_size, epochs, minutes, optimizer, learning_rate, schedule, scale_lr, base_batch, weight_decay,

@@ -53,8 +53,9 @@ def load(
     Args:
         source: a folder (CLASS/*.jpg, or train/ validation/ test/ with classes inside), a zip of one, a .csv of
             paths and labels, Parquet files or WebDataset tars (one, a folder, or "train-{000..012}.tar"; columns
-            as in "FILE.parquet?image=IMG&label=LAB"), a folder that `pack` wrote, a folder of IDX files, `(x, y)`
-            arrays, "digits", a name of `keras.datasets`, "tfds:NAME", "hf:OWNER/NAME", or a recipe's name.
+            as in "FILE.parquet?image=IMG&label=LAB"), a folder that `pack` wrote, an "s3://", "gs://" or "https://"
+            address of one of these, a folder of IDX files, `(x, y)` arrays, "digits", a name of `keras.datasets`,
+            "tfds:NAME", "hf:OWNER/NAME", or a recipe's name.
         augment: the ops of training images, "flip | pad_crop(4) | fancy_pca(0.1)"; "" for none, "auto" for
             flips and shifts by an eighth of photographs and only shifts of anything else.
         batch_size: images in a batch; lowered to the number of training images.

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from kerastricks import spec
 from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.data.fitting import INTERPOLATIONS, Fitting
-from kerastricks.data.sources.groups import pattern_problem
+from kerastricks.data.sources.names import pattern_problem
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.remote import public_url
 from kerastricks.schedules.linear_scaling import RULES, batch_size_rule

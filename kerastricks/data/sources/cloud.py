@@ -1,6 +1,8 @@
 """Sources in object stores and on web servers: folders of images, packed folders, zips and tables."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +13,48 @@ from kerastricks.data.sources.shards import INDEX, shards_source
 from kerastricks.data.sources.source import Files, Source
 from kerastricks.data.sources.table import SUFFIXES, table_source
 from kerastricks.errors import DataError
-from kerastricks.remote import RemoteFolder, RemoteReader, fetched_file, public_url
+from kerastricks.remote import RemoteFolder, fetched_file, public_url
+
+_AHEAD = 32  # files that are asked for before they are needed
+_WORKERS = 16
+
+
+class RemoteReader:
+    """Reader of the files of a remote folder; those that follow one in the listing are asked for ahead, once.
+
+    Args:
+        folder: the folder.
+        names: names of the files, in the order in which they will first be read.
+
+    Attributes:
+        path: address to show.
+    """
+
+    def __init__(self, folder: RemoteFolder, names: Iterable[str]) -> None:
+        self.folder = folder
+        self.path = folder.url
+        self._names = list(names)
+        self._index = {name: index for index, name in enumerate(self._names)}
+        self._asked = 0
+        self._coming: dict[str, Future[bytes]] = {}
+        self._pool: ThreadPoolExecutor | None = None
+
+    def read(self, name: str) -> bytes:
+        """Read one file; see `RemoteFolder.read`."""
+        index = self._index.get(name)
+        if index is not None and index >= self._asked - _AHEAD // 2:
+            self._ask(max(index, self._asked), index + _AHEAD)
+        coming = self._coming.pop(name, None)
+        return coming.result() if coming is not None else self.folder.read(name)
+
+    def _ask(self, start: int, stop: int) -> None:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="remote")
+        for ahead in itertools.islice(self._names, start, stop):
+            self._coming[ahead] = self._pool.submit(self.folder.read, ahead)
+        self._asked = max(self._asked, min(stop, len(self._names)))
+        while len(self._coming) > 4 * _AHEAD:  # asked for and not fetched: they are read again
+            self._coming.pop(next(iter(self._coming))).cancel()
 
 
 def remote_source(url: str) -> Source:

@@ -1,32 +1,13 @@
 """Groups of images that no two splits may share (a patient, a product, a video), and splits that keep them whole."""
 
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from kerastricks.data.sources.names import is_no_image
+from kerastricks.data.sources.names import compile_pattern, is_no_image, pattern_problem
 from kerastricks.data.sources.source import Examples, Source
 from kerastricks.errors import DataError
-
-
-def pattern_problem(pattern: str) -> str | None:
-    """Say in a few words why a pattern of groups cannot be used; None where it can."""
-    try:
-        compiled = _compiled(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        return f"a regular expression ({str(error) or 'it is nested too deeply'})"
-    if not compiled.groups:
-        return 'a regular expression with a capture group, "([^/]*)_[0-9]+[.]jpg"'
-    return None
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what a later Python may read in another way
-        return re.compile(pattern)
 
 
 def check_pattern(pattern: str) -> None:
@@ -52,7 +33,7 @@ def with_groups(source: Source, pattern: str) -> Source:
             does not match, and a group that is in two splits.
     """
     check_pattern(pattern)
-    compiled = _compiled(pattern)
+    compiled = compile_pattern(pattern)
     splits = {}
     for split, examples in source.splits.items():
         if examples.names is None:

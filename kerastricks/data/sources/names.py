@@ -1,9 +1,10 @@
-"""Names of built-in data sets, and of files and folders that hold no images."""
+"""Names of built-in data sets, of files and folders that hold no images, and patterns of groups in names."""
 
 import importlib.util
 import os
 import re
 import unicodedata
+import warnings
 from pathlib import Path, PurePosixPath
 
 from kerastricks import recipes
@@ -103,3 +104,21 @@ def check_source(source: str) -> None:
     raise UnknownNameError(
         "data set, recipe or file", source, {*BUILTIN_NAMES, *recipes.names()}, "kerastricks train --help"
     )
+
+
+def pattern_problem(pattern: str) -> str | None:
+    """Say in a few words why a pattern of groups cannot be used; None where it can."""
+    try:
+        compiled = compile_pattern(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"a regular expression ({str(error) or 'it is nested too deeply'})"
+    if not compiled.groups:
+        return 'a regular expression with a capture group, "([^/]*)_[0-9]+[.]jpg"'
+    return None
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern of groups; re.error where it is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what a later Python may read in another way
+        return re.compile(pattern)
