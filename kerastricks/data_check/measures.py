@@ -84,7 +84,7 @@ def decode_upright(contents: bytes) -> Image.Image:
             image.draft(None, (WORKING_SIDE, WORKING_SIDE))
         image.load()
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them
-        if "truncated" in str(error):  # training says the same, and TensorFlow takes long to import
+        if "truncated" in str(error).lower():  # training says the same, and TensorFlow takes long to import
             raise ValueError(f"truncated or damaged ({first_line(error)})") from None
         return _decode_as_training(contents)
     # Pillow takes a PNG whose end is missing for a whole one, training does not.
