@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from kerastricks.data.sources.headers import read_header
 from kerastricks.data_check.thumbnails import perceptual_hash
+from kerastricks.errors import first_line
 
 FORMATS = ("array", "JPEG", "PNG", "GIF", "BMP", "WEBP")
 COLOURS = ("colour", "grey", "grey stored as colour", "alpha")
@@ -32,8 +33,8 @@ ROW = np.dtype(
 _DARK_PERCENTILE, _BRIGHT_PERCENTILE = 1, 99
 _NEARLY_GREY = 2  # levels of chroma
 _EXIF_ORIENTATION = 0x0112
-_END_OF_JPEG = b"\xff\xd9"
-_TAIL = 2048  # bytes in which a whole JPEG ends
+_END_OF_PNG = b"IEND\xaeB`\x82"
+_TAIL = 2048  # bytes in which a whole PNG ends
 
 
 def measure_contents(contents: bytes, max_pixels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,11 +83,13 @@ def decode_upright(contents: bytes) -> Image.Image:
         if kind == "JPEG":
             image.draft(None, (WORKING_SIDE, WORKING_SIDE))
         image.load()
-    except Exception:  # Pillow's decoders raise whatever a damaged file makes them
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them
+        if "truncated" in str(error).lower():  # training says the same, and TensorFlow takes long to import
+            raise ValueError(f"truncated or damaged ({first_line(error)})") from None
         return _decode_as_training(contents)
-    # Pillow takes a missing end for a whole picture, training does not.
-    if kind in ("JPEG", "MPO") and _END_OF_JPEG not in contents[-_TAIL:]:
-        return _decode_as_training(contents)
+    # Pillow takes a PNG whose end is missing for a whole one, training does not.
+    if kind == "PNG" and _END_OF_PNG not in contents[-_TAIL:]:
+        raise ValueError("truncated or damaged (its end is missing)")
     mode, transparent = image.mode, image.has_transparency_data
     if mode.startswith("I"):  # 16 bits
         image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))

@@ -1,6 +1,8 @@
 """The check of images: planted faults are found and nothing else; streams, states, refusals."""
 
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from PIL import Image
 from planted_images import encoded, picture, write_planted
 
+from kerastricks.data import load
 from kerastricks.data.sources.reading import find_source
 from kerastricks.data_check import check_data
 from kerastricks.data_check.pass_over_images import Listing, Measured, measure_images
@@ -145,3 +148,28 @@ def test_the_text_names_files_and_the_csv_all_of_them(planted, tmp_path):
     assert len(lines) - 1 == sum(len(one.files) for one in report.findings)
     record = report.to_json()
     assert record["counts"] == {kind: len(groups) for kind, groups in faults.items()}
+
+
+@pytest.mark.parametrize("cut", [1, 2, 20, 400])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_cut_file_is_unreadable_as_in_training(tmp_path, kind, cut):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            data = encoded(picture(number + 10 * (name == "dog")), kind)
+            (tmp_path / name / f"{number}.{kind.lower()}").write_bytes(data)
+    bad = tmp_path / f"cat/5.{kind.lower()}"
+    bad.write_bytes(bad.read_bytes()[:-cut])
+    report = check_data(tmp_path)
+    assert found_files(report) == {"unreadable": {(f"cat/{bad.name}",)}}
+    assert [one["file"] for one in load(tmp_path, image_size=8, max_skipped=1.0).skipped] == [f"cat/{bad.name}"]
+
+
+def test_files_are_checked_without_tensorflow(planted):
+    root, _ = planted
+    code = (
+        "import sys; from kerastricks.data_check import check_data\n"
+        f"report = check_data({str(root)!r}); print(len(report.findings), 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["14", "False"]

@@ -132,7 +132,7 @@ def test_a_file_that_vanishes_between_two_looks_is_the_one_that_is_named(image_f
         (image_folder / "red" / "05.jpg").unlink(missing_ok=True)
         return decode(files, *arguments)
 
-    monkeypatch.setattr("kerastricks.data.sources.reading.decode_all", vanish)
+    monkeypatch.setattr("kerastricks.data.decoding.pixels.decode_all", vanish)
     with pytest.raises(DataError, match=r"red/05\.jpg: can no longer be read"):
         data.load(image_folder)
 
@@ -315,7 +315,7 @@ def test_an_archive_that_is_cut_while_it_is_streamed_names_the_image(image_folde
 
 @pytest.mark.parametrize(
     ("module", "function", "memory_bytes"),
-    [("sources.reading", "decode_all", 1 << 30), ("statistics", "decode_all", 0), ("loading", "decode_into_memory", 0)],
+    [("decoding.pixels", "decode_all", 1 << 30), ("statistics", "decode_all", 0), ("loading", "decode_into_memory", 0)],
 )
 def test_a_file_that_is_lost_between_two_looks_is_named(image_folder, monkeypatch, module, function, memory_bytes):
     module = importlib.import_module(f"kerastricks.data.{module}")
