@@ -1,22 +1,30 @@
-"""Sources in object stores and on web servers: folders of images, packed folders, zips and tables."""
+"""Sources in object stores and on web servers: folders of images, packed folders, zips, tables, Parquet and tars."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from kerastricks.data.sources.archive import zip_source
+from kerastricks.data.sources.large_files import files_inside
 from kerastricks.data.sources.layout import find_layout
 from kerastricks.data.sources.names import is_ignored
+from kerastricks.data.sources.parquet import SUFFIX as PARQUET
+from kerastricks.data.sources.parquet import parquet_source
 from kerastricks.data.sources.shards import INDEX, shards_source
 from kerastricks.data.sources.source import Files, Source
 from kerastricks.data.sources.table import SUFFIXES, table_source
+from kerastricks.data.sources.webdataset import CLASSES, CLASSES_TEXT, webdataset_source
+from kerastricks.data.sources.webdataset import SUFFIXES as TARS
 from kerastricks.errors import DataError
 from kerastricks.remote import RemoteFolder, fetched_file, public_url
 
 _AHEAD = 32  # files that are asked for before they are needed
 _WORKERS = 16
+_Find = Callable[[Path, Sequence[Path], Mapping[str, str]], Source]
+_LARGE: tuple[tuple[tuple[str, ...], _Find], ...] = (((PARQUET,), parquet_source), (TARS, webdataset_source))
 
 
 class RemoteReader:
@@ -61,7 +69,8 @@ def remote_source(url: str) -> Source:
     """Find the images of an address.
 
     Args:
-        url: of a folder of images or one that `pack` wrote, of a .zip, or of a .csv or .tsv beside its images.
+        url: of a folder of images or one that `pack` wrote, of a .zip, of a .csv or .tsv beside its images, or of
+            Parquet files or WebDataset tars, one or a folder of them, which are copied into the cache whole.
 
     Returns:
         The source; names, order and contents are those of the same files in a local folder.
@@ -76,6 +85,9 @@ def remote_source(url: str) -> Source:
         return _of_file(url, lambda path: _table(url, path))
     if suffix == ".zip":
         return _of_file(url, zip_source)
+    for suffixes, find in _LARGE:
+        if public.lower().endswith(suffixes):
+            return _of_file(url, _of_large_files(find, suffixes))
     folder = RemoteFolder(url)
     try:
         files, folders = folder.listing()
@@ -84,6 +96,11 @@ def remote_source(url: str) -> Source:
     if INDEX in files and any(name.endswith(".tfrecord") for name in files):
         names = [name for name in files if name == INDEX or (name.endswith(".tfrecord") and "/" not in name)]
         return _local(public, lambda user: folder.fetch(names, user), shards_source)
+    for suffixes, find in _LARGE:
+        names = sorted(name for name in files if name.lower().endswith(suffixes))
+        if names:
+            names += [name for name in files if name in (CLASSES, CLASSES_TEXT)]  # the names of the classes
+            return _local(public, partial(folder.fetch, names), _of_large_files(find, suffixes))
     if not files and suffix:
         return _of_file(url, zip_source)
     name = public.rstrip("/").rsplit("/", 1)[-1]
@@ -105,6 +122,10 @@ def _table(url: str, path: Path) -> Source:
 
 def _of_file(url: str, read: Callable[[Path], Source]) -> Source:
     return _local(public_url(url), lambda user: fetched_file(url, user), read)
+
+
+def _of_large_files(find: _Find, suffixes: tuple[str, ...]) -> Callable[[Path], Source]:
+    return lambda path: find(path, files_inside(path, suffixes) if path.is_dir() else [path], {})
 
 
 class _User:

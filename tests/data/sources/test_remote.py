@@ -45,6 +45,7 @@ def folder(tmp_path_factory):
     (root / "list.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     shutil.make_archive(str(root / "pets"), "zip", root / "pets")
     data.pack(root / "pets", root / "packed", shard_mb=0.002)
+    data.pack(root / "pets", root / "tars", format="webdataset", shard_mb=0.002)
     return root
 
 
@@ -149,7 +150,7 @@ def memory(folder):
 
 @pytest.fixture(scope="module")
 def local(folder):
-    return {name: data.load(folder / name, batch_size=4) for name in ("pets", "pets.zip", "list.csv", "packed")}
+    return {name: data.load(folder / name, batch_size=4) for name in ("pets", "pets.zip", "list.csv", "packed", "tars")}
 
 
 def same(one, other):
@@ -163,7 +164,7 @@ def same(one, other):
             assert all(np.array_equal(a, b) for a, b in zip(*pair, strict=True))
 
 
-@pytest.mark.parametrize("name", ["pets", "pets/", "pets.zip", "list.csv", "packed"])
+@pytest.mark.parametrize("name", ["pets", "pets/", "pets.zip", "list.csv", "packed", "tars"])
 def test_a_remote_source_is_the_local_one_to_the_bit(memory, server, local, name):
     expected = local[name.rstrip("/")]
     same(data.load(f"{memory}/{name}", batch_size=4), expected)
