@@ -30,7 +30,7 @@ _FRACTION = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 _AGAIN = "copy or make it again"
 
 
-@dataclass
+@dataclass(slots=True)
 class _Sample:
     """The files of a key: where its image is, and its label as they say it."""
 
