@@ -250,7 +250,7 @@ class RemoteFolder:
                 return action()
             except Exception as caught:  # whatever the many file systems raise
                 # fsspec says of a web server that does not answer that the file is not there.
-                cause = caught.__cause__ if isinstance(caught, FileNotFoundError) else None
+                cause = caught.__cause__ if self.is_web and isinstance(caught, FileNotFoundError) else None
                 error = cause if isinstance(cause, Exception) else caught
                 if isinstance(error, FileNotFoundError) or getattr(error, "status", None) == 404:
                     raise FileNotFoundError(2, "no such file or folder", what) from None
