@@ -29,6 +29,7 @@ _PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}  # f
 DELAYS = (0.2, 0.8, 3.2)
 TIMEOUT_SECONDS = 30.0  # without a byte
 CACHE_GB = 20.0
+_DEEPEST = 64  # folders in each other: a server may make up pages for ever
 _CHUNK = 64 << 20  # bytes of room that are made at once: each time, all of a cache is looked through
 _TAGS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "Last-Modified", "mtime", "updated", "created")
 _TEMPORARY = (408, 425, 429)  # of the statuses from 400 to 499
@@ -232,6 +233,8 @@ class RemoteFolder:
             for facts in self.file_system.ls(waiting.pop(), detail=True):
                 path = facts["name"]
                 name = urllib.parse.unquote(path[len(root) :])
+                if name.count("/") > _DEEPEST:
+                    raise DataError(f"{public_url(path)}: folders without end: give the address of the images' folder")
                 if path in seen or not path.startswith(root) or "?" in path or ".." in name.split("/"):
                     continue  # columns to sort a listing by are links too
                 seen.add(path)
@@ -247,7 +250,7 @@ class RemoteFolder:
                 return action()
             except Exception as caught:  # whatever the many file systems raise
                 # fsspec says of a web server that does not answer that the file is not there.
-                cause = caught.__cause__ if isinstance(caught, FileNotFoundError) else None
+                cause = caught.__cause__ if self.is_web and isinstance(caught, FileNotFoundError) else None
                 error = cause if isinstance(cause, Exception) else caught
                 if isinstance(error, FileNotFoundError) or getattr(error, "status", None) == 404:
                     raise FileNotFoundError(2, "no such file or folder", what) from None
