@@ -8,12 +8,12 @@ from kerastricks.data_check.thumbnails import chroma_thumbnails, grey_thumbnails
 from kerastricks.progress import Progress, silent
 
 LEAST_COSINE = 0.58  # of the vectors of a pair that is compared
-MOST_CHROMA = 12.0  # levels between a pair, on average
-# Correlation of the aligned thumbnails of a pair, and of their fine detail. Compression and resizing change small
-# images more; among large ones, photographs of like objects before one background come close.
+# Of a pair: correlation of the aligned thumbnails, that of their fine detail, and mean levels between their chroma.
+# Compression and resizing change small images more; among large ones, photographs of like objects before one background
+# come close.
 _SMALL_PX = 64  # shorter side
-LEAST_SMALL, LEAST_SMALL_DETAIL = 0.965, 0.88
-LEAST_LARGE, LEAST_LARGE_DETAIL = 0.986, 0.96
+LEAST_SMALL, LEAST_SMALL_DETAIL, MOST_SMALL_CHROMA = 0.965, 0.88, 8.0
+LEAST_LARGE, LEAST_LARGE_DETAIL, MOST_LARGE_CHROMA = 0.986, 0.96, 5.0
 NEIGHBOURS = 8  # candidates of an image in a cluster
 _ALL_PAIRS = 2048  # images that are compared without clusters
 _PROBES = 6  # clusters in which an image's neighbours are looked for
@@ -137,8 +137,9 @@ def compare_pairs(first: np.ndarray, second: np.ndarray, small: np.ndarray) -> n
         (P,) float32.
     """
     whole, detail, chroma = pair_measures(first, second)
-    same = (whole >= np.where(small, LEAST_SMALL, LEAST_LARGE)) & (chroma <= MOST_CHROMA)
+    same = whole >= np.where(small, LEAST_SMALL, LEAST_LARGE)
     same &= detail >= np.where(small, LEAST_SMALL_DETAIL, LEAST_LARGE_DETAIL)
+    same &= chroma <= np.where(small, MOST_SMALL_CHROMA, MOST_LARGE_CHROMA)
     return np.where(same, whole, 0).astype("float32")
 
 
