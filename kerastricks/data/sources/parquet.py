@@ -19,9 +19,11 @@ import numpy as np
 from kerastricks.data.sources.columns import Columns, find_columns, label_codes, leaf
 from kerastricks.data.sources.extents import ExtentReader, Rows, indexed_source, labels_of, sort_names
 from kerastricks.data.sources.folder import FolderReader, is_special
+from kerastricks.data.sources.groups import refuse_shared
 from kerastricks.data.sources.large_files import shard_names, source_name, splits_of_files
 from kerastricks.data.sources.layout import split_of
 from kerastricks.data.sources.source import SPLITS, Files, Names, Source
+from kerastricks.data.sources.table import COLUMNS, check_group, check_weight
 from kerastricks.errors import DataError, MissingExtraError
 from kerastricks.progress import megabytes
 
@@ -122,7 +124,7 @@ def parquet_source(path: Path, files: Sequence[Path], columns: Mapping[str, str]
             raise DataError(f"{path}: cannot be read ({_first(error)}): download or make it again") from None
 
     if found[0].kind == "path":
-        return _paths_source(path, files, scan())
+        return _paths_source(path, files, scan(), opened)
     options = {"image": found[0].image, "label": found[0].label, "split": found[0].split}
     return indexed_source(path, files, SUFFIX, options, scan, partial(ParquetReader, found[0].read))
 
@@ -276,8 +278,8 @@ def _values(opened: Any, group: int, column: str) -> Iterator[bytes | None]:
         yield from leaf(batch.column(0)).to_pylist()
 
 
-def _paths_source(path: Path, files: Sequence[Path], rows: Rows) -> Source:
-    """Images that are files of their own, beside the Parquet files that name them."""
+def _paths_source(path: Path, files: Sequence[Path], rows: Rows, opened: Sequence[Any]) -> Source:
+    """Images that are files of their own, beside the Parquet files that name them, with their groups and weights."""
     root = path if path.is_dir() else files[0].parent
     if rows.names is None:
         raise DataError(f"{path}: a row has no path: fill it in or leave the row out")
@@ -292,14 +294,43 @@ def _paths_source(path: Path, files: Sequence[Path], rows: Rows) -> Source:
     if special is not None:
         raise DataError(f"{path}: {special} is no file: name image files")
     class_names, labels = labels_of(path, rows, names)
+    more = _groups_and_weights(files, opened, [SPLITS[split] for split in rows.splits.tolist()])
+    rows = replace(rows, columns={**rows.columns, "row": np.arange(len(names))})
     index, spans = sort_names(rows, names, labels, True)
     text = Names(index["text"], index["ends"])
     reader = FolderReader(root)
     splits = {
-        split: Files(text.take(np.arange(start, stop)), index["labels"][start:stop], reader)
+        split: Files(
+            text.take(np.arange(start, stop)),
+            index["labels"][start:stop],
+            reader,
+            **{name: column[index["row"][start:stop]] for name, column in more.items()},
+        )
         for split, (start, stop) in spans.items()
     }
-    return Source(source_name(path), class_names, splits)
+    source = Source(source_name(path), class_names, splits)
+    refuse_shared(source)
+    return source
+
+
+def _groups_and_weights(files: Sequence[Path], opened: Sequence[Any], splits: Sequence[str]) -> dict[str, np.ndarray]:
+    """The columns of `Files` that all files have, in the files' order."""
+    found: dict[str, list[Any]] = {}
+    for role in ("group", "weight"):
+        named = [next((n for n in one.schema_arrow.names if n.lower() in COLUMNS[role]), None) for one in opened]
+        if not any(named):
+            continue
+        cells: list[Any] = []
+        for file, one, name in zip(files, opened, named, strict=True):
+            if name is None:
+                raise DataError(f"{file}: no column {role!r}, which others have: add it, or leave it out of them")
+            for row, value in enumerate(_read_column(file, one, name).to_pylist(), 1):
+                where, text = f"{file}, row {row}", "" if value is None else str(value).strip()
+                group = role == "group"
+                cells.append(check_group(where, text) if group else check_weight(where, text, splits[len(cells)]))
+        found[f"{role}s"] = cells
+    kinds = {"groups": object, "weights": float}
+    return {name: np.array(cells, kinds[name]) for name, cells in found.items()}
 
 
 def _first(error: Exception) -> str:

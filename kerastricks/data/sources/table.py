@@ -159,8 +159,8 @@ def _read_rows(path: Path) -> Iterator[Row]:
             _check_name(path, line, values["path"]),
             _check_label(path, line, values["label"]),
             split,
-            _check_group(path, line, values["group"]) if "group" in values else None,
-            _check_weight(path, line, values["weight"], split) if "weight" in values else None,
+            check_group(f"{path}, line {line}", values["group"]) if "group" in values else None,
+            check_weight(f"{path}, line {line}", values["weight"], split) if "weight" in values else None,
         )
 
 
@@ -264,14 +264,32 @@ def _check_split(path: Path, line: int, cell: str) -> str:
     return split
 
 
-def _check_group(path: Path, line: int, cell: str) -> str:
+def check_group(where: str, cell: str) -> str:
+    """Give the group that a cell names.
+
+    Args:
+        where: file and row, for messages.
+        cell: its text.
+
+    Raises:
+        DataError: for an empty one.
+    """
     if not cell:
-        raise DataError(f"{path}, line {line}: the group is empty: fill it in; an image of none has a group of its own")
+        raise DataError(f"{where}: the group is empty: fill it in; an image of none has a group of its own")
     return cell
 
 
-def _check_weight(path: Path, line: int, cell: str, split: str) -> float:
-    """The number; 1 for an empty cell of an image that is not trained on."""
+def check_weight(where: str, cell: str, split: str) -> float:
+    """Give the number of a cell; 1 for an empty one of an image that is not trained on.
+
+    Args:
+        where: file and row, for messages.
+        cell: its text.
+        split: of the row.
+
+    Raises:
+        DataError: for text, NaN, and numbers below 0 or from 1e6 on.
+    """
     if not cell and split != "train":
         return 1.0
     try:
@@ -279,7 +297,7 @@ def _check_weight(path: Path, line: int, cell: str, split: str) -> float:
     except ValueError:
         weight = math.nan
     if not 0 <= weight < _MOST_WEIGHT:
-        raise DataError(f"{path}, line {line}: weight {cell!r} must be a number from 0 to below 1e6: mend it")
+        raise DataError(f"{where}: weight {cell!r} must be a number from 0 to below 1e6: mend it")
     return weight
 
 

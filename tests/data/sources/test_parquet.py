@@ -119,6 +119,39 @@ def test_paths_of_images(image_folder, struct):
         find_source(path)
 
 
+def test_groups_and_weights_are_those_of_the_same_csv(image_folder):
+    rows = rows_of(image_folder)
+    columns = {
+        "path": [name for name, _ in rows],
+        "label": [name.split("/")[0] for name, _ in rows],
+        "group": [index // 2 for index in range(len(rows))],
+        "weight": [0.5 + index % 3 for index in range(len(rows))],
+    }
+    path = write(pa.table(columns), image_folder / "list.parquet")
+    lines = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    (image_folder / "list.csv").write_text("\n".join([",".join(columns), *lines]) + "\n")
+    found, expected = (find_source(one).splits["train"] for one in (path, image_folder / "list.csv"))
+    assert list(found.names) == list(expected.names)
+    assert found.groups.tolist() == expected.groups.tolist()
+    assert found.weights.tolist() == expected.weights.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"weight": [1.0, -1.0]}, "row 2: weight '-1.0' must be a number from 0"),
+        ({"weight": [1.0, float("nan")]}, "row 2: weight 'nan'"),
+        ({"group": ["a", None]}, "row 2: the group is empty"),
+        ({"group": ["a", "a"], "split": ["train", "test"], "label": ["red", "red"]}, "group 'a' is in train"),
+    ],
+)
+def test_groups_and_weights_that_cannot_be_used(image_folder, changed, message):
+    names = [name for name, _ in rows_of(image_folder)][:2]
+    table = {"path": names, "label": [name.split("/")[0] for name in names], **changed}
+    with pytest.raises(DataError, match=message):
+        find_source(write(pa.table(table), image_folder / "list.parquet"))
+
+
 def test_names_that_repeat_get_their_folders_back(split_folder, tmp_path):
     rows = rows_of(split_folder)
     table = table_of(
