@@ -28,9 +28,8 @@ _PNG = 0  # of the formats that `_format` tells
 _TO_THE_END = 2**31 - 1  # bytes, as many as there are
 _BLOCK_JUMP = 3  # 2^3 blocks of a GIF are skipped at once, in large files more
 _BLOCK_JUMPS = 1 << 17  # at most, for a file of nothing but the smallest blocks
-# Of the pixels that a file becomes, for the keys of caches: another number where they change. 2 decodes JPEG exactly, 3
-# finds EXIF where Pillow finds it.
-DECODER = 3
+# Of the pixels that a file becomes, for the keys of caches: another number where they change. 2 decodes JPEG exactly.
+DECODER = 2
 
 # By EXIF orientation, after rows and columns were exchanged where it is 5 to 8: upside down? mirrored?
 _FLIPPED = [(n in (3, 4, 7, 8), n in (2, 3, 6, 7), False) for n in range(9)]

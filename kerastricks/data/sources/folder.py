@@ -109,9 +109,13 @@ class FolderWalk:
         try:
             mode = entry.stat().st_mode
         except OSError:  # it leads nowhere, or in a circle
+            try:
+                target = os.readlink(entry.path)
+            except OSError:  # gone since the folder was listed
+                return None
             self.files.append(name)  # left out with its reason when it is read
             if not is_file_name(entry.name):
-                self._break(name, f"is a broken link, to {os.readlink(entry.path)}: mend or delete it")
+                self._break(name, f"is a broken link, to {target}: mend or delete it")
             return None
         if stat.S_ISREG(mode):
             self.files.append(name)
