@@ -4,6 +4,8 @@ In few nodes: TensorFlow's executor visits those of branches not taken too, and 
 a thousand of them.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 _MARK = "Exif\0\0"  # before the block in JPEG, and sometimes in the others
@@ -106,9 +108,6 @@ def _jpeg_orientation(contents: tf.Tensor) -> tf.Tensor:
     """
     end = tf.strings.length(contents)
 
-    def unfinished(position: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
-        return position < end
-
     def step(position: tf.Tensor, block: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         segment = _words(part(contents, position, 10), 10)
         marker, length = segment[0], segment[1]
@@ -124,17 +123,12 @@ def _jpeg_orientation(contents: tf.Tensor) -> tf.Tensor:
         following = position + tf.where(is_marker, 2 + tf.where(without_length, 0, length), 1)
         return tf.where(over, end, following), block
 
-    first = (tf.constant(2), tf.constant(""))
-    _, block = tf.while_loop(unfinished, step, first, maximum_iterations=_STEPS)
-    return _tiff_orientation(block)
+    return _tiff_orientation(_gathered(step, 2, end))
 
 
 @_apart
 def _png_orientation(contents: tf.Tensor) -> tf.Tensor:
     end = tf.strings.length(contents)
-
-    def unfinished(position: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
-        return position < end
 
     def step(position: tf.Tensor, block: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         start = part(contents, position, 8)
@@ -149,18 +143,13 @@ def _png_orientation(contents: tf.Tensor) -> tf.Tensor:
         )
         return tf.where(over, end, position + 12 + tf.clip_by_value(length, 0, tf.maximum(left, 0))), block
 
-    first = (tf.constant(8), tf.constant(""))
-    _, block = tf.while_loop(unfinished, step, first, maximum_iterations=_STEPS)
-    return _tiff_orientation(block)
+    return _tiff_orientation(_gathered(step, 8, end))
 
 
 @_apart
 def _webp_orientation(contents: tf.Tensor) -> tf.Tensor:
     """RFC 9649: chunks of an even length, each after its name and size."""
     end = tf.strings.length(contents)
-
-    def unfinished(position: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
-        return position < end
 
     def step(position: tf.Tensor, block: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         start = part(contents, position, 8)
@@ -172,9 +161,15 @@ def _webp_orientation(contents: tf.Tensor) -> tf.Tensor:
         following = position + 8 + tf.clip_by_value(length, 0, tf.maximum(left, 0))
         return tf.where(tf.logical_or(over, found), end, following + following % 2), block
 
-    first = (tf.constant(12), tf.constant(""))
-    _, block = tf.while_loop(unfinished, step, first, maximum_iterations=_STEPS)
-    return _tiff_orientation(block)
+    return _tiff_orientation(_gathered(step, 12, end))
+
+
+def _gathered(
+    step: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]], start: int, end: tf.Tensor
+) -> tf.Tensor:
+    """The block that steps over segments or chunks gather: each gives the next position, and the block so far."""
+    first = (tf.constant(start), tf.constant(""))
+    return tf.while_loop(lambda position, block: position < end, step, first, maximum_iterations=_STEPS)[1]
 
 
 def _tiff_orientation(block: tf.Tensor) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """Writers of packed images: TFRecord shards with an index, WebDataset tars, Parquet files."""
 
+import abc
 import hashlib
 import io
 import json
@@ -24,7 +25,7 @@ _GROUP_BYTES, _GROUP_ROWS = 4 << 20, 1000  # of a row group of Parquet
 _SUFFIXES = {b"\xff\xd8": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp", b"RIFF": "webp"}
 
 
-class ShardWriter:
+class ShardWriter(abc.ABC):
     """Base of what writes the images of each split into as many files as they need.
 
     Args:
@@ -39,6 +40,7 @@ class ShardWriter:
     """
 
     suffix = ""
+    _open: Any = None  # with a method `close`
 
     def __init__(
         self, folder: Path, name: str, class_names: tuple[str, ...], photographs: bool, shard_bytes: float
@@ -57,13 +59,19 @@ class ShardWriter:
         self._split = split
         self.splits[split] = []
 
+    @abc.abstractmethod
     def write(self, name: str, label: int, contents: bytes) -> None:
         """Write an image."""
-        raise NotImplementedError
+
+    def flush(self) -> None:  # noqa: B027 - most hold nothing back
+        """Write what is held back."""
 
     def close(self) -> None:
         """Close the open file, if there is one."""
-        raise NotImplementedError
+        if self._open is not None:
+            self.flush()
+            self._open.close()
+            self._open = None
 
     def end(self) -> None:
         """End a split: its files get their names, now that their number is known."""
@@ -75,7 +83,7 @@ class ShardWriter:
             sync(self.folder / name)
             shard["file"], shard["bytes"] = name, (self.folder / name).stat().st_size
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 - Parquet has nothing beside
         """Write what stands beside the files."""
 
     def is_full(self, size: int) -> bool:
@@ -101,7 +109,6 @@ class TFRecordWriter(ShardWriter):
     """Writer of TFRecord shards with an index, which has the offset of each image."""
 
     suffix = ".tfrecord"
-    _open: tf.io.TFRecordWriter | None = None
 
     def write(self, name: str, label: int, contents: bytes) -> None:
         """Write an image as a `tf.train.Example`."""
@@ -121,7 +128,6 @@ class TFRecordWriter(ShardWriter):
             self.splits[self._split][-1] |= {"records": 0, "bytes": 0, "sha256": ""} | {
                 column: [] for column in ("offsets", "labels", "names", "image_offsets", "image_bytes", "image_crc32")
             }
-        assert self._open is not None
         self._open.write(record)
         shard = self.splits[self._split][-1]
         shard["offsets"].append(self.offset)
@@ -132,12 +138,6 @@ class TFRecordWriter(ShardWriter):
         shard["image_bytes"].append(len(contents))
         shard["image_crc32"].append(zlib.crc32(contents))
         self.offset += size
-
-    def close(self) -> None:
-        """Close the open file, if there is one."""
-        if self._open is not None:
-            self._open.close()
-            self._open = None
 
     def finish(self) -> None:
         """Write the index."""
@@ -176,7 +176,6 @@ class TarWriter(ShardWriter):
     """
 
     suffix = webdataset.SUFFIX
-    _open: tarfile.TarFile | None = None
     _number = 0
 
     def begin(self, split: str) -> None:
@@ -200,19 +199,12 @@ class TarWriter(ShardWriter):
         size = sum(512 + -(-len(part) // 512) * 512 for _, part in files)
         if self.is_full(size):
             self._open = tarfile.open(self.next_file(), "w", format=tarfile.GNU_FORMAT)  # noqa: SIM115 - see close
-        assert self._open is not None
         for member_name, part in files:
             member = tarfile.TarInfo(member_name)
             member.size = len(part)
             self._open.addfile(member, io.BytesIO(part))
-        self._open.members = []  # type: ignore[attr-defined]  # it would keep all of them
+        self._open.members = []  # it would keep all of them
         self.offset += size
-
-    def close(self) -> None:
-        """Close the open file, if there is one."""
-        if self._open is not None:
-            self._open.close()
-            self._open = None
 
     def finish(self) -> None:
         """Write the names of the classes."""
@@ -236,7 +228,6 @@ class ParquetWriter(ShardWriter):
     """
 
     suffix = ".parquet"
-    _open: Any = None
     _rows: list[tuple[str, int, bytes]]
     _held = 0
 
@@ -259,16 +250,10 @@ class ParquetWriter(ShardWriter):
         self._held += size
         self.offset += size
         if self._held >= _GROUP_BYTES or len(self._rows) >= _GROUP_ROWS:
-            self._flush()
+            self.flush()
 
-    def close(self) -> None:
-        """Close the open file, if there is one."""
-        if self._open is not None:
-            self._flush()
-            self._open.close()
-            self._open = None
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write the rows that are held as a row group."""
         import pyarrow as pa
 
         if self._rows:

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from conftest import COLOURS
+from images_of_sources import images_of
 
 from kerastricks import data
 from kerastricks.cli import run
@@ -45,14 +46,6 @@ def hf(monkeypatch, tmp_path):
     monkeypatch.setattr(package.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     package.disable_progress_bars()
     return package
-
-
-def images_of(source):
-    source = find_source(source)
-    return source.class_names, [
-        (split, list(files.names), files.labels.tolist(), [files.reader.read(name) for name in files.names])
-        for split, files in source.splits.items()
-    ]
 
 
 def dataset_of(hf, folder, label=None, names=True):

@@ -6,10 +6,10 @@ import tarfile
 import numpy as np
 import pytest
 from conftest import COLOURS, write_image
+from images_of_sources import images_of
 
 from kerastricks import data
 from kerastricks.cli import run
-from kerastricks.data.sources.reading import find_source
 from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
 
 pq = pytest.importorskip("pyarrow.parquet")
@@ -22,15 +22,6 @@ FORMATS = {"webdataset": "tar", "parquet": "parquet", "tfrecord": "tfrecord"}
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASTRICKS_CACHE", str(tmp_path / "cache"))
-
-
-def images_of(source):
-    """What batches and fingerprint are made of: splits, names, labels and bytes, in order."""
-    source = find_source(source)
-    return source.class_names, [
-        (split, list(files.names), files.labels.tolist(), [files.reader.read(name) for name in files.names])
-        for split, files in source.splits.items()
-    ]
 
 
 def test_a_round_of_all_formats_gives_what_was_packed_first(split_folder, tmp_path):

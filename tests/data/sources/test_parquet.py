@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 from conftest import COLOURS
+from images_of_sources import images_of, rows_of
 
 from kerastricks import data
 from kerastricks.cli import run
@@ -28,12 +29,6 @@ STRUCT = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASTRICKS_CACHE", str(tmp_path / "cache"))
-
-
-def rows_of(folder, seed=0):
-    """Names and bytes of a folder's images, shuffled."""
-    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.*g"))
-    return [(name, (folder / name).read_bytes()) for name in np.random.default_rng(seed).permutation(names).tolist()]
 
 
 def class_of(name):
@@ -61,16 +56,8 @@ def write(table, path, **options):
     return path
 
 
-def images_of(source):
-    """What batches and fingerprint are made of: splits, names, labels and bytes, in order."""
-    return source.class_names, [
-        (split, list(files.names), files.labels.tolist(), [files.reader.read(name) for name in files.names])
-        for split, files in source.splits.items()
-    ]
-
-
 def assert_same(source, folder):
-    assert images_of(find_source(source)) == images_of(find_source(folder))
+    assert images_of(source) == images_of(folder)
 
 
 LAYOUTS = {
