@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from planted_images import picture, variants
 
-from kerastricks.data_check.near_pairs import candidate_pairs, near_pairs
+from kerastricks.data_check.near_pairs import candidate_pairs, near_pairs, pair_measures
 from kerastricks.data_check.thumbnails import BYTES, hash_vectors, perceptual_hash
 
 pytestmark = pytest.mark.tensorflow_only
@@ -36,6 +36,44 @@ def test_another_colour_is_another_image():
     red, green, blue = image.split()
     pairs, _ = near_pairs(hashes_of([image, Image.merge("RGB", (blue, green, red))]), np.full(2, 96))
     assert not len(pairs)
+
+
+def changed(how, amount):
+    """A picture and the same one with other shading, another texture, or another tint of the same luma."""
+    pixels = np.asarray(picture(3)).astype(float)
+    rows, columns = np.mgrid[:96, :96] / 96
+    if how == "shading":
+        pixels_2 = pixels + amount * (np.sin(2 * np.pi * columns) * np.cos(np.pi * rows))[..., None]
+    elif how == "texture":
+        noise = np.random.default_rng(0).normal(0, amount, (8, 4, 8, 4))
+        noise = (noise - noise.mean(axis=(1, 3), keepdims=True)).reshape(32, 32)  # of no coarse difference
+        pixels_2 = pixels + np.kron(noise, np.ones((3, 3)))[..., None]
+    else:
+        pixels_2 = pixels + amount * np.array([0.114, 0, -0.299])
+    images = [Image.fromarray(np.clip(one, 0, 255).astype("uint8")) for one in (pixels, pixels_2)]
+    return hashes_of(images)
+
+
+@pytest.mark.parametrize(
+    ("side", "how", "amount", "refused_by"),
+    [
+        (96, "shading", 12, "whole"),
+        (96, "texture", 9, "detail"),
+        (96, "tint", 60, "chroma"),
+        (40, "shading", 20, "whole"),
+        (40, "texture", 17, "detail"),
+        (40, "tint", 120, "chroma"),
+    ],
+)
+def test_each_measure_refuses_by_itself(side, how, amount, refused_by):
+    hashes = changed(how, amount)
+    whole, detail, chroma = (float(one[0]) for one in pair_measures(hashes[:1], hashes[1:]))
+    limits = (0.986, 0.96, 5.0) if side == 96 else (0.965, 0.88, 8.0)
+    fails = {"whole": whole < limits[0], "detail": detail < limits[1], "chroma": chroma > limits[2]}
+    assert [name for name, failed in fails.items() if failed] == [refused_by], (whole, detail, chroma)
+    assert not len(near_pairs(hashes, np.full(2, side))[0])
+    less = changed(how, amount / 4)
+    assert len(near_pairs(less, np.full(2, side))[0]) == 1
 
 
 def test_images_of_one_colour_are_near_nothing():
