@@ -1,7 +1,6 @@
 """Files of object stores and web servers, through fsspec: listed, read with retries, and kept in a local cache.
 
-Whoever reads is known to fsspec (environment, configuration files, instance roles). What an address itself holds, a
-password or a query, serves in this process and is neither shown nor recorded.
+Whoever reads is known to fsspec: environment, configuration files, instance roles.
 """
 
 import hashlib
@@ -18,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from kerastricks.addresses import check_remote, public_url, with_secrets
 from kerastricks.cache import DiskCache, cache_home
 from kerastricks.errors import DataError, MissingExtraError, first_line
 
 T = TypeVar("T")
 
-_URL = re.compile(r"(s3|s3a|gs|gcs|az|abfs|https?|memory)://(?:[^/?#]*@)?([^?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}  # fsspec's own, in no extra of ours
 # Seconds before another attempt, up to twice as long: servers that are too busy get time.
 DELAYS = (0.2, 0.8, 3.2)
@@ -35,38 +34,7 @@ _TAGS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "Last-Modified
 _TEMPORARY = (408, 425, 429)  # of the statuses from 400 to 499
 _FORBIDDEN = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError")
 
-_whole: dict[str, str] = {}  # public addresses to those with their secrets
 _this_process = secrets.token_hex(8)
-
-
-def is_remote(source: object) -> bool:
-    """Whether a source is an address of an object store or a web server."""
-    return isinstance(source, str) and _URL.fullmatch(source) is not None
-
-
-def public_url(url: str) -> str:
-    """Strip user, password and query from an address; this process remembers them, and no other.
-
-    Example:
-        >>> public_url("https://me:secret@host/images.zip?token=1")
-        'https://host/images.zip'
-    """
-    found = _URL.fullmatch(url)
-    if found is None:
-        return url
-    public = f"{found[1].lower()}://{found[2]}"
-    if public != url:
-        _whole[public] = url
-    return public
-
-
-def check_remote(url: str) -> None:
-    """Raise MissingExtraError where fsspec is not installed; nothing is imported or asked for."""
-    import importlib.util
-
-    for package in ("fsspec", *(("s3fs",) if url.lower().startswith("s3") else ())):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(package, "remote")
 
 
 @dataclass(frozen=True)
@@ -100,9 +68,8 @@ class RemoteFolder:
     def __init__(self, url: str) -> None:
         self.url = public_url(url).rstrip("/")
         check_remote(self.url)
-        whole = url if url != self.url else _whole.get(public_url(url), url)
         self.is_web = self.url.startswith("http")
-        self.file_system, self.root = _file_system(whole, self.is_web)
+        self.file_system, self.root = _file_system(with_secrets(url), self.is_web)
         self._known: dict[str, Entry] = {}
         self._cache: DiskCache | None = None
         self._room = 0
@@ -304,7 +271,7 @@ def fetched_file(url: str, user: object) -> Path:
         DataError: where it cannot be had.
     """
     public = public_url(url)
-    whole = url if url != public else _whole.get(public, url)
+    whole = with_secrets(url)
     parent, _, name = public.rpartition("/")
     query = whole[whole.find("?") :] if "?" in whole else ""
     head = whole.partition("?")[0].rpartition("/")[0]

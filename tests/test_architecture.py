@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 DOCS = ROOT / "docs" / "architecture.md"
 MARKERS = ("<!-- import rules: written by python tests/test_architecture.py -->", "<!-- end of import rules -->")
 MOST_LINES = 500  # of a module
-SHARED = {"bounds", "cache", "errors", "files", "keras_hook", "lazy", "progress", "registry", "spec"}
+SHARED = {"addresses", "bounds", "cache", "errors", "files", "keras_hook", "lazy", "progress", "registry", "spec"}
 # Imports Keras, and may be imported by all packages; their modules that import no Keras import it inside functions.
 FOR_ALL = {"keras_graph"}
 MAY_IMPORT = {
@@ -83,8 +83,7 @@ MAY_IMPORT = {
         "ensemble",
         "metrics",
     },
-    "training": {"augment", "callbacks", "doctor", "layers", "schedules", "losses", "models", "data", "regularizers"}
-    | {"remote"},
+    "training": {"augment", "callbacks", "doctor", "layers", "schedules", "losses", "models", "data", "regularizers"},
     "models": {"layers", "activations", "initializers", "regularizers", "weights"},
     "weights": {"classifier_file"},
     "checks": {

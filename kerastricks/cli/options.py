@@ -14,10 +14,11 @@ from typing import Any, TextIO
 import click
 
 from kerastricks import bounds
+from kerastricks.addresses import check_remote, is_remote, public_url
 from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.errors import RunFailedError, UsageError
 from kerastricks.files import replacing
-from kerastricks.remote import check_remote, fetched_model, is_remote, public_url
+from kerastricks.remote import fetched_model
 
 _LONGEST_NAME = 200  # bytes: a file system takes 255, and temporary names add some
 

@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import Any, Self, TypeVar
 
 from kerastricks import spec
+from kerastricks.addresses import public_url
 from kerastricks.bounds import CONFIG, Bounds, is_text, shown
 from kerastricks.data.fitting import INTERPOLATIONS, Fitting
 from kerastricks.data.sources.names import pattern_problem
 from kerastricks.errors import ConfigError, UnknownNameError
-from kerastricks.remote import public_url
 from kerastricks.schedules.linear_scaling import RULES, batch_size_rule
 from kerastricks.schedules.specs import read_schedule
 from kerastricks.training.specs import ConfigSpecs

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from kerastricks.addresses import public_url
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.large_files import files_inside
 from kerastricks.data.sources.layout import find_layout
@@ -19,7 +20,7 @@ from kerastricks.data.sources.table import SUFFIXES, table_source
 from kerastricks.data.sources.webdataset import CLASSES, CLASSES_TEXT, webdataset_source
 from kerastricks.data.sources.webdataset import SUFFIXES as TARS
 from kerastricks.errors import DataError
-from kerastricks.remote import RemoteFolder, fetched_file, public_url
+from kerastricks.remote import RemoteFolder, fetched_file
 
 _AHEAD = 32  # files that are asked for before they are needed
 _WORKERS = 16

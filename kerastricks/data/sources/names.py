@@ -8,8 +8,8 @@ import warnings
 from pathlib import Path, PurePosixPath
 
 from kerastricks import recipes
+from kerastricks.addresses import check_remote, is_remote
 from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
-from kerastricks.remote import check_remote, is_remote
 
 BUILTIN_NAMES = ("cifar10", "cifar100", "digits", "fashion_mnist", "mnist")
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerastricks import recipes
+from kerastricks.addresses import is_remote
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.sources.archive import zip_source
 from kerastricks.data.sources.builtin import BUILTIN, idx_source, is_idx_folder
@@ -33,7 +34,6 @@ from kerastricks.data.sources.webdataset import SUFFIXES as TARS
 from kerastricks.data.sources.webdataset import webdataset_source
 from kerastricks.errors import DataError, UnknownNameError
 from kerastricks.progress import Progress
-from kerastricks.remote import is_remote
 
 PHOTO_SIDE_PX = 64  # photographs of different sizes, where nothing is asked for
 SMALL_SIDE_PX = 128  # images of one size up to this are used as they are

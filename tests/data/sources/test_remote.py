@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from conftest import write_image
 
-from kerastricks import data, remote
+from kerastricks import addresses, data, remote
+from kerastricks.addresses import public_url
 from kerastricks.cli import options, run
 from kerastricks.errors import DataError, MissingExtraError
-from kerastricks.remote import public_url
 from kerastricks.runs.beginning import start
 from kerastricks.training import Config
 from kerastricks.training.datasets import load_data
@@ -298,7 +298,7 @@ def test_secrets_of_an_address_serve_and_are_written_nowhere(server, tmp_path, c
     assert "hush" not in shown.out + shown.err
     for file in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert b"hush" not in file.read_bytes(), file
-    remote._whole.clear()  # as in another process
+    addresses._whole.clear()  # as in another process
     with pytest.raises(DataError, match=r"no permission \(401"):
         data.load(f"{server.url}/pets")
 
