@@ -17,7 +17,7 @@ from kerastricks.data.sources import webdataset
 from kerastricks.data.sources.names import is_ignored
 from kerastricks.data.sources.shards import FORMAT, INDEX, VERSION
 from kerastricks.errors import DataError
-from kerastricks.files import sync
+from kerastricks.files import sync, write_json
 
 _FRAME_BYTES = 12  # before a record of TFRecord: its length and the length's checksum; 4 more follow it
 _GROUP_BYTES, _GROUP_ROWS = 4 << 20, 1000  # of a row group of Parquet
@@ -98,12 +98,6 @@ class ShardWriter(abc.ABC):
         self.offset = 0
         return self.folder / shards[-1]["file"]
 
-    def _write_json(self, name: str, record: Any) -> None:
-        with (self.folder / name).open("w", encoding="utf-8") as file:
-            json.dump(record, file, separators=(",", ":"))
-            file.flush()
-            os.fsync(file.fileno())
-
 
 class TFRecordWriter(ShardWriter):
     """Writer of TFRecord shards with an index, which has the offset of each image."""
@@ -161,7 +155,7 @@ class TFRecordWriter(ShardWriter):
             "photographs": self.photographs,
             "splits": splits,
         }
-        self._write_json(INDEX, record)
+        write_json(self.folder / INDEX, record, indent=None, durable=True)
 
 
 def _bytes(value: bytes) -> tf.train.Feature:
@@ -209,7 +203,7 @@ class TarWriter(ShardWriter):
     def finish(self) -> None:
         """Write the names of the classes."""
         record = {"class_names": list(self.class_names), "photographs": self.photographs}
-        self._write_json(webdataset.CLASSES, record)
+        write_json(self.folder / webdataset.CLASSES, record, indent=None, durable=True)
 
 
 def _key_and_suffix(name: str) -> tuple[str, str]:
