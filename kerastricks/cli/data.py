@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     "blank ones, copies, and copies with several labels. move lists those in removed.csv as well. No image is touched.",
 )
 @click.option("--state", type=options.PATH, metavar="FILE", help="File of the images looked at so far, to resume.")
-@click.option("--seed", type=options.SEED, default=0, show_default=True, help="Seed of the search for near duplicates.")
 @job_options.as_json("Print JSON, with all findings.")
 def data(
     data: str,
@@ -46,7 +45,6 @@ def data(
     csv_file: Path | None,
     fix: tuple[str, Path] | None,
     state: Path | None,
-    seed: int,
     as_json: bool,
 ) -> None:
     """Check the images of DATA before the first training.
@@ -84,7 +82,7 @@ def data(
         screen.say(f"{measured.begun:,} of {len(listing):,} images were looked at; resume with --state {path}")
 
     with sigterm_interrupts():
-        report = check_data(source, labels=labels, state=state, seed=seed, interrupted=interrupted, progress=screen.bar)
+        report = check_data(source, labels=labels, state=state, interrupted=interrupted, progress=screen.bar)
     if csv_file is not None:
         options.write_output(csv_file, report.write_csv)
     if out is not None:
