@@ -45,11 +45,13 @@ class ImageSpec:
         image_shape: (height, width, channels) of what comes in and goes out.
         class_count: number of classes; None where there are no labels.
         statistics: of the training pixels; None where they were not measured.
+        class_counts: training images of each class; None where they are not known.
     """
 
     image_shape: tuple[int, int, int]
     class_count: int | None = None
     statistics: Statistics | None = None
+    class_counts: tuple[int, ...] | None = None
 
 
 class Draws(NamedTuple):
@@ -59,11 +61,13 @@ class Draws(NamedTuple):
         uniforms: (batch, k) float32 in [0, 1).
         epoch: scalar int, or None where epochs are not counted.
         index: (batch,) int, each image's index in the data set, or None.
+        labels: (batch,) int, the images' classes, or None.
     """
 
     uniforms: Any
     epoch: Any = None
     index: Any = None
+    labels: Any = None
 
 
 class Op:
@@ -74,7 +78,7 @@ class Op:
         neutral: parameters under which the op changes nothing; policies use them. Empty: none.
         wants_raw: whether it expects values 0 to 255, and so cannot come after an op that ends them.
         ends_raw: whether values are no longer 0 to 255 after it.
-        needs_place: whether it asks for epoch and index, which the device does not know.
+        needs_place: whether it asks for epoch, index or labels, which the device does not know.
     """
 
     uniforms: ClassVar[int] = 0

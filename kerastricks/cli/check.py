@@ -251,8 +251,8 @@ class Subject:
         self.count = images
         self.seed = seed
         self.name = model
-        self.options = {"initializer": initializer, "activation": activation}
-        self.options = {name: value for name, value in self.options.items() if value is not None}
+        options = {"initializer": initializer, "activation": activation}
+        self.options: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         path = Path(os.path.expanduser(model))
         self.file: Path | None = None
         self.class_names: list[str] | None = None

@@ -53,6 +53,12 @@ def group() -> Decorator:
     return click.option("--group", type=options.CLASSES, metavar="PATTERN", help=text)
 
 
+def imbalance() -> Decorator:
+    """--imbalance of classes."""
+    text = 'Remedy for classes of unequal size: "auto", "balanced_softmax"; see docs/imbalance.md.'
+    return click.option("--imbalance", type=options.SPEC, metavar="SPEC", help=text)
+
+
 def epochs(text: str = "Passes over the training images.") -> Decorator:
     """--epochs."""
     return click.option("--epochs", type=options.field("epochs"), help=text)

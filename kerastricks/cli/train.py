@@ -18,6 +18,7 @@ from kerastricks.errors import UsageError
 @job_options.augment()
 @job_options.classes()
 @job_options.group()
+@job_options.imbalance()
 @job_options.epochs()
 @job_options.minutes("End in so many; with --seeds, each training.")
 @job_options.batch_size()
@@ -59,6 +60,7 @@ def train(
     augment: str | None,
     classes: str | None,
     group: str | None,
+    imbalance: str | None,
     epochs: int | None,
     minutes: float | None,
     batch_size: int | None,
@@ -88,8 +90,8 @@ def train(
 
     Fields of the configuration for --set: data, model, augment, image_size, crop_fraction, interpolation, classes,
     batch_size, epochs, minutes, optimizer, learning_rate, schedule, scale_lr, base_batch, weight_decay,
-    label_smoothing, clip_norm, early_stopping_epochs, validation, test, group, seed, split_seed, bagging, average,
-    keep, precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
+    label_smoothing, imbalance, clip_norm, early_stopping_epochs, validation, test, group, seed, split_seed, bagging,
+    average, keep, precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
 
     --minutes chooses the image size and the epochs that are not given, says so, and ends in time.
 
@@ -106,6 +108,7 @@ def train(
         augment=augment,
         classes=classes,
         group=group,
+        imbalance=imbalance,
         epochs=epochs,
         minutes=minutes,
         batch_size=batch_size,

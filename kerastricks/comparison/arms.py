@@ -68,7 +68,7 @@ def create_arm(kind: str, arm: str, model: str, data: ImageData) -> keras.Model:
     Raises:
         UsageError: where the model lacks the option, or the option refuses the value.
     """
-    option = {find_kind(kind).option: None if arm == "none" else arm}
+    option: dict[str, Any] = {find_kind(kind).option: None if arm == "none" else arm}
     return create(model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std, **option)
 
 

@@ -66,7 +66,9 @@ def divided(
 ) -> ImageData:
     """Replace the training and validation images of a data set, and what was fitted to them."""
     old = data.augmentation
-    image_spec = ImageSpec(data.image_shape, len(data.class_names), statistics)
+    classes = len(data.class_names)
+    counts = tuple(np.bincount(train.labels, minlength=classes).tolist())
+    image_spec = ImageSpec(data.image_shape, classes, statistics, counts)
     batch_size = min(data.batch_size, len(train))
     service = data.splits["train"].service
     common = (data.image_shape, batch_size, data.seed)

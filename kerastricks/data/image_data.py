@@ -13,13 +13,16 @@ import tensorflow as tf
 from kerastricks.augment.augment_layer import Augment
 from kerastricks.data.fitting import WHOLE, Fitting
 from kerastricks.data.pipeline.batches import Batches
+from kerastricks.data.pipeline.sampling import ClassSampler, downsampled
 from kerastricks.data.pipeline.stages import StagedOps
 from kerastricks.data.sources.classes import relabel
 from kerastricks.data.sources.copies import SameBytes
 from kerastricks.data.sources.names import is_no_image, kind_of
 from kerastricks.data.sources.source import Arrays
 from kerastricks.data.statistics import PixelStatistics
-from kerastricks.errors import DataError
+from kerastricks.errors import ConfigError, DataError
+from kerastricks.imbalance.remedies import Remedies, switch_epoch
+from kerastricks.imbalance.weighting import class_weights
 
 _BAG = 1996  # with the seed: its draws are not those of other uses of the seed
 
@@ -89,7 +92,7 @@ class ImageData:
     @property
     def mixes_weights(self) -> bool:
         """Whether training labels are (batch, classes) float32, times their weights, for a device stage that mixes."""
-        return self.splits["train"].examples.weights is not None and self.augmentation.mixes_weights
+        return self.splits["train"].is_weighted and self.augmentation.mixes_weights
 
     @property
     def steps_per_epoch(self) -> int:
@@ -138,6 +141,53 @@ class ImageData:
             raise DataError("bagging draws from images that are read here: take it out, or go without --data-service")
         chosen = np.random.default_rng([self.seed, _BAG]).integers(0, train.size, train.size)
         return self.taken(np.sort(chosen))
+
+    def downsampled(self, ratio: float = 1.0) -> "ImageData":
+        """A subset in which no class has more than `ratio` times the training images of the smallest, by `seed`.
+
+        Raises:
+            ConfigError: where too little is left.
+            DataError: with a data service, whose workers know all of the images.
+        """
+        if self.splits["train"].service is not None:
+            raise DataError("downsample takes images that are read here: take it out, or go without --data-service")
+        return self.taken(downsampled(self.labels("train"), self.class_names, ratio, self.seed))
+
+    def balanced(self, imbalance: str | Remedies, epochs: int = 1) -> "ImageData":
+        """This data set with the sampling and the class weights of some remedies; a loss is the training's affair.
+
+        `train` then draws by class, and its batches have weights where there are class weights. The number of
+        batches of an epoch stays. `training.fit` does this by itself for `Config.imbalance`.
+
+        Args:
+            imbalance: a spec, "class_aware_batches" or "upsample(start=0.8) | class_weights(square_root)"; see
+                docs/imbalance.md.
+            epochs: of the training, for what begins after a fraction of them.
+
+        Raises:
+            ConfigError: for a class without a training image, "auto", or shares that do not name all classes.
+            UnknownNameError: for a remedy or a class that there is not.
+
+        Example:
+            >>> import kerastricks, numpy
+            >>> x, y = numpy.zeros((100, 8, 8, 1), "uint8"), (numpy.arange(100) % 10 == 0).astype(int)
+            >>> data = kerastricks.data.load((x, y), batch_size=8).balanced("class_aware_batches")
+            >>> [int(labels.numpy().sum()) for _, labels in data.train.take(3)]
+            [4, 4, 4]
+        """
+        remedies = Remedies.parse(imbalance) if isinstance(imbalance, str) else imbalance
+        if remedies is None:
+            raise ConfigError('imbalance="auto" is decided by a training: give a remedy here')
+        sampler, weights = None, None
+        if remedies.sampling is not None:
+            if remedies.sampling.kind == "downsample":  # all, of what is such a subset already
+                return self.downsampled(remedies.sampling.ratio).balanced(replace(remedies, sampling=None), epochs)
+            sampler = ClassSampler(remedies.sampling, self.labels("train"), self.class_names, epochs)
+        if remedies.weights is not None:
+            counts = self.class_counts()["train"]
+            found = class_weights(counts, remedies.weights.rule, remedies.weights.beta, self.class_names)
+            weights = (found, switch_epoch(remedies.weights.start, epochs))
+        return replace(self, splits={**self.splits, "train": self.splits["train"].balanced(sampler, weights)})
 
     def taken(self, chosen: np.ndarray, split: str = "train") -> "ImageData":
         """A data set of some images of a split, by their indices; mean and deviation stay."""

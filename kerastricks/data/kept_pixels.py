@@ -122,7 +122,9 @@ def open_kept_pixels(folder: Path, augment: str, batch_size: int, seed: int) -> 
             None if weights is None else np.array(weights, float),
         )
         splits[name] = Batches(examples, shape, batch_size, seed, fitting=fitting)
-    image_spec = ImageSpec(shape, len(record["class_names"]), statistics)
+    classes = len(record["class_names"])
+    counts = tuple(np.bincount(splits["train"].examples.labels, minlength=classes).tolist())
+    image_spec = ImageSpec(shape, classes, statistics, counts)
     return ImageData(
         name=record["name"],
         class_names=tuple(record["class_names"]),

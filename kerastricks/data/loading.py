@@ -147,8 +147,10 @@ def load(
             raise DataError(
                 f"{readable.source.name}: class {nothing!r} has only training images of weight 0: raise one"
             )
+    counts = tuple(np.bincount(train.labels, minlength=class_count).tolist())
     # What does not fit the images is refused before all of them are measured.
-    StagedOps(augment, ImageSpec(shape, class_count, PixelStatistics(shape[-1])), seed, stages, crops_originals)
+    unmeasured = ImageSpec(shape, class_count, PixelStatistics(shape[-1]), counts)
+    StagedOps(augment, unmeasured, seed, stages, crops_originals)
     decoded = None
     if service is not None:
         service.check(train)
@@ -166,7 +168,9 @@ def load(
             name: Batches(splits[name], shape, batch_size, seed, fitting=fitting) for name in ("validation", "test")
         }
         | {"train": Batches(train, shape, batch_size, seed, decoded, service, fitting)},
-        augmentation=StagedOps(augment, ImageSpec(shape, class_count, statistics), seed, stages, crops_originals),
+        augmentation=StagedOps(
+            augment, ImageSpec(shape, class_count, statistics, counts), seed, stages, crops_originals
+        ),
         statistics=statistics,
         skipped=readable.skipped,
         fingerprint=readable.fingerprint,

@@ -136,7 +136,7 @@ def time_step(network: keras.Model, data: ImageData, config: ResolvedConfig, clo
         model.build((None, *data.image_shape))
         model.compile(
             optimizer=keras.optimizers.SGD(1e-6),
-            loss=training_loss(config, from_logits, data.augmentation.mixes),
+            loss=training_loss(config, from_logits, data),
             run_eagerly=keras.backend.backend() == "tensorflow",  # tracing would cost more than what is timed
             jit_compile=False,
         )

@@ -19,7 +19,7 @@ from kerastricks.initializers.data_driven import start_from_data
 from kerastricks.models.creation import create
 from kerastricks.probes.linear import LinearProbe, linear_probe
 from kerastricks.progress import Progress
-from kerastricks.training.fitting import check_fits
+from kerastricks.training.fitting import check_fits, cosine_scale
 from kerastricks.training.resolved_config import ResolvedConfig
 
 Say = Callable[[str], None]
@@ -94,7 +94,9 @@ class StrategyNetworks:
 
     def _small_network(self) -> keras.Model:
         data, config = self.small
-        model = create(config.model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
+        scale = cosine_scale(config)
+        classes = len(data.class_names)
+        model = create(config.model, data.image_shape, classes, mean=data.mean, std=data.std, cosine_scale=scale)
         start_from_data(model, data.sample())
         check_fits(model, data)
         return model

@@ -8,8 +8,10 @@ import keras
 import numpy as np
 
 from kerastricks import keras_hook, spec
+from kerastricks.errors import ConfigError
 from kerastricks.models.applications import create_application
 from kerastricks.models.catalog import CATALOG, MODELS, PREFIX
+from kerastricks.models.head import put_cosines
 from kerastricks.weights.catalog import Pretrained
 from kerastricks.weights.files import find as find_weights
 from kerastricks.weights.loading import load_weights, statistics_for
@@ -23,6 +25,7 @@ def create(
     weights: str | Path | None = None,
     mean: Sequence[float] | np.ndarray | float | None = None,
     std: Sequence[float] | np.ndarray | float | None = None,
+    cosine_scale: float | None = None,
     **options: Any,
 ) -> keras.Model:
     """Builds a classifier: pixels 0-255 in, normalised inside, probabilities out.
@@ -40,6 +43,9 @@ def create(
             prepare pixels in their own way, whatever is given here.
         std: the pixels are divided by it; the same forms (`data.std`). Networks of `keras.applications` bring their
             own preparation of the pixels and use neither.
+        cosine_scale: None for a last layer as usual; a number for one that gives this times the cosine between the
+            features and the weights of a class, without bias, as `LDAMLoss` and other losses with margins want it:
+            layers of Keras only. Not for `keras.applications`.
         **options: those of every model (`activation`, `initializer`, `regularizer`, `dropout`) and what the family has
             of its own, such as `widths` of `plain_cnn`. The spec's own options win over these.
 
@@ -69,7 +75,13 @@ def create(
         raise ValueError(f"classes must be 2 or more. Received: classes={classes}")
     parsed = spec.parse(name)
     family = MODELS[parsed.name]
+    if cosine_scale is not None and not cosine_scale > 0:
+        raise ValueError(f"cosine_scale must be above 0, or None. Received: cosine_scale={cosine_scale}")
     if parsed.name.startswith(PREFIX):
+        if cosine_scale is not None:
+            raise ConfigError(
+                f"{parsed.name}: has its own last layer, and takes no cosine_scale: take a model of the zoo"
+            )
         return create_application(parsed, input_shape, classes, weights, options)
     config = dict(CATALOG[parsed.name].config) if parsed.name in CATALOG else {}
 
@@ -88,7 +100,10 @@ def create(
     if model_options.dropout:
         features = keras.layers.Dropout(model_options.dropout, name="dropout")(features)
     # The last layer starts as Keras does, whatever the others do: its outputs are no signal for further layers.
-    logits = model_options.dense(features, classes, "logits", "glorot_uniform", dtype="float32")
+    if cosine_scale is None:
+        logits = model_options.dense(features, classes, "logits", "glorot_uniform", dtype="float32")
+    else:
+        logits = put_cosines(features, classes, cosine_scale)
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
     model = keras.Model(inputs, probabilities, name=parsed.name)
     if source is not None:

@@ -44,6 +44,26 @@ def put_head(
     return keras.layers.Softmax(dtype="float32", name=free_name("probabilities", taken))(logits)
 
 
+def put_cosines(features: Any, classes: int, scale: float) -> Any:
+    """Puts a head of cosines on features: scale * cos(features, weights of a class), (batch, classes), symbolic.
+
+    The constraint keeps each class's weights at norm 1 after every step. Layers of Keras only, so that a saved model
+    loads without kerastricks.
+    """
+    x = keras.layers.UnitNormalization(dtype="float32", name="unit_features")(features)
+    x = keras.layers.Rescaling(scale, dtype="float32", name="cosine_scale")(x)
+    unit = keras.constraints.UnitNorm(axis=0)
+    dense = keras.layers.Dense(classes, use_bias=False, kernel_constraint=unit, dtype="float32", name="logits")
+    logits = dense(x)
+    dense.kernel.assign(unit(dense.kernel.value))  # the constraint comes after the first step only
+    return logits
+
+
+def has_cosines(layer: Any) -> bool:
+    """Whether a last layer is one that `put_cosines` made."""
+    return isinstance(layer, keras.layers.Dense) and isinstance(layer.kernel_constraint, keras.constraints.UnitNorm)
+
+
 def free_name(name: str, taken: Collection[str]) -> str:
     """The name, or with the first number from 2 that makes it another than those that are taken."""
     found, number = name, 2

@@ -81,7 +81,7 @@ def training_model(model: keras.Model, data: ImageData, config: Config) -> Itera
     constant = dataclasses.replace(config, schedule="constant", scale_lr="constant")
     compiled.compile(
         optimizer=build_optimizer(constant, 1, classifier),
-        loss=training_loss(config, from_logits, data.augmentation.mixes),
+        loss=training_loss(config, from_logits, data),
         jit_compile=config.jit,
     )
     with precision(model, config.precision), fused_batch_norm(model):

@@ -32,6 +32,7 @@ class _Fields(TypedDict, total=False):
     base_batch: int
     weight_decay: float
     label_smoothing: float
+    imbalance: str
     clip_norm: float | None
     early_stopping_epochs: int | str | None
     validation: float

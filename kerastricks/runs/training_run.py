@@ -34,8 +34,8 @@ from kerastricks.training import device
 from kerastricks.training.budget import plan_training
 from kerastricks.training.config import Config, check_field
 from kerastricks.training.datasets import load_data, seeded
-from kerastricks.training.fitting import fit
-from kerastricks.training.resolved_config import ResolvedConfig, resolve
+from kerastricks.training.fitting import cosine_scale, fit
+from kerastricks.training.resolved_config import ResolvedConfig, advice, resolve
 from kerastricks.training.size_timing import image_sizes
 from kerastricks.training.weight_callbacks import reports
 
@@ -199,6 +199,9 @@ def prepare(
     elif wanted.minutes is not None:
         wanted, data = _fit_minutes(run, wanted, data, wanted.minutes, say, read, began)
     check_classes(data.class_names)
+    if wanted.imbalance == "auto":
+        found = advice(wanted, data)
+        say(f"imbalance: {found.imbalance or 'no remedy'}: {found.reason}")
     config = resolve(wanted, data)
     write_skipped(run, data)
     write_resolved(run, config, data)
@@ -308,4 +311,6 @@ def _create_model(
     recipe = recipes.load(run.recipe) if run.recipe.exists() else None
     if recipe is not None and recipe.create_model is not None:
         return own_model(recipe, data, config)
-    return create(config.model, shape or data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
+    shape = shape or data.image_shape
+    scale = cosine_scale(config)
+    return create(config.model, shape, len(data.class_names), mean=data.mean, std=data.std, cosine_scale=scale)

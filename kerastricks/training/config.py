@@ -53,6 +53,9 @@ class Config:
         base_batch: batch size that `learning_rate` is meant for.
         weight_decay: decoupled, multiplied by the rate; never applied to biases, normalisation, PReLU slopes.
         label_smoothing: in [0, 1).
+        imbalance: what is done about imbalanced classes: a way to sample, class weights, a loss, or one of each:
+            "balanced_softmax", "class_aware_batches(start=0.8)", "class_weights(effective_number) | focal"; "auto"
+            decides by the numbers of images, "" is nothing. See docs/imbalance.md.
         clip_norm: largest global norm of the gradient; None for no limit.
         early_stopping_epochs: stop after so many epochs without a better validation loss, and take the best
             weights; "saturated" lets the rate run out and ends where nothing is left to learn, see
@@ -95,6 +98,7 @@ class Config:
     base_batch: int = 128
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
+    imbalance: str = ""
     clip_norm: float | None = 5.0
     early_stopping_epochs: int | str | None = "auto"
     validation: float = 0.1
@@ -143,6 +147,9 @@ class Config:
         averages = specs.weight_average is not None
         _check(not averages or patience in (None, "auto"), "average", '"" with early_stopping_epochs', self.average)
         # They are taken at steps of the whole training, which may end before.
+        late = specs.imbalance is not None and specs.imbalance.starts_late
+        rule = "without what begins after a fraction of the epochs where minutes may cut them"
+        _check(not (late and self.minutes is not None), "imbalance", rule, self.imbalance)
         snapshots = specs.keep is not None and specs.keep.kind == "snapshots"
         _check(not (snapshots and self.minutes is not None), "keep", "top(N), last(N) or empty with minutes", self.keep)
 

@@ -39,7 +39,11 @@ def load_splits(source: Any, config: Config, progress: Progress = silent, **wher
 
 
 def seeded(data: ImageData, config: Config) -> ImageData:
-    """Reseeds order and augmentation of loaded splits, and draws the bootstrap sample; the pixels are shared."""
+    """Reseeds order and augmentation of loaded splits, and draws the images that are trained on; pixels are shared."""
     if config.seed != data.seed:
         data = data.reseeded(config.seed)
-    return data.bagged() if config.bagging else data
+    if config.bagging:
+        data = data.bagged()
+    remedies = config.specs.imbalance
+    sampling = remedies.sampling if remedies is not None else None
+    return data if sampling is None or sampling.kind != "downsample" else data.downsampled(sampling.ratio)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerastricks.augment.augment_layer import Augment
 from kerastricks.callbacks.doctor import Doctor
@@ -17,11 +18,20 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.doctor.reading import read_log
 from kerastricks.errors import ConfigError, UnknownNameError, UsageError
+from kerastricks.imbalance.remedies import BalancedLoss
+from kerastricks.imbalance.weighting import check_images
 from kerastricks.keras_graph import all_layers, precision, split_head
 from kerastricks.keras_hook import check_settings
 from kerastricks.lazy import renamed_arguments
+from kerastricks.losses.balanced_losses import (
+    FocalCrossentropy,
+    LabelAwareSmoothing,
+    LDAMLoss,
+    LogitAdjustedCrossentropy,
+)
 from kerastricks.losses.distillation_loss import DistillationLoss
 from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
+from kerastricks.models.head import has_cosines
 from kerastricks.training import checkpoint
 from kerastricks.training.config import Config
 from kerastricks.training.device import DevicePixels
@@ -135,6 +145,14 @@ def fit(
     check_settings()
     resolved = resolve(config or Config(), data)
     check_fits(model, data)
+    remedies = resolved.specs.imbalance
+    if cosine_scale(resolved) is not None and not any(map(has_cosines, all_layers(model))):
+        raise ConfigError(
+            "imbalance: ldam needs a model with a head of cosines: kerastricks.models.create(..., cosine_scale=30), or "
+            "take balanced_softmax, which takes any"
+        )
+    if remedies:
+        data = data.balanced(remedies, resolved.epochs)
     total_steps = resolved.epochs * data.steps_per_epoch
     check_callbacks(callbacks, resolved, total_steps)
     check_lr_multipliers(lr_multipliers, model)
@@ -153,7 +171,7 @@ def fit(
         pace = Pace(total_steps, steps, seconds, saturation, show=progress_line)
     training_model.compile(
         optimizer=build_optimizer(resolved, total_steps, classifier, lr_multipliers, pace),
-        loss=training_loss(resolved, from_logits, data.augmentation.mixes, distillation),
+        loss=training_loss(resolved, from_logits, data, distillation),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=resolved.jit,
     )
@@ -288,15 +306,52 @@ def _device_pixels(data: ImageData, jit: bool) -> DevicePixels | None:
 
 
 def training_loss(
-    config: Config, from_logits: bool, mixes: bool, distillation: Distillation | None = None
+    config: Config, from_logits: bool, data: ImageData, distillation: Distillation | None = None
 ) -> keras.losses.Loss:
-    """The loss of `config`, for logits or probabilities, and for mixed labels where the augmentation mixes them."""
+    """The loss of `config`, for logits or probabilities, and for mixed labels where the augmentation mixes them.
+
+    Raises:
+        ConfigError: where both a teacher and a remedy for imbalanced classes ask for a loss.
+    """
+    remedies = config.specs.imbalance
+    if remedies is not None and remedies.loss is not None:
+        if distillation is not None:
+            raise ConfigError(
+                f"imbalance={config.imbalance!r} asks for a loss, and a distillation has its own: leave the loss out; "
+                "sampling and class weights go with a teacher"
+            )
+        return _balanced_loss(remedies.loss, config, from_logits, data)
+    mixes = data.augmentation.mixes
     if distillation is not None:
         how = (distillation.temperature, distillation.hard_weight, config.label_smoothing)
         return DistillationLoss(*how, from_logits, name="loss")
     if config.label_smoothing or mixes:  # validation labels are integers all the same: this one takes both
         return LabelSmoothingCrossentropy(config.label_smoothing, from_logits, name="loss")
     return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits, name="loss")
+
+
+def cosine_scale(config: Config) -> float | None:
+    """The scale of the head of cosines that the loss of a configuration wants; None for a head as usual."""
+    remedies = config.specs.imbalance
+    if remedies is None or remedies.loss is None or remedies.loss.name != "ldam":
+        return None
+    return remedies.loss.arguments["scale"]
+
+
+def _balanced_loss(loss: BalancedLoss, config: Config, from_logits: bool, data: ImageData) -> keras.losses.Loss:
+    known: dict[str, Any] = {**loss.arguments, "from_logits": from_logits, "name": "loss"}
+    if loss.name != "label_aware_smoothing":
+        known["smoothing"] = config.label_smoothing
+    if loss.name == "focal":
+        return FocalCrossentropy(**known)
+    counts = data.class_counts()["train"]
+    check_images(np.array(counts), data.class_names)
+    made = {
+        "logit_adjusted": LogitAdjustedCrossentropy,
+        "ldam": LDAMLoss,
+        "label_aware_smoothing": LabelAwareSmoothing,
+    }
+    return made[loss.name](counts, **known)
 
 
 def check_fits(model: keras.Model, data: ImageData) -> None:

@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError
+from kerastricks.imbalance.advice import Advice, advise
 from kerastricks.training import device
 from kerastricks.training.config import Config
 
 IMAGES_SEEN = 540_000  # by default: twelve epochs of CIFAR-10
 _FEWEST_EPOCHS, _MOST_EPOCHS = 12, 60
 _FALLING = ("cosine", "linear", "one_cycle", "polynomial")
-_DECIDED = ("augment", "precision", "jit", "early_stopping_epochs")
+_DECIDED = ("augment", "precision", "jit", "early_stopping_epochs", "imbalance")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class ResolvedConfig(Config):
 def resolve(config: Config, data: ImageData) -> ResolvedConfig:
     """Resolves every "auto", and each None that depends on data or device."""
     height, width, _ = data.image_shape
+    if config.imbalance == "auto":
+        config = config.replace(imbalance=advice(config, data).imbalance)
     decided = {
         "augment": data.augmentation.text,
         "image_size": height if height == width else None,
@@ -62,6 +65,11 @@ def resolve(config: Config, data: ImageData) -> ResolvedConfig:
     return config.converted(ResolvedConfig, decided)
 
 
+def advice(config: Config, data: ImageData) -> Advice:
+    """The remedy that imbalance="auto" means for these images, and why."""
+    return advise(data.class_counts()["train"])
+
+
 def _default_epochs(images: int) -> int:
     return min(max(round(IMAGES_SEEN / images), _FEWEST_EPOCHS), _MOST_EPOCHS)
 
@@ -71,4 +79,6 @@ def _early_stopping(config: Config) -> int | str | None:
     if config.early_stopping_epochs != "auto":
         return config.early_stopping_epochs
     falls = config.specs.schedule.name in _FALLING
-    return "saturated" if config.epochs is None and falls and not (config.average or config.keep) else None
+    remedies = config.specs.imbalance
+    late = remedies is not None and remedies.starts_late
+    return "saturated" if config.epochs is None and falls and not (config.average or config.keep or late) else None

@@ -129,7 +129,7 @@ def _seconds_of_steps(
     constant = config.replace(schedule="constant", scale_lr="constant", average="")
     compiled.compile(
         optimizer=build_optimizer(constant, 1, classifier),
-        loss=training_loss(config, from_logits, data.augmentation.mixes),
+        loss=training_loss(config, from_logits, data),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         jit_compile=config.jit,
     )

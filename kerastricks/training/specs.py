@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from kerastricks import spec
 from kerastricks.augment import sequence
 from kerastricks.errors import UnknownNameError
+from kerastricks.imbalance.remedies import Remedies
 from kerastricks.spec import Spec
 from kerastricks.training.averaging import Average, Keep
 
@@ -28,6 +29,8 @@ class _Texts(Protocol):
     def average(self) -> str: ...
     @property
     def keep(self) -> str: ...
+    @property
+    def imbalance(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class ConfigSpecs:
         augment: one spec per op; None where the images decide ("auto").
         average: that the field `average` asks for; None for none.
         keep: weights to keep; None for none.
+        imbalance: remedies for imbalanced classes; None where the data decide ("auto").
         texts: what was parsed, by field.
     """
 
@@ -50,6 +54,7 @@ class ConfigSpecs:
     augment: tuple[Spec, ...] | None
     average: Average | None
     keep: Keep | None
+    imbalance: Remedies | None
     texts: dict[str, str] = field(repr=False)
 
     @classmethod
@@ -58,7 +63,7 @@ class ConfigSpecs:
 
         Raises:
             SpecError: for a text that does not parse.
-            UnknownNameError: for an op, optimizer, average or way to keep weights that does not exist.
+            UnknownNameError: for an op, optimizer, average, remedy or way to keep weights that does not exist.
             ConfigError: for a value outside its range.
         """
 
@@ -74,6 +79,7 @@ class ConfigSpecs:
             augment=parsed("augment", _parse_augment),
             average=parsed("average", Average.parse),
             keep=parsed("keep", Keep.parse),
+            imbalance=parsed("imbalance", Remedies.parse),
             texts=texts,
         )
 

@@ -1,7 +1,7 @@
 """The ops of an augmentation spec: `OPS` maps the name in a spec to the class, "pad_crop" to `PadCrop`.
 
 A module is a family: flips, crops, geometric (rotation, shear, zoom), colour (linear changes), hue, pixel (nonlinear),
-neighbourhood, erasing, mixing, policies. A new op is a frozen dataclass of one of the kinds in
+neighbourhood, erasing, mixing, policies, rare (for rare classes). A new op is a frozen dataclass of one of the kinds in
 `kerastricks.augment.op`, put into its family's module and entered here; its name is the class's in snake case.
 CONTRIBUTING.md has the steps.
 """
@@ -23,6 +23,7 @@ OPS = Registry(
         "erase": "kerastricks.augment.ops.erasing:Erase",
         "fancy_pca": "kerastricks.augment.ops.colour:FancyPCA",
         "flip": "kerastricks.augment.ops.flips:Flip",
+        "for_rare": "kerastricks.augment.ops.rare:ForRare",
         "gamma": "kerastricks.augment.ops.pixel:Gamma",
         "grayscale": "kerastricks.augment.ops.colour:Grayscale",
         "hsv": "kerastricks.augment.ops.hue:Hsv",

@@ -165,6 +165,10 @@ class RandomResizedCrop(GeometricMap):
         height, width, _ = image_spec.image_shape
         return self.knowing(height=height, width=width)
 
+    @property
+    def neutral(self) -> dict[str, float]:  # type: ignore[override]
+        return dict(zip(BOX, (0.0, 0.0, float(self.height), float(self.width)), strict=True))
+
     def parameters(self, draws: Draws, xp: Any) -> Parameters:
         shapes = {"attempts": draws.uniforms[:, : 2 * ATTEMPTS], "places": draws.uniforms[:, 2 * ATTEMPTS :]}
         return shapes | dict(zip(BOX, self.window(shapes, self.height, self.width, xp), strict=True))

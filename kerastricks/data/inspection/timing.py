@@ -141,7 +141,7 @@ def timed_batches(data: ImageData, plans: Sequence[Plan], count: int) -> list[Ti
         if data.augmentation.mixes:
             labels = tf.one_hot(labels, len(data.class_names))
         drawn = tf.constant(choice.random((data.batch_size, uniforms), "float32"))
-        batches.append(TimedBatch(images, labels, Draws(drawn, tf.constant(1), tf.range(data.batch_size))))
+        batches.append(TimedBatch(images, labels, Draws(drawn, tf.constant(1), tf.range(data.batch_size), labels)))
     return batches
 
 

@@ -21,6 +21,7 @@ from kerastricks.data.decoding.decode import decode_image, fit_image
 from kerastricks.data.decoding.decode_crop import decode_crop
 from kerastricks.data.decoding.decoded_cache import Decoded
 from kerastricks.data.fitting import WHOLE, Fitting
+from kerastricks.data.pipeline.sampling import ClassSampler
 from kerastricks.data.pipeline.stages import COMPILE_FROM, StagedOps, draw_uniforms
 from kerastricks.data.service.service import Service
 from kerastricks.data.sources.contents import read_contents, read_in_graph
@@ -42,6 +43,10 @@ class Batches:
         decoded: the files' pixels at their own sizes, where they are at hand.
         service: data service whose workers make the training batches, or None.
         fitting: how whole images are brought to the shape.
+
+    Attributes:
+        sampler: draws the training images by class; None for each once an epoch.
+        class_weights: of the images' classes in the loss of a training, from an epoch on; None for equal ones.
     """
 
     def __init__(
@@ -54,6 +59,8 @@ class Batches:
         service: Service | None = None,
         fitting: Fitting = WHOLE,
     ) -> None:
+        self.sampler: ClassSampler | None = None
+        self.class_weights: tuple[np.ndarray, int] | None = None
         self.fitting = fitting
         self.image_shape = image_shape
         self.batch_size = batch_size
@@ -70,25 +77,41 @@ class Batches:
                 self._images = _as_tensor(examples.store.images)
                 self._rows = None if examples.rows is None else tf.constant(examples.rows, tf.int32)
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether the images of a training have weights in its loss, their own or those of their classes."""
+        return self.examples.weights is not None or self.class_weights is not None
+
     @cached_property
     def weights(self) -> tf.Tensor | None:
         """Weights of the images in the loss of a training, (size,) float32 of mean 1; None for equal ones.
 
+        Their own times those of their classes, where there are both.
+
         Raises:
             DataError: where all are 0.
         """
-        weights = self.examples.weights
-        if weights is None:
-            return None
-        if not weights.any():
-            raise DataError("weights of the training images are all 0: give some a weight")
-        with tf.init_scope(), tf.device("CPU:0"):  # first asked for inside a graph, it shall outlive it
-            # Of mean 1, so that the rate of a training means what it means without weights.
-            return tf.constant(weights / weights.mean(), tf.float32)
+        if self.class_weights is None:
+            return self._own_weights
+        own = np.ones(self.size) if self.examples.weights is None else self.examples.weights
+        return _of_mean_one(own * self.class_weights[0][self.examples.labels])
+
+    @cached_property
+    def _own_weights(self) -> tf.Tensor | None:
+        return None if self.examples.weights is None else _of_mean_one(self.examples.weights)
+
+    def balanced(self, sampler: ClassSampler | None, class_weights: tuple[np.ndarray, int] | None) -> "Batches":
+        """These batches with a sampler and weights of classes; the pixels are shared."""
+        other = copy.copy(self)
+        for made in ("weights", "_own_weights", "_sampled"):
+            vars(other).pop(made, None)
+        other.sampler, other.class_weights = sampler, class_weights
+        return other
 
     def reseeded(self, seed: int) -> "Batches":
         """Copies these batches with another order and other draws; the pixels are shared."""
         other = copy.copy(self)
+        vars(other).pop("_sampled", None)
         other.seed = seed
         return other
 
@@ -184,14 +207,13 @@ class Batches:
             return dataset.with_options(_options())
         counter = tf.data.Dataset.counter(first_step)
         if indices:
-            chosen = self._positions(counter).map(_plain(self._shuffled), num_parallel_calls=PARALLEL_CALLS)
-            dataset = chosen.map(
-                _plain(
-                    lambda index: self._weighed(
-                        self._row(index), self._targets(index, augmentation), index, augmentation
-                    )
-                )
-            )
+
+            def at(epoch: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+                index = self._ordered(epoch, step)
+                targets = self._targets(index, epoch, augmentation)
+                return self._weighed(self._row(index), targets, index, epoch, augmentation)
+
+            dataset = self._positions(counter).map(_plain(at), num_parallel_calls=PARALLEL_CALLS)
             return dataset.prefetch(2).with_options(_options())
         return self._at(counter, augmentation)
 
@@ -215,19 +237,32 @@ class Batches:
         return dataset.prefetch(2).with_options(_options())
 
     def _from_memory(self, augmentation: StagedOps, epoch: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        chosen = self._shuffled(epoch, step)
+        chosen = self._ordered(epoch, step)
         rows = self._row(chosen)
         if augmentation.host_plan.takes_store:
             assert isinstance(self.examples, Arrays)
             images = Store(self._pixels, rows, self.examples.store.is_wide)
         else:
             images = tf.ensure_shape(tf.gather(self._images, rows), (self.batch_size, *self.image_shape))
-        draws = Draws(self._uniforms(augmentation, epoch, step), tf.cast(epoch, tf.int32), chosen)
-        targets = self._targets(chosen, augmentation)
+        draws = self._draws(self._uniforms(augmentation, epoch, step), epoch, chosen, augmentation)
+        targets = self._targets(chosen, epoch, augmentation)
         images, labels = augmentation.host_stage(images, targets, draws, self._compiled)
-        return self._weighed(images, labels, chosen, augmentation)
+        return self._weighed(images, labels, chosen, epoch, augmentation)
 
-    def _targets(self, chosen: tf.Tensor, augmentation: StagedOps) -> tf.Tensor:
+    def _draws(self, uniforms: tf.Tensor, epoch: tf.Tensor, chosen: tf.Tensor, augmentation: StagedOps) -> Draws:
+        labels = tf.gather(self.labels, chosen) if augmentation.host_plan.needs_place else None
+        return Draws(uniforms, tf.cast(epoch, tf.int32), chosen, labels)
+
+    def _weights_of(self, chosen: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        assert self.weights is not None
+        weights = tf.gather(self.weights, chosen)
+        begins = 0 if self.class_weights is None else self.class_weights[1]
+        if begins == 0:
+            return weights
+        before = tf.ones_like(weights) if self._own_weights is None else tf.gather(self._own_weights, chosen)
+        return tf.where(epoch >= begins, weights, before)
+
+    def _targets(self, chosen: tf.Tensor, epoch: tf.Tensor, augmentation: StagedOps) -> tf.Tensor:
         """Labels of images; where they will be mixed and have weights, (batch, classes) float32 times the weights.
 
         Mixing is linear in labels: the sum of a mixed label is then the mixed weight, and an image of weight 0 has no
@@ -237,16 +272,16 @@ class Batches:
         if self.weights is None or not augmentation.mixes:
             return labels
         one_hot = tf.one_hot(labels, augmentation.image_spec.class_count, dtype=tf.float32)
-        return one_hot * tf.gather(self.weights, chosen)[:, None]
+        return one_hot * self._weights_of(chosen, epoch)[:, None]
 
     def _weighed(
-        self, images: tf.Tensor, labels: tf.Tensor, chosen: tf.Tensor, augmentation: StagedOps
+        self, images: tf.Tensor, labels: tf.Tensor, chosen: tf.Tensor, epoch: tf.Tensor, augmentation: StagedOps
     ) -> tuple[tf.Tensor, ...]:
         """A batch with the weights as its third part, unless there are none or they are still in its labels."""
         if self.weights is None or augmentation.mixes_weights:
             return images, labels
         if not augmentation.mixes:
-            return images, labels, tf.gather(self.weights, chosen)
+            return images, labels, self._weights_of(chosen, epoch)
         weights = tf.reduce_sum(labels, axis=1)
         return images, tf.math.divide_no_nan(labels, weights[:, None]), weights
 
@@ -260,13 +295,13 @@ class Batches:
         upright = _one_or_each(files.upright_jpeg)
 
         def choose(epoch: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            chosen = self._shuffled(epoch, step)
+            chosen = self._ordered(epoch, step)
             windows = tf.zeros_like(chosen)
             if crops:
                 # For the whole batch at once: a few dozen small functions a file would cost a fifth of its decoding.
                 windows = augmentation.windows(self._uniforms(augmentation, epoch, step), tf.gather(sizes, chosen))
             positions = tf.repeat(tf.stack([epoch, step])[None], self.batch_size, axis=0)
-            return chosen, windows, self._targets(chosen, augmentation), chosen, positions
+            return chosen, windows, self._targets(chosen, epoch, augmentation), chosen, positions
 
         def decode(source: tf.Tensor, window: tf.Tensor, *others: tf.Tensor) -> tuple[tf.Tensor, ...]:
             if not crops:
@@ -282,9 +317,9 @@ class Batches:
         ) -> tuple[tf.Tensor, ...]:
             epoch, step = tf.unstack(positions[0])
             uniforms = self._uniforms(augmentation, epoch, step)[:, augmentation.crop_uniforms :]
-            draws = Draws(uniforms, tf.cast(epoch, tf.int32), index)
+            draws = self._draws(uniforms, epoch, index, augmentation)
             images, labels = augmentation.host_stage(images, labels, draws, self._compiled)
-            return self._weighed(images, labels, index, augmentation)
+            return self._weighed(images, labels, index, epoch, augmentation)
 
         dataset = steps.map(_plain(choose))
         dataset = dataset.unbatch() if crops and self.decoded is not None else self._contents(dataset)
@@ -303,6 +338,20 @@ class Batches:
     def _compiled(self) -> bool:
         height, width, channels = self.image_shape
         return self.size * height * width * channels >= COMPILE_FROM
+
+    @cached_property
+    def _sampled(self) -> Callable:
+        assert self.sampler is not None
+        return self.sampler.indices(self.seed, self.batch_size, self.steps_per_epoch)
+
+    def _ordered(self, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """The indices of one batch."""
+        if self.sampler is None:
+            return self._shuffled(epoch, step)
+        if self.sampler.starts_at == 0:
+            return self._sampled(epoch, step)
+        late = epoch >= self.sampler.starts_at
+        return tf.where(late, self._sampled(epoch, step), self._shuffled(epoch, step))
 
     def _shuffled(self, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """The indices of one batch: a slice of the epoch's permutation, made in O(batch)."""
@@ -335,6 +384,14 @@ def _plain(function: Callable) -> Callable:
     Rewriting it, and all that it calls, took half of the time until the first batch.
     """
     return tf.autograph.experimental.do_not_convert(function)
+
+
+def _of_mean_one(weights: np.ndarray) -> tf.Tensor:
+    """float32 of mean 1, so that the rate of a training means what it means without weights."""
+    if not weights.any():
+        raise DataError("weights of the training images are all 0: give some a weight")
+    with tf.init_scope(), tf.device("CPU:0"):  # first asked for inside a graph, it shall outlive it
+        return tf.constant(weights / weights.mean(), tf.float32)
 
 
 def _one_or_each(flags: np.ndarray | None) -> bool | tf.Tensor | None:

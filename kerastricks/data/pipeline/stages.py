@@ -178,7 +178,7 @@ class StagedOps:
         plan = Plan([*crop, *self.host_plan.ops], self.image_spec)
         epoch, step = (tf.constant(number, tf.int64) for number in position)
         uniforms = draw_uniforms(self.seed, epoch, step, len(images), plan.uniforms)
-        draws = Draws(uniforms, epoch, np.arange(len(images), dtype="int32"))
+        draws = Draws(uniforms, epoch, np.arange(len(images), dtype="int32"), labels)
         return HostStage(plan)(images, labels, draws)
 
 

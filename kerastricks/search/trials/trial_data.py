@@ -17,6 +17,7 @@ from kerastricks.recipes import Recipe
 from kerastricks.runs.own_model import own_model
 from kerastricks.training.config import Config
 from kerastricks.training.datasets import load_data
+from kerastricks.training.fitting import cosine_scale
 
 
 def trial_model(config: Config, data: ImageData, recipe: Recipe | None = None) -> keras.Model:
@@ -28,7 +29,9 @@ def trial_model(config: Config, data: ImageData, recipe: Recipe | None = None) -
     if recipe is not None and recipe.create_model is not None:
         model = own_model(recipe, data, config)
     else:
-        model = create(config.model, data.image_shape, len(data.class_names), mean=data.mean, std=data.std)
+        scale = cosine_scale(config)
+        classes = len(data.class_names)
+        model = create(config.model, data.image_shape, classes, mean=data.mean, std=data.std, cosine_scale=scale)
     start_from_data(model, data.sample())
     return model
 
@@ -53,7 +56,8 @@ def adapted(data: ImageData, augment: str, batch_size: int) -> ImageData:
     old = data.augmentation
     train = data.splits["train"]
     batch_size = min(batch_size, train.size)
-    image_spec = ImageSpec(data.image_shape, len(data.class_names), data.statistics)
+    counts = tuple(data.class_counts()["train"])
+    image_spec = ImageSpec(data.image_shape, len(data.class_names), data.statistics, counts)
     crops_originals = not isinstance(train.examples, Arrays) and train.examples.sizes is not None
     splits = {
         name: Batches(
