@@ -119,6 +119,7 @@ MAY_IMPORT = {
         "callbacks",
         "data",
         "features",
+        "imbalance",
         "initializers",
         "layers",
         "metrics",

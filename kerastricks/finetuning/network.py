@@ -79,6 +79,7 @@ def fit_head(
     validation_features: np.ndarray,
     validation_labels: np.ndarray,
     dropout: float = 0.0,
+    class_weights: np.ndarray | None = None,
     learning_rate: float = 1e-3,
 ) -> tuple[int, float]:
     """Trains a head with hidden layers on features, to its lowest validation loss, and puts it into the network.
@@ -90,6 +91,7 @@ def fit_head(
         validation_features: (M, D).
         validation_labels: (M,).
         dropout: rate before each layer.
+        class_weights: (K,) of the classes in the loss, on training and on validation; None for equal ones.
         learning_rate: Adam's.
 
     Returns:
@@ -109,12 +111,15 @@ def fit_head(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     validation = (np.asarray(validation_features) - mean) / scale
+    # Keras's class_weight would leave the validation loss unweighted, which decides when it stops.
+    weights, others = (() if class_weights is None else (class_weights[of],) for of in (labels, validation_labels))
     history = model.fit(
         (np.asarray(features) - mean) / scale,
         labels,
+        sample_weight=weights[0] if weights else None,
         batch_size=min(_BATCH, len(labels)),
         epochs=_EPOCHS,
-        validation_data=(validation, validation_labels),
+        validation_data=(validation, validation_labels, *others),
         callbacks=[keras.callbacks.EarlyStopping("val_loss", patience=_PATIENCE, restore_best_weights=True)],
         verbose=0,
     )

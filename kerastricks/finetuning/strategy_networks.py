@@ -15,6 +15,7 @@ from kerastricks.finetuning.measurement import Measurement
 from kerastricks.finetuning.network import build_network, fit_head, head_layers, set_linear_head
 from kerastricks.finetuning.report import StageReport
 from kerastricks.finetuning.settings import Settings
+from kerastricks.imbalance.weighting import class_weights
 from kerastricks.initializers.data_driven import start_from_data
 from kerastricks.models.creation import create
 from kerastricks.probes.linear import LinearProbe, linear_probe
@@ -39,6 +40,7 @@ class StrategyNetworks:
         progress: shows how far a pass over all images is.
         small: the images of the small network and the configuration of its training; None for none.
         clock: gives seconds.
+        weighted: whether heads weigh each class alike, whatever its number of images.
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class StrategyNetworks:
         progress: Progress,
         small: tuple[ImageData, ResolvedConfig] | None,
         clock: Clock,
+        weighted: bool = False,
     ) -> None:
         self.data, self.backbone, self.settings = data, backbone, settings
         self.measurement, self.features, self._seed = measurement, features, seed
         self.say, self.progress, self.clock = say, progress, clock
-        self._small = small
+        self._small, self._weighted = small, weighted
         self._probes: dict[str, tuple[LinearProbe, Features]] = {}
         self._networks: dict[str, tuple[keras.Model, list[StageReport]]] = {}
 
@@ -117,7 +120,8 @@ class StrategyNetworks:
             set_linear_head(layers, probe)
         else:
             of = [(features.of(split, level), features.labels(split)) for split in ("train", "validation")]
-            epochs, accuracy = fit_head(layers, *of[0], *of[1], self.settings.dropout)
+            weights = class_weights(self.data.class_counts()["train"]) if self._weighted else None
+            epochs, accuracy = fit_head(layers, *of[0], *of[1], self.settings.dropout, weights)
         self.say(f"head on the features of {level}: validation accuracy {accuracy:.1%}")
         parameters = sum(layer.count_params() for layer in layers)
         return network, [StageReport("head", epochs, self.clock() - began, parameters, accuracy)]
@@ -128,12 +132,15 @@ class StrategyNetworks:
             [probe] = [score.probe for score in self.measurement.levels if score.layer == level]
             # A budget holds no further pass over all images: the probe of those that were measured is the head.
             whole = {split: self.data.splits[split].size for split in self.measurement.images}
-            if self.settings.seconds is None and self.measurement.images != whole:
+            partial = self.settings.seconds is None and self.measurement.images != whole
+            if partial:
                 self.say(f"features of {level} for all images, of which a part was measured")
                 network = self._classifier()
                 features = cached(network, (level,), self.data, ("train", "validation"), self.progress)
+            if partial or self._weighted:
                 of = [(features.of(split, level), features.labels(split)) for split in ("train", "validation")]
-                probe = linear_probe(*of[0], *of[1], classes=len(self.data.class_names), seed=self.data.seed)
+                how: dict[str, Any] = {"class_weight": "balanced" if self._weighted else None, "seed": self.data.seed}
+                probe = linear_probe(*of[0], *of[1], classes=len(self.data.class_names), **how)
             self._probes[level] = probe, features
         return self._probes[level]
 
