@@ -130,7 +130,7 @@ def describe_parts(parts: ClassParts, data: ImageData) -> list[str]:
 
 
 def balanced_batches(imbalance: str) -> str:
-    """What the second part of "decoupled" does about the classes, of what was asked for.
+    """The remedy of the second part of "decoupled", by the one that was asked for.
 
     Args:
         imbalance: of the configuration, decided.

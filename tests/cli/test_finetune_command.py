@@ -57,6 +57,10 @@ def test_it_fine_tunes_and_prints_what_a_script_reads(split_folder, backbone, tm
         (["finetune", "digits", "--minutes", "0"], "--minutes': must be in (0, 525,600]"),
         (["finetune", "digits", "--minutes", "nan"], "--minutes': must be in (0, 525,600]"),
         (["finetune", "digits", "--head", "12,many"], "--head must be units"),
+        (["finetune", "digits", "--rare-below", "9"], "rare_below is of plan two_stage: leave it out"),
+        (["finetune", "digits", "--plan", "decoupled", "--rare-only"], "rare_only is of plan two_stage"),
+        (["finetune", "digits", "--plan", "two_stage", "--rare-below", "0"], "--rare-below': must be 1 or more"),
+        (["finetune", "digits", "--imbalance", "upsampel"], "did you mean upsample"),
         (["finetune", "digits", "--set", "model=nin"], "the network is the backbone"),
         (["finetune", "digits", "--set", "epochz=3"], "did you mean epochs"),
         (["finetune", "nowhere/images"], "no such file or folder"),
@@ -80,6 +84,24 @@ def test_a_damaged_backbone_is_one_line_and_leaves_no_folder(tmp_path, split_fol
     )
     assert "broken.keras: is not a Keras model" in capsys.readouterr().err
     assert not list(tmp_path.glob("broken-finetuned*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--plan", "two_stage"], "so none is rare: take plan last or all, or say which are rare"),
+        (["--imbalance", "balanced_softmax"], "goes with a plan that is named"),
+    ],
+)
+def test_what_the_classes_cannot_take_is_one_line_and_leaves_no_folder(
+    arguments, message, backbone, tmp_path, split_folder, capsys
+):
+    out = tmp_path / "out"
+    assert command(["finetune", str(split_folder), "--from", str(backbone), "--out", str(out), *arguments]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not list(out.glob("*"))
 
 
 def test_head_units():
