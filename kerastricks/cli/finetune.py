@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="With --plan two_stage: classes with fewer training images are rare.  [default: by their numbers]",
 )
-@click.option("--rare-only", is_flag=True, help="With --plan two_stage: rare classes by themselves in the second part.")
+@click.option(
+    "--rare-only", is_flag=True, help="With --plan two_stage: only rare classes in the second part, as published."
+)
 @job_options.minutes("Measure and train so long.  [default: 5 where --plan is auto]")
 @click.option(
     "--head", type=options.TEXT, metavar="UNITS", help='Dense layers before the last one: "256,128".  [default: none]'

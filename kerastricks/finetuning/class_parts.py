@@ -8,8 +8,6 @@ import numpy as np
 from kerastricks.errors import ConfigError
 from kerastricks.imbalance.advice import MILD_RATIO
 
-_PART = 2015  # with the seed: its draws are not those of other uses of the seed
-
 
 @dataclass(frozen=True)
 class ClassParts:
@@ -47,7 +45,7 @@ def split_classes(
         counts: training images of each class.
         class_names: of the classes.
         rare_below: a class with fewer training images is rare; None to choose it.
-        rare_only: whether the second part is trained on by itself, and needs two classes for that.
+        rare_only: whether the second part is the rare classes by themselves, two or more then.
 
     Raises:
         ConfigError: for a class with fewer than two training images, classes that are evenly filled, or a part that has
@@ -103,26 +101,6 @@ def check_counts(counts: Sequence[int], class_names: Sequence[str], strategy: st
 def rows_of(labels: np.ndarray, classes: Sequence[int]) -> np.ndarray:
     """Sorted indices of the images of some classes."""
     return np.flatnonzero(np.isin(labels, classes))
-
-
-def second_part(labels: np.ndarray, parts: ClassParts, seed: int, rare_only: bool = False) -> np.ndarray:
-    """The training images of the second part: all of the rare classes, and as many of each well-filled class.
-
-    Args:
-        labels: (N,) integers, of the training images.
-        parts: of the classes.
-        seed: of the choice among the images of a well-filled class.
-        rare_only: whether the well-filled classes are left out.
-
-    Returns:
-        Sorted indices; no well-filled class has more images among them than the largest rare one.
-    """
-    chosen = [rows_of(labels, parts.rare)]
-    if not rare_only:
-        most = int(np.bincount(labels)[list(parts.rare)].max())
-        generator = np.random.default_rng([seed, _PART])
-        chosen += [generator.permutation(rows_of(labels, (label,)))[:most] for label in parts.well_filled]
-    return np.sort(np.concatenate(chosen))
 
 
 def _otsu(counts: np.ndarray) -> int:

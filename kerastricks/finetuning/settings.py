@@ -32,7 +32,7 @@ WHAT = {
     "earlier": "a linear classifier on an earlier level's features",
     "small": f"plain_cnn from random weights at {SMALL_SIDE_PX} pixels or fewer, as `kerastricks train` trains it",
     "scratch": "the same network from random weights",
-    "two_stage": "the backbone on the well-filled classes first, then on the rare ones",
+    "two_stage": "the backbone on the well-filled classes first, then in batches of as many of each class",
     "decoupled": "the backbone on all images as they are, then the classifier by itself on as many of each class",
 }
 
@@ -71,7 +71,7 @@ class Settings:
         rare_below: of "two_stage": a class with fewer training images is rare; None to choose it by
             `kerastricks.finetuning.class_parts.split_classes`.
         rare_only: of "two_stage": whether the second part is the rare classes by themselves, as published, which
-            forgets the others; else as many images of each of the others are among them.
+            forgets the others; else its batches have as many images of each class.
 
     Raises:
         ConfigError: for a value outside its range, or one of "two_stage" with another strategy.

@@ -7,7 +7,7 @@ from kerastricks.callbacks.weights import BestWeights
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError, TrainingDivergedError
 from kerastricks.finetuning.choice import Choice
-from kerastricks.finetuning.class_parts import ClassParts, rows_of, second_part, split_classes
+from kerastricks.finetuning.class_parts import ClassParts, rows_of, split_classes
 from kerastricks.finetuning.costs import Length, fit_length
 from kerastricks.finetuning.rungs import Journal
 from kerastricks.finetuning.stages import Stage, classifier_stage, make_stage
@@ -59,8 +59,9 @@ def train_in_parts(trainer: Trainer, choice: Choice, journal: Journal) -> Traine
 
     Reference:
         "two_stage": Wei, Must Know Tips/Tricks in Deep Neural Networks, 2015, section 9. Deviations: the head starts
-        from a linear probe on all classes, and among the images of the second part are as many of each well-filled
-        class as the largest rare one has; `Settings(rare_only=True)` leaves them out, as the article does.
+        from a linear probe on all classes, and the batches of the second part have as many images of each class, rare
+        or not, as of any other. `Settings(rare_only=True)` leaves the well-filled ones out, as the article does: the
+        head then forgets them, see docs/imbalance.md.
         "decoupled": Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020,
         section 4.1 (cRT). Deviation: the classifier is trained on from where the features left it, not from random
         weights.
@@ -103,11 +104,11 @@ def make_parts(trainer: Trainer, choice: Choice) -> list[Part]:
     labels = data.labels("train")
     first = data.taken(rows_of(data.labels("validation"), parts.well_filled), "validation")
     first = first.taken(rows_of(labels, parts.well_filled))
-    second = data.taken(second_part(labels, parts, data.seed, trainer.settings.rare_only))
-    return [
-        Part("part1", levels, _renamed(stage, "well-filled classes"), first, ""),
-        Part("part2", levels, _renamed(stage, "rare classes"), second, ""),
-    ]
+    part1 = Part("part1", levels, _renamed(stage, "well-filled classes"), first, "")
+    if not trainer.settings.rare_only:
+        return [part1, Part("part2", levels, _renamed(stage, "balanced batches"), data, _BALANCED_BATCHES)]
+    rare = data.taken(rows_of(labels, parts.rare))
+    return [part1, Part("part2", levels, _renamed(stage, "rare classes"), rare, "")]
 
 
 def class_parts(trainer: Trainer) -> ClassParts:

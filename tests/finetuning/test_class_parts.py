@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerastricks.errors import ConfigError
-from kerastricks.finetuning.class_parts import rows_of, second_part, split_classes
+from kerastricks.finetuning.class_parts import rows_of, split_classes
 from kerastricks.finetuning.settings import Settings
 from kerastricks.finetuning.two_parts import balanced_batches
 
@@ -49,14 +49,11 @@ def test_the_threshold_can_be_given():
     assert split([100, 99, 98], rare_below=99).rare == (2,)
 
 
-def test_the_second_part_has_all_rare_images_and_no_more_of_a_well_filled_class():
+def test_the_images_of_a_part_are_those_of_its_classes():
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 3], [50, 40, 7, 4]))
     parts = split([50, 40, 7, 4])
-    assert np.bincount(labels[second_part(labels, parts, 0)]).tolist() == [7, 7, 7, 4]
-    np.testing.assert_array_equal(second_part(labels, parts, 0), second_part(labels, parts, 0))
-    assert not np.array_equal(second_part(labels, parts, 0), second_part(labels, parts, 1))
-    np.testing.assert_array_equal(second_part(labels, parts, 0, rare_only=True), np.flatnonzero(labels >= 2))
     np.testing.assert_array_equal(rows_of(labels, parts.well_filled), np.flatnonzero(labels < 2))
+    np.testing.assert_array_equal(rows_of(labels, parts.rare), np.flatnonzero(labels >= 2))
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,10 @@ def tuned(data, backbone):
     return functools.cache(lambda plan: run(data, backbone, strategy=plan))
 
 
-def test_two_stage_trains_well_filled_classes_first_and_then_rare_ones_among_as_many(tuned):
+def test_two_stage_trains_well_filled_classes_first_and_then_all_in_balanced_batches(tuned):
     result, lines, trainings = tuned("two_stage")
-    assert [counts for counts, _, _, _ in trainings] == [[32, 32, 0, 0], [8, 8, 8, 8]]
+    assert [counts for counts, _, _, _ in trainings] == [[32, 32, 0, 0], [32, 32, 8, 8]]
+    assert [imbalance for _, _, imbalance, _ in trainings] == ["", "class_aware_batches"]
     # The first part is measured by the classes it is about, the second by all.
     assert [counts for _, counts, _, _ in trainings] == [[4, 4, 0, 0], [4, 4, 1, 1]]
     assert result.report.parts == {"well_filled": ("0", "1"), "rare": ("2", "3")}
@@ -88,6 +89,13 @@ def test_decoupled_trains_the_network_and_then_the_classifier_by_itself_on_balan
     assert trainings[1][3] == {"logits"}
     assert [stage.name for stage in result.report.stages][2] == "the classifier"
     assert all(layer.trainable for layer in result.model.layers if isinstance(layer, keras.layers.Dense))
+
+
+@pytest.mark.slow
+def test_the_published_second_part_is_the_rare_classes_by_themselves(data, backbone):
+    result, _, trainings = run(data, backbone, strategy="two_stage", rare_only=True)
+    assert trainings[1][:3] == ([0, 0, 8, 8], [4, 4, 1, 1], "")
+    assert result.report.stages[2].name.endswith("rare classes")
 
 
 @pytest.mark.parametrize("plan", ["two_stage", "decoupled"])
@@ -113,7 +121,7 @@ def test_one_that_is_interrupted_in_its_second_part_ends_in_the_same_weights(
 
     def stop(self, batch, logs=None):
         steps["count"] += 1
-        if steps["count"] == step:  # of 2 * 8 + 2 * 4, and of 2 * 10 + 2 * 10
+        if steps["count"] == step:  # of 2 * 8 + 2 * 10, and of 2 * 10 + 2 * 10
             self.request.signal_number = 15
         original(self, batch, logs)
 
