@@ -50,7 +50,7 @@ def test_the_simplest_that_is_as_good_is_chosen():
     log_probabilities, labels, features = made(600)
     kernel = 2.0 * np.eye(3)
     remedies = find_remedies(
-        log_probabilities, labels, COUNTS, kernel=kernel, features=features, retrained=features + [0, 0.05, 0]
+        log_probabilities, labels, COUNTS, kernel=kernel, features=features, retrained=features + np.array([0, 0.05, 0])
     )
     assert [one.method for one in remedies] == list(METHODS)
     assert choose_remedy(remedies, labels).method == "logit_adjustment"
