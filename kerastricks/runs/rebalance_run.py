@@ -8,11 +8,9 @@ import keras
 
 from kerastricks import recipes
 from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError, UsageError
-from kerastricks.imbalance.post_hoc import METRICS
-from kerastricks.imbalance.post_hoc_choice import METHODS
 from kerastricks.progress import Progress, in_lines
 from kerastricks.runs.beginning import write_skipped
-from kerastricks.runs.configuration import as_path
+from kerastricks.runs.configuration import REMEDIES, REMEDY_METRICS, UNCHANGED, as_path
 from kerastricks.runs.finishing import finish
 from kerastricks.runs.folder import RunFolder, check_room
 from kerastricks.runs.own_model import copy_recipes
@@ -39,7 +37,7 @@ class Rebalanced:
     @property
     def unchanged(self) -> bool:
         """Whether no remedy gained anything, and no run folder was written."""
-        return self.report.method == METHODS[0]
+        return self.report.method == UNCHANGED
 
 
 def rebalance(
@@ -87,7 +85,7 @@ def rebalance(
         unaugmented images, with weights N / (K * images of the class) in place of class-balanced sampling; see
         `kerastricks.imbalance.tau_normalize` for that of tau-normalisation.
     """
-    for kind, value, known in (("method", method, ("auto", *METHODS[1:])), ("metric", metric, METRICS)):
+    for kind, value, known in (("method", method, REMEDIES), ("metric", metric, REMEDY_METRICS)):
         if value not in known:
             raise UnknownNameError(kind, value, known, "kerastricks rebalance --help")
     with sigterm_interrupts():
