@@ -44,7 +44,7 @@ _MOST_ROWS = 20
 def rebalance(
     run: Path, method: str, metric: str, data: str | None, seed: int, out: Path, name: str | None, as_json: bool
 ) -> None:
-    """Remedy imbalanced classes in the last layer of the finished run RUN.
+    """TriedRemedy imbalanced classes in the last layer of the finished run RUN.
 
     Writes a new run folder; RUN stays as it is. Nothing but the last layer changes. Validation images choose, test
     images measure.
@@ -100,7 +100,7 @@ def _show(found: "Rebalanced") -> None:
     report, run = found.report, found.run.folder
     metric = {"macro_f1": "macro F1"}.get(report.metric, report.metric.replace("_", " "))
     table = Table("method", box=None, pad_edge=False)
-    for title in ("tau", f"{metric}, fitted", "cross-fitted", "gain", "90 % interval"):
+    for title in ("tau", "fitted", "cross-fitted", "gain", "90 % interval"):
         table.add_column(title, justify="right")
     for one in report.candidates:
         tau = "" if one.tau is None else f"{one.tau:g}"
@@ -108,7 +108,7 @@ def _show(found: "Rebalanced") -> None:
         row = [one.method, tau, f"{one.validation:.2%}", f"{one.cross_fitted:.2%}"]
         row += ["", ""] if one.method == UNCHANGED else [f"{one.gain.value:+.2%}", interval]
         table.add_row(*row, style="bold" if one.method == report.method else None)
-    screen.output.print(f"on {report.validation_before.images:,} validation images:")
+    screen.output.print(f"{metric} on {report.validation_before.images:,} validation images:")
     screen.output.print(table)
     before, after = report.test_before, report.test_after
     if found.unchanged:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from kerastricks.lazy import attach
 
 __all__ = [
-    "Remedy",
+    "TriedRemedy",
     "adjust_logits",
     "choose_remedy",
     "class_score",
@@ -16,12 +16,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from kerastricks.imbalance.post_hoc import adjust_logits, class_score, tau_normalize, tune_offsets
-    from kerastricks.imbalance.post_hoc_choice import Remedy, choose_remedy, find_remedies
+    from kerastricks.imbalance.post_hoc_choice import TriedRemedy, choose_remedy, find_remedies
 else:
     __getattr__, __dir__, load_all = attach(
         __name__,
         {
-            "Remedy": "post_hoc_choice",
+            "TriedRemedy": "post_hoc_choice",
             "adjust_logits": "post_hoc",
             "choose_remedy": "post_hoc_choice",
             "class_score": "post_hoc",

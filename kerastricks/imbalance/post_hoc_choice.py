@@ -19,7 +19,7 @@ _FOLDS, _RESAMPLES, _EQUAL = 5, 500, 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class Remedy:
+class TriedRemedy:
     """A remedy that was tried on validation images.
 
     Args:
@@ -54,7 +54,7 @@ def find_remedies(
     features: np.ndarray | None = None,
     retrained: np.ndarray | None = None,
     seed: int = 0,
-) -> list[Remedy]:
+) -> list[TriedRemedy]:
     """Fit each remedy to validation images, and estimate its score on others by cross-fitting.
 
     tau is taken from 0, 0.1 ... 2 (logit adjustment) or 1.5 (tau-normalisation), the smallest of the best. In
@@ -118,13 +118,13 @@ def find_remedies(
 
 
 def choose_remedy(
-    remedies: Sequence[Remedy],
+    remedies: Sequence[TriedRemedy],
     labels: np.ndarray,
     metric: str = "balanced_accuracy",
     *,
     asked: str = "auto",
     seed: int = 0,
-) -> Remedy:
+) -> TriedRemedy:
     """Choose the simplest remedy that is as good as the best by its cross-fitted score.
 
     As good means: not below it by more than one standard error of the difference, over images. A method that is asked
@@ -235,10 +235,10 @@ class _Trials:
         tau: float | None = None,
         kept_share: float | None = None,
         offsets: np.ndarray | None = None,
-    ) -> Remedy:
+    ) -> TriedRemedy:
         gain = paired_gain(self.metric, self.labels, self.unchanged, out_of_fold, self.classes, self.seed)
         scores = self.score(predicted), self.score(out_of_fold)
-        return Remedy(method, tau, kept_share, offsets, *scores, gain, out_of_fold)
+        return TriedRemedy(method, tau, kept_share, offsets, *scores, gain, out_of_fold)
 
     def by_tau(
         self,
@@ -246,7 +246,7 @@ class _Trials:
         predictions: np.ndarray,
         taus: Sequence[float],
         offsets: Callable[[float], np.ndarray | None],
-    ) -> Remedy:
+    ) -> TriedRemedy:
         """The remedy with the tau of the best of the predictions (T, N)."""
         out_of_fold = np.empty(len(self.labels), "int64")
         for choosing, held_out in self.each_fold():
@@ -255,7 +255,7 @@ class _Trials:
         return self.remedy(method, predictions[chosen], out_of_fold, taus[chosen], None, offsets(taus[chosen]))
 
 
-def _tuned(tried: _Trials, logits: np.ndarray, by_tau: np.ndarray, prior: np.ndarray) -> Remedy:
+def _tuned(tried: _Trials, logits: np.ndarray, by_tau: np.ndarray, prior: np.ndarray) -> TriedRemedy:
     """Offsets tuned from those of tau on, of which the share is kept that does best in cross-fitting."""
 
     def fit(rows: np.ndarray | slice) -> tuple[float, np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import RunFolderError, UsageError
 from kerastricks.imbalance.post_hoc import class_score
-from kerastricks.imbalance.post_hoc_choice import METHODS, MOST_TUNED, Remedy, choose_remedy, find_remedies
+from kerastricks.imbalance.post_hoc_choice import METHODS, MOST_TUNED, TriedRemedy, choose_remedy, find_remedies
 from kerastricks.metrics.classification import scores
 from kerastricks.probes.linear import LinearProbe, linear_probe
 from kerastricks.progress import Progress
@@ -253,7 +253,7 @@ def balanced_rows(labels: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
     return np.sort(order[rank < limit])
 
 
-def _candidate(one: Remedy) -> RemedyReport:
+def _candidate(one: TriedRemedy) -> RemedyReport:
     return RemedyReport(
         method=one.method,
         tau=one.tau,
@@ -264,7 +264,7 @@ def _candidate(one: Remedy) -> RemedyReport:
     )
 
 
-def _reason(chosen: Remedy, remedies: list[Remedy], asked: str, metric: str) -> str:
+def _reason(chosen: TriedRemedy, remedies: list[TriedRemedy], asked: str, metric: str) -> str:
     """The reason for the choice, as words."""
     if chosen.method == METHODS[0]:
         usual = ", as is usual for accuracy where images are distributed as in training" if metric == "accuracy" else ""

@@ -11,7 +11,7 @@ from kerastricks.ensemble.member import Member
 from kerastricks.ensemble.outputs import features_and_outputs
 from kerastricks.errors import RunFolderError
 from kerastricks.imbalance.post_hoc import tau_normalize
-from kerastricks.imbalance.post_hoc_choice import Remedy
+from kerastricks.imbalance.post_hoc_choice import TriedRemedy
 from kerastricks.keras_graph import all_layers, last_dense, split_head
 from kerastricks.layers.without_augmentation import with_layers
 from kerastricks.models.head import free_name
@@ -120,7 +120,7 @@ class NewHead:
 
     @classmethod
     def of(
-        cls, head: ClassifierHead, remedy: Remedy, retrained: tuple[np.ndarray, np.ndarray] | None = None
+        cls, head: ClassifierHead, remedy: TriedRemedy, retrained: tuple[np.ndarray, np.ndarray] | None = None
     ) -> "NewHead":
         """The head that a remedy gives.
 
