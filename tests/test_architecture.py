@@ -37,6 +37,7 @@ MAY_IMPORT = {
         "initializers",
         "features",
         "finetuning",
+        "imbalance",
         "range_test",
         "schedules",
         "search",
@@ -64,6 +65,7 @@ MAY_IMPORT = {
     "comparison": {"callbacks", "data", "models", "initializers", "metrics", "plotting", "training", "runs"},
     "metrics": set(),
     "probes": {"metrics"},
+    "imbalance": {"metrics"},
     "runs": {
         "callbacks",
         "charts",
@@ -81,7 +83,9 @@ MAY_IMPORT = {
         "serving",
         "finetuning",
         "ensemble",
+        "imbalance",
         "metrics",
+        "probes",
     },
     "training": {
         "augment",

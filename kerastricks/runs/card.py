@@ -10,6 +10,7 @@ import numpy as np
 from kerastricks.files import read_json_lines
 from kerastricks.plotting import new_figure, save_figure, style_axes
 from kerastricks.runs.finetuning_report import FinetuningReport
+from kerastricks.runs.rebalancing_report import RebalancingReport
 from kerastricks.runs.record import Summary
 from kerastricks.runs.reports import EnsembleReport, QualityReport
 
@@ -96,6 +97,8 @@ def _pictures(summary: Summary) -> str:
 def _how(summary: Summary) -> str:
     if summary.ensemble is not None:
         return _how_combined(summary.ensemble)
+    if summary.rebalancing is not None:
+        return _how_rebalanced(summary.rebalancing)
     report = summary.finetuning
     if report is None:
         return "`kerastricks train` with"
@@ -167,6 +170,39 @@ def _how_combined(report: EnsembleReport) -> str:
 {unknown}
 
 The images were loaded with"""
+
+
+def _how_rebalanced(report: RebalancingReport) -> str:
+    metric = report.metric.replace("_", " ")
+    candidates = "\n".join(
+        f"| {one.method} | {'-' if one.tau is None else format(one.tau, 'g')} | {one.cross_fitted:.2%} "
+        f"| {one.gain.value:.2%} ({one.gain.low:.2%} to {one.gain.high:.2%}) |"
+        for one in report.candidates
+    )
+    recall = "\n".join(
+        f"| {_text(name)} | {images:,} | {_share(report.test_before.recall[name])} "
+        f"| {_share(report.test_after.recall[name])} |"
+        for name, images in report.training_images.items()
+    )
+    before, after = report.test_before, report.test_after
+    return f"""`kerastricks rebalance {_text(report.run)}`, method **{report.method}**: {report.reason}.
+
+| method | tau | {metric} on validation, cross-fitted | gain (90 % interval) |
+|---|---|---|---|
+{candidates}
+
+On test, before and after: balanced accuracy {before.balanced_accuracy:.2%}, {after.balanced_accuracy:.2%}; \
+accuracy {before.accuracy:.2%}, {after.accuracy:.2%}; macro F1 {before.macro_f1:.3f}, {after.macro_f1:.3f}.
+
+| class | training images | recall before | after |
+|---|---|---|---|
+{recall}
+
+The images were loaded with"""
+
+
+def _share(recall: float | None) -> str:
+    return "-" if recall is None else f"{recall:.1%}"
 
 
 def _quality(test: QualityReport) -> str:

@@ -14,6 +14,9 @@ from kerastricks.training.config import Config
 _OF_THE_DATA = ("data", "validation", "test", "max_pixels", "max_skipped", "classes", "group")
 METHODS = ("auto", "mean", "geometric", "vote", "weighted", "greedy", "stack", "soup", "greedy_soup", "fuse")
 CLASSIFIERS = ("logistic", "linear", "mlp")  # of "fuse"
+REMEDIES = ("auto", "logit_adjustment", "tau_norm", "retrain", "thresholds")  # of `rebalance`
+REMEDY_METRICS = ("balanced_accuracy", "macro_f1", "accuracy")
+UNCHANGED = "unchanged"  # where no remedy gains
 Source = str | os.PathLike[str] | recipes.Recipe
 
 

@@ -9,6 +9,7 @@ from kerastricks.errors import RunFolderError
 from kerastricks.runs.finetuning_report import FinetuningReport
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.json_record import JsonRecord
+from kerastricks.runs.rebalancing_report import RebalancingReport
 from kerastricks.runs.reports import DistillationReport, EnsembleReport
 from kerastricks.training.config import FIELDS, Config
 
@@ -104,6 +105,7 @@ class Summary(Scores):
         finetuning: report of a fine-tuning; None for none.
         distillation: report of a distillation; None for none.
         ensemble: report of an ensemble; None for none.
+        rebalancing: report of a rebalanced run; None for none.
         members: models that were kept of the epochs; None where none were asked for.
         average: report of averaged weights; None for none.
         copies: files with the same bytes that are in several splits or classes; None for none.
@@ -121,6 +123,7 @@ class Summary(Scores):
     finetuning: FinetuningReport | None = None
     distillation: DistillationReport | None = None
     ensemble: EnsembleReport | None = None
+    rebalancing: RebalancingReport | None = None
     members: list[dict[str, Any]] | None = None
     average: dict[str, Any] | None = None
     copies: list[dict[str, Any]] | None = None

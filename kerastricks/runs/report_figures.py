@@ -65,7 +65,7 @@ class TestPredictions:
 
 def shown_fields(config: dict[str, Any], summary: Summary) -> dict[str, Any]:
     """The fields of a run's configuration that decided its result."""
-    if summary.ensemble is not None:  # its members have their own trainings
+    if summary.ensemble is not None or summary.rebalancing is not None:  # the trainings are of other runs
         return {name: config[name] for name in _OF_IMAGES}
     fields = dict(config)
     if summary.finetuning is not None and summary.finetuning.kept != "small":
@@ -152,6 +152,13 @@ def _facts(summary: Summary) -> dict[str, str]:
     }
     if summary.ensemble is not None:
         facts["ensemble"] = f"{summary.ensemble.method} of {len(summary.ensemble.members)} members"
+    if summary.rebalancing is not None:
+        report = summary.rebalancing
+        tau = "" if report.tau is None else f", tau {report.tau:g}"
+        facts["rebalanced"] = f"{report.run}, by {report.method}{tau}"
+        for name in ("accuracy", "balanced_accuracy"):
+            before, after = getattr(report.test_before, name), getattr(report.test_after, name)
+            facts[f"{name.replace('_', ' ')} before and after"] = f"{before:.2%}, {after:.2%}"
     if summary.finetuning is not None:
         facts["fine-tuned"] = f"{summary.finetuning.backbone}, {summary.finetuning.choice.strategy}"
     if summary.distillation is not None:

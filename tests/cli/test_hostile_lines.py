@@ -77,7 +77,7 @@ USUAL = {
     "distill": ["folder", "digits"], "ensemble": ["folder"], "evaluate": ["folder", "digits"],
     "features": ["digits", "--model", "nin", "--layer", "list"], "finetune": ["digits"], "lr": ["digits"],
     "models show": ["nin"], "pack": ["digits", "packed"], "plan": ["flip", "--data", "digits"],
-    "predict": ["folder", "file"], "preview": ["digits"], "recipe show": ["digits"],
+    "predict": ["folder", "file"], "preview": ["digits"], "rebalance": ["run"], "recipe show": ["digits"],
     "recipe copy": ["digits", "folder"],
     "schedule": ["linear"], "train": ["digits"], "tune": ["digits"], "tune-worker": ["folder", "--chief", "x:80"],
     "check init": ["nin"], "check activation": ["nin"], "check units": ["nin"], "check shapes": ["nin"],
