@@ -115,7 +115,6 @@ MAY_IMPORT = {
     "regularizers": set(),
     "serving": {"classifier_file", "data", "layers"},
     "data": {"augment", "imbalance", "layers", "recipes", "remote"},
-    "imbalance": set(),
     "features": {"data"},
     "data_check": {"charts", "checks", "data", "features", "finetuning", "probes"},
     "finetuning": {
