@@ -2,10 +2,10 @@
 
     python benchmarks/imbalance.py --data cifar10.zip --ratios 10 50 100 --json figures.jsonl
 
-Each remedy trains the same network on the same images with the same initial weights; seeds change the subset, the weights
-and the order. Balanced accuracy on test images, which are the same number in each class there. `post-hoc` rows are the
-plain network, changed after its training; their tau is 1 or chosen on validation images, which nothing else reads.
-Ratio 0 takes the training images as they are. Figures already in the file are not measured again.
+Each remedy trains the same network on the same images with the same initial weights; seeds change the subset, the
+weights and the order. Test images are the same number in each class; a tenth of them is for validation, which only
+the row that chooses tau reads. `post-hoc` rows are the plain network, changed after its training. Ratio 0 takes the
+training images as they are. Figures already in the file are not measured again.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 import kerastricks
-from kerastricks.data.sources.source import Arrays, Source
+from kerastricks.data.sources.source import Arrays, PixelStore, Source
 from kerastricks.imbalance import adjust_logits, class_score, tau_normalize
 from kerastricks.metrics import paired_difference
 from kerastricks.training import Config, fit
@@ -52,7 +52,7 @@ ADJUSTED, NORMALIZED = "post-hoc: logit adjustment", "post-hoc: tau-normalisatio
 
 
 def images_of(source: str, image_size: int | None) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
-    """Pixels and labels of the splits; validation from the test split, so that all training images can be trained on."""
+    """Pixels and labels of the splits."""
     data = kerastricks.data.load(source, image_size=image_size, validation=0.01)
     found = {name: (data.splits[name].examples, data.labels(name)) for name in data.splits}
     return {name: (np.asarray(examples.images), labels) for name, (examples, labels) in found.items()}, data.class_names
@@ -70,12 +70,12 @@ def long_tailed(labels: np.ndarray, ratio: float, most: int, seed: int) -> np.nd
 
 
 def source_of(pixels, names, ratio: float, most: int, seed: int) -> Source:
-    from kerastricks.data.sources.source import PixelStore
-
     def arrays(images, labels, chosen):
         return Arrays(PixelStore.holding(images[chosen]), labels[chosen].astype("int32"))
 
     images, labels = pixels["train"]
+    if ratio:  # all there are: validation is taken from the test split
+        images, labels = (np.concatenate(both) for both in zip(pixels["train"], pixels["validation"], strict=True))
     train = arrays(images, labels, long_tailed(labels, ratio, most, seed))
     if ratio:
         images, labels = pixels["test"]
