@@ -87,7 +87,8 @@ def effective_number(counts: Sequence[int] | np.ndarray, beta: float = 0.9999) -
     if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta < 1:
         raise ConfigError(f"beta of the effective number must be in [0, 1). Received: beta={beta!r}")
     # expm1 and log1p: 0.9999999 ** 3 loses half of its digits.
-    return -np.expm1(np.asarray(counts, "float64") * np.log1p(beta - 1)) / (1 - beta)
+    with np.errstate(divide="ignore"):  # log 0 of beta = 0, which is right
+        return -np.expm1(np.asarray(counts, "float64") * np.log1p(beta - 1)) / (1 - beta)
 
 
 def check_images(counts: np.ndarray, class_names: Sequence[str]) -> None:
