@@ -4,8 +4,8 @@
 
 Each remedy trains the same network on the same images with the same initial weights; seeds change the subset, the
 weights and the order. Test images are the same number in each class: four tenths of the test split; another tenth is
-for validation, which only the row that chooses tau reads. `post-hoc` rows are the plain network, changed after its training. Ratio 0 takes the
-training images as they are. Figures already in the file are not measured again.
+for validation, which only the row that chooses tau reads. `post-hoc` rows are the plain network, changed after its
+training. Ratio 0 takes the training images as they are. Figures already in the file are not measured again.
 """
 
 import argparse
