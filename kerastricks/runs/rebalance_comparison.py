@@ -74,6 +74,8 @@ class OpenedRun:
             DataError: for images that cannot be used.
         """
         head = ClassifierHead.of(record.load_model(), str(record.path))
+        if data is None and record.config.data is None:
+            raise RunFolderError(f"{record.folder.config}: does not say what the run was trained on: give --data")
         source = str(record.config.data if data is None else data)
         path = Path(os.path.expanduser(source))
         config = replace(record.config, data=str(path.resolve()) if path.exists() else source)

@@ -14,7 +14,7 @@ from kerastricks.errors import EnsembleError, RunFolderError, UnknownNameError, 
 from kerastricks.imbalance import adjust_logits, tau_normalize
 from kerastricks.imbalance.post_hoc_choice import TriedRemedy
 from kerastricks.keras_graph import last_dense
-from kerastricks.metrics import Estimate
+from kerastricks.metrics import Estimate, scores
 from kerastricks.runs import RunRecord, Summary, rebalance
 from kerastricks.runs.card import card
 from kerastricks.runs.evaluation import evaluate
@@ -41,19 +41,19 @@ def imbalanced(data):
     return data.taken(np.sort(np.concatenate(kept)))
 
 
-def write_biased_run(folder, data, **changes):
+def write_biased_run(folder, images, **changes):
     """A finished run whose network has the prior of its training images in its bias, and more."""
-    model = nearest_mean(data, 0)
+    model = nearest_mean(images, 0)
     layer = model.get_layer("logits")
     kernel, bias = layer.get_weights()
-    counts = np.array(data.class_counts()["train"])
-    layer.set_weights([kernel, bias + 1.5 * np.log(counts / counts.sum())])
+    counts = np.array(images.class_counts()["train"])
+    layer.set_weights([0.1 * kernel, 0.1 * bias + 1.5 * np.log(counts / counts.sum())])
     folder.mkdir(parents=True)
     run = RunFolder(folder)
     model.save(run.model)
     config = Config(data="digits", split_seed=0)
-    run.write(run.config, {"config": config.as_dict(), "resolved": True, "data": data.describe()})
-    given = {**SUMMARY, "class_names": list(data.class_names), "data": data.describe(), "training_seconds": 3.0}
+    run.write(run.config, {"config": config.as_dict(), "resolved": True, "data": images.describe()})
+    given = {**SUMMARY, "class_names": list(images.class_names), "data": images.describe(), "training_seconds": 3.0}
     run.write(run.summary, {**given, **changes})
     return run
 
@@ -102,7 +102,7 @@ def test_it_leaves_a_run_folder_like_train_and_the_run_as_it_was(run, tmp_path, 
     report, summary = record.summary.rebalancing, record.summary
     assert (report.asked, report.method, report.metric) == ("logit_adjustment", "logit_adjustment", "balanced_accuracy")
     assert (report.run, summary.training_seconds) == (str(run.path.resolve()), 3.0)
-    assert report.test_after.balanced_accuracy > report.test_before.balanced_accuracy + 0.02
+    assert report.test_after.balanced_accuracy > report.test_before.balanced_accuracy + 0.1
     assert (summary.accuracy, summary.recall) == (report.test_after.accuracy, report.test_after.recall)
     assert summary.log_loss == pytest.approx(report.test_after.log_loss, rel=1e-4)
     assert report.test_before.accuracy == evaluate(run, "digits").accuracy
@@ -131,7 +131,7 @@ def test_every_method_is_compared_and_one_is_taken(run, tmp_path, unfinished):
     assert not found.unchanged
     methods = ["unchanged", "logit_adjustment", "tau_norm", "retrain", "thresholds"]
     assert [one.method for one in report.candidates] == methods
-    assert max(one.cross_fitted for one in report.candidates) > report.candidates[0].cross_fitted + 0.02
+    assert max(one.cross_fitted for one in report.candidates) > report.candidates[0].cross_fitted + 0.1
     assert report.validation_after.balanced_accuracy == next(
         one.validation for one in report.candidates if one.method == report.method
     )
@@ -140,34 +140,33 @@ def test_every_method_is_compared_and_one_is_taken(run, tmp_path, unfinished):
     assert any(line.startswith(f"{report.method}") for line in said)
 
 
-@pytest.mark.parametrize("method", ["tau_norm", "retrain", "thresholds"])
+@pytest.mark.parametrize("method", ["retrain", "thresholds"])
 def test_scores_of_the_report_are_those_of_the_model(run, tmp_path, data, unfinished, method):
     report = rebalance(run.path, method=method, metric="macro_f1", out=tmp_path / "out", say=quiet).report
     assert report.method in (method, "logit_adjustment")
     predicted = unfinished["model"].predict(data.test, verbose=0)
-    labels = data.labels("test")
-    assert np.mean(predicted.argmax(axis=1) == labels) == pytest.approx(report.test_after.accuracy)
-    right = predicted[np.arange(len(labels)), labels].astype("float64")
-    assert -np.log(right).mean() == pytest.approx(report.test_after.log_loss, rel=1e-3)
+    found = scores(data.labels("test"), predicted, data.class_names)
+    assert found["recall"] == report.test_after.recall
+    assert found["log_loss"] == pytest.approx(report.test_after.log_loss, rel=1e-2)
 
 
 def test_test_images_have_no_part_in_the_choice(run, tmp_path, data, unfinished, monkeypatch):
-    chosen = []
-    for wrong in (False, True):
-        labels = data.labels("test")
-        if wrong:
-            monkeypatch.setattr(data.splits["test"].examples, "labels", (labels + 1) % 10, raising=False)
-        report = rebalance(run.path, out=tmp_path / "out", say=quiet).report
-        chosen.append((report.method, report.tau, report.reason, report.test_after.accuracy))
-    assert chosen[0][:3] == chosen[1][:3]
-    assert chosen[0][3] != chosen[1][3]
+    spoiled = data.taken(np.arange(len(data.labels("test"))), "test")
+    object.__setattr__(spoiled.splits["test"].examples, "labels", (data.labels("test") + 1) % 10)
+    found = []
+    for images in (data, spoiled):
+        monkeypatch.setattr("kerastricks.runs.rebalance_comparison.load_data", lambda *given, images=images: images)
+        found.append(rebalance(run.path, method="thresholds", out=tmp_path / "out", say=quiet).report)
+    assert found[0].test_after != found[1].test_after
+    assert found[0].candidates == found[1].candidates
+    assert (found[0].method, found[0].offsets) == (found[1].method, found[1].offsets)
 
 
 def test_where_nothing_gains_no_folder_is_written(run, tmp_path, data):
     model = keras.models.load_model(run.model)
     kernel, bias = model.get_layer("logits").get_weights()
     counts = np.array(data.class_counts()["train"])
-    model.get_layer("logits").set_weights([kernel, bias - 2 * np.log(counts)])  # the rare classes are overestimated
+    model.get_layer("logits").set_weights([kernel, bias - 3.5 * np.log(counts)])  # the rare classes are overestimated
     model.save(run.model)
     said = []
     found = rebalance(run.path, method="logit_adjustment", out=tmp_path / "out", say=said.append)
@@ -224,7 +223,7 @@ def test_runs_that_cannot_be_rebalanced_are_refused(tmp_path, data, changes, err
 
 
 def test_unknown_methods_and_metrics_are_refused_before_anything_is_read(tmp_path):
-    with pytest.raises(UnknownNameError, match="no method is called 'tau': did you mean tau_norm"):
+    with pytest.raises(UnknownNameError, match="no method is called 'tau': did you mean auto, tau_norm"):
         rebalance(tmp_path / "nothing", method="tau")
     with pytest.raises(UnknownNameError, match="no metric is called 'f1': "):
         rebalance(tmp_path / "nothing", metric="f1")
