@@ -168,6 +168,7 @@ def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> 
 def report(record: Any, as_json: bool) -> None:
     """Print a `kerastricks.runs.RunRecord`."""
     from kerastricks.cli import screen
+    from kerastricks.metrics.class_balance import describe_shots, is_uneven
 
     run, summary = record.folder, record.summary
     if as_json:
@@ -177,6 +178,10 @@ def report(record: Any, as_json: bool) -> None:
         f"test accuracy {summary.accuracy:.2%}, balanced {summary.balanced_accuracy:.2%}, "
         f"log-loss {summary.log_loss:.3f} ({summary.images:,} images)"
     )
+    trained = summary.training_counts()
+    if trained is not None and summary.shots is not None and summary.macro_f1 is not None and is_uneven(trained):
+        of_shots = describe_shots(summary.shots, trained)
+        screen.output.print(f"  uneven      macro F1 {summary.macro_f1:.2%}; {of_shots}", soft_wrap=True)
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
     screen.output.print(f"  SavedModel  {run.path / summary.saved_model}", soft_wrap=True)
     screen.output.print(f"  report      {run.report}", soft_wrap=True)
@@ -192,6 +197,15 @@ def report(record: Any, as_json: bool) -> None:
         screen.output.print(f"  averaged    {describe_average(summary.average)}", soft_wrap=True)
 
 
+# Columns of a series: name of the score, heading, how it is printed.
+_SERIES = (
+    ("accuracy", "test accuracy", ".2%"),
+    ("balanced_accuracy", "balanced", ".2%"),
+    ("macro_f1", "macro F1", ".2%"),
+    ("log_loss", "log-loss", ".4f"),
+)
+
+
 def report_series(series: Any, as_json: bool) -> None:
     """Print a `kerastricks.runs.SeriesRecord`."""
     from kerastricks.cli import screen
@@ -201,17 +215,13 @@ def report_series(series: Any, as_json: bool) -> None:
         click.echo(json.dumps(summary, indent=2))
         return
     width = max(len(row["run"]) for row in summary["runs"])
-    screen.output.print(f"{'run':{width}}  test accuracy  balanced  log-loss", soft_wrap=True)
-    for row in summary["runs"]:
-        screen.output.print(
-            f"{row['run']:{width}}  {row['accuracy']:13.2%}  {row['balanced_accuracy']:8.2%}  {row['log_loss']:8.4f}",
-            soft_wrap=True,
-        )
     mean, spread = summary["mean"], summary["standard_deviation"]
-    screen.output.print(
-        f"mean of {len(summary['runs'])} seeds, ± standard deviation: test accuracy {mean['accuracy']:.2%} ± "
-        f"{spread['accuracy']:.2%}, balanced {mean['balanced_accuracy']:.2%} ± {spread['balanced_accuracy']:.2%}, "
-        f"log-loss {mean['log_loss']:.4f} ± {spread['log_loss']:.4f}",
-        soft_wrap=True,
-    )
+    columns = [one for one in _SERIES if one[0] in mean]
+    heads = "".join(f"  {head}" for _, head, _ in columns)
+    screen.output.print(f"{'run':{width}}{heads}", soft_wrap=True)
+    for row in summary["runs"]:
+        cells = "".join(f"  {row[name]:{len(head)}{form}}" for name, head, form in columns)
+        screen.output.print(f"{row['run']:{width}}{cells}", soft_wrap=True)
+    means = ", ".join(f"{head.strip()} {mean[name]:{form}} ± {spread[name]:{form}}" for name, head, form in columns)
+    screen.output.print(f"mean of {len(summary['runs'])} seeds, ± standard deviation: {means}", soft_wrap=True)
     screen.output.print(f"  make one of them  kerastricks ensemble {series.path}-s*", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Scores of classifiers, their calibration and confusions, confidence intervals, and paired differences."""
+"""Scores of classifiers, balance of their classes, calibration, confusions, intervals, and paired differences."""
 
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,17 @@ __all__ = [
     "confusion_matrix",
     "confusion_order",
     "disagreement",
+    "effective_classes",
+    "effective_number",
     "holm",
+    "imbalance_ratio",
     "mean_disagreement",
     "paired_bootstrap",
     "paired_difference",
     "quality",
     "scores",
+    "shot_accuracy",
+    "shot_classes",
 ]
 
 if TYPE_CHECKING:
@@ -31,6 +36,13 @@ if TYPE_CHECKING:
         disagreement,
         mean_disagreement,
         quality,
+    )
+    from kerastricks.metrics.class_balance import (
+        effective_classes,
+        effective_number,
+        imbalance_ratio,
+        shot_accuracy,
+        shot_classes,
     )
     from kerastricks.metrics.classification import confusion_matrix, scores
     from kerastricks.metrics.confusions import ConfusedPair, confused_pairs, confusion_order
@@ -49,11 +61,16 @@ else:
             "confusion_matrix": "classification",
             "confusion_order": "confusions",
             "disagreement": "calibration",
+            "effective_classes": "class_balance",
+            "effective_number": "class_balance",
             "holm": "paired_differences",
+            "imbalance_ratio": "class_balance",
             "mean_disagreement": "calibration",
             "paired_bootstrap": "bootstrap",
             "paired_difference": "paired_differences",
             "quality": "calibration",
             "scores": "classification",
+            "shot_accuracy": "class_balance",
+            "shot_classes": "class_balance",
         },
     )
