@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 from kerastricks.lazy import attach
 
 __all__ = [
+    "BalancedAccuracy",
     "CalibrationCurve",
     "ConfusedPair",
     "Estimate",
+    "MacroF1",
     "PairedDifference",
     "bootstrap_mean",
     "calibration_curve",
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
         shot_accuracy,
         shot_classes,
     )
+    from kerastricks.metrics.class_metrics import BalancedAccuracy, MacroF1
     from kerastricks.metrics.classification import confusion_matrix, scores
     from kerastricks.metrics.confusions import ConfusedPair, confused_pairs, confusion_order
     from kerastricks.metrics.paired_differences import PairedDifference, holm, paired_difference
@@ -51,9 +54,11 @@ else:
     __getattr__, __dir__, load_all = attach(
         __name__,
         {
+            "BalancedAccuracy": "class_metrics",
             "CalibrationCurve": "calibration",
             "ConfusedPair": "confusions",
             "Estimate": "bootstrap",
+            "MacroF1": "class_metrics",
             "PairedDifference": "paired_differences",
             "bootstrap_mean": "bootstrap",
             "calibration_curve": "calibration",
