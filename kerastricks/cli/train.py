@@ -37,6 +37,12 @@ from kerastricks.errors import UsageError
 @click.option(
     "--base-batch", type=options.field("base_batch"), metavar="N", help="Batch size for which the rate is given."
 )
+@click.option(
+    "--monitor",
+    type=options.TEXT,
+    metavar="NAME",
+    help="Pick epochs by val_loss, val_accuracy, val_balanced_accuracy or val_macro_f1.",
+)
 @job_options.seed()
 @click.option("--seeds", type=options.SEEDS, metavar="N", help="Train N times with N seeds: NAME-s0, NAME-s1, ...")
 @click.option(
@@ -66,6 +72,7 @@ def train(
     schedule: str | None,
     scale_lr: str | None,
     base_batch: int | None,
+    monitor: str | None,
     seed: int | None,
     seeds: int | None,
     snapshots: int | None,
@@ -88,8 +95,8 @@ def train(
 
     Fields of the configuration for --set: data, model, augment, image_size, crop_fraction, interpolation, classes,
     batch_size, epochs, minutes, optimizer, learning_rate, schedule, scale_lr, base_batch, weight_decay,
-    label_smoothing, clip_norm, early_stopping_epochs, validation, test, group, seed, split_seed, bagging, average,
-    keep, precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
+    label_smoothing, clip_norm, early_stopping_epochs, monitor, validation, test, group, seed, split_seed, bagging,
+    average, keep, precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
 
     --minutes chooses the image size and the epochs that are not given, says so, and ends in time.
 
@@ -113,6 +120,7 @@ def train(
         schedule=schedule,
         scale_lr=scale_lr,
         base_batch=base_batch,
+        monitor=monitor,
         seed=seed,
     )
     flags = with_shorthands(flags, snapshots, swa)

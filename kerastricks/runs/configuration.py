@@ -34,6 +34,7 @@ class _Fields(TypedDict, total=False):
     label_smoothing: float
     clip_norm: float | None
     early_stopping_epochs: int | str | None
+    monitor: str
     validation: float
     test: float
     group: str | None

@@ -43,7 +43,7 @@ class ResolvedConfig(Config):
 
     @property
     def patience(self) -> int | None:
-        """Epochs without a better validation loss after which training stops; None for no such limit."""
+        """Epochs without a better `monitor` after which training stops; None for no such limit."""
         return self.early_stopping_epochs if isinstance(self.early_stopping_epochs, int) else None
 
 
