@@ -112,7 +112,7 @@ MAY_IMPORT = {
     "serving": {"classifier_file", "data", "layers"},
     "data": {"augment", "layers", "recipes", "remote"},
     "features": {"data"},
-    "data_check": {"charts", "checks", "data", "features", "finetuning", "probes"},
+    "data_check": {"charts", "checks", "data", "features", "finetuning", "metrics", "probes"},
     "finetuning": {
         "classifier_file",
         "callbacks",

@@ -144,7 +144,7 @@ class Config:
         _check(self.jit in (True, False, "auto"), "jit", "True, False or auto", self.jit)
         specs = self.specs
         if self.monitor not in MONITORS:
-            raise UnknownNameError("metric of validation to monitor", self.monitor, MONITORS)
+            raise UnknownNameError("metric of validation to monitor", self.monitor[:60], MONITORS)
         plateau = read_schedule(specs.schedule, _MANY_STEPS, self.learning_rate).plateau
         if plateau is not None and plateau["monitor"] not in METRICS:
             raise UnknownNameError("metric", plateau["monitor"], METRICS)
