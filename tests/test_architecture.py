@@ -93,6 +93,7 @@ MAY_IMPORT = {
         "doctor",
         "imbalance",
         "layers",
+        "metrics",
         "schedules",
         "losses",
         "models",
@@ -116,7 +117,7 @@ MAY_IMPORT = {
     "serving": {"classifier_file", "data", "layers"},
     "data": {"augment", "imbalance", "layers", "recipes", "remote"},
     "features": {"data"},
-    "data_check": {"charts", "checks", "data", "features", "finetuning", "probes"},
+    "data_check": {"charts", "checks", "data", "features", "finetuning", "metrics", "probes"},
     "finetuning": {
         "classifier_file",
         "callbacks",

@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "Score a run on images.",
     "features": "Extract features: write layer activations to disk.",
     "finetune": "Fine-tune a pretrained network.",
+    "longtail": "Make a long-tailed subset of images.",
     "lr": "Find the learning rate of a training.",
     "models": "List the models of the zoo, or show one.",
     "pack": "Pack images into a few large files.",

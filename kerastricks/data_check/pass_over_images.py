@@ -71,7 +71,7 @@ class Listing:
 
     def measure(self, index: int, max_pixels: int) -> tuple[np.ndarray, np.ndarray]:
         """Measure an image; see `measure_contents`."""
-        examples, within = self._find(index)
+        examples, within = self.find(index)
         if isinstance(examples, Arrays):
             return measure_pixels(examples.part(within, within + 1)[0])
         return measure_contents(examples.reader.read(examples.names[within]), max_pixels)
@@ -82,12 +82,12 @@ class Listing:
         Raises:
             Exception: whatever its reader and decoder raise.
         """
-        examples, within = self._find(index)
+        examples, within = self.find(index)
         if isinstance(examples, Arrays):
             return to_image(examples.part(within, within + 1)[0])
         return decode_upright(examples.reader.read(examples.names[within]))
 
-    def _find(self, index: int) -> tuple[Examples, int]:
+    def find(self, index: int) -> tuple[Examples, int]:
         """The split of an image, and its index there."""
         number = int(self.split_numbers[index])
         return self.source.splits[self.splits[number]], index - int(np.searchsorted(self.split_numbers, number))

@@ -44,7 +44,7 @@ def finetuning_config(
     """Decides every "auto" and None of the configuration of a fine-tuning.
 
     Raises:
-        ConfigError: for what only a training in one piece has: `average`, `keep`, `minutes`.
+        ConfigError: for what only a training in one piece has: `average`, `keep`, `monitor`, `minutes`.
     """
     settings = settings or Settings()
     for field in ("average", "keep"):
@@ -53,6 +53,11 @@ def finetuning_config(
                 f"{field} is of a training in one piece, and a fine-tuning keeps the best weights of each stage: take "
                 f"it out. Received: {field}={getattr(config, field)!r}"
             )
+    if config.monitor != "val_loss":
+        raise ConfigError(
+            "monitor is of a training in one piece, and a fine-tuning compares its stages by validation accuracy: take "
+            f"it out. Received: monitor={config.monitor!r}"
+        )
     if data.splits["train"].examples.weights is not None:
         raise ConfigError(
             f"{data.name}: has weights of images, and the probes of a fine-tuning take none: leave out the column of "

@@ -13,7 +13,6 @@ __all__ = [
     "choose_remedy",
     "class_score",
     "class_weights",
-    "effective_number",
     "find_remedies",
     "tau_normalize",
     "tune_offsets",
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from kerastricks.imbalance.post_hoc import adjust_logits, class_score, tau_normalize, tune_offsets
     from kerastricks.imbalance.post_hoc_choice import TriedRemedy, choose_remedy, find_remedies
     from kerastricks.imbalance.remedies import Remedies
-    from kerastricks.imbalance.weighting import class_weights, effective_number
+    from kerastricks.imbalance.weighting import class_weights
 else:
     __getattr__, __dir__, load_all = attach(
         __name__,
@@ -37,7 +36,6 @@ else:
             "choose_remedy": "post_hoc_choice",
             "class_score": "post_hoc",
             "class_weights": "weighting",
-            "effective_number": "weighting",
             "find_remedies": "post_hoc_choice",
             "tau_normalize": "post_hoc",
             "tune_offsets": "post_hoc",

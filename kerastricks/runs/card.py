@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerastricks.files import read_json_lines
+from kerastricks.metrics.class_balance import describe_shots, is_uneven
 from kerastricks.plotting import new_figure, save_figure, style_axes
 from kerastricks.runs.finetuning_report import FinetuningReport
 from kerastricks.runs.rebalancing_report import RebalancingReport
@@ -23,9 +24,13 @@ def card(name: str, summary: Summary, config: dict[str, Any]) -> str:
         summary: of the run.
         config: fields of its configuration that are shown.
     """
+    trained = summary.training_counts()
     recall = "\n".join(
-        f"| {_text(label)} | {images} | {'-' if value is None else f'{value:.1%}'} |"
-        for (label, value), images in zip(summary.recall.items(), summary.images_by_class(), strict=True)
+        f"| {_text(label)} |{'' if trained is None else f' {trained[index]} |'} {images} "
+        f"| {'-' if value is None else f'{value:.1%}'} |"
+        for index, ((label, value), images) in enumerate(
+            zip(summary.recall.items(), summary.images_by_class(), strict=True)
+        )
     )
     data, shape = summary.data, summary.data["image_shape"]
     fields = "\n".join(f"| `{key}` | {_code(value)} |" for key, value in config.items())
@@ -38,13 +43,13 @@ Trained on {data["images"]["train"]:,} images of {_text(data["name"])} in {summa
 {summary.device}.
 
 On {summary.images:,} test images: accuracy **{summary.accuracy:.2%}**, balanced accuracy \
-{summary.balanced_accuracy:.2%}, log-loss {summary.log_loss:.3f}.
-One run, seed {config["seed"]}: the spread over seeds is not known from it.
+{summary.balanced_accuracy:.2%}, {_macro_f1(summary)}log-loss {summary.log_loss:.3f}.
+{_shots(summary)}One run, seed {config["seed"]}: the spread over seeds is not known from it.
 
 {_pictures(summary)}
 
-| class | test images | recall |
-|---|---|---|
+| class |{"" if trained is None else " training images |"} test images | recall |
+|---|{"" if trained is None else "---|"}---|---|
 {recall}
 
 ## Use
@@ -83,6 +88,18 @@ def _code(value: object) -> str:
     text = "".join(character if character.isprintable() else " " for character in text).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
+
+
+def _macro_f1(summary: Summary) -> str:
+    return "" if summary.macro_f1 is None else f"macro F1 {summary.macro_f1:.2%}, "
+
+
+def _shots(summary: Summary) -> str:
+    """The line about many-shot, medium-shot and few-shot classes, where the classes are unevenly filled."""
+    trained = summary.training_counts()
+    if trained is None or summary.shots is None or not is_uneven(trained):
+        return ""
+    return f"Mean recall by training images: {describe_shots(summary.shots, trained)}.\n"
 
 
 def _pictures(summary: Summary) -> str:

@@ -38,6 +38,7 @@ class _Fields(TypedDict, total=False):
     imbalance: str
     clip_norm: float | None
     early_stopping_epochs: int | str | None
+    monitor: str
     validation: float
     test: float
     group: str | None

@@ -19,7 +19,7 @@ from kerastricks.runs.evaluation import predict
 from kerastricks.runs.finetuning_report import FinetuningReport
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.rebalancing_report import RebalancingReport
-from kerastricks.runs.record import Summary
+from kerastricks.runs.record import Summary, training_counts
 from kerastricks.runs.report_figures import TestPredictions, run_figures, shown_fields
 from kerastricks.runs.reports import DistillationReport, EnsembleReport
 from kerastricks.serving.export import export_saved_model
@@ -86,10 +86,11 @@ def finish(
     lines = read_json_lines(run.metrics)
     if training_seconds is None:
         training_seconds = round(sum(line["seconds"] for line in lines), 1)
+    description = data.describe()
     summary = Summary(
-        **scores(data.labels("test"), probabilities, data.class_names),
+        **scores(data.labels("test"), probabilities, data.class_names, training_counts(description)),
         class_names=list(data.class_names),
-        data=data.describe(),
+        data=description,
         model=model.name,
         parameters=model.count_params(),
         epochs=len(lines),

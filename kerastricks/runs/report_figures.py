@@ -24,6 +24,7 @@ _OF_IMAGES = ("data", "image_size", "crop_fraction", "interpolation", "classes",
 _SCORES = (
     "accuracy",
     "balanced_accuracy",
+    "macro_f1",
     "log_loss",
     "images",
     "parameters",
@@ -99,10 +100,12 @@ def run_figures(
     mistakes, doubtful, picture_note = ((), (), "") if seen is None else _pictures(seen, names)
     return RunFigures(
         name=run.name,
-        scores={name: getattr(summary, name) for name in _SCORES},
+        scores={name: getattr(summary, name) for name in _SCORES if getattr(summary, name) is not None},
         confusion_matrix=summary.confusion_matrix,
         class_names=names,
         recall=[summary.recall.get(name) for name in names],
+        training_images=summary.training_counts(),
+        shots=summary.shots,
         epochs=_epochs(run),
         batch_loss=np.fromfile(run.batch_loss, "<f4") if run.batch_loss.is_file() else np.zeros(0, "float32"),
         calibration=None if seen is None else calibration_curve(seen.probabilities, seen.labels),

@@ -76,6 +76,7 @@ USUAL = {
     "compare": ["activations", "digits"], "data-worker": ["--dispatcher", "grpc://127.0.0.1:5050"],
     "distill": ["folder", "digits"], "ensemble": ["folder"], "evaluate": ["folder", "digits"],
     "features": ["digits", "--model", "nin", "--layer", "list"], "finetune": ["digits"], "lr": ["digits"],
+    "longtail": ["digits", "tail"],
     "models show": ["nin"], "pack": ["digits", "packed"], "plan": ["flip", "--data", "digits"],
     "predict": ["folder", "file"], "preview": ["digits"], "rebalance": ["run"], "recipe show": ["digits"],
     "recipe copy": ["digits", "folder"],

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kerastricks.errors import ConfigError
-from kerastricks.imbalance import Remedies, advise, class_weights, effective_number
+from kerastricks.imbalance import Remedies, advise, class_weights
+from kerastricks.metrics import effective_number
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -30,7 +31,7 @@ def test_effective_numbers_lie_between_one_and_the_count_also_near_the_limits():
     assert effective_number(COUNTS, 0).tolist() == [1, 1, 1, 1]
     np.testing.assert_allclose(effective_number(COUNTS, 1 - 1e-12), COUNTS, rtol=1e-6)
     np.testing.assert_allclose(effective_number([3], 0.9), [1 + 0.9 + 0.81])
-    with pytest.raises(ConfigError, match=r"beta of the effective number must be in \[0, 1\)"):
+    with pytest.raises(ConfigError, match=r"beta must be in \[0, 1\)"):
         effective_number([3], 1.0)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kerastricks.data.sources.reading import read_source
+from kerastricks.data.sources.reading import Readable, read_source
 from kerastricks.data.sources.source import Arrays, Examples
 from kerastricks.data.sources.writers import WRITERS
 from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
@@ -86,6 +86,13 @@ def pack(
         memory_bytes=0,
         progress=progress,
     )
+    return pack_images(readable, out, format, shard_mb, seed, progress)
+
+
+def pack_images(
+    readable: Readable, out: Path, format: str, shard_mb: float, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Write images that were looked at; see `pack`, which checks the other arguments."""
     found = readable.source
     for examples in found.splits.values():
         if not isinstance(examples, Arrays) and len(set(examples.names)) < len(examples):
