@@ -52,8 +52,8 @@ def longtail(data: str, out: Path, ratio: float, seed: int, as_json: bool) -> No
         return
     for record in found.skipped:
         screen.say(f"left out: {record['file']} ({record['reason']})")
-    for name, (share, images) in found.short.items():
-        screen.say(f"class {name!r} has {images:,} training images, fewer than its share of {share:,}: all are taken")
+    for name, (share, have) in found.short.items():
+        screen.say(f"class {name!r} has {have:,} training images, fewer than its share of {share:,}: all are taken")
     if "test" not in found.images:
         screen.say(f"{found.name} has no test split: the one that a training makes has the long tail, too")
     images = ", ".join(f"{split} {count:,}" for split, count in found.images.items())

@@ -51,8 +51,10 @@ class ClassBalance:
             return {}
         rarest = ", ".join(f"{name} {count:,}" for name, count in self.rarest.items())
         return {
-            "balance": f"as {self.effective_classes:.1f} equal classes of {len(self.counts)}; effective training images "
-            f"{self.effective_images:,.0f} of {sum(self.counts):,} (beta {self.beta:g})",
+            "balance": (
+                f"as {self.effective_classes:.1f} equal classes of {len(self.counts):,}; effective training images "
+                f"{self.effective_images:,.0f} of {sum(self.counts):,} (beta {self.beta:g})"
+            ),
             "rarest": f"{rarest} training images",
         }
 
