@@ -74,7 +74,7 @@ class Listing:
         examples, within = self._find(index)
         if isinstance(examples, Arrays):
             return measure_pixels(examples.part(within, within + 1)[0])
-        return measure_contents(examples.reader.read(examples.names[within]), max_pixels)
+        return measure_contents(examples.read(within), max_pixels)
 
     def read_image(self, index: int) -> Image.Image:
         """Decode an image upright, a large JPEG at a fraction of its size.
@@ -85,7 +85,7 @@ class Listing:
         examples, within = self._find(index)
         if isinstance(examples, Arrays):
             return to_image(examples.part(within, within + 1)[0])
-        return decode_upright(examples.reader.read(examples.names[within]))
+        return decode_upright(examples.read(within))
 
     def _find(self, index: int) -> tuple[Examples, int]:
         """The split of an image, and its index there."""
