@@ -1,9 +1,10 @@
 """Wrong labels: `kerastricks data --labels` beside cleanlab as its documentation advises, on the same features.
 
 Faults are planted as in data_check.py, 100 labels among them. The features of the check's backbone are computed once;
-each program then gets them with the given labels: the check its own cross-validated probe, cleanlab's `find_label_issues`
-the `cross_val_predict` of a plain scikit-learn LogisticRegression, as its tutorials have it, and Datalab the same
-probabilities and the features. All planted labels are wrong for certain, others may be too: precision is a lower bound.
+each program then gets them with the given labels: the check its own cross-validated probe, cleanlab's
+`find_label_issues` the `cross_val_predict` of a plain scikit-learn LogisticRegression, as its tutorials have it, and
+Datalab the same probabilities and the features. All planted labels are wrong for certain, others may be too: precision
+is a lower bound.
 
 pip install "kerastricks[labels,weights]" "cleanlab[datalab]"
 
@@ -23,7 +24,8 @@ from data_check import planted
 
 
 def features_of(folder):
-    """Features, labels and names of the images that the check takes, and its seconds for the features."""
+    """Features, labels, names and probabilities of the images that the check takes; its suspects; its seconds."""
+    from kerastricks.checks import label_check
     from kerastricks.data_check import suspects
     from kerastricks.data_check.checking import check_data
 
@@ -35,13 +37,19 @@ def features_of(folder):
         found = list(real(listing, chosen, progress))
         kept["seconds"] = time.perf_counter() - began
         kept["labels"] = listing.labels[chosen]
-        kept["names"] = [listing.name(int(index)) for index in chosen]
+        kept["names"] = [listing.names[index] for index in chosen]
         kept["features"] = np.zeros((len(chosen), found[0][1].shape[1]), "float16")
         for places, features in found:
             kept["features"][places] = features
         kept["began"] = time.perf_counter()
         return iter(found)
 
+    def keeping_probabilities(labels, probabilities, names):
+        kept["probabilities"] = probabilities
+        return check_labels(labels, probabilities, names)
+
+    check_labels = label_check.check_labels
+    label_check.check_labels = keeping_probabilities
     suspects._features = keeping
     report = check_data(folder, labels=True)
     ours = [one.files[0] for one in report.of("suspect_label")]
@@ -82,7 +90,10 @@ def compare(archive, images, seed):
         kept, ours, seconds = features_of(folder)
     names, labels = np.array(kept["names"]), np.unique(kept["labels"], return_inverse=True)[1]
     features, wrong = kept["features"].astype("float32"), set(truth["labels"])
-    rows = [("kerastricks data --labels", ours, ours, seconds)]
+    own = kept["probabilities"]
+    order = np.argsort(own[np.arange(len(labels)), labels], kind="stable")
+    accuracy = (own.argmax(axis=1) == labels).mean()
+    rows = [(f"kerastricks data --labels {accuracy:.1%}", names[order], ours, seconds)]
     for folds, options in ((5, {}), (5, {"C": 0.01}), (5, {"max_iter": 1000})):
         began = time.perf_counter()
         probabilities = by_logistic_regression(features, labels, folds, **options)
@@ -105,9 +116,8 @@ def compare(archive, images, seed):
     except (ImportError, ValueError) as error:
         print(f"Datalab: {error}")
     print(f"\n{Path(archive).name}: {count:,} images, {len(wrong)} wrong labels; features {kept['seconds']:.0f} s")
-    print(
-        f"{'':48}{'recall':>8}{'precision':>11}{'flagged':>9}{'first 100':>11}{'first 200':>11}{'AP':>8}{'images/s':>10}"
-    )
+    heads = {"recall": 8, "precision": 11, "flagged": 9, "first 100": 11, "first 200": 11, "AP": 8, "images/s": 10}
+    print(" " * 48 + "".join(f"{head:>{width}}" for head, width in heads.items()))
     for title, ranked, flagged, took in rows:
         recall, precision, had, first, second, average = scores(np.array(ranked), flagged, wrong, names)
         print(
