@@ -114,7 +114,7 @@ def compare(archive, images, seed):
         flagged = names[found["is_label_issue"].to_numpy()]
         rows.append(("Datalab, probabilities of the last", names[order], flagged, time.perf_counter() - began))
     except (ImportError, ValueError) as error:
-        print(f"Datalab: {error}")
+        print(f"Datalab: {str(error).splitlines()[0][:100]}")
     print(f"\n{Path(archive).name}: {count:,} images, {len(wrong)} wrong labels; features {kept['seconds']:.0f} s")
     heads = {"recall": 8, "precision": 11, "flagged": 9, "first 100": 11, "first 200": 11, "AP": 8, "images/s": 10}
     print(" " * 48 + "".join(f"{head:>{width}}" for head, width in heads.items()))

@@ -61,6 +61,12 @@ class Listing:
         return len(self.names)
 
     @property
+    def groups(self) -> np.ndarray | None:
+        """(N,) of str, the groups of the images; None where the source has none."""
+        columns = [examples.groups for examples in self.source.splits.values()]
+        return None if any(column is None for column in columns) else np.concatenate(columns)
+
+    @property
     def fingerprint(self) -> str:
         """Hash of names, splits and labels; contents are not read for it."""
         digest = hashlib.blake2b(digest_size=16)

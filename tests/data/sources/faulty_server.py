@@ -120,7 +120,7 @@ class Proxy:
                     return self.connection.shutdown(socket.SHUT_WR)
                 return with_suppressed(lambda: self.wfile.write(contents))
 
-            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - names of http.server
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
 
         self.server = started(Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
