@@ -2,11 +2,10 @@
 
 Faults are planted as in data_check.py, 100 labels among them. The features of the check's backbone are computed once;
 each program then gets them with the given labels: the check its own cross-validated probe, cleanlab's
-`find_label_issues` the `cross_val_predict` of a plain scikit-learn LogisticRegression, as its tutorials have it, and
-Datalab the same probabilities and the features. All planted labels are wrong for certain, others may be too: precision
-is a lower bound.
+`find_label_issues` the `cross_val_predict` of a plain scikit-learn LogisticRegression, as its tutorials have it. All
+planted labels are wrong for certain, others may be too: precision is a lower bound.
 
-pip install "kerastricks[labels,weights]" "cleanlab[datalab]"
+pip install "kerastricks[labels,weights]"
 
 python benchmarks/data_check_labels.py ZIP... [--images 5000] [--seed 0]
 """
@@ -103,18 +102,6 @@ def compare(archive, images, seed):
         accuracy = (probabilities.argmax(axis=1) == labels).mean()
         said = ", ".join(f"{name}={value}" for name, value in options.items())
         rows.append((f"find_label_issues({said}) {accuracy:.1%}", names[order], names[issues], took))
-    try:
-        from cleanlab import Datalab
-
-        began = time.perf_counter()
-        lab = Datalab({"label": labels.tolist()}, label_name="label", verbosity=0)
-        lab.find_issues(pred_probs=probabilities, features=features, issue_types={"label": {}})
-        found = lab.get_issues("label")
-        order = np.argsort(found["label_score"].to_numpy(), kind="stable")
-        flagged = names[found["is_label_issue"].to_numpy()]
-        rows.append(("Datalab, probabilities of the last", names[order], flagged, time.perf_counter() - began))
-    except (ImportError, ValueError) as error:
-        print(f"Datalab: {str(error).splitlines()[0][:100]}")
     print(f"\n{Path(archive).name}: {count:,} images, {len(wrong)} wrong labels; features {kept['seconds']:.0f} s")
     heads = {"recall": 8, "precision": 11, "flagged": 9, "first 100": 11, "first 200": 11, "AP": 8, "images/s": 10}
     print(" " * 48 + "".join(f"{head:>{width}}" for head, width in heads.items()))

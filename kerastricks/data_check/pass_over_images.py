@@ -63,8 +63,8 @@ class Listing:
     @property
     def groups(self) -> np.ndarray | None:
         """(N,) of str, the groups of the images; None where the source has none."""
-        columns = [examples.groups for examples in self.source.splits.values()]
-        return None if any(column is None for column in columns) else np.concatenate(columns)
+        columns = [examples.groups for examples in self.source.splits.values() if examples.groups is not None]
+        return np.concatenate(columns) if len(columns) == len(self.source.splits) else None
 
     @property
     def fingerprint(self) -> str:

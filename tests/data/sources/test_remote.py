@@ -330,8 +330,8 @@ def test_an_object_store_is_the_local_folder_to_the_bit(s3, folder, local, tmp_p
 def proxy(s3, folder, monkeypatch):
     """The object store with a bucket of the images, reached through what misbehaves."""
     store = fsspec.filesystem("s3")
-    store.mkdir("s3://pets")
-    store.put(str(folder / "pets") + "/", "s3://pets/in", recursive=True)
+    store.mkdir("s3://shop")
+    store.put(str(folder / "pets") + "/", "s3://shop/pets", recursive=True)
     proxy = Proxy(s3.removeprefix("http://"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
     fsspec.get_filesystem_class("s3").clear_instance_cache()
@@ -340,7 +340,7 @@ def proxy(s3, folder, monkeypatch):
     proxy.server.shutdown()
     proxy.server.server_close()
     monkeypatch.undo()
-    fsspec.filesystem("s3").rm("s3://pets", recursive=True)
+    fsspec.filesystem("s3").rm("s3://shop", recursive=True)
 
 
 @pytest.mark.slow
@@ -348,7 +348,7 @@ def test_faults_of_an_object_store_that_pass_change_nothing(proxy, local):
     faults = ["reset", 503, "slow", "truncated"]
     for number, fault in enumerate(faults):
         proxy.faults[f"dog/é {number}%.png"] = [fault, fault]
-    same(data.load("s3://pets/in", batch_size=4), local["pets"])
+    same(data.load("s3://shop/pets", batch_size=4), local["pets"])
     assert all(proxy.met[fault] == 2 for fault in faults)
 
 
@@ -356,7 +356,7 @@ def test_faults_of_an_object_store_that_pass_change_nothing(proxy, local):
 @pytest.mark.parametrize("fault", ["reset", 503, "truncated"])
 def test_faults_of_an_object_store_that_stay_are_one_line_and_leave_nothing(proxy, tmp_path, capsys, fault):
     proxy.faults["dog/é 3%.png"] = [fault] * 100
-    assert run(["pack", "s3://pets/in", str(tmp_path / "out"), "--max-skipped", "1"]) == 2
+    assert run(["pack", "s3://shop/pets", str(tmp_path / "out"), "--max-skipped", "1"]) == 2
     shown = capsys.readouterr().err
     assert "dog/é 3%.png: cannot be reached" in shown
     assert shown.count("\n") == 1
