@@ -64,7 +64,7 @@ MAY_IMPORT = {
     "ensemble": {"data", "layers", "metrics", "models", "probes", "training"},
     "comparison": {"callbacks", "data", "models", "initializers", "metrics", "plotting", "training", "runs"},
     "metrics": set(),
-    "probes": {"metrics"},
+    "probes": {"data", "metrics"},
     "imbalance": {"metrics"},
     "runs": {
         "callbacks",

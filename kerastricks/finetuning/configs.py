@@ -58,11 +58,6 @@ def finetuning_config(
             "monitor is of a training in one piece, and a fine-tuning compares its stages by validation accuracy: take "
             f"it out. Received: monitor={config.monitor!r}"
         )
-    if data.splits["train"].examples.weights is not None:
-        raise ConfigError(
-            f"{data.name}: has weights of images, and the probes of a fine-tuning take none: leave out the column of "
-            f"weights, or train without a backbone"
-        )
     if config.minutes is not None:
         raise ConfigError(
             f"minutes is of a training in one piece: give --minutes, or Settings(minutes=), for a fine-tuning. "

@@ -80,6 +80,7 @@ def fit_head(
     validation_labels: np.ndarray,
     dropout: float = 0.0,
     learning_rate: float = 1e-3,
+    sample_weight: np.ndarray | None = None,
 ) -> tuple[int, float]:
     """Trains a head with hidden layers on features, to its lowest validation loss, and puts it into the network.
 
@@ -91,6 +92,7 @@ def fit_head(
         validation_labels: (M,).
         dropout: rate before each layer.
         learning_rate: Adam's.
+        sample_weight: (N,) of the images in the loss, divided by their mean; None for equal ones.
 
     Returns:
         The epochs it took, and its accuracy on validation.
@@ -113,6 +115,7 @@ def fit_head(
         (np.asarray(features) - mean) / scale,
         labels,
         batch_size=min(_BATCH, len(labels)),
+        sample_weight=None if sample_weight is None else sample_weight / sample_weight.mean(),
         epochs=_EPOCHS,
         validation_data=(validation, validation_labels),
         callbacks=[keras.callbacks.EarlyStopping("val_loss", patience=_PATIENCE, restore_best_weights=True)],

@@ -11,7 +11,7 @@ from kerastricks.features.caching import cached
 from kerastricks.features.folder import Features
 from kerastricks.finetuning.backbone import Backbone
 from kerastricks.finetuning.costs import Clock
-from kerastricks.finetuning.measurement import Measurement
+from kerastricks.finetuning.measurement import Measurement, sampled
 from kerastricks.finetuning.network import build_network, fit_head, head_layers, set_linear_head
 from kerastricks.finetuning.report import StageReport
 from kerastricks.finetuning.settings import Settings
@@ -117,7 +117,11 @@ class StrategyNetworks:
             set_linear_head(layers, probe)
         else:
             of = [(features.of(split, level), features.labels(split)) for split in ("train", "validation")]
-            epochs, accuracy = fit_head(layers, *of[0], *of[1], self.settings.dropout)
+            # The features may be those of the measured part.
+            is_whole = len(features.labels("train")) == self.data.splits["train"].size
+            data = self.data if is_whole else sampled(self.data, self.measurement.images)
+            weights = data.splits["train"].examples.weights
+            epochs, accuracy = fit_head(layers, *of[0], *of[1], self.settings.dropout, sample_weight=weights)
         self.say(f"head on the features of {level}: validation accuracy {accuracy:.1%}")
         parameters = sum(layer.count_params() for layer in layers)
         return network, [StageReport("head", epochs, self.clock() - began, parameters, accuracy)]
@@ -133,7 +137,15 @@ class StrategyNetworks:
                 network = self._classifier()
                 features = cached(network, (level,), self.data, ("train", "validation"), self.progress)
                 of = [(features.of(split, level), features.labels(split)) for split in ("train", "validation")]
-                probe = linear_probe(*of[0], *of[1], classes=len(self.data.class_names), seed=self.data.seed)
+                examples = self.data.splits["train"].examples
+                probe = linear_probe(
+                    *of[0],
+                    *of[1],
+                    classes=len(self.data.class_names),
+                    seed=self.data.seed,
+                    sample_weight=examples.weights,
+                    groups=examples.groups,
+                )
             self._probes[level] = probe, features
         return self._probes[level]
 

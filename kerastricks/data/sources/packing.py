@@ -33,7 +33,8 @@ def pack(
     `load(out)` gives the same batches as `load(source)`, from a few large files instead of many small ones. Other
     programs read them too: of "tfrecord" each record is a `tf.train.Example` with `image/encoded`,
     `image/class/label`, `image/class/text` and `image/filename`; "webdataset" has tars of `KEY.jpg` and `KEY.cls`;
-    "parquet" has the columns `image` (bytes and path) and `label` that Hugging Face's datasets writes.
+    "parquet" has the columns `image` (bytes and path) and `label` that Hugging Face's datasets writes. Groups and
+    weights are kept: in the index, in `KEY.json`, and as columns.
 
     Args:
         source: see `load`. What cannot be decoded is left out; arrays are written as PNG.
@@ -98,8 +99,6 @@ def pack_images(
         if not isinstance(examples, Arrays) and len(set(examples.names)) < len(examples):
             twice = next(name for name, other in itertools.pairwise(sorted(examples.names)) if name == other)
             raise DataError(f"{found.name}: {twice} is there twice: make the zip again")
-    if format != "tfrecord" and any(one.groups is not None or one.weights is not None for one in found.splits.values()):
-        raise DataError(f"{found.name} has groups or weights, which only TFRecord shards keep: pack it as tfrecord")
     # Beside its final path, since only a rename inside one file system happens at once.
     with written(out), begun_folder(out.absolute().parent) as unfinished:
         writer = WRITERS[format](unfinished, found.name, found.class_names, readable.photographs, shard_mb * 1e6)
@@ -110,10 +109,12 @@ def pack_images(
                     writer.begin(split)
                     for index in order.tolist():
                         name, contents = _encoded(examples, split, index)
-                        writer.write(name, int(examples.labels[index]), contents)
-                        for column, values in (("groups", examples.groups), ("weights", examples.weights)):
-                            if values is not None:
-                                writer.splits[split][-1].setdefault(column, []).append(values[index])
+                        more = {
+                            column: values.item(index)
+                            for column, values in (("group", examples.groups), ("weight", examples.weights))
+                            if values is not None
+                        }
+                        writer.write(name, int(examples.labels[index]), contents, more)
                         advance(1)
                     writer.end()
         finally:
