@@ -117,7 +117,7 @@ MAY_IMPORT = {
     "serving": {"classifier_file", "data", "layers"},
     "data": {"augment", "imbalance", "layers", "recipes", "remote"},
     "features": {"data"},
-    "data_check": {"charts", "checks", "data", "features", "finetuning", "metrics", "probes"},
+    "data_check": {"charts", "checks", "data", "features", "finetuning", "imbalance", "metrics", "probes"},
     "finetuning": {
         "classifier_file",
         "callbacks",

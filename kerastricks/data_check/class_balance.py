@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from kerastricks.imbalance.advice import advise
 from kerastricks.metrics.class_balance import BETA, UNEVEN, effective_classes, effective_number, imbalance_ratio
 
-IMBALANCED = 10  # times as many images in the largest class as in the smallest: something is to be done
 _RAREST = 5  # classes that are named
 
 
@@ -70,4 +70,5 @@ def balance_advice(counts: Sequence[int]) -> list[str]:
     Args:
         counts: training images of each class.
     """
-    return ["weigh the classes or the scores"] if imbalance_ratio(counts) >= IMBALANCED else []
+    found = advise(counts)
+    return [f"--imbalance {found.imbalance}: {found.reason}"] if found.imbalance else []
