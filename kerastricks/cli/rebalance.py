@@ -114,14 +114,14 @@ def _show(found: "Rebalanced") -> None:
     if found.unchanged:
         screen.output.print(
             f"{run.path} is best left as it is: balanced accuracy {before.balanced_accuracy:.2%}, accuracy "
-            f"{before.accuracy:.2%}, macro F1 {before.macro_f1:.3f} on {before.images:,} test images",
+            f"{before.accuracy:.2%}, macro F1 {before.macro_f1:.2%} on {before.images:,} test images",
             soft_wrap=True,
         )
         return
     screen.output.print(
         f"on {before.images:,} test images: balanced accuracy {before.balanced_accuracy:.2%} -> "
         f"{after.balanced_accuracy:.2%}, accuracy {before.accuracy:.2%} -> {after.accuracy:.2%}, macro F1 "
-        f"{before.macro_f1:.3f} -> {after.macro_f1:.3f}",
+        f"{before.macro_f1:.2%} -> {after.macro_f1:.2%}",
         soft_wrap=True,
     )
     for line in _by_size(report):

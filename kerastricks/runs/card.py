@@ -202,14 +202,14 @@ def _how_rebalanced(report: RebalancingReport) -> str:
         for name, images in report.training_images.items()
     )
     before, after = report.test_before, report.test_after
-    return f"""`kerastricks rebalance {_text(report.run)}`, method **{report.method}**: {report.reason}.
+    return f"""{_code(f"kerastricks rebalance {shlex.quote(report.run)}")}, method **{report.method}**: {report.reason}.
 
 | method | tau | {metric} on validation, cross-fitted | gain (90 % interval) |
 |---|---|---|---|
 {candidates}
 
 On test, before and after: balanced accuracy {before.balanced_accuracy:.2%}, {after.balanced_accuracy:.2%}; \
-accuracy {before.accuracy:.2%}, {after.accuracy:.2%}; macro F1 {before.macro_f1:.3f}, {after.macro_f1:.3f}.
+accuracy {before.accuracy:.2%}, {after.accuracy:.2%}; macro F1 {before.macro_f1:.2%}, {after.macro_f1:.2%}.
 
 | class | training images | recall before | after |
 |---|---|---|---|

@@ -8,7 +8,6 @@ import numpy as np
 
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import RunFolderError, UsageError
-from kerastricks.imbalance.post_hoc import class_score
 from kerastricks.imbalance.post_hoc_choice import METHODS, MOST_TUNED, TriedRemedy, choose_remedy, find_remedies
 from kerastricks.metrics.classification import scores
 from kerastricks.probes.linear import LinearProbe, linear_probe
@@ -80,8 +79,9 @@ class OpenedRun:
         path = Path(os.path.expanduser(source))
         config = replace(record.config, data=str(path.resolve()) if path.exists() else source)
         height, width, _ = head.model.input_shape[1:]
-        # Neither augmented nor drawn with replacement: the images themselves.
-        plain = replace(config, augment="", bagging=False, image_size=height if height == width else config.image_size)
+        # Neither augmented nor drawn by class or with replacement: the images themselves.
+        size = height if height == width else config.image_size
+        plain = replace(config, augment="", imbalance="", bagging=False, image_size=size)
         images = load_data(plain.data, plain, progress)
         _refuse_other_images(record, images)
         if tuple(images.image_shape) != tuple(head.model.input_shape[1:]):
@@ -101,9 +101,8 @@ class OpenedRun:
         """Score log-probabilities (N, K) for the images of a split."""
         labels, names = self.images.labels(split), self.images.class_names
         found = scores(labels, np.exp(log_probabilities), names)
-        f1 = class_score("macro_f1", labels, log_probabilities.argmax(axis=1), len(names))
-        kept = ("accuracy", "balanced_accuracy", "log_loss", "images", "recall")
-        return RebalancingScores(macro_f1=f1, **{name: found[name] for name in kept})
+        kept = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "images", "recall")
+        return RebalancingScores(**{name: found[name] for name in kept})
 
 
 def _refuse_other_images(record: RunRecord, images: ImageData) -> None:
