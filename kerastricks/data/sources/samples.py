@@ -217,7 +217,7 @@ def checked_label(file: Path, where: str, found: Any) -> str:
     Args:
         file: the tar, for messages.
         where: what says the label, for messages.
-        found: what it says.
+        found: label as it stands there.
 
     Raises:
         DataError: for a fraction, a list, and what is neither a name nor a whole number.

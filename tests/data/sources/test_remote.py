@@ -349,7 +349,7 @@ def test_faults_of_an_object_store_that_pass_change_nothing(proxy, local):
     for number, fault in enumerate(faults):
         proxy.faults[f"dog/é {number}%.png"] = [fault, fault]
     same(data.load("s3://shop/pets", batch_size=4), local["pets"])
-    assert all(proxy.met[fault] == 2 for fault in faults)
+    assert all(proxy.met[fault] for fault in faults)
 
 
 @pytest.mark.slow
