@@ -123,6 +123,7 @@ MAY_IMPORT = {
         "callbacks",
         "data",
         "features",
+        "imbalance",
         "initializers",
         "layers",
         "metrics",

@@ -158,6 +158,10 @@ class BestWeights(keras.callbacks.Callback):
         loss: of the same, by the loss that is trained with; None where it is not known: then any epoch of equal
             accuracy is better.
         patience_epochs: ends the training after so many epochs without a better one; None for never.
+        monitor: the accuracy in the logs, "val_accuracy" or another of validation, such as "val_balanced_accuracy".
+
+    Raises:
+        ConfigError: after an epoch whose logs lack `monitor`.
 
     Example:
         >>> from kerastricks.callbacks import BestWeights
@@ -165,13 +169,18 @@ class BestWeights(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, accuracy: float | None = None, loss: float | None = None, patience_epochs: int | None = None
+        self,
+        accuracy: float | None = None,
+        loss: float | None = None,
+        patience_epochs: int | None = None,
+        monitor: str = "val_accuracy",
     ) -> None:
         super().__init__()
         self.best_accuracy = -1.0 if accuracy is None else float(accuracy)
         self.best_loss = float("inf") if loss is None else float(loss)
         self.best_epoch = 0
         self.patience_epochs = patience_epochs
+        self.monitor = monitor
         self.best_weights: list[np.ndarray] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -180,7 +189,9 @@ class BestWeights(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
-        accuracy, loss = float(logs["val_accuracy"]), float(logs["val_loss"])
+        if self.monitor not in logs:
+            raise ConfigError(f"monitor={self.monitor!r} is not in the logs: there is {', '.join(sorted(logs))}")
+        accuracy, loss = float(logs[self.monitor]), float(logs["val_loss"])
         # Keras's accuracy is float32: equal counts of images must compare as equal.
         if (round(accuracy, 6), -loss) > (round(self.best_accuracy, 6), -self.best_loss):
             self.best_accuracy, self.best_loss, self.best_epoch = accuracy, loss, epoch + 1

@@ -33,8 +33,15 @@ if TYPE_CHECKING:
     "--plan",
     type=options.TEXT,
     metavar="PLAN",
-    help="auto, linear, last, all, earlier, small or scratch.  [default: auto]",
+    help="auto, linear, last, all, earlier, small, scratch, two_stage or decoupled.  [default: auto]",
 )
+@click.option(
+    "--rare-below",
+    type=options.number(1),
+    metavar="N",
+    help="With --plan two_stage: classes with fewer training images are rare.  [default: by their numbers]",
+)
+@click.option("--rare-only", is_flag=True, help="With --plan two_stage: rare classes by themselves in the second part.")
 @job_options.minutes("Measure and train so long.  [default: 5 where --plan is auto]")
 @click.option(
     "--head", type=options.TEXT, metavar="UNITS", help='Dense layers before the last one: "256,128".  [default: none]'
@@ -44,6 +51,7 @@ if TYPE_CHECKING:
 @job_options.augment('Augmentation of training images; "" for none.')
 @job_options.classes('Only these of the data: "cat,dog".')
 @job_options.group()
+@job_options.imbalance()
 @job_options.epochs("Passes over the training images; with --plan auto, at most.")
 @job_options.seed()
 @options.assignments
@@ -58,6 +66,8 @@ def finetune(
     from_run: Path | None,
     weights: str | None,
     plan: str | None,
+    rare_below: int | None,
+    rare_only: bool,
     minutes: float | None,
     head: str | None,
     scratch: bool,
@@ -65,6 +75,7 @@ def finetune(
     augment: str | None,
     classes: str | None,
     group: str | None,
+    imbalance: str | None,
     epochs: int | None,
     seed: int | None,
     assignments: tuple[str, ...],
@@ -86,6 +97,7 @@ def finetune(
     kerastricks finetune path/to/images/ --minutes 20
     kerastricks finetune images.zip --backbone applications/EfficientNetV2B0 --plan all
     kerastricks finetune other/images/ --from saved_models/RUN
+    kerastricks finetune imbalanced/images/ --plan decoupled
     """
     from kerastricks.finetuning.settings import Settings
     from kerastricks.runs.configuration import fields_of_data
@@ -94,7 +106,14 @@ def finetune(
     if backbone is not None and from_run is not None:
         raise UsageError("--backbone and --from exclude each other: --from is a backbone that is a run")
     fields = job_options.given_fields(
-        assignments, augment=augment, classes=classes, group=group, epochs=epochs, image_size=image_size, seed=seed
+        assignments,
+        augment=augment,
+        classes=classes,
+        group=group,
+        imbalance=imbalance,
+        epochs=epochs,
+        image_size=image_size,
+        seed=seed,
     )
     wanted: dict[str, Any] = {
         "backbone": str(from_run) if from_run is not None else backbone,
@@ -103,6 +122,8 @@ def finetune(
         "minutes": minutes,
         "head": parse_head(head) if head is not None else None,
         "scratch": scratch or None,
+        "rare_below": rare_below,
+        "rare_only": rare_only or None,
     }
     wanted = {field: value for field, value in wanted.items() if value is not None}
     settings = Settings(**wanted)
@@ -173,6 +194,11 @@ def _report(record: "RunRecord", as_json: bool) -> None:
         f"plan {report.choice.strategy}, kept {report.kept}: "
         f"validation accuracy {report.validation_accuracy:.2%} (linear probe {probe:.2%})"
     )
+    if report.validation_balanced_accuracy is not None:
+        probe = report.linear_probe_validation_balanced_accuracy or 0.0
+        screen.output.print(
+            f"  balanced validation accuracy {report.validation_balanced_accuracy:.2%} (linear probe {probe:.2%})"
+        )
     for name, other in report.compared.items():
         screen.output.print(f"  {name:10}  validation accuracy {other.validation_accuracy:.2%}")
     for name, verdict in (report.verdicts or {}).items():

@@ -9,7 +9,14 @@ from kerastricks.data.image_data import ImageData
 from kerastricks.data.pipeline.tensorflow_device import has_gpu
 from kerastricks.errors import ConfigError
 from kerastricks.finetuning.backbone import Backbone
-from kerastricks.finetuning.settings import PHOTOGRAPHS_AUGMENT, SMALL_SIDE_PX, Settings, default_epochs
+from kerastricks.finetuning.class_parts import check_counts, split_classes
+from kerastricks.finetuning.settings import (
+    IN_TWO_PARTS,
+    PHOTOGRAPHS_AUGMENT,
+    SMALL_SIDE_PX,
+    Settings,
+    default_epochs,
+)
 from kerastricks.training.config import Config
 from kerastricks.training.resolved_config import ResolvedConfig, resolve
 
@@ -33,7 +40,7 @@ def small_images(data: ImageData, small: ImageData | None, config: Config) -> tu
 def small_config(config: Config) -> Config:
     """The configuration that `kerastricks train` would have for the data of a fine-tuning, on small images."""
     same = ["data", "classes", "validation", "test", "seed", "split_seed", "crop_fraction", "interpolation"]
-    same += ["max_pixels", "max_skipped", "group", "bagging", "epochs"]
+    same += ["max_pixels", "max_skipped", "group", "bagging", "epochs", "imbalance"]
     augment = "auto" if config.augment == PHOTOGRAPHS_AUGMENT else config.augment
     return Config(**{name: getattr(config, name) for name in same}, augment=augment, jit=config.jit)
 
@@ -44,9 +51,14 @@ def finetuning_config(
     """Decides every "auto" and None of the configuration of a fine-tuning.
 
     Raises:
-        ConfigError: for what only a training in one piece has: `average`, `keep`, `monitor`, `minutes`.
+        ConfigError: for what only a training in one piece has: `average`, `keep`, `monitor`, `minutes`; for an
+            `imbalance` that the strategy cannot take, and classes that it cannot divide.
     """
     settings = settings or Settings()
+    if settings.strategy in IN_TWO_PARTS:
+        _check_parts(config, data, settings)
+        if config.imbalance == "auto":  # the strategy is what is done
+            config = config.replace(imbalance="")
     for field in ("average", "keep"):
         if getattr(config, field):
             raise ConfigError(
@@ -72,4 +84,43 @@ def finetuning_config(
     if config.precision == "auto" and depthwise and not has_gpu():
         # Measured: a CPU has no fast depthwise convolution in bfloat16, docs/finetuning.md.
         config = config.replace(precision="float32")
-    return resolve(config.replace(epochs=epochs), data)
+    resolved = resolve(config.replace(epochs=epochs), data)
+    _check_imbalance(resolved, settings)
+    return resolved
+
+
+def _check_parts(config: Config, data: ImageData, settings: Settings) -> None:
+    """Raise ConfigError for classes that a strategy in two parts cannot take."""
+    counts = data.class_counts()
+    check_counts(counts["train"], data.class_names, settings.strategy)
+    if settings.strategy != "two_stage":
+        return
+    if config.imbalance not in ("", "auto"):
+        raise ConfigError(
+            "plan two_stage is a remedy for imbalanced classes itself: leave imbalance out, or take plan decoupled, "
+            f"last or all with it. Received: imbalance={config.imbalance!r}"
+        )
+    parts = split_classes(counts["train"], data.class_names, settings.rare_below, settings.rare_only)
+    if not any(counts["validation"][label] for label in parts.well_filled):
+        name = data.class_names[parts.well_filled[0]]
+        raise ConfigError(
+            f"plan two_stage: no validation image is of a well-filled class, {name!r} or another, "
+            "by which its first part is measured: add some, or take plan decoupled"
+        )
+
+
+def _check_imbalance(config: ResolvedConfig, settings: Settings) -> None:
+    """Raise ConfigError for a remedy that a strategy cannot take."""
+    remedies = config.specs.imbalance
+    if not remedies:
+        return
+    if settings.strategy == "auto":
+        raise ConfigError(
+            f"imbalance={config.imbalance!r} goes with a plan that is named: plan auto compares trainings by plain "
+            "accuracy, which a remedy lowers. Take plan decoupled, last or all (--plan)"
+        )
+    if remedies.loss is not None and remedies.loss.name == "ldam" and settings.strategy != "small":
+        raise ConfigError(
+            "imbalance: ldam needs a head of cosines, and that of a fine-tuning starts from a linear probe: take "
+            "balanced_softmax, or train without a backbone"
+        )

@@ -79,6 +79,7 @@ def fit_head(
     validation_features: np.ndarray,
     validation_labels: np.ndarray,
     dropout: float = 0.0,
+    class_weights: np.ndarray | None = None,
     learning_rate: float = 1e-3,
     sample_weight: np.ndarray | None = None,
 ) -> tuple[int, float]:
@@ -91,6 +92,7 @@ def fit_head(
         validation_features: (M, D).
         validation_labels: (M,).
         dropout: rate before each layer.
+        class_weights: (K,) of the classes in the loss, on training and on validation; None for equal ones.
         learning_rate: Adam's.
         sample_weight: (N,) of the images in the loss, divided by their mean; None for equal ones.
 
@@ -111,13 +113,18 @@ def fit_head(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     validation = (np.asarray(validation_features) - mean) / scale
+    weights = np.ones(len(labels)) if class_weights is None else class_weights[labels]
+    if sample_weight is not None:
+        weights = weights * sample_weight / sample_weight.mean()
+    # Keras's class_weight would leave the validation loss unweighted, which decides when it stops.
+    others = () if class_weights is None else (class_weights[validation_labels],)
     history = model.fit(
         (np.asarray(features) - mean) / scale,
         labels,
+        sample_weight=None if class_weights is None and sample_weight is None else weights,
         batch_size=min(_BATCH, len(labels)),
-        sample_weight=None if sample_weight is None else sample_weight / sample_weight.mean(),
         epochs=_EPOCHS,
-        validation_data=(validation, validation_labels),
+        validation_data=(validation, validation_labels, *others),
         callbacks=[keras.callbacks.EarlyStopping("val_loss", patience=_PATIENCE, restore_best_weights=True)],
         verbose=0,
     )

@@ -16,9 +16,10 @@ from kerastricks.finetuning.measurement import Measurement, measure
 from kerastricks.finetuning.report import Report
 from kerastricks.finetuning.rungs import SHARE_OF_MEASURING, Journal
 from kerastricks.finetuning.selection import Compared, train_best, train_named, training_length
-from kerastricks.finetuning.settings import TRAINING_DEFAULTS, WHAT, Settings
+from kerastricks.finetuning.settings import IN_TWO_PARTS, TRAINING_DEFAULTS, WHAT, Settings
 from kerastricks.finetuning.strategy_networks import Say
 from kerastricks.finetuning.trainer import Trainer
+from kerastricks.finetuning.two_parts import class_parts, describe_parts, train_in_parts
 from kerastricks.progress import Progress, silent
 from kerastricks.training.config import Config
 from kerastricks.training.resolved_config import ResolvedConfig
@@ -67,6 +68,10 @@ def finetune(
     them, and not below the linear probe. "small" and "scratch" have no probe to fall back to: who asks for them wants
     no pretrained weights.
 
+    Against imbalanced classes "two_stage" and "decoupled" train in two parts, see
+    `kerastricks.finetuning.two_parts.train_in_parts`. With them, and with `Config.imbalance`, epochs and the probe are
+    compared by balanced accuracy; with the latter heads on features weigh all classes alike.
+
     Args:
         data: from `kerastricks.data.load`; images of another size than the backbone's are resized in the network.
         backbone: from `open_backbone`.
@@ -109,21 +114,31 @@ def finetune(
     )
     for line in describe(measurement, choice, settings):
         say(line)
+    parts = None
+    if settings.strategy == "two_stage":
+        parts = class_parts(trainer)
+        for line in describe_parts(parts, data):
+            say(line)
     compared: dict[str, Compared] = {}
     if settings.strategy == "auto" and settings.seconds is not None:
         kept, compared = train_best(trainer, choice, journal, settings.seconds, small is not None)
+    elif settings.strategy in IN_TWO_PARTS:
+        kept = train_in_parts(trainer, choice, journal)
     else:
         kept = train_named(trainer, choice.strategy, journal)
     if settings.scratch and choice.strategy != "scratch":
         random = trainer.in_one_piece("scratch", training_length(trainer, "scratch", journal, settings.seconds))
         compared["scratch"] = random.accuracy, tuple(random.stages)
-    probe = trainer.networks.probe(backbone.top).accuracy.value
+    probe = trainer.networks.probe(backbone.top)
+    score = "balanced accuracy" if trainer.by_class else "accuracy"
+    reached = kept.balanced_accuracy if trainer.by_class else kept.accuracy
+    to_reach = probe.balanced_accuracy if trainer.by_class else probe.accuracy.value
     stages, logs = kept.stages, kept.name
     # A head of hidden layers may be worse than the linear one on the same features, whatever chose it.
     certain = {"small", "scratch"} if settings.head else {"small", "scratch", "linear"}
     chosen = settings.strategy == "auto" and not settings.head
-    if not chosen and kept.name not in certain and kept.accuracy < probe - 1e-6:
-        say(f"validation accuracy {kept.accuracy:.1%} is below the linear probe's {probe:.1%}: the probe is kept")
+    if not chosen and kept.name not in certain and reached < to_reach - 1e-6:
+        say(f"validation {score} {reached:.1%} is below the linear probe's {to_reach:.1%}: the probe is kept")
         compared[kept.name] = kept.accuracy, tuple(kept.stages)
         kept = trainer.probe_alone()
     if settings.strategy == "auto":
@@ -136,13 +151,16 @@ def finetune(
         stages=tuple(stages),
         kept=kept.name,
         validation_accuracy=kept.accuracy,
-        probe_accuracy=probe,
+        probe_accuracy=probe.accuracy.value,
         compared=compared,
         logs=logs,
         budget=settings.seconds,
         spent=journal.spent if settings.strategy == "auto" else journal.spent + sum(stage.seconds for stage in stages),
         tried=tuple(journal.results.values()),
         verdicts=journal.refused | {verdict.name: verdict.reason for verdict in journal.verdicts or ()},
+        balanced_accuracy=kept.balanced_accuracy if trainer.by_class else None,
+        probe_balanced_accuracy=probe.balanced_accuracy if trainer.by_class else None,
+        parts=None if parts is None else parts.named(data.class_names),
     )
     used = small if kept.name == "small" and small is not None else (data, resolved)
     return FineTuned(kept.model, report, *used)

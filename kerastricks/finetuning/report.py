@@ -26,6 +26,7 @@ class StageReport:
         parameters: weights that learned.
         validation_accuracy: of the weights it ended in.
         best_epoch: when these were reached; 0 where they are those it began with.
+        validation_balanced_accuracy: of the same weights; None where epochs are compared by plain accuracy.
     """
 
     name: str
@@ -34,6 +35,11 @@ class StageReport:
     parameters: int
     validation_accuracy: float
     best_epoch: int = 0
+    validation_balanced_accuracy: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For finetune.json, without a balanced accuracy that is None."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,9 @@ class Report:
         spent: of these, as the clock gave them.
         tried: probes and trainings that were compared, in order; none where a strategy was asked for.
         verdicts: by strategy, what became of its short training, or why it had none.
+        balanced_accuracy: on validation, of the model that was kept, where epochs were compared by it; else None.
+        probe_balanced_accuracy: of the linear probe, where that was so.
+        parts: the names of the well-filled and of the rare classes, where they were trained on one after the other.
     """
 
     backbone: str
@@ -71,6 +80,9 @@ class Report:
     spent: float = 0.0
     tried: tuple[Result, ...] = ()
     verdicts: dict[str, str] = field(default_factory=dict)
+    balanced_accuracy: float | None = None
+    probe_balanced_accuracy: float | None = None
+    parts: dict[str, tuple[str, ...]] | None = None
 
     @property
     def fell_back(self) -> bool:
@@ -84,19 +96,27 @@ class Report:
             "weights": self.weights,
             "plan": self.choice.to_json(),
             "measurement": self.measurement.to_json(),
-            "stages": [asdict(stage) for stage in self.stages],
+            "stages": [stage.to_json() for stage in self.stages],
             "kept": self.kept,
             "validation_accuracy": self.validation_accuracy,
             "linear_probe_validation_accuracy": self.probe_accuracy,
             "fell_back_to_linear_probe": self.fell_back,
             "compared": {
-                name: {"validation_accuracy": accuracy, "stages": [asdict(stage) for stage in stages]}
+                name: {"validation_accuracy": accuracy, "stages": [stage.to_json() for stage in stages]}
                 for name, (accuracy, stages) in self.compared.items()
             },
             "budget_seconds": self.budget,
             "tried": [_tried_json(result) for result in self.tried],
             "verdicts": self.verdicts,
             "seconds": round(self.spent, 1),
+            **{name: value for name, value in self._by_class().items() if value is not None},
+        }
+
+    def _by_class(self) -> dict[str, Any]:
+        return {
+            "validation_balanced_accuracy": self.balanced_accuracy,
+            "linear_probe_validation_balanced_accuracy": self.probe_balanced_accuracy,
+            "parts": self.parts,
         }
 
 
@@ -185,17 +205,27 @@ def _plot_tried(axes: "Axes", report: Report) -> None:
 
 
 def _plot_stages(axes: "Axes", report: Report) -> None:
-    """Plots validation accuracy after the head and after training, with the probe's."""
+    """Plots validation accuracy after the head and after training, with the probe's; balanced where that decides."""
     probe = report.measurement.top.probe.accuracy
-    axes.axhspan(probe.low, probe.high, color=_PROBE, alpha=0.12, lw=0)
-    axes.axhline(probe.value, color=_PROBE, ls="--", lw=1, label="linear probe, top features")
     accuracies = [stage.validation_accuracy for stage in report.stages]
+    low, high = probe.low, probe.high
+    if report.probe_balanced_accuracy is not None:
+        low = high = report.probe_balanced_accuracy
+        axes.axhline(low, color=_PROBE, ls="--", lw=1, label="linear probe, top features")
+        axes.plot(range(len(accuracies)), accuracies, color=_STAGE, lw=1, ls=":", label="accuracy")
+        low, high = min([low, *accuracies]), max([high, *accuracies])
+        balanced = [stage.validation_balanced_accuracy for stage in report.stages]
+        accuracies = [value for value in balanced if value is not None]
+        axes.set_ylabel("balanced validation accuracy")
+    else:
+        axes.axhspan(low, high, color=_PROBE, alpha=0.12, lw=0)
+        axes.axhline(probe.value, color=_PROBE, ls="--", lw=1, label="linear probe, top features")
     axes.plot(range(len(accuracies)), accuracies, color=_STAGE, marker="o", label="after each stage")
     for place, accuracy in enumerate(accuracies):
         axes.annotate(f"{accuracy:.1%}", (place, accuracy), xytext=(0, 8), textcoords="offset points", ha="center")
-    axes.set_xticks(range(len(accuracies)), [stage.name for stage in report.stages], rotation=15, ha="right")
+    axes.set_xticks(range(len(report.stages)), [stage.name for stage in report.stages], rotation=15, ha="right")
     axes.set_xlim(-0.5, max(len(accuracies) - 0.5, 0.6))
-    low, high = min([probe.low, *accuracies]), max([probe.high, *accuracies])
+    low, high = min([low, *accuracies]), max([high, *accuracies])
     room = max(high - low, 0.04)
     axes.set_ylim(low - 0.5 * room, high + 0.25 * room)
     axes.set_title(f"plan: {report.choice.strategy}" + (", the probe was kept" if report.fell_back else ""))

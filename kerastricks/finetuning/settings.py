@@ -12,7 +12,9 @@ from kerastricks.bounds import CONFIG
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.lazy import renamed_arguments
 
-STRATEGIES = ("linear", "last", "all", "earlier", "small", "scratch")
+STRATEGIES = ("linear", "last", "all", "earlier", "small", "scratch", "two_stage", "decoupled")
+# Against imbalanced classes: two trainings of the same network, on other images or of other layers.
+IN_TWO_PARTS = ("two_stage", "decoupled")
 # Images of the middle class from which there is much data.
 MUCH = 100
 # From this share of a pixel probe's errors, and of its log-loss, that the top features take away, images are similar.
@@ -30,6 +32,8 @@ WHAT = {
     "earlier": "a linear classifier on an earlier level's features",
     "small": f"plain_cnn from random weights at {SMALL_SIDE_PX} pixels or fewer, as `kerastricks train` trains it",
     "scratch": "the same network from random weights",
+    "two_stage": "the backbone on the well-filled classes first, then on the rare ones",
+    "decoupled": "the backbone on all images as they are, then the classifier by itself on as many of each class",
 }
 
 
@@ -58,15 +62,19 @@ class Settings:
     Args:
         backbone: what `open_backbone` takes, as text.
         weights: of a backbone of the zoo: a name or path.
-        strategy: "auto", or one of "linear", "last", "all", "earlier", "small", "scratch".
+        strategy: "auto", or one of "linear", "last", "all", "earlier", "small", "scratch", "two_stage", "decoupled".
         head: units of dense layers before the last one.
         dropout: rate before each dense layer of the head.
         scratch: whether the same network is trained from random weights too, to compare with.
         minutes: of measuring and training together; loading, export and its check come on top. None: 5 where the
             strategy is "auto", and the epochs of the configuration for a strategy that is named.
+        rare_below: of "two_stage": a class with fewer training images is rare; None to choose it by
+            `kerastricks.finetuning.class_parts.split_classes`.
+        rare_only: of "two_stage": whether the second part is the rare classes by themselves, as published, which
+            forgets the others; else as many images of each of the others are among them.
 
     Raises:
-        ConfigError: for a value outside its range.
+        ConfigError: for a value outside its range, or one of "two_stage" with another strategy.
         UnknownNameError: for a strategy that does not exist.
     """
 
@@ -77,6 +85,8 @@ class Settings:
     dropout: float = 0.2
     scratch: bool = False
     minutes: float | None = None
+    rare_below: int | None = None
+    rare_only: bool = False
 
     def __post_init__(self) -> None:
         if self.strategy not in ("auto", *STRATEGIES):
@@ -87,6 +97,13 @@ class Settings:
             raise ConfigError(f"dropout must be in [0, 1). Received: dropout={self.dropout}")
         if self.minutes is not None and not CONFIG["minutes"].holds(self.minutes):
             raise ConfigError(f"minutes must be {CONFIG['minutes'].rule}. Received: minutes={self.minutes}")
+        if self.rare_below is not None and self.rare_below < 1:
+            raise ConfigError(f"rare_below must be 1 or more. Received: rare_below={self.rare_below}")
+        if self.strategy != "two_stage" and (self.rare_below is not None or self.rare_only):
+            name = "rare_only" if self.rare_only else "rare_below"
+            raise ConfigError(
+                f"{name} is of plan two_stage: leave it out, or take that. Received: plan={self.strategy}"
+            )
 
     @property
     def seconds(self) -> float | None:

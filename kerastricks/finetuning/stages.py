@@ -51,6 +51,11 @@ def make_stage(strategy: str, levels: Sequence[Level]) -> Stage | None:
     return Stage(name, depth, falling_rates(levels, depth), freezes_norms=True)
 
 
+def classifier_stage() -> Stage:
+    """The stage that trains only the head, on a frozen backbone."""
+    return Stage("the classifier", 0)
+
+
 def falling_rates(levels: Sequence[Level], unfrozen: int, decay: float = DECAY) -> dict[str, float]:
     """Factors of the layers that learn: 1 / decay for the last level, its square for the one before; the head has 1."""
     return {

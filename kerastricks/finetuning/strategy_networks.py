@@ -15,6 +15,7 @@ from kerastricks.finetuning.measurement import Measurement, sampled
 from kerastricks.finetuning.network import build_network, fit_head, head_layers, set_linear_head
 from kerastricks.finetuning.report import StageReport
 from kerastricks.finetuning.settings import Settings
+from kerastricks.imbalance.weighting import class_weights
 from kerastricks.initializers.data_driven import start_from_data
 from kerastricks.models.creation import create
 from kerastricks.probes.linear import LinearProbe, linear_probe
@@ -39,6 +40,7 @@ class StrategyNetworks:
         progress: shows how far a pass over all images is.
         small: the images of the small network and the configuration of its training; None for none.
         clock: gives seconds.
+        weighted: whether heads weigh each class alike, whatever its number of images.
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class StrategyNetworks:
         progress: Progress,
         small: tuple[ImageData, ResolvedConfig] | None,
         clock: Clock,
+        weighted: bool = False,
     ) -> None:
         self.data, self.backbone, self.settings = data, backbone, settings
         self.measurement, self.features, self._seed = measurement, features, seed
         self.say, self.progress, self.clock = say, progress, clock
-        self._small = small
+        self._small, self._weighted = small, weighted
         self._probes: dict[str, tuple[LinearProbe, Features]] = {}
         self._networks: dict[str, tuple[keras.Model, list[StageReport]]] = {}
 
@@ -120,8 +123,11 @@ class StrategyNetworks:
             # The features may be those of the measured part.
             is_whole = len(features.labels("train")) == self.data.splits["train"].size
             data = self.data if is_whole else sampled(self.data, self.measurement.images)
-            weights = data.splits["train"].examples.weights
-            epochs, accuracy = fit_head(layers, *of[0], *of[1], self.settings.dropout, sample_weight=weights)
+            of_images = data.splits["train"].examples.weights
+            of_classes = class_weights(self.data.class_counts()["train"]) if self._weighted else None
+            epochs, accuracy = fit_head(
+                layers, *of[0], *of[1], self.settings.dropout, of_classes, sample_weight=of_images
+            )
         self.say(f"head on the features of {level}: validation accuracy {accuracy:.1%}")
         parameters = sum(layer.count_params() for layer in layers)
         return network, [StageReport("head", epochs, self.clock() - began, parameters, accuracy)]
@@ -132,10 +138,12 @@ class StrategyNetworks:
             [probe] = [score.probe for score in self.measurement.levels if score.layer == level]
             # A budget holds no further pass over all images: the probe of those that were measured is the head.
             whole = {split: self.data.splits[split].size for split in self.measurement.images}
-            if self.settings.seconds is None and self.measurement.images != whole:
+            partial = self.settings.seconds is None and self.measurement.images != whole
+            if partial:
                 self.say(f"features of {level} for all images, of which a part was measured")
                 network = self._classifier()
                 features = cached(network, (level,), self.data, ("train", "validation"), self.progress)
+            if partial or self._weighted:
                 of = [(features.of(split, level), features.labels(split)) for split in ("train", "validation")]
                 examples = self.data.splits["train"].examples
                 probe = linear_probe(
@@ -143,6 +151,7 @@ class StrategyNetworks:
                     *of[1],
                     classes=len(self.data.class_names),
                     seed=self.data.seed,
+                    class_weight="balanced" if self._weighted else None,
                     sample_weight=examples.weights,
                     groups=examples.groups,
                 )

@@ -1,4 +1,4 @@
-"""Trains strategies: each in one training, or in rungs whose results are compared."""
+"""Trains strategies: each in one training, in two parts, or in rungs whose results are compared."""
 
 import dataclasses
 import time
@@ -28,9 +28,10 @@ from kerastricks.finetuning.costs import (
 from kerastricks.finetuning.measurement import Measurement, sampled
 from kerastricks.finetuning.report import StageReport
 from kerastricks.finetuning.rungs import Result
-from kerastricks.finetuning.settings import Settings
+from kerastricks.finetuning.settings import IN_TWO_PARTS, Settings
 from kerastricks.finetuning.stages import Stage, make_stage
 from kerastricks.finetuning.strategy_networks import Say, StrategyNetworks
+from kerastricks.finetuning.validation import BalancedValidation, scored
 from kerastricks.probes.rows import stratified_sample
 from kerastricks.progress import Progress
 from kerastricks.training.config import Config
@@ -52,6 +53,7 @@ class Trained:
         accuracy: on validation, of the float32 model.
         loss: log-loss on validation, in nats, of the same.
         stages: how it came there.
+        balanced_accuracy: mean recall of the classes on validation, of the same.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Trained:
     accuracy: float
     loss: float
     stages: list[StageReport]
+    balanced_accuracy: float
 
 
 class Trainer:
@@ -95,8 +98,11 @@ class Trainer:
         self.data, self.backbone, self.config, self.settings = data, backbone, config, settings
         self.measurement = measurement
         self.run_folder, self.say, self.clock = run_folder, say, clock
+        # What is done about imbalanced classes pays in recall of the rare ones, and costs accuracy.
+        self.by_class = bool(config.specs.imbalance) or settings.strategy in IN_TWO_PARTS
+        weighted = self.by_class and settings.strategy not in IN_TWO_PARTS
         self.networks = StrategyNetworks(
-            data, backbone, settings, measurement, features, config.seed, say, progress, small, clock
+            data, backbone, settings, measurement, features, config.seed, say, progress, small, clock, weighted
         )
 
     # -- strategies in one piece
@@ -104,7 +110,7 @@ class Trainer:
     def head_only(self, strategy: str, level: str) -> Trained:
         """A head on the features of a level: "linear", "earlier"."""
         network, stages = self.networks.with_head(level)
-        return self._finished(strategy, network, stages)
+        return self.finished_network(strategy, network, stages)
 
     def in_one_piece(self, strategy: str, length: Length) -> Trained:
         """Trains a given strategy: its head, if it has one, then one training.
@@ -119,18 +125,18 @@ class Trainer:
             if not stages:
                 raise
             self.say(f"  {error}; the weights before this training are kept")
-        return self._finished(strategy, network, stages)
+        return self.finished_network(strategy, network, stages)
 
     def probe_alone(self) -> Trained:
         """The linear classifier on the top features."""
-        return self._finished("probe", self.networks.with_probe(), [])
+        return self.finished_network("probe", self.networks.with_probe(), [])
 
     # -- rungs: short trainings, and their continuations
 
     def probe_result(self, name: str, level: str) -> Result:
         """The result of a strategy that is a probe, on the validation images that are compared."""
         [probe] = [score.probe for score in self.measurement.levels if score.layer == level]
-        correct = probe.probabilities.argmax(axis=1) == self._compared(self.data).labels("validation")
+        correct = probe.probabilities.argmax(axis=1) == self.compared(self.data).labels("validation")
         return Result(name, 0, probe.accuracy.value, probe.log_loss, correct)
 
     def rung(self, strategy: str, number: int, length: Length, before: Result | None) -> Result:
@@ -143,13 +149,14 @@ class Trainer:
         network, _ = self.networks.network(strategy)
         report, best, clock = self._train(strategy, f"rung{number}", length, before)
         data, _ = self._images(strategy)
-        accuracy, loss, correct = _scores(network, self._compared(data))
+        found = scored(network, self.compared(data))
         seconds = max(self.clock() - began, clock.seconds)
         # What is needed besides steps: building the network, tracing, and the scores at the end.
         spent = clock.steps * clock.cost.step + max(clock.validations, 1) * clock.cost.validation
         cost = dataclasses.replace(clock.cost, overhead=max(seconds - spent, 0.0))
-        stage = dataclasses.asdict(dataclasses.replace(report, validation_accuracy=accuracy, seconds=seconds))
-        return Result(strategy, number, accuracy, loss, correct, seconds, length, cost, best, stage)
+        stage = dataclasses.asdict(dataclasses.replace(report, validation_accuracy=found.accuracy, seconds=seconds))
+        scores = found.accuracy, found.loss, found.correct
+        return Result(strategy, number, *scores, seconds, length, cost, best, stage)
 
     def restore(self, results: list[Result]) -> None:
         """Restores the final weights of a network's rungs that another process trained."""
@@ -165,7 +172,7 @@ class Trainer:
         """The network of a strategy after its rungs."""
         network, stages = self.networks.network(results[0].name)
         reports = [StageReport(**result.stage) for result in results if result.stage is not None]
-        return self._finished(results[0].name, network, [*stages, *reports])
+        return self.finished_network(results[0].name, network, [*stages, *reports])
 
     def first_guess(self, strategy: str) -> Cost:
         """Estimates the cost of a short training: for the backbone from the forward pass that measuring timed."""
@@ -178,9 +185,13 @@ class Trainer:
 
     def cost(self, strategy: str) -> Cost:
         """Estimates the cost of training from one step that is timed without being compiled; no weight is changed."""
+        return self.cost_of(strategy, self._stage(strategy), *self._images(strategy), self.tracing(strategy))
+
+    def cost_of(
+        self, strategy: str, stage: Stage | None, data: ImageData, config: ResolvedConfig, tracing: float
+    ) -> Cost:
+        """Estimates the cost of a stage of a strategy's network, as `cost` does."""
         network, _ = self.networks.network(strategy)
-        data, config = self._images(strategy)
-        stage = self._stage(strategy)
         frozen = self._freeze(network, stage) if stage else []
         before = network.get_weights()
         try:
@@ -189,8 +200,8 @@ class Trainer:
             network.set_weights(before)
             for layer in frozen:
                 layer.trainable = True
-        validation = self._compared(data).splits["validation"].size
-        return estimated_cost(step, self.tracing(strategy), data.batch_size, validation)
+        validation = self.compared(data).splits["validation"].size
+        return estimated_cost(step, tracing, data.batch_size, validation)
 
     def tracing(self, strategy: str) -> float:
         """Seconds that the first step is expected to take longer than the others."""
@@ -223,46 +234,77 @@ class Trainer:
         return self.data, config.replace(learning_rate=config.learning_rate * factor)
 
     def _stage(self, strategy: str) -> Stage | None:
-        return None if strategy == "small" else make_stage(strategy, self.backbone.levels)
+        return None if strategy in ("small", *IN_TWO_PARTS) else make_stage(strategy, self.backbone.levels)
 
-    def _compared(self, data: ImageData) -> ImageData:
+    def compared(self, data: ImageData) -> ImageData:
         """Restricts validation to the measured images, so that all strategies are compared on the same ones."""
         return sampled(data, {"validation": self.measurement.images["validation"]})
 
     def _train(
         self, strategy: str, name: str, length: Length, before: StageReport | Result | None
     ) -> tuple[StageReport, tuple[float, float], StepClock]:
-        network, _ = self.networks.network(strategy)
         data, config = self._images(strategy)
-        data = self._compared(data)
-        if length.images < data.splits["train"].size:
-            rows = max(length.images, len(data.class_names))
-            data = data.taken(stratified_sample(data.labels("train"), rows, data.seed))
-        stage = self._stage(strategy)
-        frozen = self._freeze(network, stage) if stage else []
-        learning = [layer for layer in network.layers if layer.trainable_weights]
-        factors = stage.lr_multipliers if stage else {}
-        factors = {layer.name: factors[layer.name] for layer in learning if layer.name in factors}
-        parameters = sum(int(np.prod(w.shape)) for layer in learning for w in layer.trainable_weights)
+        data = self.compared(data)
         # A training from random weights is bad for many epochs before it is good, and so is one at a high rate; one
         # that has a budget was planned to use it.
         patience = config.patience if name == "whole" and strategy == "last" else None
         kept: tuple[float | None, float | None] = (None, None)
         if isinstance(before, StageReport):
             kept = before.validation_accuracy, None
+            if self.by_class:
+                kept = scored(self.networks.network(strategy)[0], data).balanced_accuracy, None
         elif before is not None:
             kept = before.best or (before.accuracy, None)
-        best, clock = BestWeights(*kept, patience), StepClock(self.clock)
+        best = BestWeights(*kept, patience, monitor="val_balanced_accuracy" if self.by_class else "val_accuracy")
+        report, clock = self.train_stage(strategy, name, self._stage(strategy), data, config, length, best)
+        return report, (best.best_accuracy, best.best_loss), clock
+
+    def train_stage(
+        self,
+        strategy: str,
+        name: str,
+        stage: Stage | None,
+        data: ImageData,
+        config: ResolvedConfig,
+        length: Length,
+        best: BestWeights,
+    ) -> tuple[StageReport, StepClock]:
+        """Trains a strategy's network, and leaves it in the best weights; an interrupted stage is resumed.
+
+        Args:
+            strategy: whose network is trained.
+            name: of the stage's folder, after the strategy's.
+            stage: the layers that learn, and their rates; None for all.
+            data: images of training and of validation.
+            config: of the training; its epochs are those of `length`.
+            length: of the training.
+            best: keeps the best weights.
+
+        Raises:
+            TrainingDivergedError: when the loss is not finite; the weights are then the best ones before.
+        """
+        network, _ = self.networks.network(strategy)
+        images = data.splits["train"].size
+        if length.images < images:
+            rows = max(length.images, len(data.class_names))
+            data = data.taken(stratified_sample(data.labels("train"), rows, data.seed))
+        frozen = self._freeze(network, stage) if stage else []
+        learning = [layer for layer in network.layers if layer.trainable_weights]
+        factors = stage.lr_multipliers if stage else {}
+        factors = {layer.name: factors[layer.name] for layer in learning if layer.name in factors}
+        parameters = sum(int(np.prod(w.shape)) for layer in learning for w in layer.trainable_weights)
+        clock = StepClock(self.clock)
         folder = None
         if self.run_folder is not None:
             folder = self.run_folder / "stages" / f"{strategy}-{name}"
             folder.mkdir(parents=True, exist_ok=True)
         config = config.replace(epochs=length.epochs, early_stopping_epochs=None)
         what = stage.name if stage else f"{network.name} at {data.image_shape[0]} pixels"
-        share = "" if length.images >= self.images(strategy)[0] else f" of {length.images:,} images"
+        share = "" if length.images >= images else f" of {length.images:,} images"
         self.say(f"{strategy}: {what}, {parameters:,} weights learn, {length.epochs} epochs{share}")
+        callbacks = [*([BalancedValidation(data)] if self.by_class else []), best, clock]
         try:
-            fit(network, data, config, callbacks=[best, clock], lr_multipliers=factors, run_folder=folder)
+            fit(network, data, config, callbacks=callbacks, lr_multipliers=factors, run_folder=folder)
         except TrainingDivergedError:
             best.model.set_weights(best.best_weights)
             raise
@@ -271,11 +313,15 @@ class Trainer:
                 layer.trainable = True
         seconds = _logged_seconds(folder) if folder else clock.seconds
         kept_before = "" if best.best_epoch else ", as before it"
-        self.say(f"  validation accuracy {best.best_accuracy:.1%}{kept_before}")
-        report = StageReport(
-            stage.name if stage else what, length.epochs, seconds, parameters, best.best_accuracy, best.best_epoch
-        )
-        return report, (best.best_accuracy, best.best_loss), clock
+        measure = "balanced accuracy" if self.by_class else "accuracy"
+        self.say(f"  validation {measure} {best.best_accuracy:.1%}{kept_before}")
+        report = StageReport(what, length.epochs, seconds, parameters, best.best_accuracy, best.best_epoch)
+        if self.by_class:
+            found = scored(network, self.compared(self._images(strategy)[0]))
+            report = dataclasses.replace(
+                report, validation_accuracy=found.accuracy, validation_balanced_accuracy=found.balanced_accuracy
+            )
+        return report, clock
 
     def _freeze(self, network: keras.Model, stage: Stage) -> list[Any]:
         """Freezes the layers that the stage does not train, and returns those that were trainable before."""
@@ -291,23 +337,11 @@ class Trainer:
             layer.trainable = False
         return frozen
 
-    def _finished(self, name: str, network: keras.Model, stages: list[StageReport]) -> Trained:
+    def finished_network(self, name: str, network: keras.Model, stages: list[StageReport]) -> Trained:
         """Adds the accuracy of the float32 model, which is the one saved."""
         data, _ = self._images(name) if name == "small" else (self.data, None)
-        accuracy, loss, _ = _scores(network, data)
-        return Trained(name, network, accuracy, loss, stages)
-
-
-def _scores(network: keras.Model, data: ImageData) -> tuple[float, float, np.ndarray]:
-    """Accuracy, log-loss and per-image correctness on validation."""
-    with data.one_error():
-        predictions = [np.asarray(network.predict_on_batch(images.numpy())) for images, _ in data.validation]
-    probabilities = np.concatenate(predictions)
-    labels = data.labels("validation")
-    correct = probabilities.argmax(axis=1) == labels
-    chosen = np.take_along_axis(probabilities, labels[:, None], axis=1)
-    loss = float(-np.mean(np.log(np.maximum(chosen, 1e-12))))
-    return float(np.mean(correct)), loss, correct
+        found = scored(network, data)
+        return Trained(name, network, found.accuracy, found.loss, stages, found.balanced_accuracy)
 
 
 def _logged_seconds(folder: Path) -> float:

@@ -122,13 +122,16 @@ def _how(summary: Summary) -> str:
     choice = report.choice
     reasons = "\n".join(f"- {reason}" for reason in choice.reasons)
     changes = "\n".join(f"- {change}" for change in choice.would_change)
+    by_class = report.validation_balanced_accuracy is not None
     stages = "\n".join(
         f"| {stage.name} | {stage.parameters:,} | {stage.epochs} | {stage.seconds:.0f} "
         f"| {stage.validation_accuracy:.1%} |"
+        + (f" {stage.validation_balanced_accuracy or 0:.1%} |" if by_class else "")
         for stage in report.stages
     )
     given = " (given)" if choice.given else ""
     tried = _tried(report)
+    column, line = (" balanced |", "---|") if by_class else ("", "")
     return f"""`kerastricks finetune`: {report.backbone} with weights from {report.weights}, \
 plan **{choice.strategy}**{given}:
 
@@ -138,14 +141,28 @@ The table of amount and similarity would say another plan with
 
 {changes}
 {tried}
-| stage | weights that learned | epochs | s | validation accuracy |
-|---|---|---|---|---|
+| stage | weights that learned | epochs | s | validation accuracy |{column}
+|---|---|---|---|---|{line}
 {stages}
 
 Linear probe on the top features: {report.linear_probe_validation_accuracy:.1%} on validation. \
-Kept: {report.kept}, {report.validation_accuracy:.1%}.
+Kept: {report.kept}, {report.validation_accuracy:.1%}.{_by_class(report)}
 
 The configuration was"""
+
+
+def _by_class(report: FinetuningReport) -> str:
+    """The balanced accuracies, and which classes are well-filled and rare, where epochs were compared by them."""
+    if report.validation_balanced_accuracy is None:
+        return ""
+    probe = report.linear_probe_validation_balanced_accuracy or 0.0
+    lines = [
+        f" Epochs were compared by balanced accuracy: {report.validation_balanced_accuracy:.1%} was kept, the linear "
+        f"probe has {probe:.1%}."
+    ]
+    for part, names in (report.parts or {}).items():
+        lines.append(f"\n\n{part.replace('_', '-').capitalize()} classes: {', '.join(map(_text, names))}.")
+    return "".join(lines)
 
 
 def _tried(report: FinetuningReport) -> str:

@@ -85,6 +85,7 @@ class TrainedStage(JsonRecord):
         parameters: weights that learned.
         validation_accuracy: of the weights it ended in.
         best_epoch: when these were reached; 0 where they are those it began with.
+        validation_balanced_accuracy: of the same weights, where epochs were compared by it; else None.
     """
 
     name: str
@@ -93,6 +94,7 @@ class TrainedStage(JsonRecord):
     parameters: int
     validation_accuracy: float
     best_epoch: int
+    validation_balanced_accuracy: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +158,9 @@ class FinetuningReport(JsonRecord):
         tried: probes and trainings in their order; none where a strategy was asked for.
         verdicts: by strategy, what became of its short training, or why it had none.
         seconds: of measuring and training, as the clock gave them.
+        validation_balanced_accuracy: of the model that was kept, where epochs were compared by it; else None.
+        linear_probe_validation_balanced_accuracy: of the linear probe, where that was so.
+        parts: names of the "well_filled" and of the "rare" classes, where they were trained on one after the other.
     """
 
     backbone: str
@@ -172,6 +177,9 @@ class FinetuningReport(JsonRecord):
     tried: tuple[TriedReport, ...] | None = None
     verdicts: dict[str, str] | None = None
     seconds: float
+    validation_balanced_accuracy: float | None = None
+    linear_probe_validation_balanced_accuracy: float | None = None
+    parts: dict[str, tuple[str, ...]] | None = None
 
     def _left_out(self) -> set[str]:
         """The budget is written as null, except in a summary of before there were budgets."""

@@ -48,6 +48,8 @@ def finetune(
     minutes: float | None = None,
     head: Sequence[int] | None = None,
     scratch: bool | None = None,
+    rare_below: int | None = None,
+    rare_only: bool | None = None,
     out: str | os.PathLike[str] = "saved_models",
     name: str | None = None,
     resume: str | os.PathLike[str] | None = None,
@@ -64,10 +66,13 @@ def finetune(
         source: a folder, zip or table of images, the name of a data set, or a recipe, of which the data are taken.
         backbone: of the zoo, `applications/NAME`, a run folder or a `.keras` file; None for efficientnet_lite0.
         weights: of a backbone of the zoo, a name or path; None for imagenet.
-        strategy: "linear", "last", "all", "earlier", "small" or "scratch"; None or "auto" for what validates best.
+        strategy: "linear", "last", "all", "earlier", "small" or "scratch"; against imbalanced classes "two_stage" or
+            "decoupled"; None or "auto" for what validates best.
         minutes: of measuring and training; None for 5 where the strategy is "auto".
         head: units of dense layers before the last one.
         scratch: train from random weights too, to compare with.
+        rare_below: of "two_stage": classes with fewer training images are rare; None to choose it.
+        rare_only: of "two_stage": the second part is the rare classes by themselves, as published.
         out: the folder of run folders.
         name: of the run folder; None for BACKBONE-finetuned-DATA-NUMBER.
         resume: the folder of an interrupted run; only `data` may be given besides, where they have moved.
@@ -91,6 +96,8 @@ def finetune(
         "minutes": minutes,
         "head": None if head is None else tuple(head),
         "scratch": scratch,
+        "rare_below": rare_below,
+        "rare_only": rare_only,
     }
     wanted = {setting: value for setting, value in wanted.items() if value is not None}
     if resume is None:

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from kerastricks.callbacks import BestWeights
+from kerastricks.errors import ConfigError
 
 
 class Script(keras.callbacks.Callback):
@@ -55,3 +56,20 @@ def test_equal_counts_are_equal_whatever_their_precision():
     assert train(best, [(float(np.float32(8 / 9)), 0.7)]) == 0
     best = BestWeights(accuracy=0.7, loss=0.5)
     assert train(best, [(float(np.float32(0.7)), 0.4)]) == 1
+
+
+def test_another_accuracy_can_decide_and_one_that_is_not_there_is_named():
+    class Balanced(Script):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            logs["val_balanced_accuracy"] = (0.3, 0.6, 0.5)[epoch]
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile("sgd", "mse")
+    x = np.zeros((4, 2), "float32")
+    best = BestWeights(monitor="val_balanced_accuracy")
+    script = Balanced([(0.9, 1.0), (0.8, 1.0), (0.7, 1.0)])
+    model.fit(x, x[:, :1], epochs=3, verbose=0, callbacks=[script, best])
+    assert (best.best_epoch, best.best_accuracy) == (2, 0.6)
+    with pytest.raises(ConfigError, match="monitor='val_balanced_accuracy' is not in the logs: there is loss, val_acc"):
+        train(BestWeights(monitor="val_balanced_accuracy"), [(0.9, 1.0)])
