@@ -1,6 +1,7 @@
 """Remedies for imbalanced classes beside plain cross-entropy, on long-tailed subsets of balanced data.
 
     python benchmarks/imbalance.py --data cifar10.zip --ratios 10 50 100 --json figures.jsonl
+    python benchmarks/imbalance.py --data cifar10.zip --throughput
 
 Each remedy trains the same network on the same images with the same initial weights; seeds change the subset, the
 weights and the order. Test images are the same number in each class: four tenths of the test split; another tenth is
@@ -171,6 +172,24 @@ def show(figures: list[dict], ratio: float) -> None:
         )
 
 
+def show_throughput(source: Source, arguments) -> None:
+    """Images a second of training batches, samplers in turn with the plain order; medians of seven."""
+    data = kerastricks.data.load(source, augment=arguments.augment, batch_size=arguments.batch_size, stages="host")
+    specs = ("", "upsample", "progressive_sampling", "class_aware_batches", "class_aware_batches(start=0.5)")
+    made = {spec: iter(data.balanced(spec, 10).train_from(0)) for spec in specs}
+    rates: dict[str, list[float]] = {spec: [] for spec in specs}
+    for turn in range(8):
+        for spec, batches in made.items():
+            started = time.perf_counter()
+            for _ in range(300):
+                next(batches)
+            if turn:  # the first one traces
+                rates[spec].append(300 * arguments.batch_size / (time.perf_counter() - started))
+    for spec, found in rates.items():
+        ratio = statistics.median(one / plain for one, plain in zip(found, rates[""], strict=True))
+        print(f"{spec or 'plain order':36}{statistics.median(found):12,.0f} images/s{ratio:8.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="with a balanced training split, or any for --ratios 0")
@@ -184,8 +203,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--label-smoothing", type=float, default=Config().label_smoothing)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--json", type=Path, required=True, help="a line for each figure; what it has is not repeated")
+    parser.add_argument("--json", type=Path, help="a line for each figure; what it has is not repeated")
+    parser.add_argument("--throughput", action="store_true", help="of the samplers, instead of trainings")
     arguments = parser.parse_args()
+    if arguments.throughput:
+        return show_throughput(
+            source_of(*images_of(arguments.data, arguments.image_size), 100, arguments.most, 0), arguments
+        )
+    if arguments.json is None:
+        parser.error("--json is missing: where the figures go")
     figures = [json.loads(line) for line in arguments.json.read_text().splitlines()] if arguments.json.exists() else []
     pixels, names = images_of(arguments.data, arguments.image_size)
     for seed in range(arguments.seeds):
