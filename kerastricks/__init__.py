@@ -28,6 +28,7 @@ __all__ = [
     "errors",
     "features",
     "finetuning",
+    "imbalance",
     "initializers",
     "layers",
     "losses",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from kerastricks import ensemble as ensemble
     from kerastricks import features as features
     from kerastricks import finetuning as finetuning
+    from kerastricks import imbalance as imbalance
     from kerastricks import initializers as initializers
     from kerastricks import layers as layers
     from kerastricks import losses as losses

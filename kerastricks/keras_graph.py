@@ -125,6 +125,19 @@ def with_probabilities(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[0], probabilities, name=model.name)
 
 
+def last_dense(model: keras.Model) -> Any:
+    """The dense layer that gives a classifier's logits, with a softmax inside or after it; None where another does.
+
+    Layers that extend Keras's `Dense` are others: they may compute something else from their weights.
+    """
+    layer, before = _ending(model.outputs[0])
+    if _is_softmax_layer(layer) and before is not None:
+        layer, _ = _ending(before)
+    if isinstance(layer, keras.Model):
+        return last_dense(layer) if len(getattr(layer, "outputs", None) or ()) == 1 else None
+    return layer if type(layer) is keras.layers.Dense else None
+
+
 def _ending(output: Any) -> tuple[Any, Any]:
     """The last layer that does something, and the first tensor that goes into it (None for an input)."""
     while True:

@@ -30,12 +30,16 @@ PACKAGES_WITH_CUSTOM_OBJECTS = (
     "kerastricks.losses",
     "kerastricks.schedules",
 )
+# By itself, since the other modules of its package are used without Keras.
+MODULES_WITH_CUSTOM_OBJECTS = ("kerastricks.metrics.class_metrics",)
 
 
 def register_custom_objects() -> None:
     """Import every module that registers a class with Keras."""
     for package in PACKAGES_WITH_CUSTOM_OBJECTS:
         importlib.import_module(package).load_all()
+    for module in MODULES_WITH_CUSTOM_OBJECTS:
+        importlib.import_module(module)
 
 
 def check_settings() -> None:

@@ -121,7 +121,11 @@ INITIALIZERS = {
 
 LOSSES = {
     "DistillationLoss": kerastricks.losses.DistillationLoss,
+    "FocalCrossentropy": lambda: kerastricks.losses.FocalCrossentropy(1.5, 0.1, from_logits=False),
+    "LDAMLoss": lambda: kerastricks.losses.LDAMLoss((50, 5, 1), 0.4, 20.0, 0.1),
+    "LabelAwareSmoothing": lambda: kerastricks.losses.LabelAwareSmoothing((50, 5, 1), 0.4, 0.1),
     "LabelSmoothingCrossentropy": lambda: kerastricks.losses.LabelSmoothingCrossentropy(0.1, from_logits=True),
+    "LogitAdjustedCrossentropy": lambda: kerastricks.losses.LogitAdjustedCrossentropy((50, 5, 1), 1.5, 0.1),
 }
 
 SCHEDULES = {

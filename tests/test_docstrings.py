@@ -20,6 +20,7 @@ PACKAGES = (
     "ensemble",
     "features",
     "finetuning",
+    "imbalance",
     "initializers",
     "layers",
     "losses",

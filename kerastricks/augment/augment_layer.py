@@ -25,8 +25,8 @@ class Augment(keras.layers.Layer):
     except for `normalize`, which draws nothing and is applied always.
 
     `mixup` and `cutmix` mix labels too: call the layer with `(images, labels)`. `fancy_pca` and `normalize` need the
-    colours of the training images: give `statistics`, or call `fit`. Ops that count epochs (`alternating_flip`) run
-    only in `kerastricks.data.load(augment=...)`.
+    colours of the training images: give `statistics`, or call `fit`. Ops that count epochs (`alternating_flip`) or
+    classes (`for_rare`) run only in `kerastricks.data.load(augment=...)`.
 
     Args:
         spec: the ops, "name(argument, ...) | ...", in the order they are applied; `kerastricks.augment.ops.OPS` has
@@ -50,7 +50,8 @@ class Augment(keras.layers.Layer):
     Raises:
         UnknownNameError: for an op that is not there.
         SpecError: for a spec that does not parse, arguments an op refuses, images it is not made for, statistics or
-            classes that are missing, an op that counts epochs, or images without labels where the spec mixes.
+            classes that are missing, an op that counts epochs or classes, or images without labels where the spec
+            mixes.
         ValueError: for `classes` below 2, statistics that are none, sizes that are not known, or labels of another
             shape.
 
@@ -81,7 +82,7 @@ class Augment(keras.layers.Layer):
         for place, op in enumerate(unbound, start=1):
             if op.needs_place:
                 raise SpecError(
-                    f"{op_name(op)} counts epochs, which a layer does not: give it to "
+                    f"{op_name(op)} counts epochs or classes, which a layer does not: give it to "
                     f"kerastricks.data.load(augment=...) (op {place} of {spec!r})"
                 )
         self.spec = spec

@@ -1,7 +1,7 @@
 """Callbacks that save models during a training as members of an ensemble: the last, the best, or at given steps."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,12 @@ class MemberFiles(keras.callbacks.Callback):
         save = getattr(self.model, "save_probabilities", self.model.save)
         with whole(self._folder / name) as temporary:
             save(temporary)
-        scores = {f"val_{metric}": _number((logs or {}).get(f"val_{metric}")) for metric in ("accuracy", "loss")}
+        scores = {metric: _number((logs or {}).get(metric)) for metric in self._recorded()}
         return {"file": name, "epoch": epoch + 1, "step": step, **scores}
+
+    def _recorded(self) -> list[str]:
+        """Names of the metrics that the record has of each member."""
+        return ["val_accuracy", "val_loss"]
 
     def _write_record(self) -> None:
         record = {"kind": self.kind, "count": self.count, "members": self.members}
@@ -186,9 +190,10 @@ class KeepTop(MemberFiles):
     Args:
         folder: for these files only; made where it is missing. What is in it from another training is removed.
         count: how many, 1 or more.
+        monitor: another metric of validation to go by: "val_macro_f1". One that ends in "loss" shall fall.
 
     Raises:
-        ConfigError: for a count below 1; after an epoch without validation.
+        ConfigError: for a count below 1; after an epoch without validation, or whose logs lack `monitor`.
 
     Example:
         >>> from kerastricks.callbacks import KeepTop
@@ -196,26 +201,43 @@ class KeepTop(MemberFiles):
         'top'
     """
 
-    def __init__(self, folder: Path | str, count: int = 3) -> None:
+    def __init__(self, folder: Path | str, count: int = 3, monitor: str = "val_accuracy") -> None:
         super().__init__(folder, "top", count)
+        self.monitor = monitor
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        missing = [name for name in ("val_accuracy", "val_loss") if name not in (logs or {})]
+        missing = [name for name in (self.monitor, "val_accuracy", "val_loss") if name not in (logs or {})]
         if missing:
-            raise ConfigError(f"KeepTop goes by {missing[0]}, which is not in the logs: give fit validation_data")
+            raise ConfigError(
+                f"KeepTop goes by {missing[0]}, which is not in the logs: give fit validation_data, and compile with "
+                "that metric"
+            )
         assert logs is not None
-        new = (round(float(logs["val_accuracy"]), 6), -float(logs["val_loss"]))
-        if len(self.members) < self.count or new > _rank(self.members[-1]):
+        new = validation_rank(logs, self.monitor)
+        if len(self.members) < self.count or new > self._rank(self.members[-1]):
             step = self.steps_before + self._last_batch + 1
             saved = self._save(epoch + 1, epoch, step, logs)
             # Stable: of equals the earlier one stays in front.
-            self.members = sorted([*self.members, saved], key=_rank, reverse=True)[: self.count]
+            self.members = sorted([*self.members, saved], key=self._rank, reverse=True)[: self.count]
             self._write_record()
         super().on_epoch_end(epoch, logs)
 
+    def _recorded(self) -> list[str]:
+        return list(dict.fromkeys([*super()._recorded(), self.monitor]))
 
-def _rank(member: dict[str, Any]) -> tuple[float, float]:
-    return round(member["val_accuracy"], 6), -member["val_loss"]
+    def _rank(self, member: dict[str, Any]) -> tuple[float, float]:
+        return validation_rank(member, self.monitor)
+
+
+def validation_rank(scores: Mapping[str, Any], monitor: str = "val_accuracy") -> tuple[float, float]:
+    """A key that sorts scores of validation from worse to better.
+
+    Args:
+        scores: by their names in the logs.
+        monitor: the metric that decides; of equal values the loss. One that ends in "loss" shall fall.
+    """
+    value = round(float(scores[monitor]), 6)
+    return -value if monitor.endswith("loss") else value, -float(scores["val_loss"])
 
 
 def read_record(folder: Path) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ class PlateauDecay(keras.callbacks.Callback):
         cooldown_epochs: after a division, so many epochs are not counted.
         min_rate: below which the rate, of groups the highest, does not go.
         min_delta: what counts as better: lower by more than this.
-        monitor: the name in the logs. One that ends in "accuracy" shall rise, all others fall.
+        monitor: the name in the logs. One that ends in "accuracy" or "f1" shall rise, all others fall.
         warmup_steps: of a linear warm-up before it; 0 for none.
         warmup_start_rate: where the warm-up begins, as a fraction of the rate.
 
@@ -116,7 +116,7 @@ class PlateauDecay(keras.callbacks.Callback):
         if self.monitor not in (logs or {}):
             raise ConfigError(f"monitor={self.monitor!r} is not in the logs: there is {', '.join(sorted(logs or {}))}")
         value = float((logs or {})[self.monitor])
-        if self.monitor.endswith("accuracy"):
+        if self.monitor.endswith(("accuracy", "f1")):
             value = -value
         better = self.best is None or value < self.best - self.min_delta
         if better:

@@ -90,4 +90,4 @@ class ProgressLine(keras.callbacks.Callback):
         return Text("  ".join(parts))
 
 
-_ORDER = ("loss", "accuracy", "val_loss", "val_accuracy")
+_ORDER = ("loss", "accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1")

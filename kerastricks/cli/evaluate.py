@@ -28,6 +28,7 @@ def evaluate(run: Path, data: str, as_json: bool) -> None:
     from rich.table import Table
 
     from kerastricks.cli import screen
+    from kerastricks.metrics.class_balance import describe_shots, is_uneven
     from kerastricks.runs.evaluation import evaluate as score
 
     found = score(folder, data, screen.bar)
@@ -38,12 +39,18 @@ def evaluate(run: Path, data: str, as_json: bool) -> None:
     others = found.classes_left_out
     skipped += f", {others} class(es) left out that the run was not trained on" if others else ""
     screen.output.print(f"{found.data}, {found.split}: {found.images:,} images{skipped}")
+    macro_f1 = "" if found.macro_f1 is None else f"macro F1 {found.macro_f1:.2%}, "
     screen.output.print(
-        f"accuracy {found.accuracy:.2%}, balanced {found.balanced_accuracy:.2%}, log-loss {found.log_loss:.3f}"
+        f"accuracy {found.accuracy:.2%}, balanced {found.balanced_accuracy:.2%}, {macro_f1}"
+        f"log-loss {found.log_loss:.3f}"
     )
+    trained = found.training_counts()
+    if trained is not None and found.shots is not None and is_uneven(trained):
+        screen.output.print(describe_shots(found.shots, trained), soft_wrap=True)
     table = Table("class", box=None, pad_edge=False)
-    table.add_column("images", justify="right")
-    table.add_column("recall", justify="right")
-    for (name, recall), images in zip(found.recall.items(), found.images_by_class(), strict=True):
-        table.add_row(name, str(images), "-" if recall is None else f"{recall:.1%}")
+    for column in ("trained on", "images", "recall") if trained is not None else ("images", "recall"):
+        table.add_column(column, justify="right")
+    for index, ((name, recall), images) in enumerate(zip(found.recall.items(), found.images_by_class(), strict=True)):
+        known = [] if trained is None else [f"{trained[index]:,}"]
+        table.add_row(name, *known, f"{images:,}", "-" if recall is None else f"{recall:.1%}")
     screen.output.print(table)

@@ -38,6 +38,12 @@ from kerastricks.errors import UsageError
 @click.option(
     "--base-batch", type=options.field("base_batch"), metavar="N", help="Batch size for which the rate is given."
 )
+@click.option(
+    "--monitor",
+    type=options.TEXT,
+    metavar="NAME",
+    help="Pick epochs by val_loss, val_accuracy, val_balanced_accuracy or val_macro_f1.",
+)
 @job_options.seed()
 @click.option("--seeds", type=options.SEEDS, metavar="N", help="Train N times with N seeds: NAME-s0, NAME-s1, ...")
 @click.option(
@@ -68,6 +74,7 @@ def train(
     schedule: str | None,
     scale_lr: str | None,
     base_batch: int | None,
+    monitor: str | None,
     seed: int | None,
     seeds: int | None,
     snapshots: int | None,
@@ -90,8 +97,8 @@ def train(
 
     Fields of the configuration for --set: data, model, augment, image_size, crop_fraction, interpolation, classes,
     batch_size, epochs, minutes, optimizer, learning_rate, schedule, scale_lr, base_batch, weight_decay,
-    label_smoothing, imbalance, clip_norm, early_stopping_epochs, validation, test, group, seed, split_seed, bagging,
-    average, keep, precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
+    label_smoothing, imbalance, clip_norm, early_stopping_epochs, monitor, validation, test, group, seed, split_seed,
+    bagging, average, keep, precision, jit, max_pixels, max_skipped. They are explained in docs/training.md.
 
     --minutes chooses the image size and the epochs that are not given, says so, and ends in time.
 
@@ -116,6 +123,7 @@ def train(
         schedule=schedule,
         scale_lr=scale_lr,
         base_batch=base_batch,
+        monitor=monitor,
         seed=seed,
     )
     flags = with_shorthands(flags, snapshots, swa)
@@ -171,6 +179,7 @@ def with_shorthands(flags: dict[str, Any], snapshots: int | None, swa: bool) -> 
 def report(record: Any, as_json: bool) -> None:
     """Print a `kerastricks.runs.RunRecord`."""
     from kerastricks.cli import screen
+    from kerastricks.metrics.class_balance import describe_shots, is_uneven
 
     run, summary = record.folder, record.summary
     if as_json:
@@ -180,6 +189,10 @@ def report(record: Any, as_json: bool) -> None:
         f"test accuracy {summary.accuracy:.2%}, balanced {summary.balanced_accuracy:.2%}, "
         f"log-loss {summary.log_loss:.3f} ({summary.images:,} images)"
     )
+    trained = summary.training_counts()
+    if trained is not None and summary.shots is not None and summary.macro_f1 is not None and is_uneven(trained):
+        of_shots = describe_shots(summary.shots, trained)
+        screen.output.print(f"  uneven      macro F1 {summary.macro_f1:.2%}; {of_shots}", soft_wrap=True)
     screen.output.print(f"  model       {run.model}", soft_wrap=True)
     screen.output.print(f"  SavedModel  {run.path / summary.saved_model}", soft_wrap=True)
     screen.output.print(f"  report      {run.report}", soft_wrap=True)
@@ -195,6 +208,15 @@ def report(record: Any, as_json: bool) -> None:
         screen.output.print(f"  averaged    {describe_average(summary.average)}", soft_wrap=True)
 
 
+# Columns of a series: name of the score, heading, how it is printed.
+_SERIES = (
+    ("accuracy", "test accuracy", ".2%"),
+    ("balanced_accuracy", "balanced", ".2%"),
+    ("macro_f1", "macro F1", ".2%"),
+    ("log_loss", "log-loss", ".4f"),
+)
+
+
 def report_series(series: Any, as_json: bool) -> None:
     """Print a `kerastricks.runs.SeriesRecord`."""
     from kerastricks.cli import screen
@@ -204,17 +226,13 @@ def report_series(series: Any, as_json: bool) -> None:
         click.echo(json.dumps(summary, indent=2))
         return
     width = max(len(row["run"]) for row in summary["runs"])
-    screen.output.print(f"{'run':{width}}  test accuracy  balanced  log-loss", soft_wrap=True)
-    for row in summary["runs"]:
-        screen.output.print(
-            f"{row['run']:{width}}  {row['accuracy']:13.2%}  {row['balanced_accuracy']:8.2%}  {row['log_loss']:8.4f}",
-            soft_wrap=True,
-        )
     mean, spread = summary["mean"], summary["standard_deviation"]
-    screen.output.print(
-        f"mean of {len(summary['runs'])} seeds, ± standard deviation: test accuracy {mean['accuracy']:.2%} ± "
-        f"{spread['accuracy']:.2%}, balanced {mean['balanced_accuracy']:.2%} ± {spread['balanced_accuracy']:.2%}, "
-        f"log-loss {mean['log_loss']:.4f} ± {spread['log_loss']:.4f}",
-        soft_wrap=True,
-    )
+    columns = [one for one in _SERIES if one[0] in mean]
+    heads = "".join(f"  {head}" for _, head, _ in columns)
+    screen.output.print(f"{'run':{width}}{heads}", soft_wrap=True)
+    for row in summary["runs"]:
+        cells = "".join(f"  {row[name]:{len(head)}{form}}" for name, head, form in columns)
+        screen.output.print(f"{row['run']:{width}}{cells}", soft_wrap=True)
+    means = ", ".join(f"{head.strip()} {mean[name]:{form}} ± {spread[name]:{form}}" for name, head, form in columns)
+    screen.output.print(f"mean of {len(summary['runs'])} seeds, ± standard deviation: {means}", soft_wrap=True)
     screen.output.print(f"  make one of them  kerastricks ensemble {series.path}-s*", soft_wrap=True)

@@ -20,7 +20,10 @@ from kerastricks.errors import UsageError
 @click.option("--space", "space_file", type=options.FILE, metavar="FILE.toml")
 @click.option("--oracle", type=options.TEXT, help="bayesian, grid, hyperband or random.  [default: bayesian]")
 @click.option(
-    "--objective", type=options.TEXT, metavar="METRIC", help="A metric that training logs.  [default: val_accuracy]"
+    "--objective",
+    type=options.TEXT,
+    metavar="METRIC",
+    help="val_loss, val_accuracy, val_balanced_accuracy, val_macro_f1, loss, accuracy.  [default: val_accuracy]",
 )
 @click.option("--direction", type=options.Choice(["min", "max"]), help="[default: min of a loss, max of an accuracy]")
 @click.option("--trials", type=options.number(1, 9999), help="Maximum number of trials.  [default: 20]")

@@ -7,6 +7,7 @@ from kerastricks.lazy import attach
 __all__ = [
     "Fitting",
     "ImageData",
+    "LongTail",
     "PipelineProfile",
     "PixelStatistics",
     "PreviewReport",
@@ -15,10 +16,13 @@ __all__ = [
     "fold",
     "folds",
     "load",
+    "long_tail_counts",
+    "long_tail_indices",
     "pack",
     "pooled",
     "preview",
     "profile_pipeline",
+    "write_long_tail",
 ]
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from kerastricks.data.inspection.profile_report import PipelineProfile
     from kerastricks.data.inspection.profiling import profile_pipeline
     from kerastricks.data.loading import load
+    from kerastricks.data.long_tail import LongTail, long_tail_counts, long_tail_indices, write_long_tail
     from kerastricks.data.sources.packing import pack
     from kerastricks.data.statistics import PixelStatistics
 else:
@@ -38,6 +43,7 @@ else:
         {
             "Fitting": "fitting",
             "ImageData": "image_data",
+            "LongTail": "long_tail",
             "PipelineProfile": "inspection.profile_report",
             "PixelStatistics": "statistics",
             "PreviewReport": "inspection.previewing",
@@ -46,10 +52,13 @@ else:
             "fold": "cross_validation",
             "folds": "cross_validation",
             "load": "loading",
+            "long_tail_counts": "long_tail",
+            "long_tail_indices": "long_tail",
             "pack": "sources.packing",
             "pooled": "cross_validation",
             "preview": "inspection.previewing",
             "profile_pipeline": "inspection.profiling",
+            "write_long_tail": "long_tail",
         },
         former={
             "PlanReport": "is now kerastricks.data.PipelineProfile",

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from kerastricks.data_check.class_balance import ClassBalance, balance_advice
 from kerastricks.data_check.findings import KINDS, DataFinding, not_images
 from kerastricks.data_check.measures import COLOURS, FORMATS, GOOD
 from kerastricks.data_check.pass_over_images import Listing, Measured
@@ -15,7 +16,6 @@ from kerastricks.data_check.pass_over_images import Listing, Measured
 SHOWN = 3  # findings of a kind in a text
 _SHOWN_FILES = 4  # of a group of copies
 _SHOWN_CLASSES = 12
-_IMBALANCED = 10  # times as many images in the largest class as in the smallest
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,11 @@ class DataReport:
         totals = self._totals()
         return float(totals.max() / totals.min()) if totals.min() else float("inf")
 
+    @property
+    def balance(self) -> "ClassBalance":
+        """Balance of the classes, by their training images."""
+        return ClassBalance.of(self.class_names, self.class_counts.get("train", self._totals().tolist()))
+
     def of(self, kind: str) -> list[DataFinding]:
         """The findings of a kind."""
         return [one for one in self.findings if one.kind == kind]
@@ -89,11 +94,14 @@ class DataReport:
         order = np.argsort(-totals, kind="stable")
         large, small = (f"{self.class_names[i]} {totals[i]:,}" for i in (order[0], order[-1]))
         splits = ", ".join(f"{name} {sum(counts):,}" for name, counts in self.class_counts.items())
-        warning = ": weigh the classes or the scores" if self.imbalance >= _IMBALANCED else ""
         found = {
             "images": f"{splits}; {len(self.class_names)} classes",
-            "classes": f"{large} to {small} (imbalance {self.imbalance:.3g}{warning})",
+            "classes": f"{large} to {small} (imbalance {self.imbalance:.3g})",
+            **self.balance.facts(),
         }
+        advice = balance_advice(self.balance.counts)
+        if advice:
+            found["imbalance"] = "; ".join(advice)
         if self.sizes is not None:
             size = self.sizes
             smallest, median, largest = (f"{w} x {h}" for w, h in (size.smallest, size.median, size.largest))
@@ -136,6 +144,7 @@ class DataReport:
         """Plain values for JSON, with all findings."""
         record = asdict(self)
         record["imbalance"] = self.imbalance if np.isfinite(self.imbalance) else None
+        record["balance"] = self.balance.to_json()
         record["counts"] = self.counts
         for one in record["findings"]:
             del one["indices"]

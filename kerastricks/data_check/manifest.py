@@ -1,15 +1,12 @@
 """Tables of cleaned data: which images a training should read, and which ones were taken out. No image is touched."""
 
-import csv
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kerastricks.data.sources.folder import FolderReader
 from kerastricks.data.sources.names import is_no_image
-from kerastricks.data.sources.source import Files
 from kerastricks.data.sources.table import table_source
+from kerastricks.data.sources.table_writing import image_path, names_files, write_rows
 from kerastricks.data_check.checking import list_images
 from kerastricks.data_check.data_report import DataReport
 from kerastricks.data_check.pass_over_images import Listing
@@ -45,7 +42,7 @@ def write_clean(
         WriteError: where it cannot be written.
     """
     listing = list_images(source)
-    if not all(isinstance(one, Files) and isinstance(one.reader, FolderReader) for one in _splits(listing)):
+    if not names_files(listing.source):
         raise DataError(f"{report.name}: a table names files, and these are inside of one: unpack them first")
     path = Path(os.path.expanduser(folder))
     check_new_folder(path)
@@ -59,10 +56,10 @@ def write_clean(
                 "hand, or leave the class out"
             )
     with written(path), begun_folder(path.absolute().parent) as begun:
-        _write(begun / CLEAN, ("path", "label", "split"), (_row(listing, index) for index in kept))
+        write_rows(begun / CLEAN, ("path", "label", "split"), (_row(listing, index) for index in kept))
         if list_removed:
             rows = ((*_row(listing, index), removed[index]) for index in sorted(removed))
-            _write(begun / REMOVED, ("path", "label", "split", "reason"), rows)
+            write_rows(begun / REMOVED, ("path", "label", "split", "reason"), rows)
         table_source(begun / CLEAN)  # a class whose name no table can hold is refused here
         take_name(begun, path)
     return len(kept), len(removed)
@@ -86,18 +83,8 @@ def removals(report: DataReport) -> dict[int, str]:
     return removed
 
 
-def _splits(listing: Listing) -> Iterable[Any]:
-    return listing.source.splits.values()
-
-
 def _row(listing: Listing, index: int) -> tuple[str, str, str]:
     """The absolute path, the class and the split."""
+    examples, within = listing.find(index)
     split = listing.splits[listing.split_numbers[index]]
-    reader = listing.source.splits[split].reader  # type: ignore[union-attr]  # a folder's
-    name = os.path.normpath(os.path.join(os.path.abspath(reader.path), listing.names[index]))
-    return name, listing.source.class_names[listing.labels[index]], split
-
-
-def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    return image_path(examples, within), listing.source.class_names[listing.labels[index]], split  # type: ignore[arg-type]  # a folder's

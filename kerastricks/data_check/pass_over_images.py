@@ -61,6 +61,12 @@ class Listing:
         return len(self.names)
 
     @property
+    def groups(self) -> np.ndarray | None:
+        """(N,) of str, the groups of the images; None where the source has none."""
+        columns = [examples.groups for examples in self.source.splits.values() if examples.groups is not None]
+        return np.concatenate(columns) if len(columns) == len(self.source.splits) else None
+
+    @property
     def fingerprint(self) -> str:
         """Hash of names, splits and labels; contents are not read for it."""
         digest = hashlib.blake2b(digest_size=16)
@@ -71,10 +77,10 @@ class Listing:
 
     def measure(self, index: int, max_pixels: int) -> tuple[np.ndarray, np.ndarray]:
         """Measure an image; see `measure_contents`."""
-        examples, within = self._find(index)
+        examples, within = self.find(index)
         if isinstance(examples, Arrays):
             return measure_pixels(examples.part(within, within + 1)[0])
-        return measure_contents(examples.reader.read(examples.names[within]), max_pixels)
+        return measure_contents(examples.read(within), max_pixels)
 
     def read_image(self, index: int) -> Image.Image:
         """Decode an image upright, a large JPEG at a fraction of its size.
@@ -82,12 +88,12 @@ class Listing:
         Raises:
             Exception: whatever its reader and decoder raise.
         """
-        examples, within = self._find(index)
+        examples, within = self.find(index)
         if isinstance(examples, Arrays):
             return to_image(examples.part(within, within + 1)[0])
-        return decode_upright(examples.reader.read(examples.names[within]))
+        return decode_upright(examples.read(within))
 
-    def _find(self, index: int) -> tuple[Examples, int]:
+    def find(self, index: int) -> tuple[Examples, int]:
         """The split of an image, and its index there."""
         number = int(self.split_numbers[index])
         return self.source.splits[self.splits[number]], index - int(np.searchsorted(self.split_numbers, number))

@@ -54,11 +54,17 @@ def suspect_labels(
     check_extras()
     rows = measured.rows
     usable = np.flatnonzero((rows["state"] == GOOD) & (rows["brightest"] - rows["darkest"] >= BLANK_SPREAD))
-    fold = stratified_folds(listing.labels[usable], FOLDS, seed)
-    usable, fold = usable[fold >= 0], fold[fold >= 0]  # a class of one image has nothing to be compared with
+    all_groups = listing.groups
+    fold = stratified_folds(listing.labels[usable], FOLDS, seed, None if all_groups is None else all_groups[usable])
+    # A class of one image, or of one group, has nothing to be compared with.
+    usable, fold = usable[fold >= 0], fold[fold >= 0]
+    groups = None if all_groups is None else all_groups[usable]
     present, labels = np.unique(listing.labels[usable], return_inverse=True)
     if len(present) < 2:
-        return [], "labels were not checked: two classes of two images are needed"
+        return (
+            [],
+            "labels were not checked: two classes of two images, and of two groups where there are groups, are needed",
+        )
     features = np.zeros((len(usable), 0), "float16")
     done = np.zeros(len(usable), bool)
     for places, found in _features(listing, usable, progress):
@@ -77,6 +83,7 @@ def suspect_labels(
                     labels[held_out],
                     len(present),
                     seed,
+                    groups=None if groups is None else groups[train],
                 )
                 probabilities[held_out] = probe.probabilities
             advance(1)

@@ -98,6 +98,7 @@ class MemberPredictions:
         predict: the outputs of a model for the images of a split ("train", "validation"), in their order.
         training_images: batches of augmented training images, for the batch-norm statistics of a soup; they can be
             read several times.
+        groups: (N,) of the validation images, which folds keep whole; None for none.
     """
 
     members: Sequence[Member]
@@ -107,6 +108,7 @@ class MemberPredictions:
     labels: np.ndarray
     predict: Callable[[keras.Model, str], np.ndarray]
     training_images: Iterable[Any]
+    groups: np.ndarray | None = None
 
 
 def build_ensemble(given: MemberPredictions, settings: EnsembleSettings) -> EnsembleResult:
@@ -132,17 +134,19 @@ def build_ensemble(given: MemberPredictions, settings: EnsembleSettings) -> Ense
 
 def _combined(given: MemberPredictions, settings: EnsembleSettings) -> EnsembleResult:
     rows, labels, method = given.log_probabilities, given.labels, settings.method
+    groups = given.groups
     candidates: Sequence[Candidate] = ()
     if method == "auto":
-        choice = choose(rows, labels, given.names, settings.seed)
+        choice = choose(rows, labels, given.names, settings.seed, groups=groups)
         combination, method, reason, candidates = choice.combination, choice.method, choice.reason, choice.candidates
-    elif len(given.names) > 1 and (len(labels) < 4 or len(np.unique(labels)) < 2):
+    elif len(given.names) > 1 and _too_few(labels, groups):
         # A named method needs no comparison, and a plain mean needs no images at all.
-        combination = fit_combination(method, rows, labels, settings.seed, "after" if settings.temperatures else "none")
+        scaling = "after" if settings.temperatures else "none"
+        combination = fit_combination(method, rows, labels, settings.seed, scaling, groups)
         reason = f"{method} was asked for; the validation images are too few to judge it."
     else:
         scalings = [scaling for scaling in SCALINGS if (scaling != "none") == settings.temperatures]
-        candidates = choose(rows, labels, given.names, settings.seed, [method], scalings).candidates
+        candidates = choose(rows, labels, given.names, settings.seed, [method], scalings, groups).candidates
         found = next(one for one in candidates if one.method == method)  # "best" is only a baseline
         combination = found.combination
         reason = f"{method} was asked for: its log-loss is {found.gain} below the best member's, out of fold."
@@ -193,6 +197,12 @@ def _soup(given: MemberPredictions, settings: EnsembleSettings) -> EnsembleResul
         model = soup.model
         weights = [float(index in soup.chosen) / len(soup.chosen) for index in range(len(models))]
     return _compared(given, settings, model, settings.method, weights)
+
+
+def _too_few(labels: np.ndarray, groups: np.ndarray | None) -> bool:
+    """Whether images cannot be divided into folds."""
+    one_group = groups is not None and len(set(groups.tolist())) < 2
+    return len(labels) < 4 or len(np.unique(labels)) < 2 or one_group
 
 
 def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:

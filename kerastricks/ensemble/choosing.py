@@ -90,6 +90,7 @@ def choose(
     seed: int = 0,
     methods: Sequence[str] | None = None,
     scalings: Sequence[str] = SCALINGS,
+    groups: np.ndarray | None = None,
 ) -> Choice:
     """Choose the simplest combination that none beats, by cross-validation.
 
@@ -108,6 +109,7 @@ def choose(
         seed: of folds, bags and bootstrap.
         methods: which to choose among; None for all. The best single member is always a candidate to compare with.
         scalings: which temperatures are tried, as in `fit_combination`; ("none",) for none.
+        groups: (N,) of str, groups of the images that no two folds share; None for none.
 
     Returns:
         A `Choice`.
@@ -140,7 +142,7 @@ def choose(
     if not scalings or not set(scalings) <= set(SCALINGS):
         raise ValueError(f"scalings must be some of {', '.join(SCALINGS)}. Received: scalings={list(scalings)}")
     tried = [method for method in FITTED_METHODS if method in wanted or method == "best"]
-    judged = out_of_fold(rows, labels, tried, seed, scalings)
+    judged = out_of_fold(rows, labels, tried, seed, scalings, groups)
     pairs = [(method, scaling) for method in tried for scaling in judged[method]]
     losses = {(method, scaling): log_losses(judged[method][scaling], labels) for method, scaling in pairs}
     means = {pair: float(losses[pair].mean()) for pair in pairs}
@@ -171,7 +173,7 @@ def choose(
         Candidate(
             method=method,
             scaling=scaling_of[method],
-            combination=fit_combination(method, rows, labels, seed, scaling_of[method]),
+            combination=fit_combination(method, rows, labels, seed, scaling_of[method], groups),
             log_loss=next(estimates),
             accuracy=next(estimates),
             calibration_error=quality(out[method], labels)["calibration_error"],

@@ -15,7 +15,12 @@ SCALINGS = ("none", "after", "before", "both")
 
 
 def fit_combination(
-    method: str, log_probabilities: np.ndarray, labels: np.ndarray, seed: int = 0, scaling: str = "none"
+    method: str,
+    log_probabilities: np.ndarray,
+    labels: np.ndarray,
+    seed: int = 0,
+    scaling: str = "none",
+    groups: np.ndarray | None = None,
 ) -> Combination:
     """Fit a combination of one method to labels.
 
@@ -27,6 +32,7 @@ def fit_combination(
         seed: of greedy selection and stacking.
         scaling: which temperatures are fitted: "before", one for each member; "after", one for the combined
             distribution; "both"; "none".
+        groups: (N,) of str, groups of the images that no two folds share; None for none.
 
     Returns:
         The `Combination`.
@@ -53,7 +59,7 @@ def fit_combination(
         raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}. Received: scaling={scaling!r}")
     rows, labels = member_rows(log_probabilities, labels)
     temperatures = member_temperatures(rows, labels) if scaling in ("before", "both") else None
-    return fit_at(method, rows, labels, seed, temperatures, scaling in ("after", "both"))
+    return fit_at(method, rows, labels, seed, temperatures, scaling in ("after", "both"), groups)
 
 
 def member_temperatures(log_probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -76,6 +82,7 @@ def fit_at(
     seed: int,
     temperatures: np.ndarray | None,
     scale_after: bool,
+    groups: np.ndarray | None = None,
 ) -> Combination:
     """Fit a combination to members at given temperatures.
 
@@ -86,6 +93,7 @@ def fit_at(
         seed: of greedy selection and stacking.
         temperatures: (M,) of the members; None for ones.
         scale_after: whether to fit a temperature of the combined distribution.
+        groups: (N,) of str, groups of the images that no two folds share; None for none.
 
     Returns:
         The `Combination`.
@@ -93,7 +101,7 @@ def fit_at(
     log_q = tempered(log_probabilities, 1.0 if temperatures is None else temperatures)
     unseen = None
     if method == "stack":
-        stacking = fit_stacking(log_q, labels, seed)
+        stacking = fit_stacking(log_q, labels, seed, groups)
         kernel, bias = stacking.combination.kernel, stacking.combination.bias
         found = Combination("stack", temperatures=temperatures, kernel=kernel, bias=bias)
         unseen = stacking.out_of_fold  # on the images of its fit it is overconfident, and would be made more so
@@ -125,6 +133,7 @@ def out_of_fold(
     methods: Sequence[str],
     seed: int = 0,
     scalings: Sequence[str] = SCALINGS,
+    groups: np.ndarray | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Predict out of fold: fit every method with every scaling to four fifths of the images, predict the other fifth.
 
@@ -136,6 +145,7 @@ def out_of_fold(
         methods: names of `fit_combination`.
         seed: of folds and fits.
         scalings: which to try; a method that has none of them is fitted as it is.
+        groups: (N,) of str, groups of the images that no two folds share; None for none.
 
     Returns:
         By method, then by scaling from simple to less so, (N, K) probabilities.
@@ -143,7 +153,7 @@ def out_of_fold(
     Raises:
         EnsembleError: for less than four images, or one class.
     """
-    fold = held_out_folds(labels, seed)
+    fold = held_out_folds(labels, seed, groups)
     tried = {method: [each for each in _SCALINGS.get(method, SCALINGS) if each in scalings] for method in methods}
     found = {
         method: {scaling: np.zeros(log_probabilities.shape[1:]) for scaling in tried[method] or ["none"]}
@@ -161,5 +171,5 @@ def out_of_fold(
                 fitted = fit_at(method, rows, labels[seen], seed, before, scaling in ("after", "both"))
                 probabilities[held_out] = fitted.apply(others)
     if "stack" in found:
-        found["stack"]["none"] = fit_stacking(log_probabilities, labels, seed).out_of_fold
+        found["stack"]["none"] = fit_stacking(log_probabilities, labels, seed, groups).out_of_fold
     return found

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
+from kerastricks.data.sources.groups import divide_groups
 from kerastricks.ensemble.combination import Combination, stack_rows, tempered
 from kerastricks.errors import EnsembleError
 from kerastricks.metrics.calibration import log_losses, member_rows
@@ -68,26 +69,33 @@ def fit_temperature(
     return float(1 / optimize.brentq(slope, 1 / high, 1 / low, xtol=1e-9, rtol=1e-9))
 
 
-def held_out_folds(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+def held_out_folds(labels: np.ndarray, seed: int = 0, groups: np.ndarray | None = None) -> np.ndarray:
     """Assign images to stratified folds; each is held out once.
 
     Args:
         labels: (N,) integers of two classes or more.
         seed: of the order in which images are dealt.
+        groups: (N,) of str, groups of the images that no two folds share; None for none.
 
     Returns:
         (N,) numbers from 0. There are five folds, or as many as images. The one image of a class is held out too:
         a combination that was fitted without it is what a rare class will meet.
 
     Raises:
-        EnsembleError: for less than four images, or one class.
+        EnsembleError: for less than four images, one class, or one group.
     """
+    if groups is not None and len(set(groups.tolist())) < 2:
+        raise EnsembleError(
+            "images must be of two groups or more to fit a combination: hold out more, or take the mean"
+        )
     if len(labels) < 4 or len(np.unique(labels)) < 2:
         raise EnsembleError(
             f"labels must be four or more, of two classes or more, to fit a combination. Received: {len(labels)} of "
             f"{len(np.unique(labels))} classes; hold out more images, or take the plain mean"
         )
     folds = min(FOLDS, len(labels))
+    if groups is not None:  # the one image of a class goes where its group goes
+        return divide_groups(labels, groups, [1 / folds] * folds, seed)[0]
     fold = stratified_folds(labels, folds, seed)
     unassigned = fold < 0  # the one image of a class
     fold[unassigned] = np.arange(unassigned.sum()) % folds
@@ -163,7 +171,9 @@ class Stacking:
     C: float
 
 
-def fit_stacking(log_probabilities: np.ndarray, labels: np.ndarray, seed: int = 0) -> Stacking:
+def fit_stacking(
+    log_probabilities: np.ndarray, labels: np.ndarray, seed: int = 0, groups: np.ndarray | None = None
+) -> Stacking:
     """Fit an L2-regularised multinomial logistic regression to the log-probabilities of all members, side by side.
 
     It can learn which member to believe about which class, and undo mistakes that members make again and again. For
@@ -175,6 +185,7 @@ def fit_stacking(log_probabilities: np.ndarray, labels: np.ndarray, seed: int = 
         log_probabilities: (M, N, K) of images that no member was trained on; logits will do.
         labels: (N,) integers, of two classes or more.
         seed: of the folds.
+        groups: (N,) of str, groups of the images that no two folds share; None for none.
 
     Returns:
         A `Stacking`. The score of `out_of_fold` is fair but for the choice among six strengths.
@@ -206,7 +217,7 @@ def fit_stacking(log_probabilities: np.ndarray, labels: np.ndarray, seed: int = 
     columns = columns / scale
     single = columns.astype("float32")
     targets = np.eye(rows.shape[2])[labels]
-    fold = held_out_folds(labels, seed)
+    fold = held_out_folds(labels, seed, groups)
     splits = [(fold != number, fold == number) for number in np.unique(fold)]
     centres = [_geometric(log_q[:, seen], labels[seen], scale) for seen, _ in splits]
     starts = list(centres)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerastricks.errors import ConfigError
-from kerastricks.imbalance.advice import MILD_RATIO
+from kerastricks.metrics.class_balance import UNEVEN
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def split_classes(
     check_counts(counts, class_names, "two_stage")
     images = np.asarray(counts)
     most, fewest = int(images.max()), int(images.min())
-    if rare_below is None and most < MILD_RATIO * fewest:
+    if rare_below is None and most < UNEVEN * fewest:
         raise ConfigError(
             f"plan two_stage: classes have {fewest:,} to {most:,} training images each, so none is rare: take plan "
             "last or all, or say which are rare with rare_below (--rare-below)"

@@ -51,8 +51,8 @@ def finetuning_config(
     """Decides every "auto" and None of the configuration of a fine-tuning.
 
     Raises:
-        ConfigError: for what only a training in one piece has: `average`, `keep`, `minutes`; for an `imbalance` that
-            the strategy cannot take, and classes that it cannot divide.
+        ConfigError: for what only a training in one piece has: `average`, `keep`, `monitor`, `minutes`; for an
+            `imbalance` that the strategy cannot take, and classes that it cannot divide.
     """
     settings = settings or Settings()
     if settings.strategy in IN_TWO_PARTS:
@@ -65,10 +65,10 @@ def finetuning_config(
                 f"{field} is of a training in one piece, and a fine-tuning keeps the best weights of each stage: take "
                 f"it out. Received: {field}={getattr(config, field)!r}"
             )
-    if data.splits["train"].examples.weights is not None:
+    if config.monitor != "val_loss":
         raise ConfigError(
-            f"{data.name}: has weights of images, and the probes of a fine-tuning take none: leave out the column of "
-            f"weights, or train without a backbone"
+            "monitor is of a training in one piece, and a fine-tuning compares its stages by validation accuracy: take "
+            f"it out. Received: monitor={config.monitor!r}"
         )
     if config.minutes is not None:
         raise ConfigError(

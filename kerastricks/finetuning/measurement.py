@@ -55,6 +55,8 @@ def measure_layer(
     classes: int,
     seed: int = 0,
     evidence: bool = True,
+    sample_weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> LayerScore:
     """Computes probe, nearest class means and LogME of one layer's features.
 
@@ -67,6 +69,8 @@ def measure_layer(
         classes: how many there are.
         seed: of everything random.
         evidence: whether LogME is computed, which costs as much as the probe.
+        sample_weight: (N,) of the training images in the loss of the probe; see `linear_probe`.
+        groups: (N,) of the training images; see `linear_probe`.
 
     Returns:
         A `LayerScore`.
@@ -82,7 +86,9 @@ def measure_layer(
     return LayerScore(
         layer=name,
         dims=features.shape[1],
-        probe=linear_probe(features, labels, others, other_labels, classes, seed),
+        probe=linear_probe(
+            features, labels, others, other_labels, classes, seed, sample_weight=sample_weight, groups=groups
+        ),
         centroid=nearest_centroid(features, labels, others, other_labels, classes, seed),
         logme=None if few or not evidence else logme(features, labels, classes, seed),
     )
@@ -245,11 +251,25 @@ def measure(
     used = sampled(data, most)
     features = cached(network, backbone.layers, used, ("train", "validation"), progress)
     labels, others = features.labels("train"), features.labels("validation")
+    examples = used.splits["train"].examples
     scores = []
     with progress("probing", len(backbone.layers) + 1) as advance:
         for layer in backbone.layers:
             train, validation = features.of("train", layer), features.of("validation", layer)
-            scores.append(measure_layer(layer, train, labels, validation, others, classes, data.seed, evidence))
+            scores.append(
+                measure_layer(
+                    layer,
+                    train,
+                    labels,
+                    validation,
+                    others,
+                    classes,
+                    data.seed,
+                    evidence,
+                    examples.weights,
+                    examples.groups,
+                )
+            )
             advance(1)
         some = *_some(used, "train"), *_some(used, "validation")
         pixels = pixel_baseline(*some, classes=classes, seed=data.seed, evidence=evidence)

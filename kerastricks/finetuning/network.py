@@ -81,6 +81,7 @@ def fit_head(
     dropout: float = 0.0,
     class_weights: np.ndarray | None = None,
     learning_rate: float = 1e-3,
+    sample_weight: np.ndarray | None = None,
 ) -> tuple[int, float]:
     """Trains a head with hidden layers on features, to its lowest validation loss, and puts it into the network.
 
@@ -93,6 +94,7 @@ def fit_head(
         dropout: rate before each layer.
         class_weights: (K,) of the classes in the loss, on training and on validation; None for equal ones.
         learning_rate: Adam's.
+        sample_weight: (N,) of the images in the loss, divided by their mean; None for equal ones.
 
     Returns:
         The epochs it took, and its accuracy on validation.
@@ -111,12 +113,15 @@ def fit_head(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     validation = (np.asarray(validation_features) - mean) / scale
+    weights = np.ones(len(labels)) if class_weights is None else class_weights[labels]
+    if sample_weight is not None:
+        weights = weights * sample_weight / sample_weight.mean()
     # Keras's class_weight would leave the validation loss unweighted, which decides when it stops.
-    weights, others = (() if class_weights is None else (class_weights[of],) for of in (labels, validation_labels))
+    others = () if class_weights is None else (class_weights[validation_labels],)
     history = model.fit(
         (np.asarray(features) - mean) / scale,
         labels,
-        sample_weight=weights[0] if weights else None,
+        sample_weight=None if class_weights is None and sample_weight is None else weights,
         batch_size=min(_BATCH, len(labels)),
         epochs=_EPOCHS,
         validation_data=(validation, validation_labels, *others),

@@ -11,7 +11,7 @@ from kerastricks.features.caching import cached
 from kerastricks.features.folder import Features
 from kerastricks.finetuning.backbone import Backbone
 from kerastricks.finetuning.costs import Clock
-from kerastricks.finetuning.measurement import Measurement
+from kerastricks.finetuning.measurement import Measurement, sampled
 from kerastricks.finetuning.network import build_network, fit_head, head_layers, set_linear_head
 from kerastricks.finetuning.report import StageReport
 from kerastricks.finetuning.settings import Settings
@@ -120,8 +120,14 @@ class StrategyNetworks:
             set_linear_head(layers, probe)
         else:
             of = [(features.of(split, level), features.labels(split)) for split in ("train", "validation")]
-            weights = class_weights(self.data.class_counts()["train"]) if self._weighted else None
-            epochs, accuracy = fit_head(layers, *of[0], *of[1], self.settings.dropout, weights)
+            # The features may be those of the measured part.
+            is_whole = len(features.labels("train")) == self.data.splits["train"].size
+            data = self.data if is_whole else sampled(self.data, self.measurement.images)
+            of_images = data.splits["train"].examples.weights
+            of_classes = class_weights(self.data.class_counts()["train"]) if self._weighted else None
+            epochs, accuracy = fit_head(
+                layers, *of[0], *of[1], self.settings.dropout, of_classes, sample_weight=of_images
+            )
         self.say(f"head on the features of {level}: validation accuracy {accuracy:.1%}")
         parameters = sum(layer.count_params() for layer in layers)
         return network, [StageReport("head", epochs, self.clock() - began, parameters, accuracy)]
@@ -139,8 +145,16 @@ class StrategyNetworks:
                 features = cached(network, (level,), self.data, ("train", "validation"), self.progress)
             if partial or self._weighted:
                 of = [(features.of(split, level), features.labels(split)) for split in ("train", "validation")]
-                how: dict[str, Any] = {"class_weight": "balanced" if self._weighted else None, "seed": self.data.seed}
-                probe = linear_probe(*of[0], *of[1], classes=len(self.data.class_names), **how)
+                examples = self.data.splits["train"].examples
+                probe = linear_probe(
+                    *of[0],
+                    *of[1],
+                    classes=len(self.data.class_names),
+                    seed=self.data.seed,
+                    class_weight="balanced" if self._weighted else None,
+                    sample_weight=examples.weights,
+                    groups=examples.groups,
+                )
             self._probes[level] = probe, features
         return self._probes[level]
 

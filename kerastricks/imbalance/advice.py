@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MILD_RATIO = 2.0  # below it nothing was measured to gain
+from kerastricks.metrics.class_balance import UNEVEN
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def advise(class_counts: Sequence[int], monitor: str = "val_balanced_accuracy") 
     ratio = counts.max() / counts.min()
     most, fewest = counts.max(), counts.min()
     sizes = f"the largest class has {ratio:.1f} times the images of the smallest, {most:,} and {fewest:,}"
-    if ratio < MILD_RATIO:
+    if ratio < UNEVEN:
         return Advice("", f"{sizes}: too little to need a remedy")
     if monitor == "val_accuracy":
         return Advice("", f"{sizes}, and for plain accuracy on images distributed alike any remedy costs some")

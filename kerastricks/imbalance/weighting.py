@@ -7,6 +7,7 @@ import numpy as np
 
 from kerastricks.errors import ConfigError, UnknownNameError
 from kerastricks.imbalance.remedies import RULES
+from kerastricks.metrics.class_balance import effective_number
 
 
 def class_weights(
@@ -64,30 +65,6 @@ def class_weights(
     if not total > 0:
         raise ConfigError("class weights leave no image with a weight above 0: raise one")
     return weights * (images.sum() / total)
-
-
-def effective_number(counts: Sequence[int] | np.ndarray, beta: float = 0.9999) -> np.ndarray:
-    """The effective number of images of each class, E_n = (1 - beta^n) / (1 - beta).
-
-    An image more of a class that has many adds less than one: at most 1 / (1 - beta) count.
-
-    Args:
-        counts: images of each class, (K,).
-        beta: in [0, 1); 0 counts each class as 1, and near 1 it is the number of images.
-
-    Returns:
-        (K,) float64.
-
-    Raises:
-        ConfigError: for `beta` outside [0, 1).
-
-    Reference:
-        Cui et al., CVPR 2019, equation 6 (proposition 1).
-    """
-    if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta < 1:
-        raise ConfigError(f"beta of the effective number must be in [0, 1). Received: beta={beta!r}")
-    # expm1 and log1p: 0.9999999 ** 3 loses half of its digits.
-    return -np.expm1(np.asarray(counts, "float64") * np.log1p(beta - 1)) / (1 - beta)
 
 
 def check_images(counts: np.ndarray, class_names: Sequence[str]) -> None:

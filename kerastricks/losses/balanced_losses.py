@@ -175,10 +175,15 @@ class LogitAdjustedCrossentropy(_Counted):
             raise ValueError(f"tau must be 0 or more. Received: tau={tau}")
         self.tau = tau
         counts = np.array(self.class_counts, "float64")
-        self._shift = (tau * np.log(counts / counts.sum())).astype("float32")
+        shift = tau * np.log(counts / counts.sum())
+        self._shift = shift.astype("float32")
+        self._unknown = (np.exp(shift) / np.exp(shift).sum()).astype("float32")
 
     def changed(self, logits: Any, labels: Any) -> Any:
         return logits + ops.cast(self._shift, logits.dtype)
+
+    def targets(self, labels: Any) -> Any:
+        return (1 - self.smoothing) * labels + self.smoothing * ops.cast(self._unknown, labels.dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "tau": self.tau}

@@ -1,25 +1,43 @@
-"""Scores of predictions: accuracy, balanced accuracy, log-loss, recall, confusion matrix."""
+"""Scores of predictions: accuracy, balanced accuracy, macro F1, log-loss, recall, confusion matrix."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from kerastricks.metrics.class_balance import FEW, MANY, shot_accuracy
+
 _MOST_IN_FULL = 100  # classes: their square is 10,000 numbers, and 16,000,000 of 4,000
 
 
-def scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, balanced accuracy, log-loss, recall per class and the confusion matrix.
+def scores(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    training_counts: Sequence[int] | None = None,
+    *,
+    many: int = MANY,
+    few: int = FEW,
+) -> dict[str, Any]:
+    """Accuracy, balanced accuracy, macro F1, log-loss, recall per class and the confusion matrix.
 
     Args:
         labels: (N,) integers.
         probabilities: (N, K).
         class_names: K names.
+        training_counts: training images of each of the K classes, for the accuracy of many-shot, medium-shot and
+            few-shot classes, `shots`; None for none.
+        many: a class with more training images is many-shot.
+        few: a class with fewer training images is few-shot.
 
     Returns:
         Plain values for JSON. Log-loss is in nats. The confusion matrix has a row per true class, as lists of up to
         100 classes and as its non-zero entries of more; `confusion_matrix` reads both. A class without an image has
-        recall None and does not count in the balanced accuracy.
+        recall None and does not count in the balanced accuracy, the macro F1 and the shots: the images that were
+        predicted as it are mistakes of their own classes all the same. `shots` is as `shot_accuracy` gives it.
+
+    Raises:
+        ConfigError: for another number of training counts than of classes.
     """
     classes = len(class_names)
     predicted = probabilities.argmax(axis=1)
@@ -30,12 +48,16 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[
     correct = np.bincount(labels[predicted == labels], minlength=classes)
     recall = [float(correct[i] / counts[i]) if counts[i] else None for i in range(classes)]
     present = [value for value in recall if value is not None]
+    # Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN).
+    f1 = 2 * correct / np.maximum(counts + np.bincount(predicted, minlength=classes), 1)
     return {
         "accuracy": float(np.mean(predicted == labels)),
         "balanced_accuracy": float(np.mean(present)),
+        "macro_f1": float(np.mean(f1[counts > 0])),
         "log_loss": float(-np.mean(np.log(np.clip(right, epsilon, 1 - epsilon)))),
         "images": len(labels),
         "recall": dict(zip(class_names, recall, strict=True)),
+        **({} if training_counts is None else {"shots": shot_accuracy(recall, training_counts, many, few)}),
         "confusion_matrix": _confusion(np.asarray(labels), predicted, classes),
     }
 

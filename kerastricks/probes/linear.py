@@ -123,6 +123,8 @@ def linear_probe(
     seed: int = 0,
     class_weight: str | None = None,
     max_rows: int = 20_000,
+    sample_weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> LinearProbe:
     """Fits an L2-regularised multinomial logistic regression to features and measures it on validation.
 
@@ -142,6 +144,8 @@ def linear_probe(
         seed: of the folds, the sample and the bootstrap.
         class_weight: "balanced" weights the rows of a class by N / (K * rows of the class); None does not.
         max_rows: training rows used at most: a random sample in which classes keep their shares.
+        sample_weight: (N,) of the training rows in the loss, 0 or more; divided by their mean. None for equal ones.
+        groups: (N,) of str, groups of the training rows that no two folds share; None for none.
 
     Returns:
         A `LinearProbe`.
@@ -174,7 +178,15 @@ def linear_probe(
     features, labels = features[used], np.searchsorted(present, labels[used])
 
     with one_thread(features.size * len(present)):
-        kernel, bias, strength, lowest = _fit(features, labels, len(present), seed, class_weight)
+        kernel, bias, strength, lowest = _fit(
+            features,
+            labels,
+            len(present),
+            seed,
+            class_weight,
+            None if sample_weight is None else np.asarray(sample_weight, float)[used],
+            None if groups is None else groups[used],
+        )
     whole = np.zeros((features.shape[1], classes), "float32")
     whole[:, present] = kernel
     whole_bias = np.full(classes, lowest, "float32")
@@ -198,7 +210,13 @@ def linear_probe(
 
 
 def _fit(
-    features: np.ndarray, labels: np.ndarray, classes: int, seed: int, class_weight: str | None
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    seed: int,
+    class_weight: str | None,
+    sample_weight: np.ndarray | None,
+    groups: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Fits kernel and bias for raw features; returns them with C and the lowest logit of a training row."""
     mean = features.mean(axis=0, dtype="float64")
@@ -216,7 +234,10 @@ def _fit(
     weights = np.ones(len(labels))
     if class_weight == "balanced":
         weights = (len(labels) / (classes * np.bincount(labels, minlength=classes)))[labels]
-    strength, start = _choose(rows, targets, weights, labels, features.shape[1], seed)
+    if sample_weight is not None and sample_weight.any():
+        weights = weights * sample_weight / sample_weight.mean()
+    fold = stratified_folds(labels, _parts(len(labels))[0], seed, groups)
+    strength, start = _choose(rows, targets, weights, fold, features.shape[1])
     solution = softmax_regression(rows, targets, weights, strength, start, tolerance=1e-6)
     lowest = float((rows @ solution[:-1] + solution[-1]).min())
     kernel = solution[:-1] if components is None else components @ solution[:-1]
@@ -225,14 +246,16 @@ def _fit(
 
 
 def _choose(
-    rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, labels: np.ndarray, dims: int, seed: int
+    rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, fold: np.ndarray, dims: int
 ) -> tuple[float, np.ndarray | None]:
     """Chooses C by the log-loss of held-out rows; returns it with a point near the optimum."""
-    count = len(labels)
-    parts, held_out = (5, 5) if count <= 1_000 else (3, 3) if count <= 3_000 else (5, 1)
-    fold = stratified_folds(labels, parts, seed)
+    held_out = _parts(len(fold))[1]
     rows, targets, weights = (array.astype("float32") for array in (rows, targets, weights))
-    splits = [(fold != number, fold == number) for number in range(held_out) if (fold == number).any()]
+    splits = [
+        (fold != number, fold == number)
+        for number in range(held_out)
+        if (fold == number).any() and (fold != number).any()  # one group may be all rows
+    ]
     if not splits:  # one image per class
         return _UNTRIED / dims, None
     starts: list[np.ndarray | None] = [None] * len(splits)
@@ -248,6 +271,11 @@ def _choose(
             break
         best = (total, strength, starts[0])
     return best[1] / dims, best[2]
+
+
+def _parts(count: int) -> tuple[int, int]:
+    """Number of folds of so many rows, and of those that are held out."""
+    return (5, 5) if count <= 1_000 else (3, 3) if count <= 3_000 else (5, 1)
 
 
 def _principal(standard: np.ndarray) -> np.ndarray | None:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from kerastricks.data.sources.groups import divide_groups
 from kerastricks.errors import DataError
 
 _WORTH_THREADS = 1_000_000_000
@@ -42,15 +43,17 @@ def stratified_sample(labels: np.ndarray, rows: int, seed: int = 0) -> np.ndarra
     return np.sort(order[:rows])
 
 
-def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
-    """Deals the rows of each class to the folds in turn.
+def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0, groups: np.ndarray | None = None) -> np.ndarray:
+    """Deals the rows of each class to the folds in turn, or whole groups of rows.
 
-    A class of one row is in no fold, so that whichever fold is held out, the others know every class.
+    A class of one row, or of one group, is in no fold, so that whichever fold is held out, the others know every class.
 
     Args:
         labels: (N,) integers.
         folds: at least 2.
         seed: of the order in which rows are dealt.
+        groups: (N,) of str, of which no two folds share one; then folds have each class in its share as well as whole
+            groups allow. None for rows that have nothing in common.
 
     Returns:
         (N,) indices of folds, -1 for none.
@@ -62,6 +65,13 @@ def stratified_folds(labels: np.ndarray, folds: int, seed: int = 0) -> np.ndarra
         [-1, 0, 1, 0, 1, 1, 0]
     """
     rank, count = _ranks(labels, seed)
+    if groups is not None:
+        part, _ = divide_groups(labels, groups, [1 / folds] * folds, seed)
+        for label in np.unique(labels):
+            rows = labels == label
+            if len(np.unique(part[rows])) == 1:
+                part[rows] = -1
+        return part
     fold = np.full(len(labels), -1)
     dealt = np.lexsort((rank, labels))
     dealt = dealt[count[dealt] > 1]

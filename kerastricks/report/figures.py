@@ -52,6 +52,8 @@ class RunFigures:
         confusion_matrix: as summary.json has it.
         class_names: in the order of the classes.
         recall: of each class; None for a class without an image.
+        training_images: of each class; None where they are not known.
+        shots: accuracy of "many"-shot, "medium"-shot and "few"-shot classes; None where it is not known.
         epochs: lines of metrics.jsonl.
         batch_loss: (steps,) loss of each batch.
         calibration: of the test predictions; None where the images were not to be had.
@@ -69,6 +71,8 @@ class RunFigures:
     confusion_matrix: list[list[int]] | Mapping[str, list[int]]
     class_names: Sequence[str]
     recall: Sequence[float | None]
+    training_images: Sequence[int] | None = None
+    shots: Mapping[str, float | None] | None = None
     epochs: Sequence[Mapping[str, Any]]
     batch_loss: np.ndarray
     calibration: CalibrationCurve | None = None
@@ -113,6 +117,10 @@ class RunFigures:
             "findings": [one.to_json() for one in self.findings],
             "recall": dict(zip(names, self.recall, strict=True)),
             "images": dict(zip(names, self.images(), strict=True)),
+            "training_images": (
+                None if self.training_images is None else dict(zip(names, self.training_images, strict=True))
+            ),
+            "shots": None if self.shots is None else dict(self.shots),
             "confusions": [
                 {**asdict(pair), "true": names[pair.true], "predicted": names[pair.predicted]}
                 for pair in self.pairs(MOST_PAIRS)

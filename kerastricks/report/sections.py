@@ -8,6 +8,7 @@ from kerastricks.charts.matrix import matrix_svg
 from kerastricks.charts.page import fact_list, plain_text, tile
 from kerastricks.charts.table import Cell, html_table, number
 from kerastricks.doctor.finding import Finding
+from kerastricks.metrics.class_balance import imbalance_ratio, is_uneven, shot_rows
 from kerastricks.metrics.confusions import confusion_order, most_confused_classes
 from kerastricks.progress import duration
 from kerastricks.report.figures import MOST_PAIRS, Picture, RunFigures
@@ -19,6 +20,7 @@ _MOST_ROWS = 500  # of the table of classes
 SCORES = (
     ("accuracy", "test accuracy", "{:.2%}"),
     ("balanced_accuracy", "balanced accuracy", "{:.2%}"),
+    ("macro_f1", "macro F1", "{:.2%}"),
     ("log_loss", "log-loss (nats)", "{:.3f}"),
     ("calibration_error", "calibration error", "{:.3f}"),
     ("images", "test images", "{:,}"),
@@ -94,9 +96,9 @@ def confusions(run: RunFigures) -> str:
 
 
 def class_table(run: RunFigures) -> str:
-    """Recall, precision and images of each class, worst recall first."""
+    """Recall, precision and images of each class, worst recall first; above it the few-shot classes by themselves."""
     names = [_named(name) for name in run.class_names]
-    images = run.images()
+    images, trained = run.images(), run.training_images
     predicted = [0] * len(names)
     most: dict[int, tuple[str, int]] = {}
     for pair in run.pairs():
@@ -113,6 +115,7 @@ def class_table(run: RunFigures) -> str:
         rows.append(
             [
                 Cell(name, name),
+                *([] if trained is None else [number(trained[index], f"{trained[index]:,}")]),
                 number(count, f"{count:,}"),
                 number(recall, f"{recall or 0:.1%}"),
                 number(precision, f"{precision or 0:.1%}"),
@@ -120,8 +123,27 @@ def class_table(run: RunFigures) -> str:
             ]
         )
     heads = ["class", "test images", "recall", "precision", "most often taken for"]
+    if trained is not None:
+        heads.insert(1, "training images")
     shown = f"{len(rows):,} of {len(names):,}" if len(rows) < len(names) else f"{len(rows):,}"
-    return html_table(f"Recall of each class, {shown} classes, lowest first", heads, rows)
+    return shot_table(run) + html_table(f"Recall of each class, {shown} classes, lowest first", heads, rows)
+
+
+def shot_table(run: RunFigures) -> str:
+    """Mean recall of many-shot, medium-shot and few-shot classes; nothing where classes are evenly filled."""
+    if run.shots is None or run.training_images is None or not is_uneven(run.training_images):
+        return ""
+    rows = [
+        [
+            Cell(name, name),
+            Cell(words, words),
+            number(classes, f"{classes:,}"),
+            number(accuracy, "-" if accuracy is None else f"{accuracy:.1%}"),
+        ]
+        for name, words, classes, accuracy in shot_rows(run.shots, run.training_images)
+    ]
+    caption = f"Mean recall by training images, imbalance {imbalance_ratio(run.training_images):.3g}"
+    return html_table(caption, ["classes", "training images", "how many", "mean recall"], rows)
 
 
 def pictures(found: Sequence[Picture], mapped: str) -> str:

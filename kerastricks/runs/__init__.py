@@ -1,4 +1,4 @@
-"""Jobs as functions, and the run folders that they write: train, finetune, distill, ensemble, evaluate, report ..."""
+"""Jobs as functions, and the run folders that they write: train, finetune, distill, ensemble, rebalance ..."""
 
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,10 @@ __all__ = [
     "MemberScores",
     "NetworkScores",
     "QualityReport",
+    "Rebalanced",
+    "RebalancingReport",
+    "RebalancingScores",
+    "RemedyReport",
     "RunFolder",
     "RunRecord",
     "RunReport",
@@ -36,6 +40,7 @@ __all__ = [
     "finetune",
     "finish",
     "predict",
+    "rebalance",
     "report",
     "train",
     "train_series",
@@ -59,6 +64,8 @@ if TYPE_CHECKING:
     from kerastricks.runs.folder import RunFolder
     from kerastricks.runs.label_run import find_wrong_labels
     from kerastricks.runs.prediction import predict
+    from kerastricks.runs.rebalance_run import Rebalanced, rebalance
+    from kerastricks.runs.rebalancing_report import RebalancingReport, RebalancingScores, RemedyReport
     from kerastricks.runs.record import Evaluation, RunRecord, SeriesRecord, Summary
     from kerastricks.runs.report_job import RunReport, report
     from kerastricks.runs.reports import (
@@ -96,6 +103,10 @@ else:
             "MemberScores": "reports",
             "NetworkScores": "reports",
             "QualityReport": "reports",
+            "Rebalanced": "rebalance_run",
+            "RebalancingReport": "rebalancing_report",
+            "RebalancingScores": "rebalancing_report",
+            "RemedyReport": "rebalancing_report",
             "RunFolder": "folder",
             "RunRecord": "record",
             "RunReport": "report_job",
@@ -111,6 +122,7 @@ else:
             "finetune": "finetuning_run",
             "finish": "finishing",
             "predict": "prediction",
+            "rebalance": "rebalance_run",
             "report": "report_job",
             "train": "training_run",
             "train_series": "series",

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from kerastricks.files import read_json_lines
+from kerastricks.metrics.class_balance import describe_shots, is_uneven
 from kerastricks.plotting import new_figure, save_figure, style_axes
 from kerastricks.runs.finetuning_report import FinetuningReport
+from kerastricks.runs.rebalancing_report import RebalancingReport
 from kerastricks.runs.record import Summary
 from kerastricks.runs.reports import EnsembleReport, QualityReport
 
@@ -22,9 +24,13 @@ def card(name: str, summary: Summary, config: dict[str, Any]) -> str:
         summary: of the run.
         config: fields of its configuration that are shown.
     """
+    trained = summary.training_counts()
     recall = "\n".join(
-        f"| {_text(label)} | {images} | {'-' if value is None else f'{value:.1%}'} |"
-        for (label, value), images in zip(summary.recall.items(), summary.images_by_class(), strict=True)
+        f"| {_text(label)} |{'' if trained is None else f' {trained[index]} |'} {images} "
+        f"| {'-' if value is None else f'{value:.1%}'} |"
+        for index, ((label, value), images) in enumerate(
+            zip(summary.recall.items(), summary.images_by_class(), strict=True)
+        )
     )
     data, shape = summary.data, summary.data["image_shape"]
     fields = "\n".join(f"| `{key}` | {_code(value)} |" for key, value in config.items())
@@ -37,13 +43,13 @@ Trained on {data["images"]["train"]:,} images of {_text(data["name"])} in {summa
 {summary.device}.
 
 On {summary.images:,} test images: accuracy **{summary.accuracy:.2%}**, balanced accuracy \
-{summary.balanced_accuracy:.2%}, log-loss {summary.log_loss:.3f}.
-One run, seed {config["seed"]}: the spread over seeds is not known from it.
+{summary.balanced_accuracy:.2%}, {_macro_f1(summary)}log-loss {summary.log_loss:.3f}.
+{_shots(summary)}One run, seed {config["seed"]}: the spread over seeds is not known from it.
 
 {_pictures(summary)}
 
-| class | test images | recall |
-|---|---|---|
+| class |{"" if trained is None else " training images |"} test images | recall |
+|---|{"" if trained is None else "---|"}---|---|
 {recall}
 
 ## Use
@@ -84,6 +90,18 @@ def _code(value: object) -> str:
     return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
 
 
+def _macro_f1(summary: Summary) -> str:
+    return "" if summary.macro_f1 is None else f"macro F1 {summary.macro_f1:.2%}, "
+
+
+def _shots(summary: Summary) -> str:
+    """The line about many-shot, medium-shot and few-shot classes, where the classes are unevenly filled."""
+    trained = summary.training_counts()
+    if trained is None or summary.shots is None or not is_uneven(trained):
+        return ""
+    return f"Mean recall by training images: {describe_shots(summary.shots, trained)}.\n"
+
+
 def _pictures(summary: Summary) -> str:
     pictures = ["![loss and accuracy](curves.png)"] if summary.epochs else []
     if summary.finetuning is not None:
@@ -96,6 +114,8 @@ def _pictures(summary: Summary) -> str:
 def _how(summary: Summary) -> str:
     if summary.ensemble is not None:
         return _how_combined(summary.ensemble)
+    if summary.rebalancing is not None:
+        return _how_rebalanced(summary.rebalancing)
     report = summary.finetuning
     if report is None:
         return "`kerastricks train` with"
@@ -184,6 +204,39 @@ def _how_combined(report: EnsembleReport) -> str:
 {unknown}
 
 The images were loaded with"""
+
+
+def _how_rebalanced(report: RebalancingReport) -> str:
+    metric = report.metric.replace("_", " ")
+    candidates = "\n".join(
+        f"| {one.method} | {'-' if one.tau is None else format(one.tau, 'g')} | {one.cross_fitted:.2%} "
+        f"| {one.gain.value:.2%} ({one.gain.low:.2%} to {one.gain.high:.2%}) |"
+        for one in report.candidates
+    )
+    recall = "\n".join(
+        f"| {_text(name)} | {images:,} | {_share(report.test_before.recall[name])} "
+        f"| {_share(report.test_after.recall[name])} |"
+        for name, images in report.training_images.items()
+    )
+    before, after = report.test_before, report.test_after
+    return f"""{_code(f"kerastricks rebalance {shlex.quote(report.run)}")}, method **{report.method}**: {report.reason}.
+
+| method | tau | {metric} on validation, cross-fitted | gain (90 % interval) |
+|---|---|---|---|
+{candidates}
+
+On test, before and after: balanced accuracy {before.balanced_accuracy:.2%}, {after.balanced_accuracy:.2%}; \
+accuracy {before.accuracy:.2%}, {after.accuracy:.2%}; macro F1 {before.macro_f1:.2%}, {after.macro_f1:.2%}.
+
+| class | training images | recall before | after |
+|---|---|---|---|
+{recall}
+
+The images were loaded with"""
+
+
+def _share(recall: float | None) -> str:
+    return "-" if recall is None else f"{recall:.1%}"
 
 
 def _quality(test: QualityReport) -> str:

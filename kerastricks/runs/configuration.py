@@ -14,6 +14,9 @@ from kerastricks.training.config import Config
 _OF_THE_DATA = ("data", "validation", "test", "max_pixels", "max_skipped", "classes", "group")
 METHODS = ("auto", "mean", "geometric", "vote", "weighted", "greedy", "stack", "soup", "greedy_soup", "fuse")
 CLASSIFIERS = ("logistic", "linear", "mlp")  # of "fuse"
+REMEDIES = ("auto", "logit_adjustment", "tau_norm", "retrain", "thresholds")  # of `rebalance`
+REMEDY_METRICS = ("balanced_accuracy", "macro_f1", "accuracy")
+UNCHANGED = "unchanged"  # where no remedy gains
 Source = str | os.PathLike[str] | recipes.Recipe
 
 
@@ -35,6 +38,7 @@ class _Fields(TypedDict, total=False):
     imbalance: str
     clip_norm: float | None
     early_stopping_epochs: int | str | None
+    monitor: str
     validation: float
     test: float
     group: str | None

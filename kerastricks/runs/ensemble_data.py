@@ -58,9 +58,12 @@ def shared_config(
         classes = base.classes if data is None else None
     source = str(data if data is not None else base.data)
     path = Path(os.path.expanduser(source))
+    resolved = str(path.resolve()) if path.exists() else source
     return replace(
         base,
-        data=str(path.resolve()) if path.exists() else source,
+        # A pattern is of the names of the data that the first run was trained on; other data have other names.
+        group=base.group if resolved == str(base.data) else None,
+        data=resolved,
         classes=classes,
         image_size=height if height == width else None,
         crop_fraction=fitting.crop_fraction,
@@ -131,7 +134,9 @@ def member_predictions(
     def predict_one(model: keras.Model, split: str) -> np.ndarray:
         return predict_split(model, data, split, progress)
 
-    return MemberPredictions(members, data, names, log_probabilities, labels, predict_one, TrainingImages(data))
+    groups = data.splits["validation"].examples.groups
+    images = TrainingImages(data)
+    return MemberPredictions(members, data, names, log_probabilities, labels, predict_one, images, groups)
 
 
 def _width(config: Config) -> int:

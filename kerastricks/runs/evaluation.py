@@ -20,7 +20,7 @@ from kerastricks.metrics.classification import scores
 from kerastricks.progress import Progress, silent
 from kerastricks.runs.configuration import as_path
 from kerastricks.runs.folder import RunFolder
-from kerastricks.runs.record import Evaluation, RunRecord
+from kerastricks.runs.record import Evaluation, RunRecord, training_counts
 from kerastricks.training.config import FIELDS, Config
 
 
@@ -54,12 +54,16 @@ def evaluate(run: RunFolder | RunRecord | str | os.PathLike[str], data: Any, pro
     config = Config(**{name: value for name, value in record["config"].items() if name in FIELDS})
     found = find_scored_images(data, config, class_names, summary["data"]["fingerprint"], model, progress)
     probabilities = predict(model, found.batches, f"evaluating {found.split}", progress)
+    trained = training_counts(summary["data"])
+    if trained is not None and len(trained) != len(class_names):  # of a head with other classes
+        trained = None
     return Evaluation(
         data=found.data,
         split=found.split,
         skipped=found.skipped,
         classes_left_out=found.classes_left_out,
-        **scores(found.batches.examples.labels, probabilities, class_names),
+        training_images=None if trained is None else dict(zip(class_names, trained, strict=True)),
+        **scores(found.batches.examples.labels, probabilities, class_names, trained),
     )
 
 

@@ -18,7 +18,8 @@ from kerastricks.runs.card import card, plot_curves
 from kerastricks.runs.evaluation import predict
 from kerastricks.runs.finetuning_report import FinetuningReport
 from kerastricks.runs.folder import RunFolder
-from kerastricks.runs.record import Summary
+from kerastricks.runs.rebalancing_report import RebalancingReport
+from kerastricks.runs.record import Summary, training_counts
 from kerastricks.runs.report_figures import TestPredictions, run_figures, shown_fields
 from kerastricks.runs.reports import DistillationReport, EnsembleReport
 from kerastricks.serving.export import export_saved_model
@@ -39,6 +40,7 @@ def finish(
     finetuning: FinetuningReport | None = None,
     distillation: DistillationReport | None = None,
     ensemble: EnsembleReport | None = None,
+    rebalancing: RebalancingReport | None = None,
     members: list[dict[str, Any]] | None = None,
     average: dict[str, Any] | None = None,
     training_seconds: float | None = None,
@@ -54,6 +56,7 @@ def finish(
         finetuning: report of a fine-tuning, for the summary and the card.
         distillation: report of a distillation.
         ensemble: report of an ensemble.
+        rebalancing: report of a rebalanced run.
         members: models that were kept of the epochs.
         average: report of averaged weights.
         training_seconds: of what the model is made of; None for those of its own epochs.
@@ -83,10 +86,11 @@ def finish(
     lines = read_json_lines(run.metrics)
     if training_seconds is None:
         training_seconds = round(sum(line["seconds"] for line in lines), 1)
+    description = data.describe()
     summary = Summary(
-        **scores(data.labels("test"), probabilities, data.class_names),
+        **scores(data.labels("test"), probabilities, data.class_names, training_counts(description)),
         class_names=list(data.class_names),
-        data=data.describe(),
+        data=description,
         model=model.name,
         parameters=model.count_params(),
         epochs=len(lines),
@@ -97,6 +101,7 @@ def finish(
         finetuning=finetuning,
         distillation=distillation,
         ensemble=ensemble,
+        rebalancing=rebalancing,
         members=members,
         average=average,
         copies=[one.to_json() for one in data.copies] or None,

@@ -9,6 +9,7 @@ from kerastricks.errors import RunFolderError
 from kerastricks.runs.finetuning_report import FinetuningReport
 from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.json_record import JsonRecord
+from kerastricks.runs.rebalancing_report import RebalancingReport
 from kerastricks.runs.reports import DistillationReport, EnsembleReport
 from kerastricks.training.config import FIELDS, Config
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-_MEANS = ("accuracy", "balanced_accuracy", "log_loss")
+_MEANS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,17 +27,22 @@ class Scores(JsonRecord):
     Args:
         accuracy: share of the images whose most probable class is right.
         balanced_accuracy: mean recall of the classes with an image.
+        macro_f1: mean F1 of the classes with an image; None in a summary of an early version.
         log_loss: in nats.
         images: how many.
         recall: by class; None for a class without an image.
+        shots: accuracy of many-shot, medium-shot and few-shot classes (over 100, 20 to 100, below 20 training images);
+            None where the numbers of training images are not known.
         confusion_matrix: as summary.json has it; `matrix` reads it.
     """
 
     accuracy: float
     balanced_accuracy: float
+    macro_f1: float | None = None
     log_loss: float
     images: int
     recall: dict[str, float | None]
+    shots: dict[str, float | None] | None = None
     confusion_matrix: list[list[int]] | dict[str, list[int]]
 
     def matrix(self) -> "np.ndarray":
@@ -59,20 +65,29 @@ class Evaluation(Scores):
     Args:
         accuracy: share of the images whose most probable class is right.
         balanced_accuracy: mean recall of the classes with an image.
+        macro_f1: mean F1 of the classes with an image; None in a summary of an early version.
         log_loss: in nats.
         images: how many.
         recall: by class; None for a class without an image.
+        shots: accuracy of many-shot, medium-shot and few-shot classes (over 100, 20 to 100, below 20 training images);
+            None where the numbers of training images are not known.
         confusion_matrix: as summary.json has it; `matrix` reads it.
         data: name of the data.
         split: which of their images, as words.
         skipped: how many files were left out.
         classes_left_out: how many classes of the data the run was not trained on.
+        training_images: by class, of the run; None for a run of an early version.
     """
 
     data: str
     split: str
     skipped: int
     classes_left_out: int
+    training_images: dict[str, int] | None = None
+
+    def training_counts(self) -> list[int] | None:
+        """The run's training images of each class, in the order of the classes; None where they are not known."""
+        return None if self.training_images is None else list(self.training_images.values())
 
     def to_json(self) -> dict[str, Any]:
         """The record that `from_json` reads, of plain values."""
@@ -88,9 +103,12 @@ class Summary(Scores):
     Args:
         accuracy: share of the test images whose most probable class is right.
         balanced_accuracy: mean recall of the classes with a test image.
+        macro_f1: mean F1 of the classes with an image; None in a summary of an early version.
         log_loss: in nats.
         images: how many test images.
         recall: by class; None for a class without an image.
+        shots: accuracy of many-shot, medium-shot and few-shot classes (over 100, 20 to 100, below 20 training images);
+            None where the numbers of training images are not known.
         confusion_matrix: as summary.json has it; `matrix` reads it.
         class_names: in the order of the probabilities.
         data: what the images were: name, fingerprint, numbers.
@@ -104,6 +122,7 @@ class Summary(Scores):
         finetuning: report of a fine-tuning; None for none.
         distillation: report of a distillation; None for none.
         ensemble: report of an ensemble; None for none.
+        rebalancing: report of a rebalanced run; None for none.
         members: models that were kept of the epochs; None where none were asked for.
         average: report of averaged weights; None for none.
         copies: files with the same bytes that are in several splits or classes; None for none.
@@ -121,9 +140,21 @@ class Summary(Scores):
     finetuning: FinetuningReport | None = None
     distillation: DistillationReport | None = None
     ensemble: EnsembleReport | None = None
+    rebalancing: RebalancingReport | None = None
     members: list[dict[str, Any]] | None = None
     average: dict[str, Any] | None = None
     copies: list[dict[str, Any]] | None = None
+
+    def training_counts(self) -> list[int] | None:
+        """Training images of each class, in the order of the classes; None where they are not known."""
+        return training_counts(self.data)
+
+
+def training_counts(data: Any) -> list[int] | None:
+    """Training images of each class in a record of data, in the order of the classes; None where it has none."""
+    counts = data.get("class_counts") if isinstance(data, dict) else None
+    found = counts.get("train") if isinstance(counts, dict) else None
+    return list(found) if isinstance(found, list) and found else None
 
 
 @dataclass(frozen=True)
@@ -193,7 +224,7 @@ class SeriesRecord:
 
     @property
     def mean(self) -> dict[str, float]:
-        """Mean accuracy, balanced accuracy and log-loss."""
+        """Mean accuracy, balanced accuracy, macro F1 and log-loss; without one that an early version did not write."""
         return {name: statistics.mean(values) for name, values in self._scores().items()}
 
     @property
@@ -203,7 +234,7 @@ class SeriesRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The scores of each run, their mean and standard deviation, of plain values."""
-        names = (*_MEANS, "training_seconds")
+        names = (*self._scores(), "training_seconds")
         rows = [
             {"run": str(run.path), "seed": seed, **{name: getattr(run.summary, name) for name in names}}
             for run, seed in zip(self.runs, self.seeds, strict=True)
@@ -216,4 +247,5 @@ class SeriesRecord:
         }
 
     def _scores(self) -> dict[str, list[float]]:
-        return {name: [getattr(run.summary, name) for run in self.runs] for name in _MEANS}
+        found = {name: [getattr(run.summary, name) for run in self.runs] for name in _MEANS}
+        return {name: values for name, values in found.items() if None not in values}

@@ -24,6 +24,7 @@ _OF_IMAGES = ("data", "image_size", "crop_fraction", "interpolation", "classes",
 _SCORES = (
     "accuracy",
     "balanced_accuracy",
+    "macro_f1",
     "log_loss",
     "images",
     "parameters",
@@ -65,7 +66,7 @@ class TestPredictions:
 
 def shown_fields(config: dict[str, Any], summary: Summary) -> dict[str, Any]:
     """The fields of a run's configuration that decided its result."""
-    if summary.ensemble is not None:  # its members have their own trainings
+    if summary.ensemble is not None or summary.rebalancing is not None:  # the trainings are of other runs
         return {name: config[name] for name in _OF_IMAGES}
     fields = dict(config)
     if summary.finetuning is not None and summary.finetuning.kept != "small":
@@ -99,10 +100,12 @@ def run_figures(
     mistakes, doubtful, picture_note = ((), (), "") if seen is None else _pictures(seen, names)
     return RunFigures(
         name=run.name,
-        scores={name: getattr(summary, name) for name in _SCORES},
+        scores={name: getattr(summary, name) for name in _SCORES if getattr(summary, name) is not None},
         confusion_matrix=summary.confusion_matrix,
         class_names=names,
         recall=[summary.recall.get(name) for name in names],
+        training_images=summary.training_counts(),
+        shots=summary.shots,
         epochs=_epochs(run),
         batch_loss=np.fromfile(run.batch_loss, "<f4") if run.batch_loss.is_file() else np.zeros(0, "float32"),
         calibration=None if seen is None else calibration_curve(seen.probabilities, seen.labels),
@@ -152,6 +155,13 @@ def _facts(summary: Summary) -> dict[str, str]:
     }
     if summary.ensemble is not None:
         facts["ensemble"] = f"{summary.ensemble.method} of {len(summary.ensemble.members)} members"
+    if summary.rebalancing is not None:
+        report = summary.rebalancing
+        tau = "" if report.tau is None else f", tau {report.tau:g}"
+        facts["rebalanced"] = f"{report.run}, by {report.method}{tau}"
+        for name in ("accuracy", "balanced_accuracy"):
+            before, after = getattr(report.test_before, name), getattr(report.test_after, name)
+            facts[f"{name.replace('_', ' ')} before and after"] = f"{before:.2%}, {after:.2%}"
     if summary.finetuning is not None:
         facts["fine-tuned"] = f"{summary.finetuning.backbone}, {summary.finetuning.choice.strategy}"
     if summary.distillation is not None:

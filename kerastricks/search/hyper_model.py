@@ -111,7 +111,7 @@ class ClassifierHyperModel(keras_tuner.HyperModel):
             **kwargs: `epochs`, `initial_epoch`, `callbacks` and `verbose` of `tuner.search`.
 
         Returns:
-            The history of loss, accuracy, val_loss and val_accuracy.
+            The history of loss, accuracy, val_loss and val_accuracy, and of the `monitor` of `base`.
 
         Raises:
             SearchError: for other arguments.

@@ -8,6 +8,7 @@ import keras
 
 from kerastricks import recipes
 from kerastricks.errors import MissingExtraError, SearchError, TrainingDivergedError, nearest
+from kerastricks.search.plan import with_monitor
 from kerastricks.search.space.checks import check_space
 from kerastricks.search.space.defaults import DataFacts, default_space
 from kerastricks.search.space.parameter import Parameter, Value
@@ -29,7 +30,8 @@ class OptunaObjective:
         space: the hyperparameters that are searched; None for `default_space`.
         base: the configuration of what is not searched.
         data: what `kerastricks.data.load` takes, or an `ImageData`; None for `base.data`.
-        objective: "loss", "accuracy", "val_loss" or "val_accuracy".
+        objective: "loss", "accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy" or "val_macro_f1"; the last
+            two are the `monitor` of the trainings, too.
         recipe: the name or path of a recipe, whose `create_model` is used.
 
     Raises:
@@ -58,6 +60,7 @@ class OptunaObjective:
             near = nearest(objective, METRICS)
             hint = f"did you mean {', '.join(near)}?" if near else f"there is {', '.join(METRICS)}"
             raise SearchError(f"no metric is called {objective!r}: {hint}")
+        base = base.replace(**with_monitor({}, objective))
         source = base.data if data is None else data
         if source is None:
             raise SearchError("data is missing: give images, or a path as base.data")

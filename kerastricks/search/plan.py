@@ -2,14 +2,23 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kerastricks.bounds import CONFIG
-from kerastricks.errors import SearchError, UnknownNameError
+from kerastricks.errors import ConfigError, SearchError, UnknownNameError
+from kerastricks.training.config import LOGGED, MONITORS
 
 ORACLES = ("bayesian", "grid", "hyperband", "random")
-DIRECTIONS = {"loss": "min", "accuracy": "max", "val_loss": "min", "val_accuracy": "max"}
+DIRECTIONS = {
+    "loss": "min",
+    "accuracy": "max",
+    "val_loss": "min",
+    "val_accuracy": "max",
+    "val_balanced_accuracy": "max",
+    "val_macro_f1": "max",
+}
 _MAY_CHANGE = ("trials", "top", "refit", "minutes", "ends_at")
 _SAVING_SECONDS = 30.0  # a run folder of the best: what is left of it, export, check in a fresh process
 _LEAST_EPOCHS = 3  # of a trial, to tell good from bad
@@ -22,7 +31,8 @@ class SearchPlan:
     Args:
         base: fields of the configuration that all trials start from.
         space: as `Space.to_dict` writes it.
-        objective: a metric that training logs: loss, accuracy, val_loss or val_accuracy.
+        objective: a metric that training logs: loss, accuracy, val_loss, val_accuracy, or what is `monitor` of `base`,
+            too: val_balanced_accuracy, val_macro_f1.
         direction: "min" or "max".
         oracle: which of keras-tuner's: "bayesian", "grid", "hyperband" or "random".
         trials: the most there will be.
@@ -130,6 +140,23 @@ class SearchPlan:
             raise SearchError(
                 f"{folder}: is another search ({'; '.join(changes)}): give what it began with, or another --out"
             )
+
+
+def with_monitor(fields: Mapping[str, Any], objective: str | None) -> dict[str, Any]:
+    """Fields of a configuration whose trainings log the objective: `monitor` names one that is not always logged.
+
+    Raises:
+        ConfigError: for a `monitor` that is another one.
+    """
+    if objective not in MONITORS or objective in LOGGED:
+        return dict(fields)
+    monitor = fields.get("monitor", objective)
+    if monitor != objective:
+        raise ConfigError(
+            f"objective={objective!r} is the monitor of the trials, too: leave monitor out. Received: "
+            f"monitor={monitor!r}"
+        )
+    return {**fields, "monitor": objective}
 
 
 def _pairs(one: SearchPlan, other: SearchPlan) -> list[tuple[str, Any, Any]]:

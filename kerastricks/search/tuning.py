@@ -16,7 +16,7 @@ from kerastricks.recipes import Recipe
 from kerastricks.runs.configuration import SearchFields, Source, as_path, changed, check_early, recipe_of
 from kerastricks.runs.resumable import Resumption, Say, interrupted, sigterm_interrupts
 from kerastricks.search.folder import SearchFolder
-from kerastricks.search.plan import DIRECTIONS, SearchPlan
+from kerastricks.search.plan import DIRECTIONS, SearchPlan, with_monitor
 from kerastricks.search.search_record import SearchRecord
 from kerastricks.search.trials.processes import Processes
 from kerastricks.training.config import Config
@@ -64,7 +64,8 @@ def tune(
         config: that the search starts from: its fields that are not the defaults. None for the recipe's.
         space: a TOML file of the space; None for the default one.
         oracle: "bayesian", "grid", "hyperband" or "random"; None for bayesian.
-        objective: a metric that training logs; None for val_accuracy.
+        objective: a metric that training logs; None for val_accuracy. val_balanced_accuracy and val_macro_f1 are the
+            `monitor` of the trials, too.
         direction: "min" or "max"; None for what the objective asks for.
         trials: the most there will be; None for 20.
         epochs: of a trial that is not stopped; None for 10.
@@ -179,7 +180,10 @@ class TuningRequest:
             base = {"data": os.fspath(source)}  # type: ignore[arg-type]
         asked = {**asked, "seed": fields.get("seed")}
         return cls(
-            {**base, **fields}, {name: value for name, value in asked.items() if value is not None}, recipe, **more
+            with_monitor({**base, **fields}, asked.get("objective")),
+            {name: value for name, value in asked.items() if value is not None},
+            recipe,
+            **more,
         )
 
     def check(self) -> None:

@@ -20,7 +20,10 @@ from kerastricks.training.specs import ConfigSpecs
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 EARLY_STOPPING = ("auto", "saturated")
-METRICS = ("accuracy", "loss", "val_accuracy", "val_loss")
+LOGGED = ("loss", "accuracy", "val_loss", "val_accuracy")
+MONITORS = ("val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1")
+# Of each epoch, the last two where `monitor` or a schedule goes by them.
+METRICS = ("accuracy", "loss", "val_accuracy", "val_loss", "val_balanced_accuracy", "val_macro_f1")
 _MOST_PIXELS = 2**31  # of a batch: 26 GB as float32
 _MANY_STEPS = 2**31 - 1  # to check a schedule with, before it is known how many there are
 
@@ -57,10 +60,13 @@ class Config:
             "balanced_softmax", "class_aware_batches(start=0.8)", "class_weights(effective_number) | focal"; "auto"
             decides by the numbers of images, "" is nothing. See docs/imbalance.md.
         clip_norm: largest global norm of the gradient; None for no limit.
-        early_stopping_epochs: stop after so many epochs without a better validation loss, and take the best
-            weights; "saturated" lets the rate run out and ends where nothing is left to learn, see
-            `kerastricks.training.pace`; None trains to the end. "auto" is "saturated" where `epochs` is not given and
-            the schedule falls to its end, without `average` and `keep`.
+        early_stopping_epochs: stop after so many epochs without a better `monitor`, and take the best weights;
+            "saturated" lets the rate run out and ends where nothing is left to learn, see `kerastricks.training.pace`;
+            None trains to the end. "auto" is "saturated" where `epochs` is not given and the schedule falls to its
+            end, without `average` and `keep`.
+        monitor: by what epochs are picked on validation, for early stopping, `keep="top(N)"` and `average`:
+            "val_loss", "val_accuracy", "val_balanced_accuracy" or "val_macro_f1"; the loss shall fall, the others
+            rise. With "val_loss" the last two go by accuracy, and by the loss of equal ones.
         validation: fraction of the training images, where the data has no validation split.
         test: the same for the test split.
         group: regular expression whose first capture group in a file's name is the image's group (a patient, a
@@ -101,6 +107,7 @@ class Config:
     imbalance: str = ""
     clip_norm: float | None = 5.0
     early_stopping_epochs: int | str | None = "auto"
+    monitor: str = "val_loss"
     validation: float = 0.1
     test: float = 0.1
     group: str | None = None
@@ -140,6 +147,8 @@ class Config:
         _check(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self.precision)
         _check(self.jit in (True, False, "auto"), "jit", "True, False or auto", self.jit)
         specs = self.specs
+        if self.monitor not in MONITORS:
+            raise UnknownNameError("metric of validation to monitor", self.monitor[:60], MONITORS)
         plateau = read_schedule(specs.schedule, _MANY_STEPS, self.learning_rate).plateau
         if plateau is not None and plateau["monitor"] not in METRICS:
             raise UnknownNameError("metric", plateau["monitor"], METRICS)

@@ -37,6 +37,7 @@ from kerastricks.training.config import Config
 from kerastricks.training.device import DevicePixels
 from kerastricks.training.distillation import Distillation, Teacher
 from kerastricks.training.fused_batch_norm import fused_batch_norm
+from kerastricks.training.monitoring import compiled_metrics, early_stopping
 from kerastricks.training.optimizer import build_optimizer, build_schedule, not_finalized, plateau_decay
 from kerastricks.training.pace import Pace
 from kerastricks.training.resolved_config import resolve
@@ -102,7 +103,8 @@ def fit(
     Where the augmentation mixes labels, `loss` is the cross-entropy against the mixed labels, smoothed as any other,
     and `accuracy` counts the class of most share: both look worse than what `val_loss` and `val_accuracy` say of
     untouched images. Where images have weights, `loss` is the mean of weight times loss over a batch, the weights being
-    of mean 1 over all training images; validation and accuracy are unweighted.
+    of mean 1 over all training images; validation and accuracy are unweighted. Where `config.monitor` is the balanced
+    accuracy or the macro F1, it is logged too, of training and of validation.
 
     Args:
         model: functional or Sequential, (batch, height, width, channels) 0-255 to probabilities or logits.
@@ -172,16 +174,13 @@ def fit(
     training_model.compile(
         optimizer=build_optimizer(resolved, total_steps, classifier, lr_multipliers, pace),
         loss=training_loss(resolved, from_logits, data, distillation),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        metrics=compiled_metrics(resolved, len(data.class_names)),
         jit_compile=resolved.jit,
     )
     path = run_folder / checkpoint.FILE_NAME if run_folder is not None else None
     position = checkpoint.read_position(path) if path is not None else checkpoint.Position()
 
-    stateful = [*([pace] if pace is not None else []), *callbacks]
-    if resolved.patience is not None:
-        stopping = keras.callbacks.EarlyStopping("val_loss", patience=resolved.patience, restore_best_weights=True)
-        stateful.append(stopping)
+    stateful = [*([pace] if pace is not None else []), *callbacks, *early_stopping(resolved)]
     plateau = plateau_decay(resolved, total_steps)
     if plateau is not None:
         stateful.append(plateau)

@@ -44,7 +44,7 @@ class ResolvedConfig(Config):
 
     @property
     def patience(self) -> int | None:
-        """Epochs without a better validation loss after which training stops; None for no such limit."""
+        """Epochs without a better `monitor` after which training stops; None for no such limit."""
         return self.early_stopping_epochs if isinstance(self.early_stopping_epochs, int) else None
 
 
@@ -67,7 +67,7 @@ def resolve(config: Config, data: ImageData) -> ResolvedConfig:
 
 def advice(config: Config, data: ImageData) -> Advice:
     """The remedy that imbalance="auto" means for these images, and why."""
-    return advise(data.class_counts()["train"])
+    return advise(data.class_counts()["train"], config.monitor)
 
 
 def _default_epochs(images: int) -> int:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from rich.console import Console
 
-from kerastricks.callbacks.keep import KeepLast, KeepSnapshots, KeepTop, read_record
+from kerastricks.callbacks.keep import KeepLast, KeepSnapshots, KeepTop, read_record, validation_rank
 from kerastricks.callbacks.weights import WeightAverage
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import ConfigError
@@ -18,12 +18,14 @@ from kerastricks.layers.batch_norm_statistics import recompute_batch_norm
 from kerastricks.schedules.warm_restarts import cycle_ends
 from kerastricks.training.averaging import Average
 from kerastricks.training.config import Config
+from kerastricks.training.monitoring import ranked_by
 from kerastricks.training.optimizer import finalize
 from kerastricks.training.resolved_config import ResolvedConfig
 from kerastricks.training.training_model import TrainingModel
 
 FOLDER = "members"
 REPORT = "average.json"
+_MORE = ("val_balanced_accuracy", "val_macro_f1")  # where they are monitored
 
 
 def keep_and_average(
@@ -60,12 +62,13 @@ def keep_and_average(
         if keep.kind == "snapshots":
             callbacks.append(KeepSnapshots(folder, snapshot_steps(config, keep.count, data.steps_per_epoch), score))
         else:
-            callbacks.append((KeepTop if keep.kind == "top" else KeepLast)(folder, keep.count))
+            top = KeepTop(folder, keep.count, ranked_by(config)) if keep.kind == "top" else None
+            callbacks.append(KeepLast(folder, keep.count) if top is None else top)
     if average is not None:
         swa = _EpochMean(average.value, batches) if average.kind == "swa" else None
         callbacks += [swa] if swa is not None else []
         report = run_folder / REPORT if run_folder is not None else None
-        judge = AverageOrLast(average, score, batches, swa, report, show)
+        judge = AverageOrLast(average, score, batches, swa, report, show, ranked_by(config))
         judge.is_saved = bool(config.average)  # older checkpoints hold none for an optimizer's own average
         callbacks.append(judge)
     return callbacks
@@ -102,7 +105,7 @@ class _EpochMean(WeightAverage):
 class AverageOrLast(keras.callbacks.Callback):
     """Puts the average into the model at the end of training, unless it validates worse than the last weights.
 
-    By validation accuracy, and of equal accuracies by the loss, as `KeepTop`. Statistics of batch normalisation are
+    By `monitor`, and of equal values by the loss, as `KeepTop`. Statistics of batch normalisation are
     those of the weights that are left.
 
     Args:
@@ -112,6 +115,7 @@ class AverageOrLast(keras.callbacks.Callback):
         swa: holds the mean of the epochs; None for EMA, where the optimizer does.
         path: of the report, or None.
         show: a line on standard error; without it last weights that were better are a warning.
+        monitor: the metric that decides.
     """
 
     def __init__(
@@ -122,9 +126,11 @@ class AverageOrLast(keras.callbacks.Callback):
         swa: WeightAverage | None,
         path: Path | None,
         show: bool,
+        monitor: str = "val_accuracy",
     ) -> None:
         super().__init__()
         self.is_saved = True
+        self.monitor = monitor
         self._show = show
         self._average, self._score, self._batches, self._swa, self._path = average, score, batches, swa, path
 
@@ -140,7 +146,7 @@ class AverageOrLast(keras.callbacks.Callback):
             finalize(self.model.optimizer, self.model.trainable_weights)
             recompute_batch_norm(self.model, self._batches())
         after = self._score()
-        kept = "averaged" if is_as_good(after, before) else "last_epoch"
+        kept = "averaged" if is_as_good(after, before, self.monitor) else "last_epoch"
         if kept == "last_epoch":
             for variable, value in zip(variables, last, strict=True):
                 variable.assign(value)
@@ -155,10 +161,9 @@ class AverageOrLast(keras.callbacks.Callback):
             warnings.warn(describe_average(report), stacklevel=2)
 
 
-def is_as_good(averaged: dict[str, float], last: dict[str, float]) -> bool:
+def is_as_good(averaged: dict[str, float], last: dict[str, float], monitor: str = "val_accuracy") -> bool:
     """Whether the average validates no worse than the last weights; NaN is worse."""
-    ranks = [(round(scores["val_accuracy"], 6), -scores["val_loss"]) for scores in (averaged, last)]
-    return ranks[0] >= ranks[1]
+    return validation_rank(averaged, monitor) >= validation_rank(last, monitor)
 
 
 def describe_average(report: dict[str, Any]) -> str:
@@ -168,6 +173,12 @@ def describe_average(report: dict[str, Any]) -> str:
         f"validation accuracy {averaged['val_accuracy']:.2%}, loss {averaged['val_loss']:.4f}; "
         f"last epoch {last['val_accuracy']:.2%}, {last['val_loss']:.4f}"
     )
+    more = [
+        f"{name.removeprefix('val_').replace('_', ' ')} {averaged[name]:.2%} and {last[name]:.2%}"
+        for name in _MORE
+        if name in last
+    ]
+    scores = "; ".join([scores, *more])
     if report.get("kept", "averaged") == "averaged":
         return f"{report['average']}: {scores}"
     return f"{report['average']} NOT USED, it validates worse than the last weights, which are kept: {scores}"
@@ -182,11 +193,15 @@ def reports(run_folder: Path, config: Config) -> dict[str, Any]:
 
 
 def validation_scores(model: TrainingModel, data: ImageData) -> dict[str, float]:
-    """Validation accuracy and loss of a model in training, whose running metrics stay as they are."""
+    """Validation accuracy, loss and monitored metric of a model in training, whose running metrics stay as they are."""
     if hasattr(model, "jax_state_sync"):  # within an epoch JAX's values are not in the variables
         model.jax_state_sync()
     kept = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in model.metrics_variables]
     scores = model.evaluate(data.validation, verbose=0, return_dict=True)
     for variable, value in zip(model.metrics_variables, kept, strict=True):
         variable.assign(value)
-    return {f"val_{name}": float(scores[name]) for name in ("accuracy", "loss")}
+    return {
+        f"val_{name}": float(scores[name])
+        for name in ("accuracy", "loss", "balanced_accuracy", "macro_f1")
+        if name in scores
+    }

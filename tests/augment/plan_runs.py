@@ -15,6 +15,7 @@ from kerastricks.data.pipeline import tensorflow_arrays
 
 BACKEND = keras.backend.backend()
 CLASSES = 7
+CLASS_COUNTS = (64, 32, 16, 8, 4, 2, 1)  # of the images' index modulo 7
 
 
 def noise(count: int, height: int = 9, width: int = 12, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -36,7 +37,7 @@ def smooth(count: int, height: int, width: int, channels: int = 3, seed: int = 0
 def image_spec_of(images: np.ndarray) -> ImageSpec:
     statistics = PixelStatistics(images.shape[-1])
     statistics.update(np.rint(images).astype("uint8"))
-    return ImageSpec(images.shape[1:], CLASSES, statistics)
+    return ImageSpec(images.shape[1:], CLASSES, statistics, CLASS_COUNTS)
 
 
 def op_of(text: str, images: np.ndarray) -> Any:
@@ -98,7 +99,7 @@ def on_device(
     convert = keras.ops.convert_to_tensor
 
     def run(source: Any, labels: Any, uniforms: Any, epoch: Any, index: Any) -> Any:
-        return plan(source, labels, Draws(uniforms, epoch, index), keras.ops)
+        return plan(source, labels, Draws(uniforms, epoch, index, index % CLASSES), keras.ops)
 
     if compiled and BACKEND == "jax":
         import jax
@@ -132,7 +133,7 @@ def on_host(
         source = tf.constant(images)
 
     def run(source: Any, labels: Any, uniforms: Any, epoch: Any, index: Any) -> Any:
-        return plan(source, labels, Draws(uniforms, epoch, index), tensorflow_arrays)
+        return plan(source, labels, Draws(uniforms, epoch, index, index % CLASSES), tensorflow_arrays)
 
     if compiled:
         run = tf.function(run, jit_compile=True, autograph=False)

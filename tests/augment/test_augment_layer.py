@@ -256,7 +256,11 @@ def test_fit_refuses_what_are_no_pixels(data, says):
         ("flip | brightness(7)", SpecError, r"strength.*op 2 of 'flip \| brightness\(7\)'"),
         ("normalize | brightness", SpecError, "op 2 of"),
         ("mixup | flip", SpecError, "op 2 of"),
-        ("pad_crop | alternating_flip", SpecError, r"alternating_flip counts epochs.*load\(augment=.*op 2 of"),
+        (
+            "pad_crop | alternating_flip",
+            SpecError,
+            r"alternating_flip counts epochs or classes.*load\(augment=.*op 2 of",
+        ),
     ],
 )
 def test_a_wrong_spec_is_refused_when_the_layer_is_made(spec, error, says):

@@ -90,6 +90,12 @@ def test_the_best_epochs_stay_and_the_others_are_removed(tmp_path):
 
 
 @pytest.mark.tensorflow_only
+def test_the_best_epochs_may_be_those_of_the_loss(tmp_path):
+    train([Scores([0.9, 0.1, 0.5], [1.0, 0.5, 0.7]), KeepTop(tmp_path, 2, monitor="val_loss")], epochs=3)
+    assert [member["epoch"] for member in record(tmp_path)["members"]] == [2, 3]
+
+
+@pytest.mark.tensorflow_only
 def test_the_last_epochs_stay(tmp_path):
     weights = Weights()
     train([weights, KeepLast(tmp_path, 2)], epochs=5)

@@ -70,10 +70,10 @@ def test_divides_after_epochs_without_a_better_value(factor, patience, cooldown,
     assert found == pytest.approx(expected)
 
 
-def test_accuracies_shall_rise():
-    assert trail(PlateauDecay(patience_epochs=1, monitor="val_accuracy"), [0.1, 0.2, 0.2, 0.3], "val_accuracy") == (
-        pytest.approx([0.8, 0.8, 0.4, 0.4])
-    )
+@pytest.mark.parametrize("name", ["val_accuracy", "val_balanced_accuracy", "val_macro_f1"])
+def test_accuracies_shall_rise(name):
+    found = trail(PlateauDecay(patience_epochs=1, monitor=name), [0.1, 0.2, 0.2, 0.3], name)
+    assert found == pytest.approx([0.8, 0.8, 0.4, 0.4])
 
 
 def test_agrees_with_keras_where_both_do_the_same():

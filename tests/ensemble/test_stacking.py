@@ -6,7 +6,7 @@ from scipy import special
 from synthetic_members import synthetic_members
 
 from kerastricks.ensemble.combination import Combination
-from kerastricks.ensemble.stacking import fit_stacking, pool_regression
+from kerastricks.ensemble.stacking import fit_stacking, held_out_folds, pool_regression
 from kerastricks.errors import EnsembleError
 from kerastricks.metrics.calibration import log_losses
 
@@ -84,3 +84,19 @@ def test_one_image_of_a_class_is_enough_to_run():
     rows, _ = synthetic_members(2, 5, 3)
     stacking = fit_stacking(rows, np.array([0, 0, 0, 0, 1]))
     np.testing.assert_allclose(stacking.out_of_fold.sum(axis=1), 1, atol=1e-9)
+
+
+def test_a_group_is_held_out_as_a_whole():
+    labels = np.arange(60) % 2
+    groups = np.array([f"g{number // 6}" for number in range(60)], object)
+    fold = held_out_folds(labels, groups=groups)
+    assert all(len(set(fold[groups == group])) == 1 for group in set(groups))
+    assert len(set(fold)) == 5
+    # Noise that all images of a group share cannot be learned from the others.
+    generator = np.random.default_rng(0)
+    members = np.repeat(generator.normal(size=(1, 10, 2)), 6, axis=1)
+    assert not np.array_equal(
+        fit_stacking(members, labels).out_of_fold, fit_stacking(members, labels, groups=groups).out_of_fold
+    )
+    with pytest.raises(EnsembleError, match="two groups or more"):
+        held_out_folds(labels, groups=np.full(60, "one", object))

@@ -31,6 +31,12 @@ def test_a_class_without_images_does_not_count():
     found = scores(np.array([0, 0, 1]), np.array([[0.9, 0.1, 0], [0.2, 0.8, 0], [0.1, 0.9, 0]]), ["a", "b", "c"])
     assert found["recall"] == {"a": 0.5, "b": 1.0, "c": None}
     assert found["balanced_accuracy"] == 0.75
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3) / 2)  # of a and b; c is left out
+
+
+def test_a_prediction_of_a_class_without_images_is_still_a_mistake():
+    found = scores(np.array([0, 0, 1]), np.array([[0.9, 0.1, 0], [0, 0, 1.0], [0.1, 0.9, 0]]), ["a", "b", "c"])
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
 
 
 @pytest.mark.parametrize("classes", [2, 100, 101, 250])
@@ -46,6 +52,8 @@ def test_scores_and_the_confusion_matrix_are_those_of_scikit_learn(classes):
     expected = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(classes))
     np.testing.assert_array_equal(confusion_matrix(found), expected)
     assert images_by_class(found) == expected.sum(axis=1).tolist()
+    f1 = metrics.f1_score(labels, probabilities.argmax(axis=1), labels=np.unique(labels), average="macro")
+    assert found["macro_f1"] == pytest.approx(f1, rel=1e-12)
     assert isinstance(found["confusion_matrix"], list) == (classes <= 100)
 
 
@@ -70,6 +78,14 @@ def test_the_card_of_a_run_is_equal_for_both_forms_of_the_matrix():
         "recall": {"a": 1 / 3, "b": 1.0}, "confusion_matrix": matrix, "saved_model": "1",
     }  # fmt: skip
     shown = card("run", Summary.from_json(summary), {"seed": 0})
+    assert "macro F1" not in shown  # an early version did not write it
+    counted = {**summary, "macro_f1": 0.6, "shots": {"many": 1.0, "medium": None, "few": 1 / 3}}
+    counted["data"] = {**summary["data"], "class_counts": {"train": [8, 800]}}
+    assert Summary.from_json(counted).to_json() == counted
+    longer = card("run", Summary.from_json(counted), {"seed": 0})
+    assert "macro F1 60.00%" in longer
+    assert "many-shot 100.00% (1 class of over 100 training images), few-shot 33.33% (1 class of below 20" in longer
+    assert "| a | 8 | 3 | 33.3% |\n| b | 800 | 4 | 100.0% |" in longer
     assert "| a | 3 | 33.3% |\n| b | 4 | 100.0% |" in shown
     assert card("run", Summary.from_json({**summary, "confusion_matrix": sparse}), {"seed": 0}) == shown
     np.testing.assert_array_equal(confusion_matrix({"confusion_matrix": sparse}), matrix)

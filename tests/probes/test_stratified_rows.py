@@ -43,3 +43,13 @@ def test_folds_share_each_class_and_leave_each_class_behind(folds):
         assert sizes.max() - sizes.min() <= 1
     for number in range(folds):
         assert set(LABELS[found != number]) == set(LABELS)
+
+
+def test_folds_share_no_group_and_classes_of_one_group_are_in_none():
+    labels = np.array([0, 1] * 40 + [2] * 5)
+    groups = np.array([f"g{number // 4}" for number in range(80)] + ["alone"] * 5, object)
+    fold = stratified_folds(labels, 4, groups=groups)
+    assert set(fold[80:]) == {-1}
+    assert all(len(set(fold[groups == group])) == 1 for group in set(groups))
+    counts = np.array([np.bincount(labels[fold == number], minlength=2)[:2] for number in range(4)])
+    assert counts.min() >= 8

@@ -42,6 +42,16 @@ def test_one_run_has_all_parts(tmp_path):
     assert found.count("svg") == 5  # loss, accuracy, learning rate, matrix, calibration
 
 
+def test_uneven_classes_have_a_table_of_many_medium_and_few_shot_ones(tmp_path):
+    shots = {"many": 0.9, "medium": 0.5, "few": None}
+    found = page(tmp_path, made_run(training_images=[500, 101, 100, 20], shots=shots))
+    text = "".join(found.text)
+    for part in ("Mean recall by training images, imbalance 25", "many-shot", "20 to 100", "90.0%", "training images"):
+        assert part in text
+    even = page(tmp_path, made_run(training_images=[500, 500, 400, 500], shots=shots))
+    assert "many-shot" not in "".join(even.text)
+
+
 def test_several_runs_are_compared(tmp_path):
     found = page(tmp_path, *(made_run(f"run-{seed}", seed=seed) for seed in range(3)))
     text = "".join(found.text)

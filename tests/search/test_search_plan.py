@@ -6,10 +6,11 @@ import json
 import pytest
 from made_plan import BATCH, DATA, DECAY, OPTIMIZER, RATE, made_plan
 
-from kerastricks.errors import SearchError, UnknownNameError
-from kerastricks.search.plan import SearchPlan
+from kerastricks.errors import ConfigError, SearchError, UnknownNameError
+from kerastricks.search.plan import SearchPlan, with_monitor
 from kerastricks.search.space.parameter import Parameter
 from kerastricks.search.space.space import Space
+from kerastricks.search.tuning import TuningRequest
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -151,3 +152,13 @@ def test_epochs_are_lowered_so_that_all_trials_fit(minutes, workers, epochs, sai
 
 def test_another_time_is_no_other_search():
     made_plan().refuse_other(made_plan(minutes=3.0, ends_at=5.0), "there")
+
+
+def test_an_objective_that_is_not_always_logged_is_the_monitor_of_the_trials():
+    request = TuningRequest.of("digits", {}, {"objective": "val_macro_f1"})
+    assert request.fields == {"data": "digits", "monitor": "val_macro_f1"}
+    assert request.completed()["direction"] == "max"
+    for usual in ("val_loss", "accuracy", None):
+        assert with_monitor({"monitor": "val_macro_f1"}, usual) == {"monitor": "val_macro_f1"}
+    with pytest.raises(ConfigError, match="objective='val_macro_f1' is the monitor of the trials, too: leave monitor"):
+        with_monitor({"monitor": "val_loss"}, "val_macro_f1")

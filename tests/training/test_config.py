@@ -20,7 +20,7 @@ pytestmark = pytest.mark.tensorflow_only
 
 
 def test_it_is_frozen_and_has_few_fields():
-    assert len(dataclasses.fields(Config)) <= 31
+    assert len(dataclasses.fields(Config)) <= 33
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().seed = 1
 

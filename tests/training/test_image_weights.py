@@ -7,7 +7,10 @@ from conftest import write_image
 
 import kerastricks
 from kerastricks.data.sources.source import Arrays, PixelStore, Source
-from kerastricks.errors import ConfigError, DataError, Interrupted
+from kerastricks.errors import DataError, Interrupted
+from kerastricks.finetuning.measurement import measure_layer
+from kerastricks.finetuning.network import fit_head
+from kerastricks.probes import linear_probe
 from kerastricks.training import Config, Distillation, checkpoint, fit
 
 pytestmark = pytest.mark.tensorflow_only
@@ -165,11 +168,21 @@ def test_weights_that_teach_nothing_are_refused():
         next(iter(data.taken(np.arange(12)).train))
 
 
-def test_a_fine_tuning_refuses_weights():
-    from kerastricks.finetuning.configs import finetuning_config
-
-    with pytest.raises(ConfigError, match="has weights of images"):
-        finetuning_config(Config(), load(), None)
+def test_probes_and_heads_of_a_fine_tuning_learn_by_the_weights():
+    generator = np.random.default_rng(0)
+    labels = np.arange(120) % 2
+    features = np.eye(2)[labels] + generator.normal(0, 0.1, (120, 2))
+    wrong = np.where(np.arange(120) < 70, 1 - labels, labels)
+    weights = np.where(np.arange(120) < 70, 0.0, 3.0)
+    measured = measure_layer("top", features, wrong, features, labels, 2, sample_weight=weights)
+    assert measured.probe.accuracy.value == 1
+    assert measure_layer("top", features, wrong, features, labels, 2).probe.accuracy.value < 0.5
+    equal = [linear_probe(features, labels, features, labels, 2, sample_weight=w) for w in (None, np.full(120, 2.0))]
+    np.testing.assert_array_equal(equal[0].kernel, equal[1].kernel)
+    layers = [keras.layers.Dense(2)]
+    keras.Sequential([keras.Input((2,)), *layers])
+    fit = fit_head(layers, features, wrong, features, labels, learning_rate=0.1, sample_weight=weights)
+    assert fit[1] == 1
 
 
 @pytest.fixture(scope="module")

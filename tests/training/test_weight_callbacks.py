@@ -167,7 +167,7 @@ def test_a_crash_after_the_last_epoch_still_ends_in_the_averages(tmp_path, monke
 @pytest.fixture
 def averages_win(monkeypatch):
     """Whatever validation says, which has 16 images here."""
-    monkeypatch.setattr(weight_callbacks, "is_as_good", lambda averaged, last: True)
+    monkeypatch.setattr(weight_callbacks, "is_as_good", lambda *_: True)
 
 
 @pytest.mark.usefixtures("averages_win")

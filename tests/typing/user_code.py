@@ -69,5 +69,8 @@ if combined is not None:
     assert_type(combined.members[0].weight, float | None)
     assert_type([one.gain.low for one in combined.candidates], list[float])
 assert_type(kerastricks.runs.distill(together, model="mlp", epochs=3), RunRecord)
+rebalanced = kerastricks.runs.rebalance(run, metric="macro_f1")
+assert_type(rebalanced.run, RunRecord)
+assert_type(rebalanced.report.test_after.macro_f1, float)
 search = kerastricks.search.tune("digits", trials=5, oracle="random")
 assert_type(search, SearchRecord)

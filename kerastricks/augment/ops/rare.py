@@ -19,15 +19,16 @@ class ForRare(Policy):
     classes look like none of it.
 
     Args:
-        ops: a spec, `for_rare(randaugment(2, 9))` or `for_rare("pad_crop(4) | hue(0.1)")`; of ops that can leave an
-            image as it is: no erasures, `mixup`, `cutmix`, `normalize`, `alternating_flip`.
+        ops: a spec, `for_rare(randaugment(2, 9))` or `for_rare("pad_crop(4) | hue(0.1)")`; extra random crops by
+            default. Of ops that can leave an image as it is: no erasures, `mixup`, `cutmix`, `normalize`,
+            `alternating_flip`.
 
     Reference:
         The remedy of the article by Wei ("Must Know Tips/Tricks in Deep Neural Networks", 2015, section 9): more
         different crops of the images of rare classes instead of copies. The probability is ours.
     """
 
-    ops: str
+    ops: str = "random_resized_crop"
     inner: tuple[Op, ...] = field(default=(), init=False, repr=False)
     rarity: tuple[float, ...] = field(default=(), init=False, repr=False)
 
@@ -41,7 +42,9 @@ class ForRare(Policy):
             raise SpecError("for_rare takes one op or more, for_rare(randaugment(2, 9)). Received: none")
         for op in ops:
             if not (op.neutral or isinstance(op, Policy)) or isinstance(op, ForRare):
-                raise SpecError(f"for_rare: {op_name(op)} cannot leave an image as it is: take it out of for_rare")
+                raise SpecError(
+                    f"for_rare: {op_name(op)} cannot leave an image as it is: take it out. Received: ops={self.ops!r}"
+                )
 
     def bind(self, image_spec: ImageSpec) -> "ForRare":
         counts = image_spec.class_counts

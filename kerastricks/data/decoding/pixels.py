@@ -112,7 +112,7 @@ def why_undecodable(
         fitting: how they were fitted.
     """
     try:
-        contents = files.reader.read(files.names[index])
+        contents = files.read(index)
     except UNREADABLE as error:
         return f"can no longer be read ({first_line(error)})"
     try:
@@ -173,7 +173,7 @@ def decode_originals(
     """
 
     def read(indices: np.ndarray) -> np.ndarray:
-        contents = [files.reader.read(files.names[i]) for i in indices]
+        contents = [files.read(int(i)) for i in indices]
         if checksums is not None and [zlib.crc32(each) for each in contents] != checksums[indices].tolist():
             raise OSError("changed")
         return np.array(contents, dtype=object)
@@ -212,7 +212,7 @@ def _find_changed(files: Files, sizes: np.ndarray, checksums: np.ndarray | None,
     for index in range(start, min(start + 2 * _READ_AHEAD, len(files))):
         name = f"{files.reader.path}: {files.names[index]}"
         try:
-            contents = files.reader.read(files.names[index])
+            contents = files.read(index)
         except Exception as error:  # whatever a reader raises
             raise DataError(f"{name}: can no longer be read ({error}): put it back, or remove it") from None
         try:

@@ -20,16 +20,16 @@ def read_contents(files: Files, or_empty: bool = False) -> Callable[[tf.Tensor],
         or_empty: whether a file that cannot be read gives no bytes, instead of an error for all of them.
     """
 
-    def read_one(name: str) -> bytes:
+    def read_one(index: int) -> bytes:
         try:
-            return files.reader.read(name)
+            return files.read(index)
         except UNREADABLE:
             if or_empty:
                 return b""
             raise
 
     def read(indices: np.ndarray) -> np.ndarray:
-        return np.array([read_one(files.names[i]) for i in indices], dtype=object)
+        return np.array([read_one(i) for i in indices.tolist()], dtype=object)
 
     def from_indices(indices: tf.Tensor) -> tf.Tensor:
         contents = tf.numpy_function(read, [indices], tf.string, stateful=False)
@@ -54,7 +54,7 @@ def read_in_graph(files: Files) -> Callable[[tf.Tensor], tf.Tensor]:
     if isinstance(files.reader, ExtentReader):
         shards, columns = files.reader.files, files.reader.index
         rows = np.array([files.reader.find(name) for name in files.names], np.int64)
-        shard, offset, size = columns["file"][rows], columns["offset"][rows], columns["size"][rows]
+        shard, offset, size = (columns[name][rows].astype(np.int64) for name in ("file", "offset", "size"))
     else:
         assert isinstance(files.reader, ShardReader)
         reader = files.reader

@@ -54,9 +54,19 @@ def with_same_checksum(splits: Mapping[str, Files], checksums: Mapping[str, np.n
     same = values[order][1:] == values[order][:-1]
     if not same.any():
         return []
-    named = [(name, files.reader) for files in splits.values() for name in files.names]
-    groups = np.split(order, np.flatnonzero(~same) + 1)
-    return [[named[index] for index in group.tolist()] for group in groups if len(group) > 1]
+    ends = np.cumsum([len(files) for files in splits.values()])
+    all_files = list(splits.values())
+
+    def named(index: int) -> Named:
+        files = all_files[number := int(np.searchsorted(ends, index, "right"))]
+        return files.names[index - int(ends[number]) + len(files)], files.reader
+
+    # Names of a million files would be 100 MB: only those of copies are made.
+    edges = np.diff(np.concatenate([[False], same, [False]]).astype(np.int8))
+    first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    return [
+        [named(index) for index in order[start : stop + 1].tolist()] for start, stop in zip(first, last, strict=True)
+    ]
 
 
 def find_same_bytes(

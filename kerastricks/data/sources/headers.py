@@ -80,9 +80,9 @@ def read_headers(files: Files, max_pixels: int, description: str, progress: Prog
     grey = True
     skipped: dict[int, str] = {}
     with progress(description, len(files)) as advance:
-        for index, name in enumerate(files.names):
+        for index in range(len(files)):
             try:
-                contents = files.reader.read(name)
+                contents = files.read(index)
                 checksums[index] = zlib.crc32(contents)
                 height, width, is_grey = read_header(contents, max_pixels)
             except DataError:  # nothing can be read: a store that cannot be reached

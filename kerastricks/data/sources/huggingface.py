@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from kerastricks.data.sources.columns import find_columns, label_codes
-from kerastricks.data.sources.extents import ExtentReader, Rows, sorted_rows
+from kerastricks.data.sources.extents import ExtentReader
 from kerastricks.data.sources.layout import split_of
 from kerastricks.data.sources.names import HF_PREFIX
-from kerastricks.data.sources.source import SPLITS, Files, Names, Source
+from kerastricks.data.sources.sorting import Rows, files_of_splits, sorted_rows
+from kerastricks.data.sources.source import SPLITS, Source
 from kerastricks.errors import DataError, MissingExtraError
 
 _ROWS_AT_ONCE = 1000  # slices of memory-mapped tables: no image is copied
@@ -35,9 +36,8 @@ class DatasetReader(ExtentReader):
         # As Arrow, images come as the bytes that were saved: nobody else decodes them.
         self.datasets = [dataset.select_columns([column]).with_format("arrow") for dataset in datasets]
 
-    def read(self, name: str) -> bytes:
+    def read_row(self, row: int) -> bytes:
         """Read one image; no bytes for a row that has none."""
-        row = self.find(name)
         dataset = self.datasets[int(self.index["file"][row])]
         value = dataset[int(self.index["row"][row])].column(0)[0].as_py()
         if isinstance(value, dict):
@@ -83,11 +83,7 @@ def hugging_face_source(source: str, columns: Mapping[str, str]) -> Source:
     path = Path(os.path.expanduser(source))
     class_names, index, spans = sorted_rows(path, rows, [split for split, _ in found])
     reader = DatasetReader(path, datasets, first.image, index)
-    text = Names(index["text"], index["ends"])
-    splits = {
-        split: Files(text.take(np.arange(start, stop)), index["labels"][start:stop], reader)
-        for split, (start, stop) in spans.items()
-    }
+    splits = files_of_splits(index, spans, reader)
     name = source.removeprefix(HF_PREFIX).partition(":")[0].rstrip("/").rpartition("/")[2]
     return Source(name, class_names, splits)
 

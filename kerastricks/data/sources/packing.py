@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kerastricks.data.sources.reading import read_source
+from kerastricks.data.sources.reading import Readable, read_source
 from kerastricks.data.sources.source import Arrays, Examples
 from kerastricks.data.sources.writers import WRITERS
 from kerastricks.errors import DataError, MissingExtraError, UnknownNameError
@@ -33,7 +33,8 @@ def pack(
     `load(out)` gives the same batches as `load(source)`, from a few large files instead of many small ones. Other
     programs read them too: of "tfrecord" each record is a `tf.train.Example` with `image/encoded`,
     `image/class/label`, `image/class/text` and `image/filename`; "webdataset" has tars of `KEY.jpg` and `KEY.cls`;
-    "parquet" has the columns `image` (bytes and path) and `label` that Hugging Face's datasets writes.
+    "parquet" has the columns `image` (bytes and path) and `label` that Hugging Face's datasets writes. Groups and
+    weights are kept: in the index, in `KEY.json`, and as columns.
 
     Args:
         source: see `load`. What cannot be decoded is left out; arrays are written as PNG.
@@ -86,13 +87,18 @@ def pack(
         memory_bytes=0,
         progress=progress,
     )
+    return pack_images(readable, out, format, shard_mb, seed, progress)
+
+
+def pack_images(
+    readable: Readable, out: Path, format: str, shard_mb: float, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Write images that were looked at; see `pack`, which checks the other arguments."""
     found = readable.source
     for examples in found.splits.values():
         if not isinstance(examples, Arrays) and len(set(examples.names)) < len(examples):
             twice = next(name for name, other in itertools.pairwise(sorted(examples.names)) if name == other)
             raise DataError(f"{found.name}: {twice} is there twice: make the zip again")
-    if format != "tfrecord" and any(one.groups is not None or one.weights is not None for one in found.splits.values()):
-        raise DataError(f"{found.name} has groups or weights, which only TFRecord shards keep: pack it as tfrecord")
     # Beside its final path, since only a rename inside one file system happens at once.
     with written(out), begun_folder(out.absolute().parent) as unfinished:
         writer = WRITERS[format](unfinished, found.name, found.class_names, readable.photographs, shard_mb * 1e6)
@@ -103,10 +109,12 @@ def pack(
                     writer.begin(split)
                     for index in order.tolist():
                         name, contents = _encoded(examples, split, index)
-                        writer.write(name, int(examples.labels[index]), contents)
-                        for column, values in (("groups", examples.groups), ("weights", examples.weights)):
-                            if values is not None:
-                                writer.splits[split][-1].setdefault(column, []).append(values[index])
+                        more = {
+                            column: values.item(index)
+                            for column, values in (("group", examples.groups), ("weight", examples.weights))
+                            if values is not None
+                        }
+                        writer.write(name, int(examples.labels[index]), contents, more)
                         advance(1)
                     writer.end()
         finally:

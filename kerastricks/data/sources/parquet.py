@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from kerastricks.data.sources.columns import Columns, find_columns, label_codes, leaf
-from kerastricks.data.sources.extents import ExtentReader, Rows, indexed_source, labels_of, sort_names
+from kerastricks.data.sources.extents import ExtentReader, indexed_source
 from kerastricks.data.sources.folder import FolderReader, is_special
 from kerastricks.data.sources.groups import refuse_shared
 from kerastricks.data.sources.large_files import shard_names, source_name, splits_of_files
 from kerastricks.data.sources.layout import split_of
-from kerastricks.data.sources.source import SPLITS, Files, Names, Source
+from kerastricks.data.sources.sorting import Rows, files_of_splits, labels_of, sort_names
+from kerastricks.data.sources.source import SPLITS, Source
 from kerastricks.data.sources.table import COLUMNS, check_group, check_weight
 from kerastricks.errors import DataError, MissingExtraError
 from kerastricks.progress import megabytes
@@ -57,9 +58,8 @@ class ParquetReader(ExtentReader):
         self.__dict__.update(state)
         self._forget()
 
-    def read(self, name: str) -> bytes:
+    def read_row(self, row: int) -> bytes:
         """Read one image; no bytes for a row that has none."""
-        row = self.find(name)
         file, offset = int(self.index["file"][row]), int(self.index["offset"][row])
         if offset >= 0:
             return self.read_at(file, offset, int(self.index["size"][row]))
@@ -189,6 +189,7 @@ def _rows(files: Sequence[Path], splits: Sequence[str], opened: Sequence[Any], c
         joined,
         class_names,
         photographs,
+        **_groups_and_weights(files, opened, np.concatenate(split_numbers)),
     )
 
 
@@ -294,27 +295,14 @@ def _paths_source(path: Path, files: Sequence[Path], rows: Rows, opened: Sequenc
     if special is not None:
         raise DataError(f"{path}: {special} is no file: name image files")
     class_names, labels = labels_of(path, rows, names)
-    more = _groups_and_weights(files, opened, [SPLITS[split] for split in rows.splits.tolist()])
-    rows = replace(rows, columns={**rows.columns, "row": np.arange(len(names))})
     index, spans = sort_names(rows, names, labels, True)
-    text = Names(index["text"], index["ends"])
-    reader = FolderReader(root)
-    splits = {
-        split: Files(
-            text.take(np.arange(start, stop)),
-            index["labels"][start:stop],
-            reader,
-            **{name: column[index["row"][start:stop]] for name, column in more.items()},
-        )
-        for split, (start, stop) in spans.items()
-    }
-    source = Source(source_name(path), class_names, splits)
+    source = Source(source_name(path), class_names, files_of_splits(index, spans, FolderReader(root)))
     refuse_shared(source)
     return source
 
 
-def _groups_and_weights(files: Sequence[Path], opened: Sequence[Any], splits: Sequence[str]) -> dict[str, np.ndarray]:
-    """The columns of `Files` that all files have, in the files' order."""
+def _groups_and_weights(files: Sequence[Path], opened: Sequence[Any], splits: np.ndarray) -> dict[str, np.ndarray]:
+    """Groups and weights of the rows, where all files have the column, in the files' order."""
     found: dict[str, list[Any]] = {}
     for role in ("group", "weight"):
         named = [next((n for n in one.schema_arrow.names if n.lower() in COLUMNS[role]), None) for one in opened]
@@ -327,7 +315,9 @@ def _groups_and_weights(files: Sequence[Path], opened: Sequence[Any], splits: Se
             for row, value in enumerate(_read_column(file, one, name).to_pylist(), 1):
                 where, text = f"{file}, row {row}", "" if value is None else str(value).strip()
                 group = role == "group"
-                cells.append(check_group(where, text) if group else check_weight(where, text, splits[len(cells)]))
+                cells.append(
+                    check_group(where, text) if group else check_weight(where, text, SPLITS[splits[len(cells)]])
+                )
         found[f"{role}s"] = cells
     kinds = {"groups": object, "weights": float}
     return {name: np.array(cells, kinds[name]) for name, cells in found.items()}

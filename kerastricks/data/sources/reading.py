@@ -190,6 +190,11 @@ def find_source(source: Any) -> Source:
             return find_source(recipes.load(path).data)
         if path.suffix.lower() in TABLE_SUFFIXES:
             return table_source(path)
+        if path.suffix.lower() in (".npz", ".npy"):
+            raise DataError(
+                f"{path}: is a file of NumPy arrays: pack them, kerastricks.data.pack((images, labels), FOLDER) in "
+                f"Python, and give the FOLDER; Python's kerastricks.data.load((images, labels)) takes them as they are"
+            )
         if path.suffix.lower() == ".tfrecord" or path.name == SHARDS_INDEX:
             raise DataError(f"{path}: is a part of a packed folder: give the folder, {path.parent}")
         return zip_source(path)

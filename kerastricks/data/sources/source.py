@@ -38,11 +38,11 @@ class Names(Sequence[str]):
 
     Args:
         text: uint8, all names one after another.
-        ends: (count + 1,) int64, where each begins and the last one ends.
+        ends: (count + 1,) integers, where each begins and the last one ends.
         rows: indices of those that these are, in order; None for all.
     """
 
-    def __init__(self, text: np.ndarray, ends: np.ndarray, rows: np.ndarray | None = None) -> None:
+    def __init__(self, text: np.ndarray, ends: np.ndarray, rows: np.ndarray | range | None = None) -> None:
         self.text = text
         self.ends = ends
         self.rows = rows
@@ -58,10 +58,14 @@ class Names(Sequence[str]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return self.take(np.arange(len(self))[index])
+        return os.fsdecode(self.encoded(self.row(index)))
+
+    def row(self, index: int) -> int:
+        """Index among all names of one of these; IndexError where there is none."""
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         index = index % len(self)
-        return os.fsdecode(self.encoded(index if self.rows is None else int(self.rows[index])))
+        return index if self.rows is None else int(self.rows[index])
 
     def encoded(self, row: int) -> bytes:
         """Bytes of the name at an index of all, whichever these are."""
@@ -69,6 +73,8 @@ class Names(Sequence[str]):
 
     def take(self, indices: np.ndarray) -> "Names":
         """The chosen ones, in that order; the text is shared."""
+        if isinstance(self.rows, range):
+            return Names(self.text, self.ends, np.arange(len(self))[indices] + self.rows.start)
         return Names(self.text, self.ends, indices if self.rows is None else self.rows[indices])
 
 
@@ -106,6 +112,14 @@ class Files:
         names = self.names.take(indices) if isinstance(self.names, Names) else [self.names[i] for i in indices]
         return Files(names, self.labels[indices], self.reader, *of_these)
 
+    def read(self, index: int) -> bytes:
+        """Read a file; errors are those of the reader."""
+        # One that has an index of its own needs no search in it for a name out of it.
+        of_row = getattr(self.reader, "read_row", None)
+        if of_row is not None and isinstance(self.names, Names) and self.names.text is self.reader.index["text"]:  # type: ignore[attr-defined]
+            return of_row(self.names.row(index))
+        return self.reader.read(self.names[index])
+
     def read_again(self, index: int) -> bytes:
         """Read a file that was looked at before.
 
@@ -114,7 +128,7 @@ class Files:
         """
         name = f"{self.reader.path}: {self.names[index]}"
         try:
-            contents = self.reader.read(self.names[index])
+            contents = self.read(index)
         except Exception as error:  # whatever a reader raises
             reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
             raise DataError(f"{name}: can no longer be read ({reason}): bring it back, or run it again") from None

@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from kerastricks.data.sources import webdataset
 from kerastricks.data.sources.names import is_ignored
+from kerastricks.data.sources.samples import IMAGES
 from kerastricks.data.sources.shards import FORMAT, INDEX, VERSION
 from kerastricks.errors import DataError
 from kerastricks.files import sync, write_json
@@ -60,8 +62,15 @@ class ShardWriter(abc.ABC):
         self.splits[split] = []
 
     @abc.abstractmethod
-    def write(self, name: str, label: int, contents: bytes) -> None:
-        """Write an image."""
+    def write(self, name: str, label: int, contents: bytes, more: Mapping[str, Any]) -> None:
+        """Write an image.
+
+        Args:
+            name: name of the image.
+            label: number of its class.
+            contents: its bytes.
+            more: `group` and `weight`, where the source has them: all images of a split then do.
+        """
 
     def flush(self) -> None:  # noqa: B027 - most hold nothing back
         """Write what is held back."""
@@ -104,7 +113,7 @@ class TFRecordWriter(ShardWriter):
 
     suffix = ".tfrecord"
 
-    def write(self, name: str, label: int, contents: bytes) -> None:
+    def write(self, name: str, label: int, contents: bytes, more: Mapping[str, Any]) -> None:
         """Write an image as a `tf.train.Example`."""
         record = tf.train.Example(
             features=tf.train.Features(
@@ -131,6 +140,8 @@ class TFRecordWriter(ShardWriter):
         shard["image_offsets"].append(self.offset + _FRAME_BYTES + record.index(contents))
         shard["image_bytes"].append(len(contents))
         shard["image_crc32"].append(zlib.crc32(contents))
+        for column, value in more.items():
+            shard.setdefault(f"{column}s", []).append(value)
         self.offset += size
 
     def finish(self) -> None:
@@ -166,7 +177,7 @@ class TarWriter(ShardWriter):
     """Writer of WebDataset tars: `KEY.jpg` and `KEY.cls` with the number of the class.
 
     The key is the image's name without its suffix. A name that a tar cannot keep so (a dot more, another suffix) is in
-    a `KEY.json` as `path`.
+    a `KEY.json` as `path`, and so are `group` and `weight`.
     """
 
     suffix = webdataset.SUFFIX
@@ -177,17 +188,19 @@ class TarWriter(ShardWriter):
         super().begin(split)
         self._keys: set[str] = set()
 
-    def write(self, name: str, label: int, contents: bytes) -> None:
-        """Write an image and its label."""
+    def write(self, name: str, label: int, contents: bytes, more: Mapping[str, Any]) -> None:
+        """Write an image, its label, its group and its weight."""
         key, suffix = _key_and_suffix(name)
-        members = {}
+        members, record = {}, {"label": label, **more}
         self._number += 1
-        if suffix not in webdataset.IMAGES or key in self._keys or not key:
+        if suffix not in IMAGES or key in self._keys or not key:
             suffix = next((found for head, found in _SUFFIXES.items() if contents.startswith(head)), "img")
             key = f"renamed/{self._number:08}"
-            members["json"] = json.dumps({"label": label, "path": name}).encode()
+            record["path"] = name
             name = f"{key}.{suffix}"
         self._keys.add(key)
+        if len(record) > 1:
+            members["json"] = json.dumps(record).encode()
         members["cls"] = str(label).encode()
         files = [(name, contents), *((f"{key}.{suffix}", text) for suffix, text in members.items())]
         size = sum(512 + -(-len(part) // 512) * 512 for _, part in files)
@@ -218,29 +231,33 @@ def _key_and_suffix(name: str) -> tuple[str, str]:
 class ParquetWriter(ShardWriter):
     """Writer of Parquet files as Hugging Face's datasets writes them: `image` with bytes and path, and `label`.
 
+    Groups and weights are columns of their own.
+
     Nothing is compressed, since images are: so each can be read by its offset.
     """
 
     suffix = ".parquet"
-    _rows: list[tuple[str, int, bytes]]
+    _rows: list[tuple[str, int, bytes, Mapping[str, Any]]]
     _held = 0
 
-    def write(self, name: str, label: int, contents: bytes) -> None:
-        """Write an image and its label."""
+    def write(self, name: str, label: int, contents: bytes, more: Mapping[str, Any]) -> None:
+        """Write an image, its label, its group and its weight."""
         import pyarrow.parquet as pq
 
         try:
-            size = len(contents) + len(name.encode()) + 16
+            size = len(contents) + len(name.encode()) + len(str(more.get("group", "")).encode()) + 16
         except UnicodeEncodeError:
             raise DataError(
-                f"{name!r} is not valid UTF-8, as Parquet wants names: rename it, or pack as tfrecord"
+                f"{name!r} is not valid UTF-8, as Parquet wants names and groups: rename it, or pack as tfrecord"
             ) from None
         if self.is_full(size):
+            file = self.next_file()
+            self._schema = self._make_schema(more)
             self._open = pq.ParquetWriter(
-                self.next_file(), self._schema(), compression="none", use_dictionary=False, write_statistics=["label"]
+                file, self._schema, compression="none", use_dictionary=False, write_statistics=["label"]
             )
             self._rows = []
-        self._rows.append((name, label, contents))
+        self._rows.append((name, label, contents, more))
         self._held += size
         self.offset += size
         if self._held >= _GROUP_BYTES or len(self._rows) >= _GROUP_ROWS:
@@ -251,19 +268,25 @@ class ParquetWriter(ShardWriter):
         import pyarrow as pa
 
         if self._rows:
-            schema = self._schema()
-            images = [{"bytes": contents, "path": name} for name, _, contents in self._rows]
-            labels = [label for _, label, _ in self._rows]
-            self._open.write_table(pa.table([pa.array(images, schema.field(0).type), labels], schema=schema))
+            schema = self._schema
+            images = [{"bytes": contents, "path": name} for name, _, contents, _ in self._rows]
+            columns = [pa.array(images, schema.field(0).type), [label for _, label, _, _ in self._rows]]
+            columns += [[more[name] for *_, more in self._rows] for name in schema.names[2:]]
+            self._open.write_table(pa.table(columns, schema=schema))
         self._rows, self._held = [], 0
 
-    def _schema(self) -> Any:
+    def _make_schema(self, more: Mapping[str, Any]) -> Any:
         import pyarrow as pa
 
-        features = {"image": {"_type": "Image"}, "label": {"names": list(self.class_names), "_type": "ClassLabel"}}
+        types = {"group": "string", "weight": "float64"}
+        features: dict[str, Any] = {
+            "image": {"_type": "Image"},
+            "label": {"names": list(self.class_names), "_type": "ClassLabel"},
+            **{name: {"dtype": types[name], "_type": "Value"} for name in more},
+        }
         image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
         return pa.schema(
-            [("image", image), ("label", pa.int64())],
+            [("image", image), ("label", pa.int64()), *((name, pa.type_for_alias(types[name])) for name in more)],
             metadata={
                 "huggingface": json.dumps({"info": {"features": features}}),
                 "kerastricks": json.dumps({"photographs": self.photographs}),

@@ -14,10 +14,10 @@ from kerastricks.training.config import FIELDS, Config
 MODEL = "model."
 STRENGTH = "augment.strength"
 # They decide which images are seen, or how long: trials that differ in them cannot be compared.
-# `keep` writes files, and `average` has no score before the end.
+# `keep` writes files, trials with several `monitor` do not log the same, and `average` has no score before the end.
 NOT_SEARCHED = frozenset(
     {"data", "classes", "validation", "test", "seed", "split_seed", "bagging", "epochs", "max_pixels", "max_skipped"}
-    | {"average", "keep", "group"}
+    | {"average", "keep", "group", "monitor"}
 )
 SEARCHED = tuple(name for name in FIELDS if name not in NOT_SEARCHED)
 

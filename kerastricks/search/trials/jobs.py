@@ -6,7 +6,7 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,12 @@ from kerastricks.runs.folder import RunFolder
 from kerastricks.runs.training_run import check_own_model, new_model
 from kerastricks.search.trials.processes import Channel
 from kerastricks.training import checkpoint
-from kerastricks.training.config import Config
+from kerastricks.training.config import LOGGED, Config
 from kerastricks.training.datasets import load_data
 from kerastricks.training.fitting import fit
+from kerastricks.training.monitoring import logged_metrics
 from kerastricks.training.resolved_config import resolve
 
-METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 # Called with the epoch, from 1, and its metrics; False pauses.
 Tell = Callable[[int, dict[str, float]], bool]
 
@@ -47,12 +47,14 @@ class Reporter(keras.callbacks.Callback):
     Args:
         tell: receives epoch and metrics; returns whether to continue.
         epochs: to pause after, at the latest.
+        metrics: names of those that are reported.
     """
 
     is_saved = False  # a trial is resumed to another epoch, and as a run without this
 
-    def __init__(self, tell: Tell, epochs: int) -> None:
+    def __init__(self, tell: Tell, epochs: int, metrics: Sequence[str] = LOGGED) -> None:
         super().__init__()
+        self.metrics = tuple(metrics)
         self.tell = tell
         self.epochs = epochs
         self.paused = False
@@ -67,12 +69,12 @@ class Reporter(keras.callbacks.Callback):
         lines = metrics.read_text(encoding="utf-8").splitlines()[:epochs] if metrics.exists() else []
         for line in lines:
             record = json.loads(line)
-            if not self.tell(record["epoch"], {name: record[name] for name in METRICS}):
+            if not self.tell(record["epoch"], {name: record[name] for name in self.metrics}):
                 return False
         return len(lines) < self.epochs
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        metrics = {name: float((logs or {})[name]) for name in METRICS}
+        metrics = {name: float((logs or {})[name]) for name in self.metrics}
         if not all(map(math.isfinite, metrics.values())):
             return  # `fit` raises right after this
         goes_on = self.tell(epoch + 1, metrics)
@@ -115,7 +117,7 @@ def train(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     for number, part in enumerate(folds(_load(job, config), job["folds"]), start=1):
         curve, _ = _train_one(job, config, part, folder / f"fold_{number}", lambda epoch, metrics: True)
         curves.append(curve)
-        mean = {name: sum(one[-1][name] for one in curves) / len(curves) for name in METRICS}
+        mean = {name: sum(one[-1][name] for one in curves) / len(curves) for name in logged_metrics(config)}
         if not _tell(channel, number, job["folds"], mean) and number < job["folds"]:
             return {"status": "paused", "curve": _mean_curve(curves)}
     return {"status": "completed", "curve": _mean_curve(curves)}
@@ -210,7 +212,8 @@ def _train_one(
     config = resolve(config, data)
     write_resolved(run, config, data)
     write_skipped(run, data)
-    reporter = Reporter(tell, job["epochs"])
+    names = logged_metrics(config)
+    reporter = Reporter(tell, job["epochs"], names)
     done = checkpoint.read_position(run.checkpoint).step // data.steps_per_epoch
     if reporter.replay(run.metrics, done):
         model = new_model(run, config, data, lambda line: None)
@@ -225,12 +228,12 @@ def _train_one(
             if doctor.stopped is None:
                 raise
             raise TrainingDivergedError(f"{doctor.stopped.code}: {doctor.stopped.evidence}") from None
-    curve = [_floats(record) for record in read_json_lines(run.metrics)]
+    curve = [_floats(record, names) for record in read_json_lines(run.metrics)]
     return curve, len(curve) < (config.epochs or 0)
 
 
-def _floats(record: dict[str, float]) -> dict[str, float]:
-    return {name: record[name] for name in ("epoch", *METRICS, "learning_rate", "seconds")}
+def _floats(record: dict[str, float], metrics: Sequence[str]) -> dict[str, float]:
+    return {name: record[name] for name in ("epoch", *metrics, "learning_rate", "seconds")}
 
 
 def _run_folder(job: dict[str, Any], path: Path) -> RunFolder:

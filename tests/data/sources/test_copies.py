@@ -1,5 +1,6 @@
 """Copies that are a leak or a conflict are found while images are read, whatever their source, and nothing else is."""
 
+import json
 import shutil
 import zipfile
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kerastricks.cli import run
 from kerastricks.data import load
 from kerastricks.data.sources.copies import LEAK, SameBytes, describe_same_bytes, find_same_bytes
 from kerastricks.data.sources.source import Files
@@ -84,3 +86,21 @@ def test_the_same_checksum_is_not_enough():
 def test_copies_are_plain_values_for_json():
     copies = SameBytes(("a", "b"), ("train", "test"), ("cat", "cat"))
     assert copies.to_json() == {"kinds": ["leak"], "files": ["a", "b"], "splits": ["train", "test"]}
+
+
+@pytest.mark.slow
+def test_a_training_warns_of_copies_and_records_them(images, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("kerastricks.runs.finishing.export_saved_model", lambda model, names, path, *more: path)
+    shutil.copy(images / "train/cat/0.png", images / "test/cat/leak.png")
+    shutil.copy(images / "train/cat/1.png", images / "train/dog/conflict.png")
+    options = ["--model", "mlp(depth=1, width=4)", "--epochs", "1", "--set", "jit=False", "--out", str(tmp_path)]
+    assert run(["train", str(images), "--name", "copies", *options]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out + shown.err).count("warning: 1 image is in several ") == 2
+    summary = json.loads((tmp_path / "copies" / "summary.json").read_text())
+    assert {
+        tuple(one["kinds"]): sorted(zip(one["files"], one["splits"], strict=True)) for one in summary["copies"]
+    } == {
+        ("leak",): [("test/cat/leak.png", "test"), ("train/cat/0.png", "train")],
+        ("conflict",): [("train/cat/1.png", "train"), ("train/dog/conflict.png", "train")],
+    }

@@ -174,15 +174,19 @@ def test_given_splits_that_share_a_group_are_an_error(split_folder):
         data.load(split_folder, group=r"/(\d+)\.png")
 
 
-def test_a_packed_folder_keeps_groups_and_weights(patients, tmp_path):
+@pytest.mark.parametrize("format", ["tfrecord", "webdataset", "parquet"])
+def test_a_packed_folder_keeps_groups_and_weights(patients, tmp_path, monkeypatch, format):
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    monkeypatch.setenv("KERASTRICKS_CACHE", str(tmp_path / "cache"))
     rows = [
-        f"{f.relative_to(patients).as_posix()},{f.parent.name},{f.name.split('_')[0]},{number % 4}"
+        f"{f.relative_to(patients).as_posix()},{f.parent.name},{f.name.split('_')[0]},{number % 4 / 3}"
         for number, f in enumerate(sorted(patients.rglob("*.png")))
     ]
     table = patients / "list.csv"
     table.write_text("path,label,group,weight\n" + "\n".join(rows) + "\n")
     before = data.load(table)
-    data.pack(table, tmp_path / "packed")
+    data.pack(table, tmp_path / "packed", format=format)
     table.unlink()
     after = data.load(tmp_path / "packed")
     assert after.fingerprint == before.fingerprint
@@ -190,4 +194,4 @@ def test_a_packed_folder_keeps_groups_and_weights(patients, tmp_path):
         one, other = before.splits[split].examples, after.splits[split].examples
         assert one.groups.tolist() == other.groups.tolist()
         assert one.weights.tolist() == other.weights.tolist()
-        assert one.names == other.names
+        assert list(one.names) == list(other.names)

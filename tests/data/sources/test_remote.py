@@ -11,7 +11,7 @@ import socket
 import numpy as np
 import pytest
 from conftest import write_image
-from faulty_server import Server
+from faulty_server import Proxy, Server
 
 from kerastricks import addresses, data, remote
 from kerastricks.addresses import public_url
@@ -324,6 +324,43 @@ def test_an_object_store_is_the_local_folder_to_the_bit(s3, folder, local, tmp_p
         with pytest.raises(DataError, match=r"no such file or folder|no files") as error:
             data.load(lost)
         assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def proxy(s3, folder, monkeypatch):
+    """The object store with a bucket of the images, reached through what misbehaves."""
+    store = fsspec.filesystem("s3")
+    store.mkdir("s3://shop")
+    store.put(str(folder / "pets") + "/", "s3://shop/pets", recursive=True)
+    proxy = Proxy(s3.removeprefix("http://"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    yield proxy
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    proxy.server.shutdown()
+    proxy.server.server_close()
+    monkeypatch.undo()
+    fsspec.filesystem("s3").rm("s3://shop", recursive=True)
+
+
+@pytest.mark.slow
+def test_faults_of_an_object_store_that_pass_change_nothing(proxy, local):
+    faults = ["reset", 503, "slow", "truncated"]
+    for number, fault in enumerate(faults):
+        proxy.faults[f"dog/é {number}%.png"] = [fault, fault]
+    same(data.load("s3://shop/pets", batch_size=4), local["pets"])
+    assert all(proxy.met[fault] for fault in faults)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["reset", 503, "truncated"])
+def test_faults_of_an_object_store_that_stay_are_one_line_and_leave_nothing(proxy, tmp_path, capsys, fault):
+    proxy.faults["dog/é 3%.png"] = [fault] * 100
+    assert run(["pack", "s3://shop/pets", str(tmp_path / "out"), "--max-skipped", "1"]) == 2
+    shown = capsys.readouterr().err
+    assert "dog/é 3%.png: cannot be reached" in shown
+    assert shown.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -342,6 +342,15 @@ def test_a_damaged_idx_file_is_named(tmp_path, damage):
     assert "train" in one_line(error)
 
 
+def test_a_file_of_arrays_says_the_way_out(tmp_path):
+    np.savez(tmp_path / "x.npz", x_train=np.zeros((4, 8, 8), "uint8"), y_train=np.arange(4))
+    with pytest.raises(
+        DataError, match=r"x\.npz: is a file of NumPy arrays: pack them, kerastricks\.data\.pack"
+    ) as error:
+        data.load(tmp_path / "x.npz")
+    one_line(error)
+
+
 @pytest.mark.parametrize("reason", ["URL fetch failure\n<html>", ""], ids=["with a reason", "without"])
 def test_keras_datasets_without_a_network_say_the_way_out(monkeypatch, reason):
     def fail():

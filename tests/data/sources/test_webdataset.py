@@ -21,6 +21,7 @@ from kerastricks.errors import DataError
 pytestmark = pytest.mark.tensorflow_only
 
 CLASSES = sorted(COLOURS)
+IMAGE = b"\xff\xd8"
 
 
 @pytest.fixture(autouse=True)
@@ -177,7 +178,24 @@ def test_a_damaged_index_is_made_again(image_folder, tmp_path):
     assert images_of(find_source(path)) == expected
 
 
-IMAGE = b"\xff\xd8"
+def with_record(**record):
+    return [("a.jpg", IMAGE), ("a.json", json.dumps({"label": "x", **record}).encode())]
+
+
+def test_groups_and_weights_are_keys_of_the_json(image_folder, tmp_path):
+    def members():
+        for number, (name, contents) in enumerate(rows_of(image_folder)):
+            stem, label = key_and_class(name)
+            yield f"{stem}.json", json.dumps({"group": number // 2, "weight": number / 7}).encode()
+            yield f"{stem}.cls", label.encode()
+            yield name, contents
+
+    files = find_source(write(tmp_path / "x.tar", members())).splits["train"]
+    number = {name: index for index, (name, _) in enumerate(rows_of(image_folder))}
+    assert files.groups.tolist() == [str(number[name] // 2) for name in files.names]
+    assert files.weights.tolist() == [number[name] / 7 for name in files.names]
+
+
 BAD = {
     "a key twice": ([("a.jpg", IMAGE), ("a.jpg", IMAGE)], r"a\.jpg is there twice"),
     "a label twice": ([("a.cls", b"0"), ("a.cls", b"1")], r"a\.cls is there twice"),
@@ -191,6 +209,10 @@ BAD = {
     "half a character": ([("a.jpg", IMAGE), ("a.json", b'{"label": "\\ud800"}')], "the label is no valid text"),
     "no JSON": ([("a.jpg", IMAGE), ("a.json", b"{")], r"a\.json cannot be read"),
     "no UTF-8": ([("a.jpg", IMAGE), ("a.cls", b"\xff")], r"a\.cls cannot be read"),
+    "an empty group": (with_record(group=" "), "a.json: the group is empty"),
+    "a group that is a list": (with_record(group=[1]), r"a\.json: group \[1\] is neither a name nor"),
+    "a negative weight": (with_record(weight=-1), r"a\.json: weight '-1' must be a number from 0"),
+    "a group of some": ([*with_record(group=1), ("b.jpg", IMAGE), ("b.cls", b"x")], "b has no 'group' in its .json"),
     "no images": ([("readme.txt", b"")], "no images"),
     "an empty tar": ([], "no images"),
 }

@@ -4,8 +4,9 @@ import pytest
 
 import kerastricks
 from kerastricks.errors import Interrupted
-from kerastricks.search.trials.jobs import METRICS, Reporter
+from kerastricks.search.trials.jobs import Reporter
 from kerastricks.training import Config, fit
+from kerastricks.training.config import LOGGED
 
 pytestmark = pytest.mark.tensorflow_only
 CONFIG = Config(epochs=4, batch_size=32, learning_rate=0.05, precision="float32")
@@ -55,7 +56,7 @@ def test_pauses_after_its_epochs_and_goes_on_to_more(tmp_path, data):
         weights = train(data, tmp_path, reporter)
         assert reporter.paused == (epochs < 4)
         assert [epoch for epoch, _ in told] == list(range(1, epochs + 1))
-    assert told[0][1] == sorted(METRICS)
+    assert told[0][1] == sorted(LOGGED)
     for one, other in zip(weights, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 

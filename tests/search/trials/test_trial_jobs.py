@@ -11,6 +11,7 @@ from kerastricks.doctor import Finding
 from kerastricks.errors import TrainingDivergedError
 from kerastricks.search.trials import jobs
 from kerastricks.training import Config
+from kerastricks.training.config import LOGGED
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -115,7 +116,7 @@ def test_folds_are_told_as_means_of_those_that_are_done(job, tmp_path):
     for number in (1, 2, 3):
         lines = (tmp_path / "folded" / f"fold_{number}" / "metrics.jsonl").read_text().splitlines()
         assert len(lines) == 2
-        ends.append(jobs._floats(json.loads(lines[-1])))
+        ends.append(jobs._floats(json.loads(lines[-1]), LOGGED))
     for step, event in enumerate(channel.told, start=1):
         for name, value in event["metrics"].items():
             assert value == pytest.approx(np.mean([end[name] for end in ends[:step]]), rel=1e-12)
@@ -147,3 +148,9 @@ def test_a_loss_that_is_not_finite_is_told_as_a_finding(job):
     wild = CONFIG.replace(learning_rate=1e30, clip_norm=None, weight_decay=0.0).as_dict()
     with pytest.raises(TrainingDivergedError, match=r"^nan: the loss is NaN or infinite from step"):
         jobs.train(job("wild", config=wild, doctor=True), Channel())
+
+
+def test_a_trial_reports_the_monitored_metric(job):
+    channel, config = Channel(), {**CONFIG.as_dict(), "monitor": "val_macro_f1", "epochs": 1}
+    result = jobs.train(job("monitored", config=config, folds=2, epochs=1), channel)
+    assert channel.told[-1]["metrics"]["val_macro_f1"] == pytest.approx(result["curve"][-1]["val_macro_f1"])
