@@ -120,10 +120,7 @@ class StrategyNetworks:
             set_linear_head(layers, probe)
         else:
             of = [(features.of(split, level), features.labels(split)) for split in ("train", "validation")]
-            # The features may be those of the measured part.
-            is_whole = len(features.labels("train")) == self.data.splits["train"].size
-            data = self.data if is_whole else sampled(self.data, self.measurement.images)
-            of_images = data.splits["train"].examples.weights
+            of_images = self._images_of(features).splits["train"].examples.weights
             of_classes = class_weights(self.data.class_counts()["train"]) if self._weighted else None
             epochs, accuracy = fit_head(
                 layers, *of[0], *of[1], self.settings.dropout, of_classes, sample_weight=of_images
@@ -145,7 +142,7 @@ class StrategyNetworks:
                 features = cached(network, (level,), self.data, ("train", "validation"), self.progress)
             if partial or self._weighted:
                 of = [(features.of(split, level), features.labels(split)) for split in ("train", "validation")]
-                examples = self.data.splits["train"].examples
+                examples = self._images_of(features).splits["train"].examples
                 probe = linear_probe(
                     *of[0],
                     *of[1],
@@ -157,6 +154,11 @@ class StrategyNetworks:
                 )
             self._probes[level] = probe, features
         return self._probes[level]
+
+    def _images_of(self, features: Features) -> ImageData:
+        """The images of features, which may be those of the measured part."""
+        whole = len(features.labels("train")) == self.data.splits["train"].size
+        return self.data if whole else sampled(self.data, self.measurement.images)
 
     def with_probe(self) -> keras.Model:
         """The linear classifier on the top features."""

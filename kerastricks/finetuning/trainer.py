@@ -31,7 +31,7 @@ from kerastricks.finetuning.rungs import Result
 from kerastricks.finetuning.settings import IN_TWO_PARTS, Settings
 from kerastricks.finetuning.stages import Stage, make_stage
 from kerastricks.finetuning.strategy_networks import Say, StrategyNetworks
-from kerastricks.finetuning.validation import BalancedValidation, scored
+from kerastricks.finetuning.validation import BALANCED, scored
 from kerastricks.probes.rows import stratified_sample
 from kerastricks.progress import Progress
 from kerastricks.training.config import Config
@@ -255,7 +255,7 @@ class Trainer:
                 kept = scored(self.networks.network(strategy)[0], data).balanced_accuracy, None
         elif before is not None:
             kept = before.best or (before.accuracy, None)
-        best = BestWeights(*kept, patience, monitor="val_balanced_accuracy" if self.by_class else "val_accuracy")
+        best = BestWeights(*kept, patience, monitor=BALANCED if self.by_class else "val_accuracy")
         report, clock = self.train_stage(strategy, name, self._stage(strategy), data, config, length, best)
         return report, (best.best_accuracy, best.best_loss), clock
 
@@ -298,13 +298,13 @@ class Trainer:
         if self.run_folder is not None:
             folder = self.run_folder / "stages" / f"{strategy}-{name}"
             folder.mkdir(parents=True, exist_ok=True)
-        config = config.replace(epochs=length.epochs, early_stopping_epochs=None)
+        monitor = BALANCED if self.by_class else config.monitor
+        config = config.replace(epochs=length.epochs, early_stopping_epochs=None, monitor=monitor)
         what = stage.name if stage else f"{network.name} at {data.image_shape[0]} pixels"
         share = "" if length.images >= images else f" of {length.images:,} images"
         self.say(f"{strategy}: {what}, {parameters:,} weights learn, {length.epochs} epochs{share}")
-        callbacks = [*([BalancedValidation(data)] if self.by_class else []), best, clock]
         try:
-            fit(network, data, config, callbacks=callbacks, lr_multipliers=factors, run_folder=folder)
+            fit(network, data, config, callbacks=[best, clock], lr_multipliers=factors, run_folder=folder)
         except TrainingDivergedError:
             best.model.set_weights(best.best_weights)
             raise

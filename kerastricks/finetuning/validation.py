@@ -1,14 +1,13 @@
-"""Scores of a network on validation, and balanced accuracy in the logs of a training."""
+"""Scores of a network on validation: accuracy, balanced accuracy, log-loss."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 
 from kerastricks.data.image_data import ImageData
 
-BALANCED = "val_balanced_accuracy"
+BALANCED = "val_balanced_accuracy"  # in the logs of a training
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,26 +45,6 @@ def balanced_accuracy(correct: np.ndarray, labels: np.ndarray) -> float:
     """
     images = np.bincount(labels)
     return float((np.bincount(labels, correct)[images > 0] / images[images > 0]).mean())
-
-
-class BalancedValidation(keras.callbacks.Callback):
-    """Adds `val_balanced_accuracy` to the logs of an epoch, for the callbacks after it, where the training has it not.
-
-    Args:
-        data: whose validation images are predicted once more.
-    """
-
-    is_saved = False  # nothing in it is a state
-
-    def __init__(self, data: ImageData) -> None:
-        super().__init__()
-        self._data = data
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs is not None and BALANCED not in logs:
-            labels = self._data.labels("validation")
-            correct = _predictions(self.model, self._data).argmax(axis=1) == labels
-            logs[BALANCED] = balanced_accuracy(correct, labels)
 
 
 def _predictions(model: keras.Model, data: ImageData) -> np.ndarray:
