@@ -110,6 +110,7 @@ class Trainer:
     def head_only(self, strategy: str, level: str) -> Trained:
         """A head on the features of a level: "linear", "earlier"."""
         network, stages = self.networks.with_head(level)
+        stages = self.with_balanced(network, stages)
         return self.finished_network(strategy, network, stages)
 
     def in_one_piece(self, strategy: str, length: Length) -> Trained:
@@ -119,6 +120,7 @@ class Trainer:
             TrainingDivergedError: when the loss of a training from random weights is not finite.
         """
         network, stages = self.networks.network(strategy)
+        stages = self.with_balanced(network, stages)
         try:
             stages = [*stages, self._train(strategy, "whole", length, stages[0] if stages else None)[0]]
         except TrainingDivergedError as error:
@@ -252,7 +254,7 @@ class Trainer:
         if isinstance(before, StageReport):
             kept = before.validation_accuracy, None
             if self.by_class:
-                kept = scored(self.networks.network(strategy)[0], data).balanced_accuracy, None
+                kept = before.validation_balanced_accuracy, None
         elif before is not None:
             kept = before.best or (before.accuracy, None)
         best = BestWeights(*kept, patience, monitor=BALANCED if self.by_class else "val_accuracy")
@@ -336,6 +338,13 @@ class Trainer:
         for layer in frozen:
             layer.trainable = False
         return frozen
+
+    def with_balanced(self, network: keras.Model, stages: list[StageReport]) -> list[StageReport]:
+        """Adds the balanced accuracy of a network to the report of its head, where epochs are compared by it."""
+        if not self.by_class or not stages:
+            return stages
+        balanced = scored(network, self.compared(self.data)).balanced_accuracy
+        return [dataclasses.replace(stages[0], validation_balanced_accuracy=balanced), *stages[1:]]
 
     def finished_network(self, name: str, network: keras.Model, stages: list[StageReport]) -> Trained:
         """Adds the accuracy of the float32 model, which is the one saved."""

@@ -68,9 +68,7 @@ def train_in_parts(trainer: Trainer, choice: Choice, journal: Journal) -> Traine
     """
     strategy = choice.strategy
     network, stages = trainer.networks.network(strategy)
-    whole = trainer.compared(trainer.data)
-    head = scored(network, whole)
-    stages = [dataclasses.replace(stages[0], validation_balanced_accuracy=head.balanced_accuracy)]
+    stages = trainer.with_balanced(network, stages)
     left = trainer.settings.seconds and trainer.settings.seconds - journal.spent
     for part in make_parts(trainer, choice):
         share = _FIRST[strategy] if part.name == "part1" else 1.0

@@ -166,6 +166,7 @@ def test_imbalance_reaches_the_training_of_a_plan(data, backbone):
     result, _, trainings = run(data, backbone, config, strategy="last")
     assert [imbalance for _, _, imbalance, _ in trainings] == ["balanced_softmax"]
     assert result.report.balanced_accuracy >= result.report.probe_balanced_accuracy - 1e-6
+    assert all(stage.validation_balanced_accuracy is not None for stage in result.report.stages)
 
 
 @pytest.mark.slow
