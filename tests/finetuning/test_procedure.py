@@ -83,7 +83,7 @@ def test_nothing_ends_below_the_linear_probe(plan, data, backbone):
 
 @pytest.mark.tensorflow_only
 def test_it_falls_back_to_the_probe_and_says_so(data, backbone, monkeypatch):
-    def bad_head(layers, *arguments):
+    def bad_head(layers, *arguments, **how):
         layers[-1].set_weights([0 * weight for weight in layers[-1].get_weights()])
         return 1, 0.0
 
