@@ -38,7 +38,7 @@ ROWS = {
     "up-sampling": ("upsample", ""),
     "up-sampling + crops of rare": ("upsample", CROP),
     "up-sampling + RandAugment of rare": ("upsample", "for_rare(randaugment(2, 9))"),
-    "down-sampling": ("downsample", ""),
+    "down-sampling, ratio 5": ("downsample(ratio=5)", ""),
     "square-root sampling": ("square_root_sampling", ""),
     "progressive sampling": ("progressive_sampling", ""),
     "class-aware batches": ("class_aware_batches", ""),
