@@ -10,7 +10,7 @@ from kerastricks.metrics.class_balance import UNEVEN
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do about imbalanced classes.
+    """A remedy for imbalanced classes, with the reason.
 
     Args:
         imbalance: a spec for `Config.imbalance`; "" for nothing.

@@ -64,7 +64,7 @@ class BalancedLoss:
 
 @dataclass(frozen=True)
 class Remedies:
-    """What a training does about imbalanced classes.
+    """The remedies of a training: at most one way to sample, one of class weights and one loss.
 
     Args:
         sampling: None for every image once an epoch.

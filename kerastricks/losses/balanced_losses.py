@@ -43,7 +43,7 @@ class _Crossentropy(keras.losses.Loss):
         return (1 - self.smoothing) * labels + self.smoothing / labels.shape[-1]
 
     def focused(self, log_probabilities: Any) -> Any:
-        """What is summed over the targets, (batch, K)."""
+        """The terms that are summed over the targets, (batch, K)."""
         return log_probabilities
 
     def get_config(self) -> dict[str, Any]:
