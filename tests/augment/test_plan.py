@@ -27,6 +27,7 @@ SPECS = {
     "gamma": "gamma(2.0)",
     "grayscale": "grayscale(0.5)",
     "hsv": "hsv",
+    "for_rare": "for_rare('flip | translate(0.4) | brightness(0.9)')",
     "hue": "hue(0.4)",
     "hue_yiq": "hue_yiq(0.4)",
     "invert": "invert(0.5)",
