@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--rare-below",
-    type=options.number(1),
+    type=options.number(1, 1_000_000_000),
     metavar="N",
     help="With --plan two_stage: classes with fewer training images are rare.  [default: by their numbers]",
 )

@@ -136,7 +136,7 @@ class LogitAdjustedCrossentropy(_Counted):
     Args:
         class_counts: training images of each class, K numbers of 1 or more.
         tau: strength, 0 or more; 0 is cross-entropy.
-        smoothing: of the labels, in [0, 1).
+        smoothing: of the labels, in [0, 1): towards prior^tau, for which balanced logits are all alike.
         from_logits: whether predictions are logits or probabilities.
         **kwargs: of `keras.losses.Loss`: `reduction`, `name`, `dtype`.
 
@@ -158,7 +158,8 @@ class LogitAdjustedCrossentropy(_Counted):
 
     Reference:
         Menon et al.: Long-tail learning via logit adjustment, ICLR 2021, equation 10; Ren et al.: Balanced
-        Meta-Softmax, NeurIPS 2020, equation 3, is tau = 1.
+        Meta-Softmax, NeurIPS 2020, equation 3, is tau = 1. Deviation: the papers smooth no labels. Smoothed towards
+        equal shares, the loss would ask for balanced logits that favour rare classes.
     """
 
     def __init__(

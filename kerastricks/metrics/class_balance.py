@@ -56,9 +56,10 @@ def effective_number(counts: Sequence[int] | np.ndarray, beta: float = BETA) -> 
     known = _checked(counts)
     if not 0 <= beta < 1:
         raise ConfigError(f"beta must be in [0, 1). Received: beta={beta}")
-    with np.errstate(divide="ignore"):  # the logarithm of beta = 0
-        # By expm1 and log1p: 0.9999999 ** 3 loses half of its digits.
-        return -np.expm1(known * np.log1p(beta - 1)) / (1 - beta)
+    if beta == 0:
+        return np.minimum(known, 1.0)
+    # By expm1 and log1p: 0.9999999 ** 3 loses half of its digits.
+    return -np.expm1(known * np.log1p(beta - 1)) / (1 - beta)
 
 
 def effective_classes(counts: Sequence[int] | np.ndarray) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerastricks.classifier_file import load_classifier
 from kerastricks.data.image_data import ImageData
 from kerastricks.errors import RunFolderError, UsageError
 from kerastricks.imbalance.post_hoc_choice import METHODS, MOST_TUNED, TriedRemedy, choose_remedy, find_remedies
@@ -72,7 +73,7 @@ class OpenedRun:
             RunFolderError: for other data than the run's, or a network without a head that can be changed.
             DataError: for images that cannot be used.
         """
-        head = ClassifierHead.of(record.load_model(), str(record.path))
+        head = ClassifierHead.of(load_classifier(record.folder.model), str(record.path))
         if data is None and record.config.data is None:
             raise RunFolderError(f"{record.folder.config}: does not say what the run was trained on: give --data")
         source = str(record.config.data if data is None else data)
