@@ -1,8 +1,8 @@
 """Class-balanced orders of training images: which image stands at each position of each epoch.
 
 As the plain order, they are functions of (seed, epoch, step): any batch is directly accessible, and a resumed training
-draws the same images. Within a class each image is drawn as often as any other: rounds through the class, each in an
-order of its own.
+draws the same images. Within a class each image is drawn as often as any other: rounds through the class in a shuffled
+order, each begun at another image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,9 @@ from kerastricks.imbalance.remedies import Sampling, switch_epoch
 from kerastricks.imbalance.weighting import check_images
 
 _GOLDEN = (5**0.5 - 1) / 2  # its multiples fill [0, 1) evenly
-_IN_EPOCH, _IN_CLASS, _IN_CYCLE = (word << 32 for word in (0x65706F, 0x636C73, 0x637963))  # uses of one seed
+_IN_EPOCH, _IN_BATCH = (word << 32 for word in (0x65706F, 0x626174))  # uses of one seed
+_IN_CLASS = 0x636C73
+_STEP = 0x9E3779B1  # a large odd number, so that rounds begin anywhere
 
 
 class ClassSampler:
@@ -43,8 +45,7 @@ class ClassSampler:
         self.epochs = epochs
         self.counts = counts
         self._rates = _rates(sampling, counts, class_names)
-        # Images of a class are neighbours in this.
-        self._by_class = np.argsort(labels, kind="stable").astype("int64")
+        self._labels = labels
         self._first = np.cumsum(counts) - counts
 
     def images_per_epoch(self, images: int) -> np.ndarray:
@@ -63,27 +64,37 @@ class ClassSampler:
             rows.append(_whole((1 - grown) * natural + grown * self._rates, images, epoch * _GOLDEN % 1))
         return np.stack(rows)
 
+    def _ordered(self, seed: int) -> np.ndarray:
+        """Indices of the images, those of a class together and in an order of its own."""
+        shuffled = np.random.default_rng([seed, _IN_CLASS]).permutation(len(self._labels))
+        return shuffled[np.argsort(self._labels[shuffled], kind="stable")].astype("int64")
+
     def indices(self, seed: int, batch_size: int, steps: int) -> Any:
         """A function from int64 tensors (epoch, step) to the indices of a batch, (batch_size,) int32."""
         with tf.init_scope(), tf.device("CPU:0"):  # made once, not in each function that asks for it
-            table = tf.constant(self._by_class)
+            table = tf.constant(self._ordered(seed))
             first, counts = tf.constant(self._first, tf.int64), tf.constant(self.counts, tf.int64)
         classes = len(self.counts)
 
         def image_of(label: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
             """The image that a class shows at its turn 0, 1, ..."""
             count = tf.gather(counts, label)
-            place = _shuffle(turn % count, (seed + _IN_CLASS, label, turn // count), count - 1)
+            # Each round through a class begins at another image: a permutation of so few is slow, and in which batch an
+            # image comes is shuffled anyway.
+            place = (turn + turn // count * _STEP + label) % count
             return tf.cast(tf.gather(table, tf.gather(first, label) + place), tf.int32)
 
         if self.sampling.kind == "class_aware":
 
             def class_aware(epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
                 begun = tf.constant(self.starts_at, tf.int64)
-                place = ((epoch - begun) * steps + step) * batch_size + tf.range(batch_size, dtype=tf.int64)
-                place = tf.maximum(place, 0)  # before it begins, nobody asks
-                turn = place // classes
-                return image_of(_shuffle(place % classes, (seed + _IN_CYCLE, 0, turn), classes - 1), turn)
+                batch = tf.maximum((epoch - begun) * steps + step, 0)  # before it begins, nobody asks
+                seeds = tf.stack([tf.constant(seed + _IN_BATCH, tf.int64), batch])
+                inside = tf.random.experimental.index_shuffle(
+                    tf.range(batch_size, dtype=tf.int64), seeds, batch_size - 1
+                )
+                place = batch * batch_size + inside
+                return image_of(place % classes, place // classes)
 
             return class_aware
 
@@ -105,14 +116,6 @@ class ClassSampler:
             return image_of(label, turn + (epoch - row) * of_class)
 
         return by_rates
-
-
-def _shuffle(index: tf.Tensor, words: tuple[Any, Any, Any], last: Any) -> tf.Tensor:
-    """Each index permuted within 0 to `last`, by the words of its own; all (batch,) int64 or numbers."""
-    seeds = tf.stack([tf.broadcast_to(tf.cast(word, tf.int64), tf.shape(index)) for word in words], axis=1)
-    last = tf.broadcast_to(tf.cast(last, tf.int64), tf.shape(index))
-    # Not tf.random.experimental.index_shuffle, which pads a seed for each index along the wrong axis (TensorFlow 2.21).
-    return tf.raw_ops.RandomIndexShuffle(index=index, seed=seeds, max_index=last, rounds=4)
 
 
 def downsampled(labels: np.ndarray, class_names: Sequence[str], ratio: float, seed: int) -> np.ndarray:
