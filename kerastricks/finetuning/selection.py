@@ -1,10 +1,10 @@
 """Trains strategies within a time budget and keeps the best on validation, or trains the given one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kerastricks.errors import ConfigError, TrainingDivergedError
 from kerastricks.finetuning.choice import Choice
-from kerastricks.finetuning.costs import Length, fit_length
+from kerastricks.finetuning.costs import Cost, Length, fit_length
 from kerastricks.finetuning.report import StageReport
 from kerastricks.finetuning.rungs import FEWEST_STEPS, MOST_SECONDS, SHARE, SHARE_OF_ALL, Journal, Result, judge
 from kerastricks.finetuning.settings import STRATEGIES, WHAT
@@ -27,23 +27,51 @@ def train_named(trainer: Trainer, strategy: str, journal: Journal) -> Trained:
 
 
 def training_length(trainer: Trainer, strategy: str, journal: Journal, seconds: float | None) -> Length:
-    """The training length that fits the seconds, or the configuration's epochs; in a resumed run the journal's."""
-    if strategy in journal.lengths:
-        return journal.lengths[strategy]
+    """The length of a strategy's training; see `planned_length`."""
     images, batch = trainer.images(strategy)
-    epochs = trainer.most_epochs(strategy)
+    left = f"{strategy} after measuring ({journal.spent:.1f} s)"
+    whole = trainer.most_epochs(strategy), images, batch
+    return planned_length(trainer, journal, strategy, whole, seconds, lambda: trainer.cost(strategy), (strategy, left))
+
+
+def planned_length(
+    trainer: Trainer,
+    journal: Journal,
+    key: str,
+    whole: tuple[int, int, int],
+    seconds: float | None,
+    cost: Callable[[], Cost],
+    names: tuple[str, str],
+) -> Length:
+    """The training length that fits the seconds, or the configuration's epochs; in a resumed run the journal's.
+
+    Args:
+        trainer: gets a line about a length that was fitted.
+        journal: of the run; keeps the length.
+        key: of the training in the journal.
+        whole: epochs of the configuration, images of one of them, and images of a batch.
+        seconds: for the training; None for the configuration's epochs.
+        cost: measures what the training costs.
+        names: of the training in that line, and in the error.
+
+    Raises:
+        ConfigError: where the seconds are less than a training step takes.
+    """
+    if key in journal.lengths:
+        return journal.lengths[key]
+    epochs, images, batch = whole
     length = Length(epochs, images, epochs * max(images // batch, 1), 0.0)
     if seconds is not None:
-        fits = fit_length(seconds, trainer.cost(strategy), images, batch, epochs)
+        fits = fit_length(seconds, cost(), images, batch, epochs)
         if fits is None:
             journal.discard()
             raise ConfigError(
-                f"minutes: {seconds:.1f} s are left for {strategy} after measuring ({journal.spent:.1f} s), less than "
-                "a training step: give more (--minutes), or smaller images (--image-size)"
+                f"minutes: {seconds:.1f} s are left for {names[1]}, less than a training step: give more (--minutes), "
+                "or smaller images (--image-size)"
             )
         length = fits
-        trainer.say(f"{strategy} in {seconds:.0f} s: {_describe_length(length, images)}")
-    journal.lengths[strategy] = length
+        trainer.say(f"{names[0]} in {seconds:.0f} s: {_describe_length(length, images)}")
+    journal.lengths[key] = length
     journal.save()
     return length
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from kerastricks.callbacks.weights import BestWeights
 from kerastricks.data.image_data import ImageData
-from kerastricks.errors import ConfigError, TrainingDivergedError
+from kerastricks.errors import TrainingDivergedError
 from kerastricks.finetuning.choice import Choice
 from kerastricks.finetuning.class_parts import ClassParts, rows_of, split_classes
-from kerastricks.finetuning.costs import Length, fit_length
+from kerastricks.finetuning.costs import Cost, Length
 from kerastricks.finetuning.rungs import Journal
+from kerastricks.finetuning.selection import planned_length
 from kerastricks.finetuning.stages import Stage, classifier_stage, make_stage
 from kerastricks.finetuning.trainer import Trained, Trainer
 from kerastricks.finetuning.validation import BALANCED, scored
@@ -149,25 +150,11 @@ def _renamed(stage: Stage, classes: str) -> Stage:
 
 
 def _length(trainer: Trainer, strategy: str, part: Part, journal: Journal, seconds: float | None) -> Length:
-    """The length of a part: the configuration's epochs, or what fits the seconds; in a resumed run the journal's."""
-    name = f"{strategy}-{part.name}"
-    if name in journal.lengths:
-        return journal.lengths[name]
-    images, batch, epochs = part.data.splits["train"].size, part.data.batch_size, trainer.config.epochs
-    length = Length(epochs, images, epochs * max(images // batch, 1), 0.0)
-    if seconds is not None:
+    def cost() -> Cost:
         config = trainer.config.replace(imbalance=part.imbalance)
         tracing = trainer.tracing("last" if part.levels == "classifier" else part.levels)
-        cost = trainer.cost_of(strategy, part.stage, part.data, config, tracing)
-        fits = fit_length(seconds, cost, images, batch, epochs)
-        if fits is None:
-            journal.discard()
-            raise ConfigError(
-                f"minutes: {seconds:.1f} s are left for {part.name} of {strategy}, less than a training step: give "
-                "more (--minutes), or smaller images (--image-size)"
-            )
-        length = fits
-        trainer.say(f"{part.name} of {strategy} in {seconds:.0f} s: {length.epochs} epochs, {length.steps:,} steps")
-    journal.lengths[name] = length
-    journal.save()
-    return length
+        return trainer.cost_of(strategy, part.stage, part.data, config, tracing)
+
+    whole = trainer.config.epochs, part.data.splits["train"].size, part.data.batch_size
+    name = f"{part.name} of {strategy}"
+    return planned_length(trainer, journal, f"{strategy}-{part.name}", whole, seconds, cost, (name, name))

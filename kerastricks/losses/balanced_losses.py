@@ -7,22 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerastricks.losses.label_smoothing_crossentropy import LabelSmoothingCrossentropy
 
-class _Crossentropy(keras.losses.Loss):
-    """Base: a cross-entropy of changed logits against changed targets, for integer labels and for mixed ones.
 
-    Args:
-        smoothing: of the labels, in [0, 1); s / K of every class.
-        from_logits: whether predictions are logits or probabilities.
-        **kwargs: of `keras.losses.Loss`: `reduction`, `name`, `dtype`.
-    """
-
-    def __init__(self, smoothing: float, from_logits: bool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing must be in [0, 1). Received: smoothing={smoothing}")
-        self.smoothing = smoothing
-        self.from_logits = from_logits
+class _Crossentropy(LabelSmoothingCrossentropy):
+    """Base: a cross-entropy of changed logits against changed targets, for integer labels and for mixed ones."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         classes = y_pred.shape[-1]
@@ -45,9 +34,6 @@ class _Crossentropy(keras.losses.Loss):
     def focused(self, log_probabilities: Any) -> Any:
         """The terms that are summed over the targets, (batch, K)."""
         return log_probabilities
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "smoothing": self.smoothing, "from_logits": self.from_logits}
 
 
 @keras.saving.register_keras_serializable(package="kerastricks")

@@ -4,7 +4,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from made_runs import classifier, nearest_mean, summary_of, write_run, write_run_with_a_layer_of_its_recipe
+from made_runs import classifier, nearest_mean, without_export, write_run, write_run_with_a_layer_of_its_recipe
 
 from kerastricks.ensemble import EnsembleSettings, Member, build_ensemble, convex_weights, greedy_selection
 from kerastricks.errors import EnsembleError, RunFolderError
@@ -40,16 +40,8 @@ def runs(tmp_path, data):
 
 @pytest.fixture
 def unfinished(monkeypatch):
-    """Leaves out the export, which has tests of its own and takes seconds."""
-    left = {}
-
-    def finish(run, model, images, config, progress, **reports):
-        left["model"] = model
-        return summary_of(images=len(images.labels("test")), **reports)
-
-    monkeypatch.setattr(module, "finish", finish)
     monkeypatch.setattr("kerastricks.runs.members.check_export", lambda *given: None)
-    return left
+    return without_export(monkeypatch, module)
 
 
 @pytest.mark.reports

@@ -6,7 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from made_runs import SUMMARY, classifier, nearest_mean, summary_of
+from made_runs import SUMMARY, classifier, nearest_mean, without_export
 from scipy.special import log_softmax, softmax
 
 from kerastricks.cli import run as command
@@ -75,15 +75,7 @@ def run(tmp_path, data):
 
 @pytest.fixture
 def unfinished(monkeypatch):
-    """Leaves out the export, which has tests of its own and takes seconds."""
-    left = {}
-
-    def finish(run, model, images, config, progress, **reports):
-        left["model"] = model
-        return summary_of(images=len(images.labels("test")), **reports)
-
-    monkeypatch.setattr(module, "finish", finish)
-    return left
+    return without_export(monkeypatch, module)
 
 
 def quiet(line):

@@ -21,6 +21,7 @@ from kerastricks.data.decoding.decode import decode_image, fit_image
 from kerastricks.data.decoding.decode_crop import decode_crop
 from kerastricks.data.decoding.decoded_cache import Decoded
 from kerastricks.data.fitting import WHOLE, Fitting
+from kerastricks.data.pipeline.image_weights import ImageWeights
 from kerastricks.data.pipeline.sampling import ClassSampler
 from kerastricks.data.pipeline.stages import COMPILE_FROM, StagedOps, draw_uniforms
 from kerastricks.data.service.service import Service
@@ -83,27 +84,25 @@ class Batches:
         return self.examples.weights is not None or self.class_weights is not None
 
     @cached_property
-    def weights(self) -> tf.Tensor | None:
-        """Weights of the images in the loss of a training, (size,) float32 of mean 1; None for equal ones.
-
-        Their own times those of their classes, where there are both.
+    def image_weights(self) -> ImageWeights | None:
+        """Weights of the images in the loss of a training; None for equal ones.
 
         Raises:
             DataError: where all are 0.
         """
-        if self.class_weights is None:
-            return self._own_weights
-        own = np.ones(self.size) if self.examples.weights is None else self.examples.weights
-        return _of_mean_one(own * self.class_weights[0][self.examples.labels])
+        if not self.is_weighted:
+            return None
+        return ImageWeights(self.examples.labels, self.examples.weights, self.class_weights)
 
-    @cached_property
-    def _own_weights(self) -> tf.Tensor | None:
-        return None if self.examples.weights is None else _of_mean_one(self.examples.weights)
+    @property
+    def weights(self) -> tf.Tensor | None:
+        """(size,) float32 of mean 1; None for equal ones."""
+        return None if self.image_weights is None else self.image_weights.values
 
     def balanced(self, sampler: ClassSampler | None, class_weights: tuple[np.ndarray, int] | None) -> "Batches":
         """These batches with a sampler and weights of classes; the pixels are shared."""
         other = copy.copy(self)
-        for made in ("weights", "_own_weights", "_sampled"):
+        for made in ("image_weights", "_sampled"):
             vars(other).pop(made, None)
         other.sampler, other.class_weights = sampler, class_weights
         return other
@@ -253,37 +252,19 @@ class Batches:
         labels = tf.gather(self.labels, chosen) if augmentation.host_plan.needs_place else None
         return Draws(uniforms, tf.cast(epoch, tf.int32), chosen, labels)
 
-    def _weights_of(self, chosen: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        assert self.weights is not None
-        weights = tf.gather(self.weights, chosen)
-        begins = 0 if self.class_weights is None else self.class_weights[1]
-        if begins == 0:
-            return weights
-        before = tf.ones_like(weights) if self._own_weights is None else tf.gather(self._own_weights, chosen)
-        return tf.where(epoch >= begins, weights, before)
-
     def _targets(self, chosen: tf.Tensor, epoch: tf.Tensor, augmentation: StagedOps) -> tf.Tensor:
-        """Labels of images; where they will be mixed and have weights, (batch, classes) float32 times the weights.
-
-        Mixing is linear in labels: the sum of a mixed label is then the mixed weight, and an image of weight 0 has no
-        share in it.
-        """
-        labels = tf.gather(self.labels, chosen)
-        if self.weights is None or not augmentation.mixes:
-            return labels
-        one_hot = tf.one_hot(labels, augmentation.image_spec.class_count, dtype=tf.float32)
-        return one_hot * self._weights_of(chosen, epoch)[:, None]
+        """Labels of images, with their weights in them where both will be mixed."""
+        labels, weights = tf.gather(self.labels, chosen), self.image_weights
+        return labels if weights is None else weights.targets(labels, weights.at(chosen, epoch), augmentation)
 
     def _weighed(
         self, images: tf.Tensor, labels: tf.Tensor, chosen: tf.Tensor, epoch: tf.Tensor, augmentation: StagedOps
     ) -> tuple[tf.Tensor, ...]:
         """A batch with the weights as its third part, unless there are none or they are still in its labels."""
-        if self.weights is None or augmentation.mixes_weights:
+        weights = self.image_weights
+        if weights is None:
             return images, labels
-        if not augmentation.mixes:
-            return images, labels, self._weights_of(chosen, epoch)
-        weights = tf.reduce_sum(labels, axis=1)
-        return images, tf.math.divide_no_nan(labels, weights[:, None]), weights
+        return weights.batch(images, labels, weights.at(chosen, epoch), augmentation)
 
     def _from_files(self, augmentation: StagedOps, steps: tf.data.Dataset) -> tf.data.Dataset:
         """Each file is read and decoded by itself; whole batches are augmented."""
@@ -384,14 +365,6 @@ def _plain(function: Callable) -> Callable:
     Rewriting it, and all that it calls, took half of the time until the first batch.
     """
     return tf.autograph.experimental.do_not_convert(function)
-
-
-def _of_mean_one(weights: np.ndarray) -> tf.Tensor:
-    """float32 of mean 1, so that the rate of a training means what it means without weights."""
-    if not weights.any():
-        raise DataError("weights of the training images are all 0: give some a weight")
-    with tf.init_scope(), tf.device("CPU:0"):  # first asked for inside a graph, it shall outlive it
-        return tf.constant(weights / weights.mean(), tf.float32)
 
 
 def _one_or_each(flags: np.ndarray | None) -> bool | tf.Tensor | None:

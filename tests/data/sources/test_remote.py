@@ -5,13 +5,12 @@ import collections
 import importlib.util
 import json
 import os
-import shutil
 import socket
 
-import numpy as np
 import pytest
 from conftest import write_image
-from faulty_server import Proxy, Server
+from faulty_server import Server
+from remote_images import give_up_quickly, load_all, same, write_images
 
 from kerastricks import addresses, data, remote
 from kerastricks.addresses import public_url
@@ -30,18 +29,7 @@ LOGIN = "Basic " + base64.b64encode(b"me:hush").decode()
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two classes of eight images, names with spaces and accents; a table, a zip and a packed folder of them."""
-    root = tmp_path_factory.mktemp("store")
-    rows = ["file,label,weight,group"]
-    for label, name in enumerate(("big cat", "dog")):
-        for number in range(8):
-            file = write_image(root / "pets" / name / f"é {number}%.png", (60 + 90 * label, 90, 90), (6, 6), number)
-            rows.append(f"pets/{name}/{file.name},{name},{1 + number % 2},{name}{number // 2}")
-    (root / "list.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    shutil.make_archive(str(root / "pets"), "zip", root / "pets")
-    data.pack(root / "pets", root / "packed", shard_mb=0.002)
-    data.pack(root / "pets", root / "tars", format="webdataset", shard_mb=0.002)
-    return root
+    return write_images(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +51,7 @@ def server(running):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tmp_path):
-    monkeypatch.setenv("KERASTRICKS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(remote, "DELAYS", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(remote, "TIMEOUT_SECONDS", 5.0)
+    give_up_quickly(monkeypatch, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +64,7 @@ def memory(folder):
 
 @pytest.fixture(scope="module")
 def local(folder):
-    return {name: data.load(folder / name, batch_size=4) for name in ("pets", "pets.zip", "list.csv", "packed", "tars")}
-
-
-def same(one, other):
-    assert one.fingerprint == other.fingerprint
-    assert (one.name, one.class_names) == (other.name, other.class_names)
-    for split in ("train", "validation", "test"):
-        assert one.files(split) == other.files(split)
-        batches = [data.train_from(0).take(3) if split == "train" else getattr(data, split) for data in (one, other)]
-        for pair in zip(*batches, strict=True):
-            assert len(pair[0]) == len(pair[1])
-            assert all(np.array_equal(a, b) for a, b in zip(*pair, strict=True))
+    return load_all(folder)
 
 
 @pytest.mark.parametrize("name", ["pets", "pets/", "pets.zip", "list.csv", "packed", "tars"])
@@ -289,93 +264,6 @@ def test_a_table_cannot_reach_files_of_this_machine(memory, tmp_path):
     fsspec.filesystem("memory").pipe("/bucket/evil.csv", "\n".join(["file,label", *rows]).encode())
     with pytest.raises(DataError, match=r"1 of 10 files cannot be used.*no such file or folder"):
         data.load("memory://bucket/evil.csv", classes=["cat", "dog"])
-
-
-@pytest.fixture(scope="module")
-def s3():
-    """An object store on this machine; its address is in the environment, as of any other."""
-    moto = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    store = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    store.start()
-    host, port = store.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
-        yield f"http://{host}:{port}"
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    store.stop()
-
-
-@pytest.mark.slow
-def test_an_object_store_is_the_local_folder_to_the_bit(s3, folder, local, tmp_path):
-    store = fsspec.filesystem("s3")
-    store.mkdir("s3://bucket")
-    store.put(str(folder) + "/", "s3://bucket/in", recursive=True)
-    for name, expected in local.items():
-        same(data.load(f"s3://bucket/in/{name}", batch_size=4), expected)
-    data.load("s3://bucket/in/pets")
-    store.pipe("s3://bucket/in/pets/dog/é 0%.png", write_image(tmp_path / "x.png", (1, 2, 3), (6, 6), 9).read_bytes())
-    assert data.load("s3://bucket/in/pets").fingerprint != local["pets"].fingerprint
-    for lost in ("s3://bucket/none", "s3://no-such-bucket/pets", "s3://bucket/in/none.zip"):
-        with pytest.raises(DataError, match=r"no such file or folder|no files") as error:
-            data.load(lost)
-        assert "\n" not in str(error.value)
-
-
-@pytest.fixture
-def proxy(s3, folder, monkeypatch):
-    """The object store with a bucket of the images, reached through what misbehaves."""
-    store = fsspec.filesystem("s3")
-    store.mkdir("s3://shop")
-    store.put(str(folder / "pets") + "/", "s3://shop/pets", recursive=True)
-    proxy = Proxy(s3.removeprefix("http://"))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    yield proxy
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    proxy.server.shutdown()
-    proxy.server.server_close()
-    monkeypatch.undo()
-    fsspec.filesystem("s3").rm("s3://shop", recursive=True)
-
-
-@pytest.mark.slow
-def test_faults_of_an_object_store_that_pass_change_nothing(proxy, local):
-    faults = ["reset", 503, "slow", "truncated"]
-    for number, fault in enumerate(faults):
-        proxy.faults[f"dog/é {number}%.png"] = [fault, fault]
-    same(data.load("s3://shop/pets", batch_size=4), local["pets"])
-    assert all(proxy.met[fault] for fault in faults)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", ["reset", 503, "truncated"])
-def test_faults_of_an_object_store_that_stay_are_one_line_and_leave_nothing(proxy, tmp_path, capsys, fault):
-    proxy.faults["dog/é 3%.png"] = [fault] * 100
-    assert run(["pack", "s3://shop/pets", str(tmp_path / "out"), "--max-skipped", "1"]) == 2
-    shown = capsys.readouterr().err
-    assert "dog/é 3%.png: cannot be reached" in shown
-    assert shown.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-def test_a_bucket_without_permission_is_one_line(s3, monkeypatch, tmp_path, capsys):
-    s3fs = fsspec.get_filesystem_class("s3")
-
-    async def denied(self, *args, **kwargs):
-        raise PermissionError(13, "Access Denied")
-
-    monkeypatch.setattr(s3fs, "_call_s3", denied)
-    assert run(["train", "s3://private/pets", "--out", str(tmp_path / "runs")]) == 2
-    shown = capsys.readouterr().err
-    assert "s3://private/pets: no permission" in shown
-    assert shown.count("\n") == 1
-    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
 TINY = ("--epochs", "1", "--model", "mlp(depth=1, width=4)", "--set", "batch_size=4")
