@@ -37,7 +37,7 @@ COMMANDS = {
     "plan": "Show and time the plan of an augmentation.",
     "predict": "Classify image files with a run.",
     "preview": "Plot augmented images and time the augmentation.",
-    "rebalance": "TriedRemedy imbalanced classes in a finished run.",
+    "rebalance": "Correct a finished run for imbalanced classes.",
     "recipe": "List, show and copy recipes.",
     "report": "Write a page about finished runs.",
     "schedule": "Plot a learning-rate schedule, or list all.",

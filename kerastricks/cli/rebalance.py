@@ -44,7 +44,7 @@ _MOST_ROWS = 20
 def rebalance(
     run: Path, method: str, metric: str, data: str | None, seed: int, out: Path, name: str | None, as_json: bool
 ) -> None:
-    """TriedRemedy imbalanced classes in the last layer of the finished run RUN.
+    """Correct the last layer of the finished run RUN for imbalanced classes.
 
     Writes a new run folder; RUN stays as it is. Nothing but the last layer changes. Validation images choose, test
     images measure.

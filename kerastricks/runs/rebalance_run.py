@@ -52,7 +52,7 @@ def rebalance(
     say: Say = print,
     progress: Progress | None = None,
 ) -> Rebalanced:
-    """TriedRemedy imbalanced classes in a finished run's last layer, as `kerastricks rebalance` does.
+    """Correct a finished run's last layer for imbalanced classes, as `kerastricks rebalance` does.
 
     Validation images alone choose the method and its numbers; test images only measure. The run that is given is not
     changed. The new folder is there only when it is finished; what is interrupted is begun again.

@@ -63,7 +63,7 @@ class Config:
         early_stopping_epochs: stop after so many epochs without a better `monitor`, and take the best weights;
             "saturated" lets the rate run out and ends where nothing is left to learn, see `kerastricks.training.pace`;
             None trains to the end. "auto" is "saturated" where `epochs` is not given and the schedule falls to its
-            end, without `average` and `keep`.
+            end, without `average`, `keep` and an `imbalance` that begins late.
         monitor: by what epochs are picked on validation, for early stopping, `keep="top(N)"` and `average`:
             "val_loss", "val_accuracy", "val_balanced_accuracy" or "val_macro_f1"; the loss shall fall, the others
             rise. With "val_loss" the last two go by accuracy, and by the loss of equal ones.
