@@ -5,6 +5,7 @@ import pytest
 
 from kerastricks.errors import ConfigError
 from kerastricks.imbalance import Remedies, advise, class_weights
+from kerastricks.imbalance.remedies import switch_epoch
 from kerastricks.metrics import effective_number
 
 pytestmark = pytest.mark.tensorflow_only
@@ -54,5 +55,6 @@ def test_a_spec_names_at_most_one_of_each_kind_and_says_whether_something_begins
     assert (found.sampling.power, found.weights.start, found.loss.arguments) == (0, 0.8, {"gamma": 1})
     assert found.starts_late
     assert not Remedies.parse("class_weights | focal").starts_late
+    assert [switch_epoch(start, epochs) for start, epochs in ((0, 4), (0.5, 3), (0.8, 10), (0.99, 2))] == [0, 2, 8, 1]
     assert not Remedies.parse("")
     assert Remedies.parse("auto") is None

@@ -79,9 +79,9 @@ class ClassSampler:
         def image_of(label: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
             """The image that a class shows at its turn 0, 1, ..."""
             count = tf.gather(counts, label)
-            # Each round through a class begins at another image: a permutation of so few is slow, and in which batch an
-            # image comes is shuffled anyway.
-            place = (turn + turn // count * _STEP + label) % count
+            # Each round through a class begins at another image, or those of two classes would meet in every round. A
+            # permutation of so few is slow.
+            place = (turn + turn // count * (2 * label + 1) * _STEP) % count
             return tf.cast(tf.gather(table, tf.gather(first, label) + place), tf.int32)
 
         if self.sampling.kind == "class_aware":

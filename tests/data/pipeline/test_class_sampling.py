@@ -103,9 +103,34 @@ def test_a_resumed_training_draws_the_same_images(imbalance):
         np.testing.assert_array_equal(drawn(load(imbalance), first, 5)[0], whole[first : first + 5])
 
 
+def test_an_image_meets_others_in_each_round_through_its_class():
+    labels = np.repeat([0, 1], 9)
+    sampler = ClassSampler(Remedies.parse("class_aware_batches").sampling, labels, ("a", "b"), 1)
+    at = sampler.indices(seed=3, batch_size=2, steps=9)
+    pairs = {tuple(sorted(at(np.int64(epoch), np.int64(step)).numpy())) for epoch in range(6) for step in range(9)}
+    assert all(one < 9 <= other for one, other in pairs)
+    assert len(pairs) > 30
+
+
+def test_a_share_below_one_image_of_an_epoch_is_drawn_all_the_same():
+    sampling = Remedies.parse('class_rates({"a": 0.499, "b": 0.4, "c": 0.1, "d": 0.001})').sampling
+    sampler = ClassSampler(sampling, np.repeat(np.arange(4), COUNTS), NAMES, 20)
+    found = sampler.images_per_epoch(370).sum(axis=0)
+    assert np.abs(found - 20 * 370 * np.array([0.499, 0.4, 0.1, 0.001])).max() < 2
+
+
+def test_a_data_set_that_is_iterated_on_goes_on_through_its_classes():
+    numbers, labels = drawn(load("upsample", epochs=2), steps=5 * 37)
+    for label, count in enumerate(COUNTS):
+        times = np.bincount(numbers[labels == label])[-count:]
+        assert times.max() - times.min() <= 1, label
+
+
 def test_another_seed_gives_another_order_and_what_begins_late_is_the_plain_order_before():
     numbers = drawn(load("upsample"))[0]
     assert (drawn(load().reseeded(4).balanced("upsample", EPOCHS))[0] != numbers).any()
+    sets = [np.sort(drawn(load().reseeded(seed).balanced("class_aware_batches"), steps=1)[0]) for seed in (3, 4)]
+    assert (sets[0] != sets[1]).any()
     late, plain = drawn(load("upsample(start=0.5)"))[0], drawn(load())[0]
     np.testing.assert_array_equal(late[:74], plain[:74])
     assert (late[74:] != plain[74:]).any()
@@ -164,6 +189,13 @@ def test_weights_of_classes_come_with_the_batches_from_their_epoch_on():
 def test_what_does_not_fit_is_named(imbalance, error, message):
     with pytest.raises(error, match=message):
         load(imbalance)
+
+
+@pytest.mark.parametrize("counts", [(3, 1), (1000, 5, 5)])
+def test_downsampling_to_one_image_a_class_or_to_less_than_a_tenth_is_refused(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    with pytest.raises(ConfigError, match=r"leaves .* raise ratio, or take upsample or balanced_softmax"):
+        downsampled(labels, NAMES[: len(counts)], 1.0, 0)
 
 
 def test_a_class_without_an_image_is_named():
