@@ -57,6 +57,13 @@ def test_no_held_out_and_no_test_image_is_trained_on(whole, parts):
         assert sorted(seen + held(part, "validation")) == sorted(held(whole, "train") + held(whole, "validation"))
 
 
+def test_ops_for_rare_classes_count_the_training_images_of_the_fold(whole):
+    rare = adapted(whole, "for_rare(flip)", 8)
+    assert rare.augmentation.image_spec.class_counts == tuple(whole.class_counts()["train"])
+    part = data.folds(rare, 5)[0]
+    assert part.augmentation.image_spec.class_counts == tuple(part.class_counts()["train"])
+
+
 def test_the_test_images_stay(whole, parts):
     assert all(held(part, "test") == held(whole, "test") for part in parts)
 

@@ -32,6 +32,12 @@ def test_other_batch_size_and_augmentation(tmp_path, data):
     assert kept.augmentation.text == ""
 
 
+def test_ops_for_rare_classes_know_the_classes_again(tmp_path, data):
+    keep_pixels(data, tmp_path / "pixels")
+    kept = open_kept_pixels(tmp_path / "pixels", "for_rare(flip)", 32, 3)
+    assert kept.augmentation.image_spec.class_counts == tuple(data.class_counts()["train"])
+
+
 def test_what_is_written_into_it_stays_in_the_process(tmp_path, data):
     keep_pixels(data, tmp_path / "pixels")
     kept = open_kept_pixels(tmp_path / "pixels", "", 32, 3)

@@ -11,6 +11,7 @@ import kerastricks
 from kerastricks.errors import ConfigError, Interrupted
 from kerastricks.losses import LabelAwareSmoothing, LDAMLoss, LogitAdjustedCrossentropy
 from kerastricks.training import Config, Distillation, checkpoint, fit
+from kerastricks.training.datasets import seeded
 from kerastricks.training.fitting import training_loss
 from kerastricks.training.resolved_config import resolve
 
@@ -97,6 +98,14 @@ def test_ldam_wants_a_head_of_cosines_that_stays_of_unit_weights_through_a_train
         fit(model, data, config, progress_line=False)
         features = keras.Model(model.inputs, model.get_layer("pool").output).predict(images, verbose=0)
     assert isinstance(training_loss(resolve(config, data), True, data), LDAMLoss)
+
+
+def test_downsampling_comes_with_the_images_of_a_run_so_that_epochs_and_lengths_are_of_what_is_left():
+    data = load()
+    left = seeded(data, CONFIG.replace(imbalance="downsample(ratio=2)"))
+    fewest = min(data.class_counts()["train"])
+    assert max(left.class_counts()["train"]) == 2 * fewest
+    assert seeded(data, CONFIG.replace(imbalance="upsample")) is data
 
 
 def test_auto_is_decided_by_the_counts_and_a_late_start_excludes_an_early_end():

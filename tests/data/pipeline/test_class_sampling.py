@@ -148,6 +148,7 @@ def test_repeated_images_are_augmented_each_time_anew_and_only_rare_ones_by_for_
         probability = 1 - COUNTS[label] / 300
         assert abs(changed[label] - probability) < 4 * np.sqrt(probability * 0.1 / len(seen[label])) + 0.02
     assert len(set(seen[3])) > 0.9 * len(seen[3])  # one image, never the same
+    assert max(seen[1]) > 7 * 1.7  # what is drawn does not depend on whether it is applied
 
 
 def test_downsampling_leaves_a_stratified_subset_that_begins_again_where_it_is_applied_twice():
