@@ -129,8 +129,11 @@ def test_a_data_set_that_is_iterated_on_goes_on_through_its_classes():
 def test_another_seed_gives_another_order_and_what_begins_late_is_the_plain_order_before():
     numbers = drawn(load("upsample"))[0]
     assert (drawn(load().reseeded(4).balanced("upsample", EPOCHS))[0] != numbers).any()
-    sets = [np.sort(drawn(load().reseeded(seed).balanced("class_aware_batches"), steps=1)[0]) for seed in (3, 4)]
-    assert (sets[0] != sets[1]).any()
+    (images, labels), (others, other_labels) = (
+        drawn(load().reseeded(seed).balanced("class_aware_batches"), steps=1) for seed in (3, 4)
+    )
+    assert (np.sort(images) != np.sort(others)).any()
+    assert (labels != other_labels).any()
     late, plain = drawn(load("upsample(start=0.5)"))[0], drawn(load())[0]
     np.testing.assert_array_equal(late[:74], plain[:74])
     assert (late[74:] != plain[74:]).any()
