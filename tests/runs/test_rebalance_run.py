@@ -82,6 +82,17 @@ def quiet(line):
     pass
 
 
+def test_images_are_read_as_they_are_whatever_the_training_sampled(run, unfinished, monkeypatch, data, tmp_path):
+    record = json.loads(run.config.read_text())
+    record["config"] |= {"imbalance": "downsample(ratio=2)", "bagging": True, "augment": "flip"}
+    run.write(run.config, record)
+    read = []
+    where = "kerastricks.runs.rebalance_comparison.load_data"
+    monkeypatch.setattr(where, lambda source, config, progress: read.append(config) or data)
+    rebalance(run.path, method="logit_adjustment", out=tmp_path / "out", say=quiet)
+    assert [(one.imbalance, one.bagging, one.augment) for one in read] == [("", False, "")]
+
+
 def test_it_leaves_a_run_folder_like_train_and_the_run_as_it_was(run, tmp_path, data, capsys):
     before = {path.name: path.read_bytes() for path in run.path.iterdir()}
     assert command(["rebalance", str(run.path), "--method", "logit_adjustment", "--out", str(tmp_path / "out")]) == 0
