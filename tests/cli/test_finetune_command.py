@@ -59,7 +59,7 @@ def test_it_fine_tunes_and_prints_what_a_script_reads(split_folder, backbone, tm
         (["finetune", "digits", "--head", "12,many"], "--head must be units"),
         (["finetune", "digits", "--rare-below", "9"], "rare_below is of plan two_stage: leave it out"),
         (["finetune", "digits", "--plan", "decoupled", "--rare-only"], "rare_only is of plan two_stage"),
-        (["finetune", "digits", "--plan", "two_stage", "--rare-below", "0"], "--rare-below': must be 1 to 1,000,000,000"),
+        (["finetune", "digits", "--plan", "two_stage", "--rare-below", "0"], "--rare-below': must be 1 to 1,000"),
         (["finetune", "digits", "--imbalance", "upsampel"], "did you mean upsample"),
         (["finetune", "digits", "--set", "model=nin"], "the network is the backbone"),
         (["finetune", "digits", "--set", "epochz=3"], "did you mean epochs"),
