@@ -50,6 +50,7 @@ $(BIN)/.installed: pyproject.toml | $(BIN)/python
 # Without compiling: pip would do it for all modules of three frameworks, Python does it for those that are imported.
 $(BIN)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]' $(BACKENDS)
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps tritonclient==2.73.0  # it asks for protobuf 6, and works with 7
 	touch $@ $(BIN)/.installed
 
 $(BIN)/.docs: pyproject.toml | $(BIN)/.dev
