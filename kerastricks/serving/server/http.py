@@ -55,7 +55,7 @@ class Protocol(HttpToolsProtocol):
     header_seconds = 30.0
     _header_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: Any) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Any) -> None:
         """Start to wait for the first request."""
         super().connection_made(transport)
         self._wait_for_header()
