@@ -132,7 +132,7 @@ def test_what_is_no_version_or_outside_of_the_repository_is_never_loaded(reposit
     (model / "901" / "saved_model.pb").symlink_to(outside / "900" / "saved_model.pb")
     (model / "902").write_bytes(b"a file")
     (model / "903").mkdir()
-    for name in ("904x", "-905", "0x90", "９０６", "99999999999999999999"):
+    for name in ("904x", "-905", "0x90", "9 06", "99999999999999999999"):
         shutil.copytree(half_plus[2], model / name)
     (repository / "linked").symlink_to(outside)
     shutil.copytree(half_plus[2], repository / ".hidden" / "1")
