@@ -142,24 +142,19 @@ def show(connections: int, found: dict[str, list[tuple[float, float, float]]], f
         for kind in ("MLServer", "KServe")
         if (names := [name for name in found if name.startswith(kind)])
     }
-    print(f"\n{connections} connection{'s' * (connections > 1)}\n")
-    print(
-        "| | requests/s (median) | min - max | median ms | p99 ms |",
-        *(f"x '{one}' |" for one in peers.values()),
-        end="",
-    )
-    print(" errors | wrong |\n|" + "---|" * (7 + len(peers)))
+    head = ["", "requests/s (median)", "min - max", "median ms", "p99 ms", *(f"x '{one}'" for one in peers.values())]
+    head += ["errors", "wrong"]
+    print(f"\n{connections} connection{'s' * (connections > 1)}\n\n| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for name, rounds in found.items():
         rates = [rate for rate, *_ in rounds]
-        low, high = (statistics.median(one[column] for one in rounds) for column in (1, 2))
+        median, high = (statistics.median(one[column] for one in rounds) for column in (1, 2))
         ratios = [
             statistics.median(a[0] / b[0] if b[0] else float("nan") for a, b in zip(rounds, found[peer], strict=True))
             for peer in peers.values()
         ]
-        print(
-            f"| {name} | {statistics.median(rates):,.0f} | {min(rates):,.0f} - {max(rates):,.0f} | {low:.3g} | {high:.3g}"
-            f" | {' | '.join(f'{one:.2f}' for one in ratios)}{' | ' * bool(ratios)}{faults[name][0]} | {faults[name][1]} |"
-        )
+        cells = [name, f"{statistics.median(rates):,.0f}", f"{min(rates):,.0f} - {max(rates):,.0f}"]
+        cells += [f"{median:.3g}", f"{high:.3g}", *(f"{one:.2f}" for one in ratios), *map(str, faults[name])]
+        print(f"| {' | '.join(cells)} |")
 
 
 def compare(arguments: argparse.Namespace, work: Path) -> None:
