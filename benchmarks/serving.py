@@ -174,6 +174,8 @@ def compare(arguments: argparse.Namespace, work: Path) -> None:
     try:
         for kind in arguments.servers:
             servers[kind] = start(kind, models, work, arguments.own_option)
+        for name, row in rows.items():  # programs for every size of batch, threads, buffers
+            generate(row_load(row, servers[row.kind], requests[name], 16, 2 * arguments.seconds), work)
         for connections in arguments.connections:
             found: dict[str, list[tuple[float, float, float]]] = {}
             faults: dict[str, list[int]] = {}

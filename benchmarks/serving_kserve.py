@@ -5,6 +5,7 @@ python serving_kserve.py --model_name NAME --http_port PORT --grpc_port PORT --s
 
 import argparse
 import asyncio
+import base64
 import logging
 
 import tensorflow as tf
@@ -25,7 +26,9 @@ class Classifier(Model):
         return True
 
     async def predict(self, payload: InferRequest, headers=None, response_headers=None) -> InferResponse:
-        probabilities = await asyncio.to_thread(self.classify, payload.inputs[0].as_numpy().tolist())
+        # REST has base64 in JSON (the SDK's binary extension makes text of BYTES), gRPC the bytes.
+        images = [base64.b64decode(one) if isinstance(one, str) else one for one in payload.inputs[0].as_numpy()]
+        probabilities = await asyncio.to_thread(self.classify, images)
         output = InferOutput("probabilities", list(probabilities.shape), "FP32")
         output.set_data_from_numpy(probabilities)
         return InferResponse(payload.id, self.name, [output])

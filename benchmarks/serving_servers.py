@@ -258,13 +258,13 @@ def grpc_infer_answer(body: bytes) -> np.ndarray:
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
-# The best that each offers: MLServer's REST has no binary extension.
+# The best that each offers: MLServer's REST has no binary extension, and KServe's is for text and numbers only.
 ROWS = {
     "kerastricks v1 REST, base64": Row("kerastricks", "http", rest_v1, rest_v1_answer),
     "kerastricks v2 REST, binary": Row("kerastricks", "http", rest_v2_binary, rest_v2_binary_answer),
     "kerastricks gRPC Predict": Row("kerastricks", "grpc", grpc_predict, grpc_predict_answer, _PREDICT),
     "MLServer v2 REST, base64": Row("mlserver", "http", rest_v2_base64, rest_v2_json_answer),
     "MLServer v2 gRPC": Row("mlserver", "grpc", grpc_infer, grpc_infer_answer, _INFER),
-    "KServe v2 REST, binary": Row("kserve", "http", rest_v2_binary, rest_v2_binary_answer),
+    "KServe v2 REST, base64": Row("kserve", "http", rest_v2_base64, rest_v2_json_answer),
     "KServe v2 gRPC": Row("kserve", "grpc", grpc_infer, grpc_infer_answer, _INFER),
 }
