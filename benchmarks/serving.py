@@ -13,6 +13,7 @@ import io
 import os
 import pickle
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -218,4 +219,5 @@ if __name__ == "__main__":
         options.rounds, options.seconds = 1, 1.0
     options.work = options.work.resolve()
     options.work.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers are not left behind
     compare(options, options.work)
