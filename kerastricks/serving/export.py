@@ -27,9 +27,21 @@ class _Classifier(tf.Module):
 
     def __init__(self, model: keras.Model, class_names: Sequence[str], fitting: Fitting) -> None:
         super().__init__()
-        self.model = model
+        # Of Keras's variables TensorFlow would save copies beside those that the functions read: a loader by objects
+        # fills both, TensorFlow Serving, which restores by name, only the copies.
+        self.weights = [variable.value for variable in model.variables]
         self.class_names = tf.Variable(list(class_names), trainable=False)  # a constant would not be restored
         height, width, channels = model.inputs[0].shape[1:]
+
+        def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            probabilities = model(images, training=False)
+            rows = tf.shape(probabilities)[0]
+            return {
+                "probabilities": probabilities,
+                "label": tf.gather(self.class_names, tf.argmax(probabilities, axis=1)),
+                # One row per image: TensorFlow Serving's row format wants the batch first in every output.
+                "classes": tf.tile(self.class_names[None], [rows, 1]),
+            }
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "bytes")])
         def serve_bytes(contents: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -38,24 +50,14 @@ class _Classifier(tf.Module):
                 contents,
                 fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8),
             )
-            return self._classify(tf.cast(images, tf.float32))
+            return classify(tf.cast(images, tf.float32))
 
         @tf.function(input_signature=[tf.TensorSpec([None, height, width, channels], tf.float32, "images")])
         def serve_tensor(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._classify(images)
+            return classify(images)
 
         self.serve_bytes = serve_bytes
         self.serve_tensor = serve_tensor
-
-    def _classify(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = self.model(images, training=False)
-        rows = tf.shape(probabilities)[0]
-        return {
-            "probabilities": probabilities,
-            "label": tf.gather(self.class_names, tf.argmax(probabilities, axis=1)),
-            # One row per image: TensorFlow Serving's row format wants the batch first in every output.
-            "classes": tf.tile(self.class_names[None], [rows, 1]),
-        }
 
 
 def export_saved_model(
