@@ -10,6 +10,7 @@ import logging
 
 import tensorflow as tf
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer, model_server
+from kserve.utils.utils import generate_uuid
 
 
 class Classifier(Model):
@@ -31,7 +32,7 @@ class Classifier(Model):
         probabilities = await asyncio.to_thread(self.classify, images)
         output = InferOutput("probabilities", list(probabilities.shape), "FP32")
         output.set_data_from_numpy(probabilities)
-        return InferResponse(payload.id, self.name, [output])
+        return InferResponse(payload.id or generate_uuid(), self.name, [output])
 
     def classify(self, images):
         return self.signature(bytes=tf.constant(images))["probabilities"].numpy()
