@@ -61,7 +61,8 @@ model = keras.models.load_model("model.keras")  # pixels 0-255, {tuple(shape)}, 
 ```
 
 {_code(f"kerastricks predict {shlex.quote(name)} image.jpg")}, or serve this folder with TensorFlow Serving:
-`serving_default` takes encoded images (`bytes`), `tensor` takes pixels (`images`).
+`serving_default` takes encoded images (`bytes`), `tensor` takes pixels (`images`), and
+`classify` serves the Classify API.
 
 ## How it was made
 

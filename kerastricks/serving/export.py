@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from kerastricks.classifier_file import load_classifier
 from kerastricks.data.decoding.decode import decode_image, fit_image, refuse_large
@@ -20,10 +21,13 @@ from kerastricks.errors import ExportError
 from kerastricks.files import begun_folder, take_name, written
 from kerastricks.layers.without_augmentation import without_augmentation
 from kerastricks.serving.batch_norm_folding import fold_batch_norm
+from kerastricks.serving.warmup import write_warmup
+
+_CLASSIFY = "tensorflow/serving/classify"
 
 
 class _Classifier(tf.Module):
-    """The model with its two signatures."""
+    """The model with its signatures."""
 
     def __init__(self, model: keras.Model, class_names: Sequence[str], fitting: Fitting) -> None:
         super().__init__()
@@ -44,19 +48,35 @@ class _Classifier(tf.Module):
             }
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "bytes")])
-        def serve_bytes(contents: tf.Tensor) -> dict[str, tf.Tensor]:
-            images = tf.map_fn(
+        def decode(contents: tf.Tensor) -> tf.Tensor:
+            return tf.map_fn(
                 lambda one: fit_image(decode_image(refuse_large(one)), height, width, channels, fitting),
                 contents,
                 fn_output_signature=tf.TensorSpec([height, width, channels], tf.uint8),
             )
-            return classify(tf.cast(images, tf.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "bytes")])
+        def serve_bytes(contents: tf.Tensor) -> dict[str, tf.Tensor]:
+            return classify(tf.cast(decode(contents), tf.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "bytes")])
+        def serve_pixels(contents: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"images": decode(contents)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+        def serve_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            contents = tf.io.parse_example(examples, {"bytes": tf.io.FixedLenFeature([], tf.string)})["bytes"]
+            found = serve_bytes(contents)
+            return {"classes": found["classes"], "scores": found["probabilities"]}
 
         @tf.function(input_signature=[tf.TensorSpec([None, height, width, channels], tf.float32, "images")])
         def serve_tensor(images: tf.Tensor) -> dict[str, tf.Tensor]:
             return classify(images)
 
+        self.decode = decode
         self.serve_bytes = serve_bytes
+        self.serve_examples = serve_examples
+        self.serve_pixels = serve_pixels
         self.serve_tensor = serve_tensor
 
 
@@ -71,10 +91,17 @@ def export_saved_model(
 
     Signatures: `serving_default` takes `bytes`, a string tensor (batch,) of encoded images; `tensor` takes
     `images`, float32 (batch, height, width, channels), 0 to 255. Both return `probabilities` float32 (batch, K),
-    `label` string (batch,) and `classes` string (batch, K). The bytes are decoded, turned by EXIF and resized by
-    the functions that training used; bytes that are no image, or one of more than 100,000,000 pixels or with 500 scans,
-    end their call in an InvalidArgumentError. Batch normalisations are folded into the convolutions before them
-    (`fold_batch_norm`), and augmentation inside the model is left out. The folder is written atomically.
+    `label` string (batch,) and `classes` string (batch, K). `classify` is for TensorFlow Serving's Classify API: it
+    takes `inputs`, a string tensor (batch,) of serialized `tf.train.Example`s with a bytes feature `bytes`, and returns
+    `classes` string (batch, K) and `scores` float32 (batch, K). `decode` takes `bytes` and returns `images`, uint8
+    (batch, height, width, channels), the pixels that the model takes: a server that batches the requests of several
+    clients decodes them one by one, so that bytes that are no image fail alone. The bytes are decoded, turned by EXIF
+    and resized by the functions that training used; bytes that are no image, or one of more than 100,000,000 pixels or
+    with 500 scans, end their call in an InvalidArgumentError. Batch normalisations are folded into the convolutions
+    before them (`fold_batch_norm`), and augmentation inside the model is left out.
+
+    The loaded object also has the variable `class_names`, string (K,). Requests that warm a server up are where
+    TensorFlow Serving looks for them. The folder is written atomically.
 
     Args:
         model_path: file of a model from pixels 0-255 to probabilities.
@@ -109,8 +136,23 @@ def write(model_path: Path, class_names: Sequence[str], target: Path, fitting: F
     """Write the SavedModel; the backend must be TensorFlow."""
     model = fold_batch_norm(without_augmentation(load_classifier(model_path)))
     module = _Classifier(model, class_names, fitting)
-    signatures = {"serving_default": module.serve_bytes, "tensor": module.serve_tensor}
+    signatures = {
+        "serving_default": module.serve_bytes,
+        "tensor": module.serve_tensor,
+        "classify": module.serve_examples,
+        "decode": module.serve_pixels,
+    }
     tf.saved_model.save(module, str(target), signatures=signatures)
+    _name_method(target / "saved_model.pb", "classify", _CLASSIFY)
+    write_warmup(target, model.inputs[0].shape[1:])
+
+
+def _name_method(path: Path, signature: str, method: str) -> None:
+    """Set the API that a signature is for: TensorFlow writes each as one for Predict."""
+    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    (graph,) = saved_model.meta_graphs
+    graph.signature_def[signature].method_name = method
+    path.write_bytes(saved_model.SerializeToString(deterministic=True))
 
 
 def next_number(base: Path) -> int:

@@ -16,7 +16,7 @@ TOLERANCE = 1e-4
 def verify_export(
     model_path: Path, saved_model: Path, images: np.ndarray, probabilities: np.ndarray, fitting: Fitting = WHOLE
 ) -> None:
-    """Compare the `.keras` file and both signatures of the SavedModel with given probabilities.
+    """Compare the `.keras` file and all signatures of the SavedModel with given probabilities.
 
     Args:
         model_path: the `.keras` file.
@@ -27,7 +27,7 @@ def verify_export(
             their cut.
 
     Raises:
-        ExportError: where any of the three differs by more than 1e-4, or cannot be loaded.
+        ExportError: where any of them differs by more than 1e-4, or cannot be loaded.
     """
     from kerastricks.serving.export import run_with_tensorflow
 
@@ -47,6 +47,7 @@ def largest_differences(
 
     from kerastricks.classifier_file import load_classifier
     from kerastricks.data.decoding.decode import decode_image, fit_image
+    from kerastricks.serving.warmup import serialized_example
 
     with np.load(reference) as file:
         images, expected = file["images"], file["probabilities"]
@@ -59,6 +60,7 @@ def largest_differences(
         height, width, channels = images.shape[1:]
         cut = [fit_image(decode_image(one), height, width, channels, fitting) for one in encoded]
         expected_of_bytes = model(tf.cast(tf.stack(cut), tf.float32), training=False)
+    examples = tf.constant([serialized_example(one.numpy()) for one in encoded])
     found = {
         "model.keras": (model(pixels, training=False), expected),
         "signature tensor": (signatures["tensor"](images=pixels)["probabilities"], expected),
@@ -67,6 +69,7 @@ def largest_differences(
             expected_of_bytes,
         ),
         "as TensorFlow Serving loads it": (_restored_by_name(saved_model, images), expected),
+        "signature classify": (signatures["classify"](inputs=examples)["scores"], expected_of_bytes),
     }
     return {name: float(np.max(np.abs(np.asarray(a) - np.asarray(b)))) for name, (a, b) in found.items()}
 

@@ -1,16 +1,21 @@
-"""The SavedModel: two signatures, the same pixels as training, no augmentation inside."""
+"""The SavedModel: three signatures, the same pixels as training, no augmentation inside."""
 
 import io
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
+from tensorflow.core.protobuf import saved_model_pb2
 
 import kerastricks
 from kerastricks.errors import ExportError, RunFolderError
 from kerastricks.serving import ServedModel, export_saved_model, verify_export
+from kerastricks.serving.warmup import serialized_example
 
 NAMES = ["cat", "dog", "owl"]
 SHAPE = (16, 12, 3)
@@ -69,7 +74,7 @@ def signatures(exported):
     del loaded  # its variables live as long as it does
 
 
-def test_both_signatures_give_probabilities_label_and_classes(exported, signatures):
+def test_both_signatures_of_predict_give_probabilities_label_and_classes(exported, signatures):
     model, _, _ = exported
     images = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype("uint8")
     expected = model.predict_on_batch(images)
@@ -149,10 +154,83 @@ def test_exports_are_numbered_and_nothing_is_overwritten(exported):
     assert not list(folder.glob(".tmp-*"))
 
 
-def test_the_export_holds_no_random_op(signatures):
-    for signature in signatures.values():
-        kinds = {node.op for node in signature.graph.as_graph_def().node}
-        assert not any("Random" in kind for kind in kinds)
+def test_classify_takes_examples_as_tensorflow_serving_sends_them(exported, signatures):
+    model, _, path = exported
+    images = np.random.default_rng(2).integers(0, 256, (2, *SHAPE)).astype("uint8")
+    examples = tf.constant([serialized_example(encoded(Image.fromarray(image))) for image in images])
+    found = signatures["classify"](inputs=examples)
+    assert set(found) == {"classes", "scores"}
+    assert found["classes"].numpy().tolist() == [[name.encode() for name in NAMES]] * 2
+    np.testing.assert_allclose(found["scores"], model.predict_on_batch(images), atol=1e-4)
+    (graph,) = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs
+    methods = {name: one.method_name for name, one in graph.signature_def.items() if not name.startswith("__")}
+    predict = "tensorflow/serving/predict"
+    assert methods == {
+        "serving_default": predict,
+        "tensor": predict,
+        "classify": "tensorflow/serving/classify",
+        "decode": predict,
+    }
+
+
+@pytest.mark.tensorflow_only
+def test_decode_gives_the_pixels_that_the_model_takes(exported):
+    model, _, path = exported
+    loaded = tf.saved_model.load(str(path))
+    decode = loaded.signatures["decode"]
+    pixels = decode(bytes=tf.constant([FILES["jpeg"], FILES["exif 6"], FILES["rgba"]]))["images"]
+    assert pixels.dtype == tf.uint8
+    assert pixels.shape == (3, *SHAPE)
+    served = loaded.signatures["serving_default"](bytes=tf.constant([FILES["jpeg"], FILES["exif 6"], FILES["rgba"]]))
+    np.testing.assert_allclose(served["probabilities"], model.predict_on_batch(pixels.numpy()), atol=1e-4)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not an image"):
+        decode(bytes=tf.constant([b"no image"]))
+
+
+@pytest.mark.tensorflow_only
+def test_warm_up_requests_are_those_of_tensorflow_serving(exported, signatures):
+    logs = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    path = exported[2] / "assets.extra" / "tf_serving_warmup_requests"
+    found = [logs.PredictionLog.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+    assert [one.WhichOneof("log_type") for one in found] == ["predict_log", "predict_log", "classify_log"]
+    names = []
+    for one in found[:2]:
+        request = one.predict_log.request
+        names.append(request.model_spec.signature_name)
+        inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+        assert signatures[names[-1]](**inputs)["probabilities"].shape == (1, 3)
+    request = found[2].classify_log.request
+    names.append(request.model_spec.signature_name)
+    examples = [example.SerializeToString() for example in request.input.example_list.examples]
+    assert signatures[names[-1]](inputs=tf.constant(examples))["scores"].shape == (1, 3)
+    assert names == ["serving_default", "tensor", "classify"]
+
+
+@pytest.mark.fresh_processes
+@pytest.mark.tensorflow_only
+def test_a_changed_saved_model_pb_is_loaded_without_warnings(exported):
+    code = "import sys, tensorflow as tf; print(*tf.saved_model.load(sys.argv[1]).signatures)"
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
+    command = [sys.executable, "-c", code, str(exported[2])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.split()) == ["classify", "decode", "serving_default", "tensor"]
+    assert "fingerprint" not in done.stderr.lower()
+    assert not [line for line in done.stderr.splitlines() if line.startswith("WARNING") and "absl" not in line]
+
+
+def all_ops(folder):
+    """Kinds of operations anywhere in a SavedModel: in its graph and in all functions of its library."""
+    saved_model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    graphs = [graph.graph_def for graph in saved_model.meta_graphs]
+    nodes = [graph.node for graph in graphs]
+    nodes += [function.node_def for graph in graphs for function in graph.library.function]
+    return {node.op for some in nodes for node in some}
+
+
+def test_the_export_holds_no_random_op(exported):
+    kinds = all_ops(exported[2])
+    assert "DecodePng" in kinds  # inside of several functions
+    assert not any("Random" in kind or "Multinomial" in kind for kind in kinds)
 
 
 def test_augmentation_in_the_model_is_left_out_of_the_export(tmp_path):
@@ -163,6 +241,7 @@ def test_augmentation_in_the_model_is_left_out_of_the_export(tmp_path):
     path = export_saved_model(tmp_path / "model.keras", NAMES, tmp_path)
     variables = [shape for _, shape in tf.train.list_variables(str(path / "variables" / "variables"))]
     assert sorted(shape for shape in variables if shape) == [[3], [3], [192, 3]]  # classes, bias, kernel; no seeds
+    assert not any("Random" in kind for kind in all_ops(path))
 
 
 @pytest.mark.slow  # every run is verified so; tests/cli/test_cli.py has one
