@@ -35,6 +35,7 @@ ENVIRONMENTS = {
         "pandas==3.1.1",
         "starlette==0.46.2",
         "tritonclient==2.73.0",
+        "uvloop==0.21.0",  # its worker processes end at once with a newer one
     ],
     "kserve": [
         *_PINNED,
