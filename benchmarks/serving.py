@@ -212,9 +212,7 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--servers", nargs="+", default=["kerastricks", "mlserver", "kserve"])
-    parser.add_argument(
-        "--own-option", action="append", default=[], help="of `kerastricks serve`: --own-option=--max-batch=16"
-    )
+    parser.add_argument("--own-option", action="append", default=[], help="for the server: --own-option=--latest=2")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that everything runs")
     options = parser.parse_args()
     if options.quick:

@@ -113,7 +113,7 @@ def start(kind: str, models: Path, work: Path, own_options: list[str]) -> Server
         process = subprocess.Popen([str(one) for one in command], env=environment, stdout=log, stderr=log)
     server = Server(process, rest, grpc)
     begun = time.monotonic()
-    while not _ready(rest):
+    while not _ready(rest, f"/v1/models/{NAME}" if kind == "kerastricks" else f"/v2/models/{NAME}/ready"):
         if process.poll() is not None or time.monotonic() - begun > 180:
             server.stop()
             sys.exit(f"{kind} did not start:\n" + (work / f"{kind}.log").read_text()[-3000:])
@@ -121,11 +121,12 @@ def start(kind: str, models: Path, work: Path, own_options: list[str]) -> Server
     return server
 
 
-def _ready(port: int) -> bool:
+def _ready(port: int, path: str) -> bool:
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        connection.request("GET", f"/v2/models/{NAME}/ready")
-        return connection.getresponse().status == 200
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status == 200 and b"LOADING" not in answer.read()
     except OSError:
         return False
 

@@ -360,9 +360,7 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=60, help="stop after so many, whatever was sent")
     parser.add_argument("--swap-seconds", type=float, default=5.0)
     parser.add_argument("--bad-share", type=float, default=0.15)
-    parser.add_argument(
-        "--own-option", action="append", default=[], help="of `kerastricks serve`: --own-option=--max-batch=16"
-    )
+    parser.add_argument("--own-option", action="append", default=[], help="for the server: --own-option=--latest=2")
     options = parser.parse_args()
     options.work = options.work.resolve()
     pictures = jpegs(options.data, 64)
