@@ -21,7 +21,7 @@ import numpy as np
 HERE = Path(__file__).parent
 NAME = "bench"
 
-# Found by pip's resolver in ten minutes of backtracking; with these it takes seconds.
+# Pinned so that pip's resolver has nothing to search: both peers want protobuf < 7.
 _PINNED = ["tensorflow==2.21.0", "keras==3.15.1", "protobuf==6.33.6", "numpy==2.4.6"]
 ENVIRONMENTS = {
     "mlserver": [
@@ -143,7 +143,7 @@ def _mlserver_folder(work: Path, saved_model: str, rest: int, grpc: int) -> Path
         "metrics_endpoint": None,
         "debug": False,
         "gzip_enabled": False,
-        # In the server's process: workers of its own made it slower, on two cores.
+        # In the server's process, in threads: with a worker process it was slower in most rounds, on two cores.
         "parallel_workers": 0,
     }
     model = {
