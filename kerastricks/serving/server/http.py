@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,6 +41,7 @@ def application(engine: Engine, options: ServeOptions, observer: Observer) -> AS
         ServingError: _refused,
         _Refused: _refused_http,
         HTTPException: _http_error,
+        ClientDisconnect: _gone,
         Exception: _failed,
     }
     return _Limits(Starlette(routes=routes, exception_handlers=handlers), options, observer)
@@ -191,6 +192,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"Malformed request: {request.method} {request.scope['path'][:200]}"
     return rest.json_response({"error": message}, error.status_code, dict(error.headers or {}))
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # for the log: nobody reads it
 
 
 async def _failed(_: Request, error: Exception) -> Response:

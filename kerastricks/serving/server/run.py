@@ -136,6 +136,7 @@ def _uvicorn(app: Any, options: ServeOptions) -> _Server:
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # or anybody fills the log with wrong requests
         access_log=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
