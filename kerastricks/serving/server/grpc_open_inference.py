@@ -155,11 +155,12 @@ class Health(health_pb2_grpc.HealthServicer):
         """Answer now and after each change, until the server drains."""
         last = None
         while True:
+            is_last = self._engine.draining
             status = self._status(request.service)
             if status != last:
                 await context.write(health_pb2.HealthCheckResponse(status=status))
             last = status
-            if self._engine.draining:
+            if is_last:
                 return
             await asyncio.sleep(_HEALTH_SECONDS)
 

@@ -35,7 +35,7 @@ def predict(models: Models, request: predict_pb2.PredictRequest) -> predict_pb2.
     inputs = {name: to_array(name, tensor) for name, tensor in request.inputs.items()}
     with _lease(models, request) as loaded:
         signature = request.model_spec.signature_name or "serving_default"
-        found = loaded.run(signature, inputs, tuple(request.output_filter))
+        found = loaded.run(signature, inputs, sorted(set(request.output_filter)))
         response = predict_pb2.PredictResponse(model_spec=_spec(loaded, signature))
     for name, array in found.items():
         response.outputs[name].CopyFrom(to_tensor(array))

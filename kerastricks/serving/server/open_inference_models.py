@@ -97,7 +97,7 @@ def infer(
         signature = parameters.get("signature_name") or _signature(loaded.signatures, inputs, outputs)
         if not isinstance(signature, str):
             raise ServingError("INVALID_ARGUMENT", "parameter signature_name: must be a text")
-        found = loaded.run(signature, inputs, tuple(outputs))
+        found = loaded.run(signature, inputs, sorted(set(outputs)))
         return str(loaded.version), {name: found[name] for name in outputs or found}
 
 

@@ -1,7 +1,7 @@
 """One server for all tests that only ask it: exporting and loading a model are most of their time."""
 
 import pytest
-from loopback import Loopback, export
+from loopback import Loopback, export, loaded
 
 
 @pytest.fixture(scope="session")
@@ -11,9 +11,16 @@ def repository_and_predict(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server(repository_and_predict):
-    """A server without a token, with the limits of `loopback.Loopback`."""
-    with Loopback(repository_and_predict[0]) as running:
+def models(repository_and_predict):
+    """The repository's model, loaded."""
+    with loaded(repository_and_predict[0]) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def server(models):
+    """A server without a token."""
+    with Loopback(models) as running:
         yield running
 
 

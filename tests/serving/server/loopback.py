@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import threading
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -24,6 +25,9 @@ SHAPE = (8, 6, 3)
 MODEL = "animals"
 
 
+OPTIONS = {"max_batch": 4, "deadline": 20.0, "poll_seconds": 60.0, "access_log": False}
+
+
 def export(folder):
     """A repository with one model; what the model predicts for an array of images."""
     keras.utils.set_random_seed(0)
@@ -31,6 +35,15 @@ def export(folder):
     model.save(folder / "model.keras")
     export_saved_model(folder / "model.keras", NAMES, folder / "repository" / MODEL)
     return folder / "repository", model.predict_on_batch
+
+
+@contextlib.contextmanager
+def loaded(repository):
+    """Its models, in memory."""
+    models = Models(ServeOptions(repository, **OPTIONS), lambda line: None)
+    models.update()
+    yield models
+    models.close()
 
 
 def images(count=2):
@@ -50,17 +63,15 @@ async def _refused(request, error):
 class Loopback:
     """Serves until its `with` ends; `grpc` and `http` are its addresses, `done` the calls of the observer."""
 
-    def __init__(self, repository, **grpc_options):
-        self.options = ServeOptions(repository, max_batch=4, deadline=20.0, poll_seconds=60.0, access_log=False)
-        self.models = Models(self.options, lambda line: None)
-        self.engine = Engine(self.models, self.options)
+    def __init__(self, models, **grpc_options):
+        self.models = models
+        self.engine = Engine(models, ServeOptions(Path(), **OPTIONS))
         self.done = []
         self._grpc_options = {"observe": lambda *one: self.done.append(one), **grpc_options}
         self._started = threading.Event()
         self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),))
 
     def __enter__(self):
-        self.models.update()
         self._thread.start()
         assert self._started.wait(30)
         return self
@@ -68,7 +79,6 @@ class Loopback:
     def __exit__(self, *_):
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        self.models.close()
 
     async def _serve(self):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()

@@ -140,7 +140,7 @@ def test_version_and_model_must_be_there(stub):
         (request("tensor", images=np.zeros((1, 8, 6, 3), "float64")), "images"),
         (request("tensor", bytes=[b""]), "images"),
         (request("other", bytes=[b""]), "other"),
-        (request(bytes=[b"no image"]), ""),
+        (request(bytes=[b"no image"]), "image"),
     ],
 )
 def test_predict_refuses_what_the_signature_does_not_take(stub, given, pattern):
@@ -193,7 +193,7 @@ def test_metadata_are_the_signatures(stub):
 
 
 def test_regressions_are_not_served(stub):
-    with refused(grpc.StatusCode.UNIMPLEMENTED, ""):
+    with refused(grpc.StatusCode.UNIMPLEMENTED, "Method not found"):
         stub.Regress(regression_pb2.RegressionRequest())
 
 
@@ -232,14 +232,14 @@ def test_the_deadline_of_a_client_is_the_engines(server, stub, monkeypatch):
     stub.Predict(request(bytes=[png(images()[0])]))
     stub.Predict(request(bytes=[png(images()[0])]), timeout=15)
     assert seconds[0] is None
-    assert 0 < seconds[1] <= 15
+    assert 10 < seconds[1] < 20  # two clocks
 
 
 def test_a_client_that_waits_no_longer_gets_its_code_and_is_observed(server, stub, monkeypatch):
     ended = threading.Event()
     monkeypatch.setattr("kerastricks.serving.server.loaded_version.LoadedVersion.run", lambda *_: ended.wait(20) and {})
     server.done.clear()
-    with refused(grpc.StatusCode.DEADLINE_EXCEEDED, ""):
+    with refused(grpc.StatusCode.DEADLINE_EXCEEDED, "(?i)deadline"):
         stub.Predict(request(bytes=[b""]), timeout=0.3)
     ended.set()
     while not server.done:
@@ -279,10 +279,10 @@ def test_a_message_that_is_none_is_refused(channel):
         channel.unary_unary("/tensorflow.serving.PredictionService/Predict")(b"\xff\xff")
 
 
-def test_token_size_and_draining(repository_and_predict):
+def test_token_size_and_draining(models):
     given = request(bytes=[png(images()[0])])
     with (
-        Loopback(repository_and_predict[0], token="secret", max_message_bytes=5000) as running,
+        Loopback(models, token="secret", max_message_bytes=5000) as running,
         grpc.insecure_channel(running.grpc) as channel,
     ):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -374,7 +374,7 @@ def test_strings_and_filled_tensors_come_back():
     ],
 )
 def test_what_a_message_declares_and_brings_must_agree(given):
-    with pytest.raises(ServingError, match="^input x: ") as error:
+    with pytest.raises(ServingError, match=r"^input x: ") as error:
         to_array("x", given)
     assert error.value.code == "INVALID_ARGUMENT"
 
