@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from kerastricks.serving.server import rest
+from kerastricks.serving.server import open_inference, rest
 from kerastricks.serving.server.engine import Engine
 from kerastricks.serving.server.metrics import Observer, now
 from kerastricks.serving.server.options import ServeOptions
@@ -34,6 +34,7 @@ def application(engine: Engine, options: ServeOptions, observer: Observer) -> AS
 
     routes = [
         *rest.routes(engine),
+        *open_inference.routes(engine),
         Route("/metrics", metrics),
         Route("/monitoring/prometheus/metrics", metrics),  # TensorFlow Serving's address
     ]

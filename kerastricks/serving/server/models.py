@@ -254,7 +254,7 @@ class Models:
 
 def _fingerprint(folder: Path) -> Any:
     """What changes when a version is written anew."""
-    found = []
+    found: list[tuple[int, int, int] | None] = []
     for name in ("saved_model.pb", "variables/variables.index"):
         try:
             status = (folder / name).stat()

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 import uvicorn
 
 from kerastricks.errors import UsageError
-from kerastricks.serving.server import http
+from kerastricks.serving.server import grpc_server, http
 from kerastricks.serving.server.engine import Engine
 from kerastricks.serving.server.metrics import Observer
 from kerastricks.serving.server.models import Models
@@ -159,12 +160,6 @@ class _Grpc:
 
 async def _grpc(engine: Engine, options: ServeOptions, observer: Observer) -> _Grpc | None:
     if options.grpc_port is None:
-        return None
-    try:
-        import grpc
-
-        from kerastricks.serving.server import grpc_server
-    except ImportError:
         return None
     server = grpc_server.create(
         engine,

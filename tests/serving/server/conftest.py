@@ -3,6 +3,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from loopback import Loopback, export, loaded
 from model_server import export_half_plus
 
 
@@ -43,3 +44,29 @@ def repository(tmp_path, half_plus):
     """half_plus_three with version 123."""
     shutil.copytree(half_plus[3], tmp_path / "repository" / "half_plus_three" / "123")
     return tmp_path / "repository"
+
+
+@pytest.fixture(scope="session")
+def repository_and_predict(tmp_path_factory):
+    """Folder of a repository with one model, and its predictions for an array of images."""
+    return export(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="session")
+def models(repository_and_predict):
+    """The repository's model, loaded."""
+    with loaded(repository_and_predict[0]) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def server(models):
+    """A server without a token."""
+    with Loopback(models) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def predict(repository_and_predict):
+    """The served model's probabilities, (batch, 3)."""
+    return repository_and_predict[1]
