@@ -40,6 +40,7 @@ COMMANDS = {
     "rebalance": "Correct a finished run for imbalanced classes.",
     "recipe": "List, show and copy recipes.",
     "report": "Write a page about finished runs.",
+    "serve": "Serve models over REST and gRPC.",
     "schedule": "Plot a learning-rate schedule, or list all.",
     "train": "Train a classifier from images.",
     "tune": "Search hyperparameters.",

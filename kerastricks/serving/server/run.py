@@ -1,0 +1,183 @@
+"""Runs the model server until it is told to stop."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from kerastricks.errors import UsageError
+from kerastricks.serving.server import http
+from kerastricks.serving.server.engine import Engine
+from kerastricks.serving.server.metrics import Observer
+from kerastricks.serving.server.models import Models
+from kerastricks.serving.server.options import ServeOptions
+
+_KEEP_ALIVE = 75  # seconds that an idle connection stays: longer than those of clients and balancers, which then close
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where a server listens.
+
+    Args:
+        url: of REST and the page.
+        grpc: host and port of gRPC; None without.
+        models: names of the models.
+    """
+
+    url: str
+    grpc: str | None
+    models: list[str]
+
+
+def serve(
+    options: ServeOptions,
+    say: Callable[[str], None] = print,
+    ready: Callable[[Serving], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve a folder of models until SIGTERM or Ctrl-C, and answer what runs then.
+
+    Args:
+        options: the folder, addresses and limits.
+        say: called with a line for what happens to models.
+        ready: called when all models are loaded and the ports are open.
+        stop: ends the server when it is set, in a thread that gets no signals.
+
+    Raises:
+        UsageError: where an address cannot be listened on, or a file of TLS or configuration cannot be read.
+    """
+    asyncio.run(_serve(options, say, ready, stop))
+
+
+async def _serve(
+    options: ServeOptions,
+    say: Callable[[str], None],
+    ready: Callable[[Serving], None] | None,
+    stop: asyncio.Event | None,
+) -> None:
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(ValueError, RuntimeError):  # not the main thread
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+    listener = listen(options.host, options.port, options.processes > 1)
+    models = Models(options, say)
+    engine = Engine(models, options)
+    observer = Observer(models.names, options.access_log)
+    grpc = await _grpc(engine, options, observer)
+    try:
+        await asyncio.to_thread(models.start)
+        server = _uvicorn(http.application(engine, options, observer), options)
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        if grpc is not None:
+            await grpc.server.start()
+        while not server.started and not running.done():
+            await asyncio.sleep(0.005)
+        scheme = "http" if options.certificate is None else "https"
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        url = f"{scheme}://{host}:{listener.getsockname()[1]}"
+        if ready is not None:
+            ready(Serving(url, None if grpc is None else f"{host}:{grpc.port}", models.names()))
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait([waiting, running], return_when=asyncio.FIRST_COMPLETED)
+        # Both stop listening and answer what they have; then the models go.
+        server.should_exit = True
+        await asyncio.gather(running, *([] if grpc is None else [grpc.server.stop(options.drain)]))
+        await engine.drain(options.drain)
+    finally:
+        listener.close()
+        await asyncio.to_thread(models.close)
+
+
+def listen(host: str, port: int, shared: bool) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        UsageError: where the address cannot be had.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind, protocol)
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            found.bind(address)
+            found.listen(2048)
+        except OSError:
+            found.close()
+            raise
+    except OSError as error:
+        raise UsageError(f"{host}:{port}: cannot be listened on ({error.strerror}): give another --port") from None
+    found.setblocking(False)
+    return found
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        """Leave the signals to `serve`."""
+        yield
+
+
+def _uvicorn(app: Any, options: ServeOptions) -> _Server:
+    kind = type("Protocol", (http.Protocol,), {"header_seconds": options.deadline})
+    config = uvicorn.Config(
+        app,
+        http=kind,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=round(options.drain),
+        ssl_certfile=options.certificate,
+        ssl_keyfile=options.key,
+    )
+    try:
+        config.load()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{options.certificate}: no PEM certificate with its key ({error})") from None
+    return _Server(config)
+
+
+@dataclass(frozen=True)
+class _Grpc:
+    server: Any
+    port: int
+
+
+async def _grpc(engine: Engine, options: ServeOptions, observer: Observer) -> _Grpc | None:
+    if options.grpc_port is None:
+        return None
+    try:
+        import grpc
+
+        from kerastricks.serving.server import grpc_server
+    except ImportError:
+        return None
+    server = grpc_server.create(
+        engine,
+        max_message_bytes=options.max_body,
+        token=options.token,
+        observe=observer.done,
+        reuse_port=options.processes > 1,
+    )
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    address = f"{host}:{options.grpc_port}"
+    try:
+        if options.certificate is not None and options.key is not None:
+            pair = (options.key.read_bytes(), options.certificate.read_bytes())
+            port = server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        else:
+            port = server.add_insecure_port(address)
+    except (OSError, RuntimeError, ValueError):
+        raise UsageError(f"{address}: cannot be listened on: give another --grpc-port") from None
+    return _Grpc(server, port)
