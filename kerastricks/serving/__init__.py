@@ -1,13 +1,14 @@
-"""Export of classifiers to SavedModel, its verification, and its use from Python."""
+"""Export of classifiers to SavedModel, its verification, and its use from Python, here or on a model server."""
 
 from typing import TYPE_CHECKING
 
 from kerastricks.lazy import attach
 
-__all__ = ["ServedModel", "export_saved_model", "fold_batch_norm", "verify_export"]
+__all__ = ["RemoteModel", "ServedModel", "export_saved_model", "fold_batch_norm", "verify_export"]
 
 if TYPE_CHECKING:
     from kerastricks.serving.batch_norm_folding import fold_batch_norm
+    from kerastricks.serving.client import RemoteModel
     from kerastricks.serving.export import export_saved_model
     from kerastricks.serving.served_model import ServedModel
     from kerastricks.serving.verify import verify_export
@@ -15,6 +16,7 @@ else:
     __getattr__, __dir__, load_all = attach(
         __name__,
         {
+            "RemoteModel": "client",
             "ServedModel": "served_model",
             "export_saved_model": "export",
             "fold_batch_norm": "batch_norm_folding",
