@@ -23,12 +23,12 @@ _FEW_AGREE = 0.95
     type=options.Choice(FORMATS),
     default="saved_model",
     show_default=True,
-    help="What to write: RUN/N, RUN/onnx/N/model.onnx or RUN/litert/N/model.tflite.",
+    help="Format of the export: RUN/N, RUN/onnx/N/model.onnx or RUN/litert/N/model.tflite.",
 )
 @click.option(
     "--quantize",
     type=options.Choice(QUANTIZATIONS),
-    help="Of litert: int8 weights (dynamic), or int8 weights and activations, from uint8 pixels (int8).",
+    help="Quantisation of litert: int8 weights (dynamic), or int8 weights and activations, from uint8 pixels (int8).",
 )
 @click.option("--data", type=options.SOURCE, help="Where the images are now.  [default: where the run was trained]")
 @click.option("--seed", type=options.SEED, default=0, show_default=True, help="Seed of the samples of images.")
