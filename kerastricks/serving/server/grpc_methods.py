@@ -47,7 +47,7 @@ class Method:
 
 
 class Service:
-    """What the methods of all services share: the token, request ids, codes of errors, and the observer.
+    """Common part of the methods of all services: the token, request ids, codes of errors, and the observer.
 
     Args:
         engine: runs the requests.

@@ -26,7 +26,7 @@ _OPEN = {"/", "/v2/health/live", "/v2/health/ready"}
 
 
 def application(engine: Engine, options: ServeOptions, observer: Observer) -> ASGIApp:
-    """The application of Starlette behind its limits."""
+    """The application of Starlette, within its limits."""
 
     async def metrics(_: Request) -> Response:
         text = observer.text(engine.running, engine.models.ready() and not engine.draining)

@@ -1,4 +1,4 @@
-"""What Prometheus is told, and the access log."""
+"""Metrics for Prometheus, and the access log."""
 
 import json
 import os

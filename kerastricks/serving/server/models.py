@@ -253,7 +253,7 @@ class Models:
 
 
 def _fingerprint(folder: Path) -> Any:
-    """What changes when a version is written anew."""
+    """Times and sizes of a version, which change when it is written anew."""
     found: list[tuple[int, int, int] | None] = []
     for name in ("saved_model.pb", "variables/variables.index"):
         try:

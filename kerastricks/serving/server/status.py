@@ -45,7 +45,7 @@ class ServingError(KerasTricksError):
 
 
 def from_tensorflow(error: Exception) -> ServingError:
-    """What a client is told of an error of a TensorFlow session: without names of nodes and stack traces."""
+    """An error of a TensorFlow session as a client is told it: without names of nodes and stack traces."""
     # TensorFlow's own words stand on the line before the nodes.
     lines = [line.strip() for line in str(error).split("[[")[0].splitlines() if line.strip()]
     message = re.sub(r"^.*\}\}|^assertion failed: \[|\]$", "", lines[-1] if lines else "").strip()
