@@ -36,7 +36,7 @@ class Method:
         request: class of its request.
         answer: returns the answer to one, or raises ServingError.
         model: returns the name of the model that a request is for.
-        place: where it runs: in the engine's "queue"; at once in the event "loop", since a server whose queue is full is
+        place: where it runs: in the engine's "queue"; at once in the event "loop", since a server with a full queue is
             alive; or in a "thread" of its own, where it takes longer than requests may.
     """
 
