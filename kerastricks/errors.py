@@ -7,7 +7,7 @@
     |   +-- ConfigError                a field of the configuration
     |   +-- FormerNameError            an argument by a name that it no longer has (also TypeError)
     |   +-- DataError                  a folder, zip, file or array of images
-    |   +-- ServiceError               a data service that is not there, or cannot serve these images
+    |   +-- ServiceError               a data service or model server that is not there, or refuses
     |   +-- WeightsError               trained weights that are missing, damaged, refused, or of another model
     |   +-- RunFolderError             a run folder that is missing, foreign or changed
     |   |   +-- ModelFileError         a file that is missing, damaged, or no such model (also WeightsError)
@@ -19,7 +19,7 @@
         +-- TrainingDivergedError      the loss is not finite, or learns nothing (also ArithmeticError)
         +-- CheckpointError            a checkpoint could not be written (also OSError)
         +-- WriteError                 any other file could not be written (also OSError)
-        +-- ServiceLostError           the data service failed while it was used (also ConnectionError)
+        +-- ServiceLostError           the data service or model server failed in use (also ConnectionError)
         +-- ExportError                the exported model does not agree with the trained one
 
 `Interrupted` is a KeyboardInterrupt: Ctrl-C or SIGTERM arrived and the state has been saved.
@@ -59,7 +59,7 @@ class DataError(UsageError):
 
 
 class ServiceError(UsageError):
-    """The data service is not there, or cannot serve these images."""
+    """The data service or model server is not there, or cannot serve these images."""
 
 
 class WeightsError(UsageError):
@@ -126,7 +126,7 @@ class WriteError(RunFailedError, OSError):
 
 
 class ServiceLostError(RunFailedError, ConnectionError):
-    """The data service failed while batches came from it."""
+    """The data service or model server failed while answers came from it."""
 
 
 class ExportError(RunFailedError):

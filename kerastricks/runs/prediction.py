@@ -12,7 +12,7 @@ from kerastricks.runs.configuration import as_path
 from kerastricks.runs.record import RunRecord
 
 if TYPE_CHECKING:
-    from kerastricks.serving.served_model import Prediction
+    from kerastricks.serving.prediction import Prediction
 
 ImagePaths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -48,14 +48,18 @@ def predict(
     return found
 
 
-def image_files(run: Path, images: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """List the files to classify with a run folder, those of folders in the order of their names.
+def image_files(run: Path | None, images: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """List the files to classify, those of folders in the order of their names.
+
+    Args:
+        run: the folder of the run that classifies them; None for a model server.
+        images: files, or folders with everything in them.
 
     Raises:
         DataError: for a file that is not there, or none at all.
         RunFolderError: where there is no run folder.
     """
-    if not run.is_dir():
+    if run is not None and not run.is_dir():
         raise RunFolderError(f"{run}: no such run folder")
     paths = [as_path(path) for path in images]
     files = list(_files(paths))

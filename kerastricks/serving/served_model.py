@@ -2,35 +2,17 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from kerastricks.data.decoding.decode import MAX_PIXELS, with_alpha_flag
 from kerastricks.data.decoding.pixels import why_refused
 from kerastricks.data.sources.headers import read_header
 from kerastricks.errors import RunFolderError, first_line
+from kerastricks.serving.prediction import Prediction
 
 _BATCH = 64
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Prediction for one file.
-
-    Args:
-        file: path of the file.
-        label: the most probable class; None where the file could not be used.
-        probabilities: (K,) float32.
-        error: why the file could not be used.
-    """
-
-    file: Path
-    label: str | None = None
-    probabilities: np.ndarray | None = None
-    error: str | None = None
 
 
 class ServedModel:

@@ -1,7 +1,49 @@
-"""One server for all tests that only ask it: exporting and loading a model are most of their time."""
+import shutil
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from loopback import Loopback, export, loaded
+from model_server import export_half_plus
+
+
+@pytest.fixture(scope="session")
+def half_plus(tmp_path_factory):
+    """Folders of SavedModels by their constant."""
+    folder = tmp_path_factory.mktemp("half-plus")
+    for constant in (2, 3):
+        export_half_plus(folder / str(constant), constant)
+    return {constant: folder / str(constant) for constant in (2, 3)}
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory):
+    """(Keras model, folder of its SavedModel) for 8 x 8 grey images and three classes."""
+    import keras
+
+    from kerastricks.serving import export_saved_model
+
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3, "softmax")(x))
+    folder = tmp_path_factory.mktemp("classifier")
+    model.save(folder / "model.keras")
+    return model, export_saved_model(folder / "model.keras", ["ant", "bee", "cat"], folder)
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """Encoded PNGs and their pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype("uint8")
+    return [tf.io.encode_png(one).numpy() for one in pixels], pixels
+
+
+@pytest.fixture
+def repository(tmp_path, half_plus):
+    """half_plus_three with version 123."""
+    shutil.copytree(half_plus[3], tmp_path / "repository" / "half_plus_three" / "123")
+    return tmp_path / "repository"
 
 
 @pytest.fixture(scope="session")
