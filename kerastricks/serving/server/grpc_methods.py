@@ -1,7 +1,7 @@
 """Methods of gRPC services: parsing, running, answering, and what is the same for all of them.
 
-Messages are parsed and written by the thread that runs the request: one of 30 MB would hold up all other clients if the
-event loop did it.
+Messages of predictions are parsed and written by the thread that runs the request: one of 30 MB would hold up all other
+clients if the event loop did it.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 
@@ -36,14 +36,14 @@ class Method:
         request: class of its request.
         answer: returns the answer to one, or raises ServingError.
         model: returns the name of the model that a request is for.
-        queued: whether it is work that waits in the engine's queue. What is not is answered while that is full: a full
-            server is alive.
+        place: where it runs: in the engine's "queue"; at once in the event "loop", since a server with a full queue is
+            alive; or in a "thread" of its own, where it takes longer than requests may.
     """
 
     request: Any
     answer: Callable[[Models, Any], Any]
     model: Callable[[Any], str] = lambda request: ""
-    queued: bool = False
+    place: Literal["loop", "queue", "thread"] = "loop"
 
 
 class Service:
@@ -108,9 +108,9 @@ class Service:
             answer: bytes = method.answer(self._engine.models, request).SerializeToString()
             return answer
 
-        if method.queued:
+        if method.place == "queue":
             return await self._engine.run(job, timeout=seconds)
-        return await asyncio.to_thread(job)
+        return await asyncio.to_thread(job) if method.place == "thread" else job()
 
     def _check_token(self, given: str) -> None:
         if self._token is not None and not hmac.compare_digest(given.encode(), self._token):

@@ -127,7 +127,9 @@ def methods(engine: Engine) -> dict[str, Method]:
         ),
         "ModelReady": Method(messages.ModelReadyRequest, ready, lambda request: request.name),
         "ModelMetadata": Method(messages.ModelMetadataRequest, metadata, lambda request: request.name),
-        "ModelInfer": Method(messages.ModelInferRequest, model_infer, lambda request: request.model_name, queued=True),
+        "ModelInfer": Method(
+            messages.ModelInferRequest, model_infer, lambda request: request.model_name, place="queue"
+        ),
         "RepositoryIndex": Method(messages.RepositoryIndexRequest, repository),
     }
 

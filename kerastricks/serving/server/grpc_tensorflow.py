@@ -123,15 +123,14 @@ def _model(request: Any) -> str:
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 PREDICTION_METHODS = {
-    "Classify": Method(classification_pb2.ClassificationRequest, classify, _model, queued=True),
+    "Classify": Method(classification_pb2.ClassificationRequest, classify, _model, place="queue"),
     "GetModelMetadata": Method(get_model_metadata_pb2.GetModelMetadataRequest, get_model_metadata, _model),
-    "Predict": Method(predict_pb2.PredictRequest, predict, _model, queued=True),
+    "Predict": Method(predict_pb2.PredictRequest, predict, _model, place="queue"),
 }
 MODEL_SERVICE = "tensorflow.serving.ModelService"
 MODEL_METHODS = {
     "GetModelStatus": Method(get_model_status_pb2.GetModelStatusRequest, get_model_status, _model),
-    # Not in the queue: loading may take longer than requests may.
-    "HandleReloadConfigRequest": Method(model_management_pb2.ReloadConfigRequest, reload_config),
+    "HandleReloadConfigRequest": Method(model_management_pb2.ReloadConfigRequest, reload_config, place="thread"),
 }
 
 

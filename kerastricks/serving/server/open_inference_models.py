@@ -1,4 +1,4 @@
-"""Answers of models in the Open Inference Protocol, as plain data: metadata, readiness, an index, and inference.
+"""Answers of the Open Inference Protocol as plain data: metadata, readiness, an index, and inference.
 
 REST and gRPC write it down, each in its own form.
 """
