@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kerastricks.serving.server.models import Models
 from kerastricks.serving.server.options import ServeOptions
@@ -69,6 +69,6 @@ class Engine:
         self._threads.shutdown(wait=False, cancel_futures=True)
         return not self.running
 
-    def _ended(self, _: "Future[object]") -> None:
+    def _ended(self, _: Future[Any]) -> None:
         with self._lock:
             self.running -= 1

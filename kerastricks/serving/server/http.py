@@ -8,13 +8,13 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from kerastricks.serving.server import rest
+from kerastricks.serving.server import open_inference, rest
 from kerastricks.serving.server.engine import Engine
 from kerastricks.serving.server.metrics import Observer, now
 from kerastricks.serving.server.options import ServeOptions
@@ -34,6 +34,7 @@ def application(engine: Engine, options: ServeOptions, observer: Observer) -> AS
 
     routes = [
         *rest.routes(engine),
+        *open_inference.routes(engine),
         Route("/metrics", metrics),
         Route("/monitoring/prometheus/metrics", metrics),  # TensorFlow Serving's address
     ]
@@ -41,6 +42,7 @@ def application(engine: Engine, options: ServeOptions, observer: Observer) -> AS
         ServingError: _refused,
         _Refused: _refused_http,
         HTTPException: _http_error,
+        ClientDisconnect: _gone,
         Exception: _failed,
     }
     return _Limits(Starlette(routes=routes, exception_handlers=handlers), options, observer)
@@ -55,7 +57,7 @@ class Protocol(HttpToolsProtocol):
     header_seconds = 30.0
     _header_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: Any) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Any) -> None:
         """Start to wait for the first request."""
         super().connection_made(transport)
         self._wait_for_header()
@@ -191,6 +193,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"Malformed request: {request.method} {request.scope['path'][:200]}"
     return rest.json_response({"error": message}, error.status_code, dict(error.headers or {}))
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # for the log: nobody reads it
 
 
 async def _failed(_: Request, error: Exception) -> Response:

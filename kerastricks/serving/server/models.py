@@ -254,9 +254,11 @@ class Models:
 
 def _fingerprint(folder: Path) -> Any:
     """What changes when a version is written anew."""
-    try:
-        found = (folder / "saved_model.pb").stat()
-        index = (folder / "variables" / "variables.index").stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, index.st_mtime_ns, index.st_size
+    found: list[tuple[int, int, int] | None] = []
+    for name in ("saved_model.pb", "variables/variables.index"):
+        try:
+            status = (folder / name).stat()
+            found.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        except OSError:
+            found.append(None)
+    return found

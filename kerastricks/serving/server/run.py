@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 import uvicorn
 
 from kerastricks.errors import UsageError
-from kerastricks.serving.server import http
+from kerastricks.serving.server import grpc_server, http
 from kerastricks.serving.server.engine import Engine
 from kerastricks.serving.server.metrics import Observer
 from kerastricks.serving.server.models import Models
@@ -39,7 +41,7 @@ def serve(
     options: ServeOptions,
     say: Callable[[str], None] = print,
     ready: Callable[[Serving], None] | None = None,
-    stop: asyncio.Event | None = None,
+    stop: threading.Event | None = None,
 ) -> None:
     """Serve a folder of models until SIGTERM or Ctrl-C, and answer what runs then.
 
@@ -52,47 +54,48 @@ def serve(
     Raises:
         UsageError: where an address cannot be listened on, or a file of TLS or configuration cannot be read.
     """
-    asyncio.run(_serve(options, say, ready, stop))
+    asyncio.run(_serve(options, say, ready, stop or threading.Event()))
 
 
 async def _serve(
     options: ServeOptions,
     say: Callable[[str], None],
     ready: Callable[[Serving], None] | None,
-    stop: asyncio.Event | None,
+    stop: threading.Event,
 ) -> None:
-    stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     with contextlib.suppress(ValueError, RuntimeError):  # not the main thread
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-    listener = listen(options.host, options.port, options.processes > 1)
     models = Models(options, say)
     engine = Engine(models, options)
     observer = Observer(models.names, options.access_log)
-    grpc = await _grpc(engine, options, observer)
-    try:
-        await asyncio.to_thread(models.start)
-        server = _uvicorn(http.application(engine, options, observer), options)
+    server = _uvicorn(http.application(engine, options, observer), options)
+    with listen(options.host, options.port, options.processes > 1) as listener:
+        grpc = await _grpc(engine, options, observer)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         if grpc is not None:
             await grpc.server.start()
-        while not server.started and not running.done():
-            await asyncio.sleep(0.005)
-        scheme = "http" if options.certificate is None else "https"
-        host = f"[{options.host}]" if ":" in options.host else options.host
-        url = f"{scheme}://{host}:{listener.getsockname()[1]}"
-        if ready is not None:
-            ready(Serving(url, None if grpc is None else f"{host}:{grpc.port}", models.names()))
-        waiting = asyncio.create_task(stop.wait())
-        await asyncio.wait([waiting, running], return_when=asyncio.FIRST_COMPLETED)
-        # Both stop listening and answer what they have; then the models go.
-        server.should_exit = True
-        await asyncio.gather(running, *([] if grpc is None else [grpc.server.stop(options.drain)]))
-        await engine.drain(options.drain)
-    finally:
-        listener.close()
-        await asyncio.to_thread(models.close)
+        try:
+            # Health is answered while models are loaded; "ready" says no until then.
+            await asyncio.to_thread(models.start)
+            if ready is not None and not stop.is_set():
+                ready(_where(options, listener, grpc, models))
+            while not stop.is_set() and not running.done():
+                await asyncio.sleep(0.05)
+        finally:
+            # Both stop listening and answer what they have; then the models go.
+            server.should_exit = True
+            await asyncio.gather(running, *([] if grpc is None else [grpc.server.stop(options.drain)]))
+            await engine.drain(options.drain)
+            await asyncio.to_thread(models.close)
+
+
+def _where(options: ServeOptions, listener: socket.socket, grpc: "_Grpc | None", models: Models) -> Serving:
+    scheme = "http" if options.certificate is None else "https"
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    url = f"{scheme}://{host}:{listener.getsockname()[1]}"
+    return Serving(url, None if grpc is None else f"{host}:{grpc.port}", models.names())
 
 
 def listen(host: str, port: int, shared: bool) -> socket.socket:
@@ -134,6 +137,7 @@ def _uvicorn(app: Any, options: ServeOptions) -> _Server:
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # or anybody fills the log with wrong requests
         access_log=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
@@ -156,12 +160,6 @@ class _Grpc:
 
 async def _grpc(engine: Engine, options: ServeOptions, observer: Observer) -> _Grpc | None:
     if options.grpc_port is None:
-        return None
-    try:
-        import grpc
-
-        from kerastricks.serving.server import grpc_server
-    except ImportError:
         return None
     server = grpc_server.create(
         engine,
