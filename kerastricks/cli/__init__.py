@@ -28,6 +28,7 @@ COMMANDS = {
     "doctor": "Diagnose a training by its log.",
     "ensemble": "Combine several runs into one model.",
     "evaluate": "Score a run on images.",
+    "export": "Export a run as SavedModel, ONNX or LiteRT.",
     "features": "Extract features: write layer activations to disk.",
     "finetune": "Fine-tune a pretrained network.",
     "longtail": "Make a long-tailed subset of images.",

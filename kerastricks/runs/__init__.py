@@ -13,6 +13,7 @@ __all__ = [
     "EnsembleReport",
     "EstimateReport",
     "Evaluation",
+    "ExportReport",
     "FinetuningReport",
     "GainReport",
     "LevelReport",
@@ -36,6 +37,7 @@ __all__ = [
     "distill",
     "ensemble",
     "evaluate",
+    "export",
     "find_wrong_labels",
     "finetune",
     "finish",
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from kerastricks.runs.distillation_run import distill
     from kerastricks.runs.ensemble_run import ensemble
     from kerastricks.runs.evaluation import evaluate
+    from kerastricks.runs.exporting import ExportReport, export
     from kerastricks.runs.finetuning_report import (
         ComparedReport,
         FinetuningReport,
@@ -95,6 +98,7 @@ else:
             "EnsembleReport": "reports",
             "EstimateReport": "reports",
             "Evaluation": "record",
+            "ExportReport": "exporting",
             "FinetuningReport": "finetuning_report",
             "GainReport": "reports",
             "LevelReport": "finetuning_report",
@@ -118,6 +122,7 @@ else:
             "distill": "distillation_run",
             "ensemble": "ensemble_run",
             "evaluate": "evaluation",
+            "export": "exporting",
             "find_wrong_labels": "label_run",
             "finetune": "finetuning_run",
             "finish": "finishing",

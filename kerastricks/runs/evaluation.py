@@ -109,20 +109,7 @@ def find_scored_images(
     """
     image_shape = tuple(model.inputs[0].shape[1:])
     source = find_source(data)
-    subset = _subset(source, config)
-    readable = read_source(
-        source,
-        image_size=None,
-        max_pixels=config.max_pixels,
-        max_skipped=config.max_skipped,
-        memory_bytes=0,
-        progress=progress,
-        image_shape=image_shape,
-        only_split="test",
-        min_classes=1,
-        fitting=config.fitting,
-        classes=subset,
-    )
+    readable = read_images(source, config, image_shape, progress, only_split="test")
     split, examples = _choose(readable, fingerprint, config)
     examples = relabel(examples, readable.source.class_names, class_names, readable.source.name)
     if isinstance(examples, Arrays) and examples.image_shape != image_shape:
@@ -133,6 +120,41 @@ def find_scored_images(
         skipped=len(readable.skipped),
         classes_left_out=len(source.class_names) - len(readable.source.class_names),
         batches=Batches(examples, image_shape, 128, 0, fitting=config.fitting),
+    )
+
+
+def read_images(
+    data: Any,
+    config: Config,
+    image_shape: tuple[int, int, int],
+    progress: Progress = silent,
+    only_split: str | None = None,
+) -> Readable:
+    """Read images for a finished run, in the size that its model takes, those of its classes where data have them all.
+
+    Args:
+        data: whatever `kerastricks.data.load` takes.
+        config: of the run.
+        image_shape: (height, width, channels) of the model.
+        progress: where long work shows how far it is.
+        only_split: the only split that is read, where the data have it.
+
+    Raises:
+        DataError: for images that cannot be read.
+    """
+    source = find_source(data)
+    return read_source(
+        source,
+        image_size=None,
+        max_pixels=config.max_pixels,
+        max_skipped=config.max_skipped,
+        memory_bytes=0,
+        progress=progress,
+        image_shape=image_shape,
+        only_split=only_split,
+        min_classes=1,
+        fitting=config.fitting,
+        classes=_subset(source, config),
     )
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -117,24 +118,60 @@ def export_saved_model(
         ExportError: when TensorFlow cannot write it.
         WriteError: where the disk does not take it.
     """
-    with written(base):
-        base.mkdir(parents=True, exist_ok=True)
-    with written(base), begun_folder(base) as begun:
+
+    def write_it(begun: Path) -> None:
         if keras.backend.backend() == "tensorflow":
             with written(base / "saved_model.pb"):
                 write(model_path, class_names, begun, fitting)
         else:
             _write_with_tensorflow(model_path, class_names, begun, fitting)
-        if verify is not None:
-            verify(begun)
-        target = base / str(next_number(base))
-        take_name(begun, target)
-    return target
+
+    return write_version(base, write_it, verify)
+
+
+def write_version(base: Path, write: Callable[[Path], None], verify: Callable[[Path], None] | None = None) -> Path:
+    """Write the next numbered folder below `base`, atomically; an error leaves nothing.
+
+    Args:
+        base: the folder of the numbered ones; made where it is not there.
+        write: fills an empty folder.
+        verify: called with it after that, before it gets its number.
+
+    Returns:
+        The numbered folder.
+
+    Raises:
+        WriteError: where the disk does not take it.
+    """
+    made = not base.exists()
+    try:
+        with written(base):
+            base.mkdir(parents=True, exist_ok=True)
+        with written(base), begun_folder(base) as begun:
+            write(begun)
+            if verify is not None:
+                verify(begun)
+            while True:
+                target = base / str(next_number(base))
+                try:
+                    take_name(begun, target)
+                    return target
+                except FileExistsError:  # another process was faster
+                    continue
+    finally:
+        if made:
+            with suppress(OSError):  # not empty
+                base.rmdir()
+
+
+def for_inference(model: keras.Model) -> keras.Model:
+    """The model that is exported: without augmentation, and with batch normalisations folded."""
+    return fold_batch_norm(without_augmentation(model))
 
 
 def write(model_path: Path, class_names: Sequence[str], target: Path, fitting: Fitting) -> None:
     """Write the SavedModel; the backend must be TensorFlow."""
-    model = fold_batch_norm(without_augmentation(load_classifier(model_path)))
+    model = for_inference(load_classifier(model_path))
     module = _Classifier(model, class_names, fitting)
     signatures = {
         "serving_default": module.serve_bytes,

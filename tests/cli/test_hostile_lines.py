@@ -75,6 +75,7 @@ ALL = dict(_commands())
 USUAL = {
     "compare": ["activations", "digits"], "data-worker": ["--dispatcher", "grpc://127.0.0.1:5050"],
     "distill": ["folder", "digits"], "ensemble": ["folder"], "evaluate": ["folder", "digits"],
+    "export": ["run"],
     "features": ["digits", "--model", "nin", "--layer", "list"], "finetune": ["digits"], "lr": ["digits"],
     "longtail": ["digits", "tail"],
     "models show": ["nin"], "pack": ["digits", "packed"], "plan": ["flip", "--data", "digits"],

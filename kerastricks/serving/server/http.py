@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from kerastricks.serving.server import open_inference, rest
+from kerastricks.serving.server import open_inference, openapi, page, rest
 from kerastricks.serving.server.engine import Engine
 from kerastricks.serving.server.metrics import Observer, now
 from kerastricks.serving.server.options import ServeOptions
@@ -32,11 +32,16 @@ def application(engine: Engine, options: ServeOptions, observer: Observer) -> AS
         text = observer.text(engine.running, engine.models.ready() and not engine.draining)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    async def description(_: Request) -> Response:
+        return rest.json_response(openapi.description(engine.models.names()))
+
     routes = [
+        *page.routes(),
         *rest.routes(engine),
         *open_inference.routes(engine),
         Route("/metrics", metrics),
         Route("/monitoring/prometheus/metrics", metrics),  # TensorFlow Serving's address
+        Route("/openapi.json", description),
     ]
     handlers: dict[Any, Any] = {
         ServingError: _refused,
