@@ -62,7 +62,8 @@ class Tab:
         for domain in ("Page", "Runtime", "Log", "DOM"):
             await self.send(f"{domain}.enable")
         await self.look(width, height, dark)
-        await self.send("Page.navigate", url=url)
+        gone = await self.send("Page.navigate", url=url)
+        assert "errorText" not in gone, gone["errorText"]
         await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     async def look(self, width, height=900, dark=False):

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kerastricks.cli import job_options, options
-from kerastricks.errors import RunFailedError, UsageError, first_line
+from kerastricks.errors import RunFailedError, UsageError
 from kerastricks.runs.prediction import image_files
 
 if TYPE_CHECKING:
     from kerastricks.serving import RemoteModel, ServedModel
 
-_LONGEST_TOKEN = 4096
+_LONGEST_TOKEN = 1000
 
 
 class _RunOrImage(options.PathText):
@@ -116,12 +116,10 @@ def _remote(url: str, token_file: Path | None) -> "RemoteModel":
 
 def _token(file: Path) -> str:
     try:
-        with file.open(encoding="ascii") as opened:
-            token = opened.read(_LONGEST_TOKEN).strip()
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            token = opened.read(2 * _LONGEST_TOKEN).strip()
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise UsageError(f"{file}: holds no token, which is ASCII ({first_line(error)})") from None
-    if not token or any(not 32 < ord(letter) < 127 for letter in token):
-        raise UsageError(f"{file}: must hold one token, in a line without spaces")
+    if not token or not token.isascii() or not token.isprintable() or len(token) > _LONGEST_TOKEN:
+        raise UsageError(f"{file}: a token is one line of printable ASCII, up to {_LONGEST_TOKEN:,} characters")
     return token

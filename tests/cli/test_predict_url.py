@@ -55,8 +55,8 @@ def test_json_and_a_token_from_a_file(folder, tmp_path, capsys):
         (["--url", "127.0.0.1:1", "x.png"], "x.png: no such file"),
         (["--url", "127.0.0.1:1", "a.png"], "must be http://HOST:PORT"),
         (["--token-file", "a.png", "folder", "a.png"], "needs --url"),
-        (["--url", "http://h", "--token-file", "a.png", "a.png"], "holds no token"),
-        (["--url", "http://h", "--token-file", "empty", "a.png"], "must hold one token"),
+        (["--url", "http://h", "--token-file", "a.png", "a.png"], "one line of printable ASCII"),
+        (["--url", "http://h", "--token-file", "empty", "a.png"], "one line of printable ASCII"),
     ],
 )
 def test_mistakes_are_one_line(line, message, tmp_path, monkeypatch, capsys):

@@ -47,7 +47,7 @@ _STRINGS = {"type": "array", "items": {"type": "string"}}
 _COUNTS = {"type": "array", "items": {"type": "integer"}}
 _ANY_LIST = {"type": "array", "items": {}}
 _NAMED = {"type": "object", "minProperties": 1, "additionalProperties": ref("Tensor")}
-_PARAMETERS = {"type": "object"}
+_PARAMETERS = {"type": ["object", "null"]}
 SCHEMAS: Schema = {
     "Error": _object("error"),
     "Tensor": {
@@ -98,12 +98,8 @@ SCHEMAS: Schema = {
             "type": "array",
             "items": {
                 "type": "array",
-                "items": {
-                    "type": "array",
-                    "prefixItems": [{"type": "string"}, {"type": "number"}],
-                    "minItems": 2,
-                    "maxItems": 2,
-                },
+                "description": "Label and score of each class, for each example.",
+                "items": {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 2, "maxItems": 2},
             },
         },
     ),
@@ -124,7 +120,7 @@ SCHEMAS: Schema = {
         metadata=_object("signature_def", signature_def={"type": "object"}),
     ),
     "ServerMetadata": _object("name version extensions", extensions=_STRINGS),
-    "IndexRequest": _object("", ready={"type": "boolean", "description": "Only versions that are ready."}),
+    "IndexRequest": _object("", ready={"type": ["boolean", "null"], "description": "Only versions that are ready."}),
     "IndexRow": _object("name version state reason", state={"enum": ["READY", "LOADING", "UNLOADING", "UNAVAILABLE"]}),
     "TensorMetadata": _object("name datatype shape", shape=_COUNTS),
     "Metadata": _object(
@@ -145,7 +141,7 @@ SCHEMAS: Schema = {
         "id",
         parameters=_PARAMETERS,
         inputs={"type": "array", "minItems": 1, "items": ref("InferTensor")},
-        outputs={"type": "array", "items": _object("name", parameters=_PARAMETERS)},
+        outputs={"type": ["array", "null"], "items": _object("name", parameters=_PARAMETERS)},
     ),
     "InferResponse": _object(
         "model_name outputs",
