@@ -164,7 +164,10 @@ def serve(
 
 
 def _token(path: Path | None) -> str | None:
-    text = os.environ.get("KERASTRICKS_TOKEN") if path is None else path.read_text(errors="replace")
+    try:
+        text = os.environ.get("KERASTRICKS_TOKEN") if path is None else path.read_text(errors="replace")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     if text is None:
         return None
     token = text.strip()

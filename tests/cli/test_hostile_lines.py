@@ -58,6 +58,9 @@ def no_work(monkeypatch, tmp_path):
             if hasattr(module, function):
                 monkeypatch.setattr(module, function, _reached)
     monkeypatch.setattr("kerastricks.cli.quiet.import_keras", _reached)
+    monkeypatch.setattr("kerastricks.cli.quiet.import_tensorflow", _reached)
+    monkeypatch.delenv("KERASTRICKS_TOKEN", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setattr("kerastricks.search.trials.processes.Processes", _reached)
     monkeypatch.setattr("kerastricks.data.service.address.reach", _reached)
 
@@ -81,7 +84,8 @@ USUAL = {
     "models show": ["nin"], "pack": ["digits", "packed"], "plan": ["flip", "--data", "digits"],
     "predict": ["folder", "file"], "preview": ["digits"], "rebalance": ["run"], "recipe show": ["digits"],
     "recipe copy": ["digits", "folder"],
-    "schedule": ["linear"], "train": ["digits"], "tune": ["digits"], "tune-worker": ["folder", "--chief", "x:80"],
+    "schedule": ["linear"], "serve": ["folder"],
+    "train": ["digits"], "tune": ["digits"], "tune-worker": ["folder", "--chief", "x:80"],
     "check init": ["nin"], "check activation": ["nin"], "check units": ["nin"], "check shapes": ["nin"],
     "check batch": ["nin"], "check labels": ["digits"], "check model": ["nin"],
     "doctor": ["log.csv"], "report": ["run"], "data": ["folder"],

@@ -28,7 +28,8 @@ class Engine:
         self._threads = ThreadPoolExecutor(min(options.queue, _THREADS * options.max_batch), "request")
         self._lock = threading.Lock()
         self.running = 0
-        self.draining = False
+        self.draining = False  # not ready any more; what comes all the same is answered
+        self.closed = False
 
     async def run(self, job: Callable[[], T], timeout: float | None = None) -> T:
         """Run a blocking job in a thread.
@@ -41,7 +42,7 @@ class Engine:
             ServingError: RESOURCE_EXHAUSTED where the queue is full, DEADLINE_EXCEEDED where it takes too long,
                 UNAVAILABLE where the server ends, and what the job raises.
         """
-        if self.draining:
+        if self.closed:
             raise ServingError("UNAVAILABLE", "the server is shutting down")
         with self._lock:
             if self.running >= self._options.queue:
@@ -55,13 +56,13 @@ class Engine:
         except TimeoutError:
             raise ServingError("DEADLINE_EXCEEDED", f"not answered within {limit:.3g} s") from None
         except asyncio.CancelledError:
-            if self.draining:
+            if self.closed:
                 raise ServingError("UNAVAILABLE", "the server is shutting down") from None
             raise  # its client is gone
 
     async def drain(self, seconds: float) -> bool:
         """Refuse new requests and wait for those that run; whether all were answered."""
-        self.draining = True
+        self.draining = self.closed = True
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while self.running and loop.time() < end:

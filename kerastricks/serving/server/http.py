@@ -33,7 +33,7 @@ def application(engine: Engine, options: ServeOptions, observer: Observer) -> AS
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def description(_: Request) -> Response:
-        return rest.json_response(openapi.description(engine.models.names()))
+        return rest.json_response(openapi.description(engine.models.names(), options.token is not None))
 
     routes = [
         *page.routes(),

@@ -88,7 +88,7 @@ class LoadedVersion:
             raise ServingError("INVALID_ARGUMENT", f"signature {key!r}: model {self.name} has {known}")
         call = self._calls[key]
         call.check(inputs, outputs)
-        names = tuple(outputs) or tuple(call.outputs)
+        names = tuple(sorted(set(outputs) or call.outputs))
         if self._images is not None and list(call.inputs) == ["bytes"] and key != "decode":
             return self._images.run(inputs["bytes"], names)
         if self._images is not None and key == "classify":

@@ -32,7 +32,9 @@ CLASSIFY = "tensorflow/serving/classify"
 
 def routes(engine: Engine) -> list[Route]:
     """Addresses below /v1/models."""
-    return [Route("/v1/models/{address:path}", _Api(engine).answer, methods=["GET", "POST"])]
+    route = Route("/v1/models/{address:path}", _Api(engine).answer)
+    route.methods = None  # which of them an address takes depends on its action
+    return [route]
 
 
 def refused(error: ServingError) -> Response:
@@ -62,10 +64,10 @@ class _Api:
         version = None if found["version"] is None else int(found["version"])
         request.scope["kerastricks.model"] = name
         post = action in (":predict", ":classify", ":regress")
-        if (request.method == "POST") is not post:
-            allowed = "POST" if post else "GET"
-            message = {"error": f"Malformed request: {request.method} {request.scope['path'][:200]}: use {allowed}"}
-            return json_response(message, 405, {"allow": allowed})
+        allowed = "POST" if post else "GET, HEAD"
+        if request.method not in allowed.split(", "):
+            wrong = f"Malformed request: {request.method} {request.scope['path'][:200]}: use {allowed.split(',')[0]}"
+            return json_response({"error": wrong}, 405, {"allow": allowed})
         if action is None:
             return json_response(self._status(name, version, label))
         if action == "/metadata":

@@ -84,6 +84,7 @@ async def _serve(
             while not stop.is_set() and not running.done():
                 await asyncio.sleep(0.05)
         finally:
+            engine.draining = True
             # Both stop listening and answer what they have; then the models go.
             server.should_exit = True
             await asyncio.gather(running, *([] if grpc is None else [grpc.server.stop(options.drain)]))

@@ -302,7 +302,7 @@ def test_token_size_and_draining(models):
             health.Check(health_pb2.HealthCheckRequest(service="plants"))
         watch = health.Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == states.SERVING
-        running.engine.draining = True
+        running.engine.draining = running.engine.closed = True
         assert [one.status for one in watch] == [states.NOT_SERVING]
         for service in ("", MODEL):
             assert health.Check(health_pb2.HealthCheckRequest(service=service)).status == states.NOT_SERVING

@@ -300,6 +300,8 @@ def test_a_server_that_drains_lives_and_is_not_ready(server, client, ask, monkey
     assert client.is_server_live()
     assert not client.is_server_ready()
     assert not client.is_model_ready(MODEL)
+    assert ask(f"/models/{MODEL}/infer", {"inputs": [pixels()]})[0] == 200  # sent before the client knew
+    monkeypatch.setattr(server.engine, "closed", True)
     status, found = ask(f"/models/{MODEL}/infer", {"inputs": [pixels()]})
     assert status == 503
     assert "shutting down" in found["error"]
