@@ -157,10 +157,13 @@ class _Call:
         of_name = {self.inputs[name].name: tensor for name, tensor in inputs.items()}
         captured = [one for one in self.operation.inputs if one.name not in of_name]
         places = [of_name[one.name] for one in self.operation.inputs if one.name in of_name]
+        function = self.operation.get_attr("f").name
         found = tf.raw_ops.BatchFunction(
             in_tensors=places,
             captured_tensors=captured,
-            f=attr_value_pb2.NameAttrList(name=self.operation.get_attr("f").name),
+            f=attr_value_pb2.NameAttrList(name=function),
+            # One queue for pixels and for images that were decoded: its thread wakes a thousand times a second.
+            shared_name=function,
             num_batch_threads=self._options.batch_threads,
             max_batch_size=self._options.max_batch,
             batch_timeout_micros=round(self._options.batch_delay * 1e6),

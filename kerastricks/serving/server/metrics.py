@@ -35,7 +35,7 @@ class Observer:
             "kerastricks_requests_running", "Requests that wait or run.", registry=registry, multiprocess_mode="livesum"
         )
         self._ready = Gauge(
-            "kerastricks_ready", "1 if every model answers.", registry=registry, multiprocess_mode="livemin"
+            "kerastricks_ready", "1 if it takes requests.", registry=registry, multiprocess_mode="livemin"
         )
 
     def done(self, api: str, model: str, code: str, seconds: float, request_id: str, **more: Any) -> None:
@@ -62,7 +62,10 @@ class Observer:
                 "ms": round(seconds * 1000, 2),
                 **more,
             }
-            print(json.dumps(line), flush=True)
+            try:
+                print(json.dumps(line), flush=True)
+            except OSError:  # its reader is gone, or the disk is full: requests go on
+                self._access_log = False
 
     def text(self, running: int, ready: bool) -> bytes:
         """All figures in Prometheus's format."""

@@ -61,6 +61,7 @@ class Models:
         self._states: dict[str, dict[int, VersionState]] = {}
         self._refused: dict[Path, Any] = {}  # the file as it was when it was refused
         self._config = None if options.config_file is None else read_config(options.config_file)
+        self._looked = False
         self._stop = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -86,9 +87,13 @@ class Models:
             return sorted(self._sources)
 
     def ready(self) -> bool:
-        """Whether every model has a version that answers."""
+        """Whether the repository has been looked at and a model answers, or there is none.
+
+        One that cannot be loaded does not take the others out of service.
+        """
         with self._lock:
-            return all(any(not one.leaving for one in self._versions.get(name, {}).values()) for name in self._sources)
+            answers = any(not one.leaving for versions in self._versions.values() for one in versions.values())
+            return self._looked and (answers or not self._sources)
 
     def states(self, name: str, version: int | None = None, label: str | None = None) -> list[VersionState]:
         """States of a model's versions, the newest first.
@@ -160,6 +165,7 @@ class Models:
                 self._keep_only(name, set())
             for source in sources.values():
                 self._update_model(source)
+            self._looked = True
 
     def _stays(self, name: str) -> bool:
         return self._config is None and bool(self._versions.get(name))

@@ -82,7 +82,7 @@ async def _serve(
             if ready is not None and not stop.is_set():
                 ready(_where(options, listener, grpc, models))
             while not stop.is_set() and not running.done():
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.2)
         finally:
             engine.draining = True
             # Both stop listening and answer what they have; then the models go.
