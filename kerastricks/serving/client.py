@@ -198,12 +198,12 @@ def split_url(url: str) -> tuple[str, str | None, str]:
 
 
 def _reason(answer: requests.Response) -> str:
-    """An error's message, in one line."""
+    """An error's message, in one line, for the one image of a request."""
     try:
         message = answer.json()["error"]
     except (ValueError, KeyError, TypeError):
         message = None
-    return first_line(str(message)) if message else f"{answer.status_code} {answer.reason}"
+    return first_line(str(message)).removeprefix("image 0: ") if message else f"{answer.status_code} {answer.reason}"
 
 
 def _cause(error: BaseException) -> str:
