@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,8 @@ from kerastricks.cli import job_options, options
 from kerastricks.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
-    from kerastricks.serving.server.run import Serving
+    from kerastricks.serving.server import ServeOptions
+    from kerastricks.serving.server.listening import Serving
 
 
 @click.command()
@@ -116,9 +117,6 @@ def serve(
     token = _token(token_file)
     if not gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    from kerastricks.cli.quiet import import_tensorflow
-
-    import_tensorflow()
     try:
         import prometheus_client  # noqa: F401
         import starlette  # noqa: F401
@@ -126,10 +124,12 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(str(error.name), "serve") from None
+    from kerastricks.cli.quiet import import_tensorflow
     from kerastricks.serving.server import ServeOptions
-    from kerastricks.serving.server import serve as run
     from kerastricks.serving.server.processes import serve_processes
 
+    if processes == 1:  # or each of them imports it, and the one that looks after them does without
+        import_tensorflow()
     chosen = ServeOptions(
         repository=repository,
         host=host,
@@ -158,9 +158,24 @@ def serve(
             f"warning: {host} is reached from other machines, and without --token-file anybody may use the models",
             err=True,
         )
-    job = run if processes == 1 else serve_processes
-    job(chosen, say=_say, ready=_as_json if as_json else _ready)
+    ready = _as_json if as_json else _ready
+    if processes == 1:
+        from kerastricks.serving.server import serve as run
+
+        run(chosen, say=_say, ready=ready)
+    else:
+        serve_processes(chosen, say=_say, ready=ready, process=_process)
     click.echo("stopped", err=True)
+
+
+def _process(chosen: "ServeOptions", reports: Any) -> None:
+    """One of several processes, which imports TensorFlow without its messages."""
+    from kerastricks.cli.quiet import import_tensorflow
+
+    import_tensorflow()
+    from kerastricks.serving.server.processes import serve_process
+
+    serve_process(chosen, reports)
 
 
 def _token(path: Path | None) -> str | None:

@@ -12,14 +12,33 @@ from dataclasses import replace
 from typing import Any
 
 from kerastricks.errors import RunFailedError
+from kerastricks.serving.server.listening import Serving, listen
 from kerastricks.serving.server.options import ServeOptions
-from kerastricks.serving.server.run import Serving, listen, serve
 
 _LEAST_SECONDS = 5.0  # a process that ends sooner after its start would do so again and again
 
 
+def serve_process(options: ServeOptions, reports: Any) -> None:
+    """Serve in one of several processes.
+
+    Args:
+        options: of all of them.
+        reports: a queue that takes what it says, and where it listens.
+    """
+    from kerastricks.serving.server.run import serve
+
+    serve(
+        options,
+        say=lambda line: reports.put(("say", f"[{os.getpid()}] {line}")),
+        ready=lambda where: reports.put(("ready", where)),
+    )
+
+
 def serve_processes(
-    options: ServeOptions, say: Callable[[str], None] = print, ready: Callable[[Serving], None] | None = None
+    options: ServeOptions,
+    say: Callable[[str], None] = print,
+    ready: Callable[[Serving], None] | None = None,
+    process: Callable[[ServeOptions, Any], None] = serve_process,
 ) -> None:
     """Serve with `options.processes` processes until SIGTERM or Ctrl-C; one that dies is started again.
 
@@ -29,6 +48,7 @@ def serve_processes(
         options: with the number of processes.
         say: called with a line for what happens.
         ready: called when all processes answer.
+        process: runs in each of them; a function of a module, which is imported there.
 
     Raises:
         UsageError: where an address cannot be listened on.
@@ -53,7 +73,7 @@ def serve_processes(
     children: list[tuple[Any, float]] = []
 
     def start() -> tuple[Any, float]:
-        child = context.Process(target=_child, args=(options, reports), daemon=False)
+        child = context.Process(target=process, args=(options, reports), daemon=False)
         child.start()
         return child, time.monotonic()
 
@@ -96,12 +116,3 @@ def _hold(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     found.bind(address)
     return found
-
-
-def _child(options: ServeOptions, reports: Any) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    serve(
-        options,
-        say=lambda line: reports.put(("say", f"[{os.getpid()}] {line}")),
-        ready=lambda where: reports.put(("ready", where)),
-    )

@@ -15,26 +15,12 @@ import uvicorn
 from kerastricks.errors import UsageError
 from kerastricks.serving.server import grpc_server, http
 from kerastricks.serving.server.engine import Engine
+from kerastricks.serving.server.listening import Serving, listen
 from kerastricks.serving.server.metrics import Observer
 from kerastricks.serving.server.models import Models
 from kerastricks.serving.server.options import ServeOptions
 
 _KEEP_ALIVE = 75  # seconds that an idle connection stays: longer than those of clients and balancers, which then close
-
-
-@dataclass(frozen=True)
-class Serving:
-    """Where a server listens.
-
-    Args:
-        url: of REST and the page.
-        grpc: host and port of gRPC; None without.
-        models: names of the models.
-    """
-
-    url: str
-    grpc: str | None
-    models: list[str]
 
 
 def serve(
@@ -97,30 +83,6 @@ def _where(options: ServeOptions, listener: socket.socket, grpc: "_Grpc | None",
     host = f"[{options.host}]" if ":" in options.host else options.host
     url = f"{scheme}://{host}:{listener.getsockname()[1]}"
     return Serving(url, None if grpc is None else f"{host}:{grpc.port}", models.names())
-
-
-def listen(host: str, port: int, shared: bool) -> socket.socket:
-    """A socket that listens.
-
-    Raises:
-        UsageError: where the address cannot be had.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-        try:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if shared:
-                found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            found.bind(address)
-            found.listen(2048)
-        except OSError:
-            found.close()
-            raise
-    except OSError as error:
-        raise UsageError(f"{host}:{port}: cannot be listened on ({error.strerror}): give another --port") from None
-    found.setblocking(False)
-    return found
 
 
 class _Server(uvicorn.Server):
