@@ -80,6 +80,7 @@ def test_evaluate_matches_classes_by_name(trained, tmp_path, capsys):
     assert "'teal' is not one of the model's: blue, red" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_on_some_classes_is_evaluated_on_these_with_its_own_geometry(images, tmp_path, capsys):
     for index in range(12):
         write_image(tmp_path / "three" / "green" / f"{index}.jpg", (60, 180, 70), seed=index)

@@ -55,6 +55,7 @@ class Process:
         self.process.communicate()
 
 
+@pytest.mark.slow
 def test_sigterm_lets_running_requests_be_answered_and_ends_with_0(repository):
     with Process(repository, "--json") as server:
         where = server.ready()

@@ -99,6 +99,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(split_folder, backbone, 
 
 
 @pytest.mark.tensorflow_only  # twenty seconds a backend, for what the test before it says
+@pytest.mark.slow
 def test_a_head_alone_has_no_curves_and_its_run_is_a_backbone(split_folder, backbone, tmp_path):
     first = begin(split_folder, backbone, tmp_path / "out", strategy="linear")
     summary = run_finetuning(first, say=lambda line: None)
@@ -130,6 +131,7 @@ def photographs(tmp_path):
 
 
 @pytest.mark.tensorflow_only
+@pytest.mark.slow
 def test_where_the_small_network_wins_the_run_is_that_network(photographs, backbone, tmp_path, monkeypatch):
     def wins(trainer, plan, number, length, before):
         found = original(trainer, plan, number, length, before)

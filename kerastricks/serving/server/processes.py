@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
 import tempfile
@@ -63,8 +62,8 @@ def serve_processes(
         held.append(_hold(options.host, grpc_port))
         grpc_port = held[1].getsockname()[1]
     options = replace(options, port=port, grpc_port=grpc_port)
-    shared = tempfile.mkdtemp(prefix="kerastricks-metrics-")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+    shared = tempfile.TemporaryDirectory(prefix="kerastricks-metrics-", ignore_cleanup_errors=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared.name
     context = multiprocessing.get_context("spawn")
     reports: Any = context.SimpleQueue()
     stopping: list[int] = []
@@ -106,7 +105,7 @@ def serve_processes(
                 child.kill()
         for one in held:
             one.close()
-        shutil.rmtree(shared, ignore_errors=True)
+        shared.cleanup()
 
 
 def _hold(host: str, port: int) -> socket.socket:

@@ -99,6 +99,7 @@ def test_every_image_of_an_epoch_comes_once(cluster):
     assert len(seen) == len(set(seen)) == far.steps_per_epoch * BATCH_SIZE
 
 
+@pytest.mark.slow
 def test_files_and_packed_ones_give_the_local_batches_and_evaluation_stays_here(cluster, split_folder, tmp_path):
     for format in ("tfrecord", "webdataset", "parquet"):
         data.pack(split_folder, tmp_path / format, format=format, shard_mb=0.02)
@@ -128,6 +129,7 @@ def test_functions_compiled_with_xla_run_in_the_worker(cluster):
     assert sorted(far.as_numpy_iterator()) == [2 * i + 1 for i in range(8)]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_what_it_had_in_work_and_the_epoch_ends(cluster, impatient, caplog):
     (victim,) = cluster.workers(1)
     far = data.load(numbered(), batch_size=BATCH_SIZE, data_service=cluster.address)

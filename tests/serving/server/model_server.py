@@ -13,7 +13,9 @@ from kerastricks.serving.server import ServeOptions, serve
 @contextmanager
 def running(repository, **options):
     """A server in a thread, on free ports; gives where it listens."""
-    chosen = replace(ServeOptions(repository, port=0, grpc_port=0, access_log=False, poll_seconds=0.05), **options)
+    chosen = replace(
+        ServeOptions(repository, port=0, grpc_port=0, access_log=False, poll_seconds=0.05, drain=2.0), **options
+    )
     found, lines, failed = [], [], []
     up, stop = threading.Event(), threading.Event()
 
