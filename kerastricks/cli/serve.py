@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 @click.option("--host", type=options.TEXT, default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=options.PORT, default=8501, show_default=True, help="Port of REST and the page.")
 @click.option("--grpc-port", type=options.PORT, default=8500, show_default=True, help="Port of gRPC.")
-@click.option("--no-grpc", is_flag=True, help="Serve no gRPC.")
 @click.option("--config", "config_file", type=options.FILE, help="TensorFlow Serving's file of models and versions.")
 @click.option("--latest", type=options.number(1, 1000), default=1, show_default=True, help="Newest versions to serve.")
 @click.option(
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     default=0.0,
     show_default=True,
     help="Milliseconds that a batch waits for more images.",
-)
-@click.option(
-    "--batch-threads", type=options.number(1, 256), default=1, show_default=True, help="Batches that run at once."
 )
 @click.option(
     "--queue", type=options.number(1, 100_000), default=256, show_default=True, help="Requests that may wait."
@@ -74,13 +70,11 @@ def serve(
     host: str,
     port: int,
     grpc_port: int,
-    no_grpc: bool,
     config_file: Path | None,
     latest: int,
     poll: float,
     max_batch: int,
     batch_delay: float,
-    batch_threads: int,
     queue: int,
     deadline: float,
     max_body: int,
@@ -134,13 +128,12 @@ def serve(
         repository=repository,
         host=host,
         port=port,
-        grpc_port=None if no_grpc else grpc_port,
+        grpc_port=grpc_port,
         config_file=config_file,
         latest=latest,
         poll_seconds=max(poll, 0.05),
         max_batch=max_batch,
         batch_delay=batch_delay / 1000,
-        batch_threads=batch_threads,
         queue=queue,
         deadline=deadline,
         max_body=max_body << 20,
@@ -197,9 +190,8 @@ def _say(line: str) -> None:
 
 
 def _ready(where: "Serving") -> None:
-    grpc = "" if where.grpc is None else f", gRPC at {where.grpc}"
     models = ", ".join(where.models) or "no model yet"
-    click.echo(f"{where.url}{grpc}: {models}; Ctrl-C stops", err=True)
+    click.echo(f"{where.url}, gRPC at {where.grpc}: {models}; Ctrl-C stops", err=True)
 
 
 def _as_json(where: "Serving") -> None:

@@ -7,9 +7,7 @@ clients if the event loop did it.
 import asyncio
 import hmac
 import logging
-import re
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +15,7 @@ from typing import Any, Literal
 import grpc
 
 from kerastricks.serving.server.engine import Engine
+from kerastricks.serving.server.metrics import request_id
 from kerastricks.serving.server.models import Models
 from kerastricks.serving.server.status import ServingError
 
@@ -24,7 +23,6 @@ Observer = Callable[[str, str, str, float, str], None]
 """Called after each request with its method, the model that it names ("" for none), the code, seconds and its id."""
 
 _MOST_DETAILS = 1000  # characters of an error: more than a few thousand do not fit into a trailer
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _log = logging.getLogger(__name__)
 
 
@@ -72,10 +70,8 @@ class Service:
         async def call(message: bytes, context: Any) -> bytes:
             began = time.monotonic()
             metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-            request_id = metadata.get("x-request-id", "")
-            if not _REQUEST_ID.fullmatch(request_id):
-                request_id = uuid.uuid4().hex
-            await context.send_initial_metadata((("x-request-id", request_id),))
+            its_id = request_id(metadata.get("x-request-id", ""))
+            await context.send_initial_metadata((("x-request-id", its_id),))
             code, problem, answer, model = "OK", "", b"", [""]
             try:
                 self._check_token(metadata.get("authorization", ""))
@@ -86,11 +82,11 @@ class Service:
                 code = "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
                 raise
             except Exception:
-                _log.exception("request %s to %s failed", request_id, api)
-                code, problem = "INTERNAL", f"internal error: the server's log has it as request {request_id}"
+                _log.exception("request %s to %s failed", its_id, api)
+                code, problem = "INTERNAL", f"internal error: the server's log has it as request {its_id}"
             finally:
                 if self._observe is not None:
-                    self._observe(api, model[0], code, time.monotonic() - began, request_id)
+                    self._observe(api, model[0], code, time.monotonic() - began, its_id)
             if code != "OK":
                 await context.abort(grpc.StatusCode[code], problem[:_MOST_DETAILS])
             return answer

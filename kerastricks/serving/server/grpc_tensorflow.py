@@ -9,7 +9,7 @@ Reference:
 from contextlib import AbstractContextManager
 from typing import Any
 
-from tensorflow.core.protobuf import error_codes_pb2, meta_graph_pb2
+from tensorflow.core.protobuf import error_codes_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -172,9 +172,9 @@ def _examples(given: input_pb2.Input) -> list[bytes]:
 
 def _classification_outputs(loaded: LoadedVersion, name: str) -> list[str]:
     """Outputs of a signature for Classify, with TensorFlow Serving's messages where it is for something else."""
-    signature = loaded.signatures.get(name, meta_graph_pb2.SignatureDef())
     if name not in loaded.signatures:
         raise ServingError("INVALID_ARGUMENT", f"No signature was found with the name: {name}")
+    signature = loaded.signatures[name]
     if signature.method_name != _CLASSIFY:
         raise ServingError(
             "INVALID_ARGUMENT",

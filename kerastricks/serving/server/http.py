@@ -2,8 +2,7 @@
 
 import asyncio
 import hmac
-import re
-import uuid
+import time
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,11 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kerastricks.serving.server import open_inference, openapi, page, rest
 from kerastricks.serving.server.engine import Engine
-from kerastricks.serving.server.metrics import Observer, now
+from kerastricks.serving.server.metrics import Observer, request_id
 from kerastricks.serving.server.options import ServeOptions
 from kerastricks.serving.server.status import ServingError
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # A prober has no token, and the page asks for it.
 _OPEN = {"/", "/v2/health/live", "/v2/health/ready"}
 
@@ -116,10 +114,9 @@ class _Limits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = now()
+        began = time.perf_counter()
         headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"").decode("latin-1")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        its_id = request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
         status = 500
         body = _Body(receive, self._options)
 
@@ -127,7 +124,7 @@ class _Limits:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", request_id.encode()))
+                message["headers"].append((b"x-request-id", its_id.encode()))
             await send(message)
 
         try:
@@ -142,7 +139,7 @@ class _Limits:
             model = scope.get("kerastricks.model", "") or scope.get("path_params", {}).get("m", "")
             client = (scope.get("client") or ("",))[0]
             more = {"method": scope["method"], "path": path[:500], "bytes": body.size, "client": client}
-            self._observer.done(api, str(model), str(status), now() - began, request_id, **more)
+            self._observer.done(api, str(model), str(status), time.perf_counter() - began, its_id, **more)
 
     def _why_refused(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | None:
         if self._options.token is not None and scope["path"] not in _OPEN:

@@ -12,12 +12,12 @@ class Serving:
 
     Args:
         url: of REST and the page.
-        grpc: host and port of gRPC; None without.
+        grpc: host and port of gRPC.
         models: names of the models.
     """
 
     url: str
-    grpc: str | None
+    grpc: str
     models: list[str]
 
 

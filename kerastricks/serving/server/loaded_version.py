@@ -55,7 +55,7 @@ class LoadedVersion:
                 }
                 self._calls = {key: _Call(self._session, one, options) for key, one in self.signatures.items()}
                 self._images = self._image_call()
-                self._refuse_uninitialized(graph)
+                self._refuse_uninitialized()
             if not self.signatures:
                 raise ServingError("FAILED_PRECONDITION", "it has no signature")
         except (tf.errors.OpError, OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError) as error:
@@ -68,6 +68,18 @@ class LoadedVersion:
     def close(self) -> None:
         """Free its memory."""
         self._session.close()
+
+    def signature(self, name: str) -> meta_graph_pb2.SignatureDef:
+        """A signature by its name; "" is serving_default.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT where there is none.
+        """
+        key = name or DEFAULT
+        if key not in self.signatures:
+            known = ", ".join(sorted(self.signatures))
+            raise ServingError("INVALID_ARGUMENT", f"signature {key[:100]!r}: model {self.name} has {known}")
+        return self.signatures[key]
 
     def run(
         self, signature_name: str, inputs: Mapping[str, np.ndarray], outputs: Collection[str] = ()
@@ -82,10 +94,8 @@ class LoadedVersion:
         Raises:
             ServingError: INVALID_ARGUMENT where inputs are not those of the signature, or an image is none.
         """
+        self.signature(signature_name)
         key = signature_name or DEFAULT
-        if key not in self._calls:
-            known = ", ".join(sorted(self._calls))
-            raise ServingError("INVALID_ARGUMENT", f"signature {key!r}: model {self.name} has {known}")
         call = self._calls[key]
         call.check(inputs, outputs)
         names = tuple(sorted(set(outputs) or call.outputs))
@@ -108,7 +118,7 @@ class LoadedVersion:
             return None
         return _ImageCall(self._session, calls["decode"], calls["tensor"], self._options)
 
-    def _refuse_uninitialized(self, graph: tf.Graph) -> None:
+    def _refuse_uninitialized(self) -> None:
         """Refuse variables that the restore operation did not fill, before a client does."""
         handles = {one.name: one for call in self._calls.values() for one in call.variables}
         filled = self._session.run([tf.raw_ops.VarIsInitializedOp(resource=one) for one in handles.values()])
@@ -130,7 +140,6 @@ class _Call:
         self._options = options
         self._callables: dict[tuple[str, ...], Any] = {}
         self.inputs = {name: graph.get_tensor_by_name(signature.inputs[name].name) for name in sorted(signature.inputs)}
-        self.specs = signature.inputs
         self.alone = {name: graph.get_tensor_by_name(one.name) for name, one in sorted(signature.outputs.items())}
         self.operation = next(iter(self.alone.values())).op if self.alone else None
         self.variables = [] if self.operation is None else _variables(self.operation)
@@ -164,7 +173,7 @@ class _Call:
             f=attr_value_pb2.NameAttrList(name=function),
             # One queue for pixels and for images that were decoded: its thread wakes a thousand times a second.
             shared_name=function,
-            num_batch_threads=self._options.batch_threads,
+            num_batch_threads=1,
             max_batch_size=self._options.max_batch,
             batch_timeout_micros=round(self._options.batch_delay * 1e6),
             max_enqueued_batches=max(10, self._options.queue),

@@ -2,12 +2,14 @@
 
 import json
 import os
-import time
+import re
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -78,6 +80,6 @@ class Observer:
         return generate_latest(registry)
 
 
-def now() -> float:
-    """Seconds, for differences."""
-    return time.perf_counter()
+def request_id(given: str) -> str:
+    """The id that a client gives its request, or a new one where that is none."""
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

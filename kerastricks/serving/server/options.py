@@ -12,7 +12,7 @@ class ServeOptions:
         repository: a folder of models, MODEL/VERSION/saved_model.pb, or one model's folder.
         host: address to listen on; 127.0.0.1 is reached from this machine only.
         port: of REST and the page; 0 takes a free one.
-        grpc_port: of gRPC; 0 takes a free one, None serves none.
+        grpc_port: of gRPC; 0 takes a free one.
         config_file: TensorFlow Serving's `--model_config_file`: base paths inside the repository, versions,
             labels.
         latest: how many of the newest versions of each model are served, without a config file.
@@ -20,7 +20,6 @@ class ServeOptions:
         max_batch: largest number of rows that run together.
         batch_delay: seconds that the first request of a batch waits for others. 0 runs what there is: while a batch
             runs, the next one fills.
-        batch_threads: batches of one signature that run at the same time.
         queue: requests that may wait or run; more are refused (429, RESOURCE_EXHAUSTED).
         deadline: seconds that a request may take, and a client may take to send one.
         max_body: largest request, in bytes.
@@ -37,13 +36,12 @@ class ServeOptions:
     repository: Path
     host: str = "127.0.0.1"
     port: int = 8501
-    grpc_port: int | None = 8500
+    grpc_port: int = 8500
     config_file: Path | None = None
     latest: int = 1
     poll_seconds: float = 1.0
     max_batch: int = 32
     batch_delay: float = 0.0
-    batch_threads: int = 1
     queue: int = 256
     deadline: float = 30.0
     max_body: int = 32 << 20

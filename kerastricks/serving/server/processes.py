@@ -22,7 +22,7 @@ def serve_process(options: ServeOptions, reports: Any) -> None:
 
     Args:
         options: of all of them.
-        reports: a queue that takes what it says, and where it listens.
+        reports: a queue for its messages and its addresses.
     """
     from kerastricks.serving.server.run import serve
 
@@ -54,13 +54,8 @@ def serve_processes(
         RunFailedError: where processes die at once.
     """
     # Bound here, so that all processes get the same free port and nobody else takes it meanwhile.
-    held = [listen(options.host, options.port, True)]
-    port, grpc_port = held[0].getsockname()[1], options.grpc_port
-    held[0].close()
-    held = [_hold(options.host, port)]
-    if grpc_port is not None:
-        held.append(_hold(options.host, grpc_port))
-        grpc_port = held[1].getsockname()[1]
+    held = [_hold(options.host, port) for port in (options.port, options.grpc_port)]
+    port, grpc_port = (one.getsockname()[1] for one in held)
     options = replace(options, port=port, grpc_port=grpc_port)
     shared = tempfile.TemporaryDirectory(prefix="kerastricks-metrics-", ignore_cleanup_errors=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared.name
@@ -110,6 +105,7 @@ def serve_processes(
 
 def _hold(host: str, port: int) -> socket.socket:
     """A port that others of this user may listen on, by a socket that does not listen itself."""
+    listen(host, port, False).close()  # or two servers would share it unawares
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     found = socket.socket(family, kind, protocol)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

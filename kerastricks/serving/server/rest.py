@@ -7,27 +7,24 @@ Reference:
     TensorFlow Serving: RESTful API, https://www.tensorflow.org/tfx/serving/api_rest
 """
 
-import json
 import re
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from tensorflow_serving.apis import get_model_metadata_pb2
+from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
-from kerastricks.serving.server import json_tensors
+from kerastricks.serving.server import grpc_tensorflow, json_tensors
 from kerastricks.serving.server.engine import Engine
 from kerastricks.serving.server.status import HTTP_STATUS, ServingError
 
 _ADDRESS = re.compile(
-    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,19})|/labels/(?P<label>[^/:]+))?"
+    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,18})|/labels/(?P<label>[^/:]+))?"
     r"(?P<action>/metadata|:predict|:classify|:regress)?"
 )
-CLASSIFY = "tensorflow/serving/classify"
 
 
 def routes(engine: Engine) -> list[Route]:
@@ -57,95 +54,57 @@ class _Api:
         self._engine = engine
 
     async def answer(self, request: Request) -> Response:
-        found = _ADDRESS.fullmatch(request.scope["path"])
-        if found is None:
+        parts = _ADDRESS.fullmatch(request.scope["path"])
+        if parts is None:
             raise ServingError("NOT_FOUND", f"Malformed request: {request.method} {request.scope['path'][:200]}")
-        name, label, action = found["name"], found["label"], found["action"]
-        version = None if found["version"] is None else int(found["version"])
+        name, label, action = parts["name"], parts["label"], parts["action"]
+        version = None if parts["version"] is None else int(parts["version"])
         request.scope["kerastricks.model"] = name
         post = action in (":predict", ":classify", ":regress")
         allowed = "POST" if post else "GET, HEAD"
         if request.method not in allowed.split(", "):
             wrong = f"Malformed request: {request.method} {request.scope['path'][:200]}: use {allowed.split(',')[0]}"
             return json_response({"error": wrong}, 405, {"allow": allowed})
+        models, spec = self._engine.models, _spec(name, version, label)
         if action is None:
-            return json_response(self._status(name, version, label))
+            asked = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
+            return json_response(_as_json(grpc_tensorflow.get_model_status(models, asked)))
         if action == "/metadata":
-            return json_response(self._metadata(name, version, label))
+            wanted = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
+            found = grpc_tensorflow.get_model_metadata(models, wanted)
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            found.metadata["signature_def"].Unpack(signatures)
+            spec_of_answer = {"name": name, "signature_name": "", "version": str(found.model_spec.version.value)}
+            return json_response({"model_spec": spec_of_answer, "metadata": {"signature_def": _as_json(signatures)}})
         if action == ":regress":
             raise ServingError("UNIMPLEMENTED", "classifiers have no :regress: use :predict or :classify")
         body = await request.body()
         job = self._predict if action == ":predict" else self._classify
         return json_response(await self._engine.run(lambda: job(body, name, version, label)))
 
-    def _status(self, name: str, version: int | None, label: str | None) -> dict[str, Any]:
-        states = self._engine.models.states(name, version, label)
-        return {
-            "model_version_status": [
-                {
-                    "version": str(one.version),
-                    "state": one.state,
-                    "status": {"error_code": one.error_code, "error_message": one.error_message},
-                }
-                for one in states
-            ]
-        }
-
-    def _metadata(self, name: str, version: int | None, label: str | None) -> dict[str, Any]:
-        with self._engine.models.lease(name, version, label) as model:
-            found = get_model_metadata_pb2.SignatureDefMap(signature_def=model.signatures)
-            number = model.version
-        text = json_format.MessageToJson(
-            found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-        return {
-            "model_spec": {"name": name, "signature_name": "", "version": str(number)},
-            "metadata": {"signature_def": json.loads(text)},
-        }
-
     def _predict(self, body: bytes, name: str, version: int | None, label: str | None) -> bytes:
         request = json_tensors.predict_request(body)
         with self._engine.models.lease(name, version, label) as model:
-            inputs = json_tensors.to_inputs(request, _signature(model, request.signature_name))
+            inputs = json_tensors.to_inputs(request, model.signature(request.signature_name))
             found = model.run(request.signature_name, inputs)
         return json_tensors.predictions(found, request.in_rows)
 
     def _classify(self, body: bytes, name: str, version: int | None, label: str | None) -> bytes:
-        request = json_tensors.parse(body)
-        signature_name = request.get("signature_name", "")
+        given = json_tensors.parse(body)
+        signature_name = given.get("signature_name", "")
         if not isinstance(signature_name, str):
             raise ServingError("INVALID_ARGUMENT", "signature_name: must be a string")
-        context = request.get("context", {})
-        examples = request.get("examples")
+        context = given.get("context", {})
+        examples = given.get("examples")
         if not (isinstance(examples, list) and examples and all(isinstance(one, dict) for one in examples)):
             raise ServingError("INVALID_ARGUMENT", "examples: must be a list of objects that is not empty")
         if not isinstance(context, dict):
             raise ServingError("INVALID_ARGUMENT", "context: must be an object")
-        serialized = np.empty(len(examples), object)
-        serialized[:] = [to_example({**context, **one}).SerializeToString() for one in examples]
-        with self._engine.models.lease(name, version, label) as model:
-            found = classify(model, signature_name, serialized)
-        return json_tensors.encode({"results": found})
-
-
-def classify(model: Any, signature_name: str, examples: np.ndarray) -> list[list[tuple[str, float]]]:
-    """Label and score of each class, for serialized examples (batch,)."""
-    signature = _signature(model, signature_name)
-    if signature.method_name != CLASSIFY:
-        raise ServingError(
-            "INVALID_ARGUMENT",
-            f"Expected classification signature method_name to be {CLASSIFY}. Was: {signature.method_name}",
-        )
-    found = model.run(signature_name, {"inputs": examples})
-    scores = found.get("scores")
-    labels = found.get("classes")
-    rows = []
-    for index in range(len(examples)):
-        names = (
-            [""] * len(scores[index]) if labels is None else [one.decode("utf-8", "replace") for one in labels[index]]
-        )
-        rows.append(list(zip(names, [0.0] * len(names) if scores is None else scores[index].tolist(), strict=True)))
-    return rows
+        request = classification_pb2.ClassificationRequest(model_spec=_spec(name, version, label))
+        request.model_spec.signature_name = signature_name
+        request.input.example_list.examples.extend(to_example({**context, **one}) for one in examples)
+        found = grpc_tensorflow.classify(self._engine.models, request).result.classifications
+        return json_tensors.encode({"results": [[(one.label, one.score) for one in row.classes] for row in found]})
 
 
 def to_example(features: dict[str, Any]) -> tf.train.Example:
@@ -166,9 +125,16 @@ def to_example(features: dict[str, Any]) -> tf.train.Example:
     return example
 
 
-def _signature(model: Any, name: str) -> Any:
-    key = name or "serving_default"
-    if key not in model.signatures:
-        known = ", ".join(sorted(model.signatures))
-        raise ServingError("INVALID_ARGUMENT", f"signature {key[:100]!r}: model {model.name} has {known}")
-    return model.signatures[key]
+def _spec(name: str, version: int | None, label: str | None) -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=name)
+    if version is not None:
+        spec.version.value = version
+    if label is not None:
+        spec.version_label = label
+    return spec
+
+
+def _as_json(message: Any) -> dict[str, Any]:
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import signal
-import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -58,31 +56,32 @@ async def _serve(
     observer = Observer(models.names, options.access_log)
     server = _uvicorn(http.application(engine, options, observer), options)
     with listen(options.host, options.port, options.processes > 1) as listener:
-        grpc = await _grpc(engine, options, observer)
+        rpc, rpc_port = _grpc(engine, options, observer)
         running = asyncio.create_task(server.serve(sockets=[listener]))
-        if grpc is not None:
-            await grpc.server.start()
+        await rpc.start()
         try:
             # Health is answered while models are loaded; "ready" says no until then.
             await asyncio.to_thread(models.start)
             if ready is not None and not stop.is_set():
-                ready(_where(options, listener, grpc, models))
+                ready(_where(options, listener.getsockname()[1], rpc_port, models))
             while not stop.is_set() and not running.done():
                 await asyncio.sleep(0.2)
         finally:
             engine.draining = True
             # Both stop listening and answer what they have; then the models go.
             server.should_exit = True
-            await asyncio.gather(running, *([] if grpc is None else [grpc.server.stop(options.drain)]))
+            await asyncio.gather(running, rpc.stop(options.drain))
             await engine.drain(options.drain)
             await asyncio.to_thread(models.close)
 
 
-def _where(options: ServeOptions, listener: socket.socket, grpc: "_Grpc | None", models: Models) -> Serving:
+def _where(options: ServeOptions, port: int, rpc_port: int, models: Models) -> Serving:
     scheme = "http" if options.certificate is None else "https"
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    url = f"{scheme}://{host}:{listener.getsockname()[1]}"
-    return Serving(url, None if grpc is None else f"{host}:{grpc.port}", models.names())
+    return Serving(f"{scheme}://{_host(options)}:{port}", f"{_host(options)}:{rpc_port}", models.names())
+
+
+def _host(options: ServeOptions) -> str:
+    return f"[{options.host}]" if ":" in options.host else options.host
 
 
 class _Server(uvicorn.Server):
@@ -115,15 +114,8 @@ def _uvicorn(app: Any, options: ServeOptions) -> _Server:
     return _Server(config)
 
 
-@dataclass(frozen=True)
-class _Grpc:
-    server: Any
-    port: int
-
-
-async def _grpc(engine: Engine, options: ServeOptions, observer: Observer) -> _Grpc | None:
-    if options.grpc_port is None:
-        return None
+def _grpc(engine: Engine, options: ServeOptions, observer: Observer) -> tuple[grpc.aio.Server, int]:
+    """The gRPC server and its port."""
     server = grpc_server.create(
         engine,
         max_message_bytes=options.max_body,
@@ -131,8 +123,7 @@ async def _grpc(engine: Engine, options: ServeOptions, observer: Observer) -> _G
         observe=observer.done,
         reuse_port=options.processes > 1,
     )
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    address = f"{host}:{options.grpc_port}"
+    address = f"{_host(options)}:{options.grpc_port}"
     try:
         if options.certificate is not None and options.key is not None:
             pair = (options.key.read_bytes(), options.certificate.read_bytes())
@@ -141,4 +132,4 @@ async def _grpc(engine: Engine, options: ServeOptions, observer: Observer) -> _G
             port = server.add_insecure_port(address)
     except (OSError, RuntimeError, ValueError):
         raise UsageError(f"{address}: cannot be listened on: give another --grpc-port") from None
-    return _Grpc(server, port)
+    return server, port

@@ -262,11 +262,11 @@ def test_a_port_that_is_taken_and_a_wrong_certificate_are_one_line(repository, t
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(UsageError, match="cannot be listened on"):
-            serve(ServeOptions(repository, port=taken.getsockname()[1], grpc_port=None))
+            serve(ServeOptions(repository, port=taken.getsockname()[1], grpc_port=0))
     (tmp_path / "wrong.pem").write_text("nothing")
     wrong = tmp_path / "wrong.pem"
     with pytest.raises(UsageError, match="no PEM certificate"):
-        serve(ServeOptions(repository, port=0, grpc_port=None, certificate=wrong, key=wrong))
+        serve(ServeOptions(repository, port=0, grpc_port=0, certificate=wrong, key=wrong))
 
 
 def test_large_images_are_decoded_two_at_a_time(model):

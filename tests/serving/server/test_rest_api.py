@@ -132,6 +132,8 @@ REFUSED = [
     ("GET", "/v1/models/..%2f..%2fetc", "", 404, "Malformed request"),
     ("GET", "/v1/models/../../etc/passwd", "", 404, "Malformed request"),
     ("GET", f"{MODEL}/versions/-1", "", 404, "Malformed request"),
+    ("GET", f"{MODEL}/versions/{2**63}", "", 404, "Malformed request"),
+    ("POST", f"{MODEL}/versions/{2**64}:predict", '{"instances": [1]}', 404, "Malformed request"),
     ("DELETE", MODEL, "", 405, "Malformed request"),
     ("GET", "/nothing", "", 404, "Malformed request"),
 ]

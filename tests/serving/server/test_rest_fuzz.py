@@ -30,7 +30,9 @@ def url(tmp_path_factory):
     model.save(folder / "model.keras")
     export_saved_model(folder / "model.keras", ["ant", "bee", "cat"], folder / "models" / "insects")
     (folder / "token").write_text(TOKEN)
-    server = Server("serve", str(folder / "models"), "--port", "0", "--no-grpc", "--token-file", str(folder / "token"))
+    server = Server(
+        "serve", str(folder / "models"), "--port", "0", "--grpc-port", "0", "--token-file", str(folder / "token")
+    )
     try:
         yield server.ready()["url"]
     finally:
