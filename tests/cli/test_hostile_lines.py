@@ -63,6 +63,7 @@ def no_work(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setattr("kerastricks.search.trials.processes.Processes", _reached)
     monkeypatch.setattr("kerastricks.data.service.address.reach", _reached)
+    monkeypatch.setattr("kerastricks.serving.server.processes.serve_processes", _reached)
 
 
 def _commands():
