@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 @click.option(
     "--batch-delay",
     type=options.number(0, 10_000, whole=False),
-    default=0.0,
+    default=10.0,
     show_default=True,
-    help="Milliseconds that a batch waits for more images.",
+    help="Most milliseconds that a batch waits while requests keep coming.",
 )
 @click.option(
     "--queue", type=options.number(1, 100_000), default=256, show_default=True, help="Requests that may wait."

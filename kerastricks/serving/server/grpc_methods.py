@@ -1,8 +1,4 @@
-"""Methods of gRPC services: parsing, running, answering, and what is the same for all of them.
-
-Messages of predictions are parsed and written by the thread that runs the request: one of 30 MB would hold up all other
-clients if the event loop did it.
-"""
+"""Methods of gRPC services: parsing, running, answering, and what is the same for all of them."""
 
 import asyncio
 import hmac
@@ -14,7 +10,7 @@ from typing import Any, Literal
 
 import grpc
 
-from kerastricks.serving.server.engine import Engine
+from kerastricks.serving.server.engine import Engine, off_loop
 from kerastricks.serving.server.metrics import request_id
 from kerastricks.serving.server.models import Models
 from kerastricks.serving.server.status import ServingError
@@ -32,7 +28,7 @@ class Method:
 
     Args:
         request: class of its request.
-        answer: returns the answer to one, or raises ServingError.
+        answer: returns the answer to one, or raises ServingError; a coroutine function where its place is the queue.
         model: returns the name of the model that a request is for.
         place: where it runs: in the engine's "queue"; at once in the event "loop", since a server with a full queue is
             alive; or in a "thread" of its own, where it takes longer than requests may.
@@ -94,20 +90,26 @@ class Service:
         return call
 
     async def _run(self, method: Method, message: bytes, model: list[str], seconds: float | None) -> bytes:
-        def job() -> bytes:
-            try:
-                request = method.request.FromString(message)
-            except Exception:  # protobuf's DecodeError, whose class depends on its implementation
-                name = method.request.DESCRIPTOR.name
-                raise ServingError("INVALID_ARGUMENT", f"the message is no {name}") from None
+        async def job() -> Any:
+            request = await off_loop(len(message), _parse, method.request, message)
             model[0] = method.model(request)
-            answer: bytes = method.answer(self._engine.models, request).SerializeToString()
-            return answer
+            if method.place == "queue":
+                return await method.answer(self._engine.models, request)
+            if method.place == "thread":
+                return await asyncio.to_thread(method.answer, self._engine.models, request)
+            return method.answer(self._engine.models, request)
 
-        if method.place == "queue":
-            return await self._engine.run(job, timeout=seconds)
-        return await asyncio.to_thread(job) if method.place == "thread" else job()
+        answer = await (self._engine.run(job(), timeout=seconds) if method.place == "queue" else job())
+        written: bytes = answer.SerializeToString()
+        return written
 
     def _check_token(self, given: str) -> None:
         if self._token is not None and not hmac.compare_digest(given.encode(), self._token):
             raise ServingError("UNAUTHENTICATED", "metadata must have the server's token, authorization: Bearer TOKEN")
+
+
+def _parse(kind: Any, message: bytes) -> Any:
+    try:
+        return kind.FromString(message)
+    except Exception:  # protobuf's DecodeError, whose class depends on its implementation
+        raise ServingError("INVALID_ARGUMENT", f"the message is no {kind.DESCRIPTOR.name}") from None

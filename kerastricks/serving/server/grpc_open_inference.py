@@ -1,7 +1,7 @@
 """Open Inference Protocol v2 over gRPC, and gRPC's own health checks."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -9,7 +9,7 @@ import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kerastricks.serving.server import open_inference_messages as messages
-from kerastricks.serving.server.engine import Engine
+from kerastricks.serving.server.engine import Engine, off_loop, values_size
 from kerastricks.serving.server.grpc_methods import Method
 from kerastricks.serving.server.models import Models
 from kerastricks.serving.server.open_inference_models import index, infer, is_ready, model_metadata, server_metadata
@@ -39,14 +39,18 @@ _CONTENTS = {
 _HEALTH_SECONDS = 1.0  # between two looks at the models of a client that watches
 
 
-def model_infer(models: Models, request: Any) -> Any:
+async def model_infer(models: Models, request: Any) -> Any:
     """Answer a ModelInferRequest, with raw contents where its inputs have them."""
-    is_raw = bool(request.raw_input_contents)
-    inputs = _inputs(request)
+    inputs = await off_loop(request.ByteSize(), _inputs, request)
     outputs = [one.name for one in request.outputs]
     parameters = {key: getattr(one, one.WhichOneof("parameter_choice") or "") for key, one in _set(request.parameters)}
-    version, found = infer(models, request.model_name, request.model_version, inputs, outputs, parameters)
+    version, found = await infer(models, request.model_name, request.model_version, inputs, outputs, parameters)
     response = messages.ModelInferResponse(model_name=request.model_name, model_version=version, id=request.id)
+    await off_loop(values_size(found), _fill, response, found, bool(request.raw_input_contents))
+    return response
+
+
+def _fill(response: Any, found: Mapping[str, np.ndarray], is_raw: bool) -> None:
     datatypes = {name: datatype_of_array(array) for name, array in found.items()}
     is_raw = is_raw or "FP16" in datatypes.values()
     for name, array in found.items():
@@ -55,7 +59,6 @@ def model_infer(models: Models, request: Any) -> Any:
             response.raw_output_contents.append(bytes_of_array(array))
         else:
             getattr(tensor.contents, _CONTENTS[datatypes[name]]).extend(array.reshape(-1).tolist())
-    return response
 
 
 def _inputs(request: Any) -> dict[str, np.ndarray]:

@@ -6,9 +6,11 @@ Reference:
     https://github.com/tensorflow/serving/tree/master/tensorflow_serving/apis
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 from tensorflow.core.protobuf import error_codes_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -21,6 +23,7 @@ from tensorflow_serving.apis import (
     status_pb2,
 )
 
+from kerastricks.serving.server.engine import off_loop, values_size
 from kerastricks.serving.server.grpc_methods import Method
 from kerastricks.serving.server.loaded_version import LoadedVersion
 from kerastricks.serving.server.models import Models
@@ -30,36 +33,47 @@ from kerastricks.serving.server.tensor_protos import object_array, to_array, to_
 _CLASSIFY = "tensorflow/serving/classify"
 
 
-def predict(models: Models, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+async def predict(models: Models, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
     """Outputs of a signature for the tensors of a request; those in `output_filter`, where it names some."""
-    inputs = {name: to_array(name, tensor) for name, tensor in request.inputs.items()}
+    inputs = await off_loop(
+        request.ByteSize(), lambda: {name: to_array(name, tensor) for name, tensor in request.inputs.items()}
+    )
     with _lease(models, request) as loaded:
         signature = request.model_spec.signature_name or "serving_default"
-        found = loaded.run(signature, inputs, sorted(set(request.output_filter)))
+        found = await loaded.run(signature, inputs, sorted(set(request.output_filter)))
         response = predict_pb2.PredictResponse(model_spec=_spec(loaded, signature))
-    for name, array in found.items():
-        response.outputs[name].CopyFrom(to_tensor(array))
+
+    def fill() -> None:
+        for name, array in found.items():
+            response.outputs[name].CopyFrom(to_tensor(array))
+
+    await off_loop(values_size(found), fill)
     return response
 
 
-def classify(
+async def classify(
     models: Models, request: classification_pb2.ClassificationRequest
 ) -> classification_pb2.ClassificationResponse:
     """Classes with scores for each example of a request."""
-    examples = _examples(request.input)
+    examples = await off_loop(request.ByteSize(), _examples, request.input)
     with _lease(models, request) as loaded:
         signature = request.model_spec.signature_name or "serving_default"
         outputs = _classification_outputs(loaded, signature)
-        found = loaded.run(signature, {"inputs": object_array("inputs", examples, (len(examples),))}, outputs)
+        found = await loaded.run(signature, {"inputs": object_array("inputs", examples, (len(examples),))}, outputs)
         response = classification_pb2.ClassificationResponse(model_spec=_spec(loaded, signature))
     for name, array in found.items():
         if array.ndim != 2 or len(array) != len(examples):
             raise ServingError(
                 "INVALID_ARGUMENT", f"Expected {name} Tensor shape: [batch_size num_classes] but got {array.shape}"
             )
+    await off_loop(values_size(found), _fill, response, found, len(examples))
+    return response
+
+
+def _fill(response: classification_pb2.ClassificationResponse, found: Mapping[str, np.ndarray], rows: int) -> None:
     labels = found["classes"].tolist() if "classes" in found else None
     scores = found["scores"].tolist() if "scores" in found else None
-    for row in range(len(examples)):
+    for row in range(rows):
         classes = response.result.classifications.add().classes
         for column in range(len((labels or scores or [])[row])):
             one = classes.add()
@@ -67,7 +81,6 @@ def classify(
                 one.label = labels[row][column].decode("utf-8", "replace")
             if scores is not None:
                 one.score = scores[row][column]
-    return response
 
 
 def get_model_metadata(

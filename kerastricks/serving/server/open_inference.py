@@ -5,6 +5,8 @@ Reference:
     https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from kerastricks.serving.server.engine import Engine
+from kerastricks.serving.server.engine import Engine, off_loop, values_size
 from kerastricks.serving.server.json_tensors import encode, parse
 from kerastricks.serving.server.models import Models
 from kerastricks.serving.server.open_inference_models import index, infer, is_ready, model_metadata, server_metadata
@@ -66,7 +68,7 @@ def routes(engine: Engine) -> list[Route]:
         body = await request.body()
         header_length = request.headers.get(HEADER_LENGTH)
         name, version = _model(request)
-        contents, length = await engine.run(lambda: respond(engine.models, name, version, body, header_length))
+        contents, length = await engine.run(respond(engine.models, name, version, body, header_length))
         if length is None:
             return Response(contents, media_type="application/json")
         return Response(contents, media_type="application/octet-stream", headers={HEADER_LENGTH: str(length)})
@@ -86,7 +88,7 @@ def routes(engine: Engine) -> list[Route]:
     return found
 
 
-def respond(
+async def respond(
     models: Models, name: str, version: str, body: bytes, header_length: str | None
 ) -> tuple[bytes, int | None]:
     """Answer an inference request.
@@ -104,6 +106,20 @@ def respond(
     Raises:
         ServingError: where the request cannot be answered.
     """
+    asked = await off_loop(len(body), _request, body, header_length)
+    version, found = await infer(models, name, version, asked.inputs, tuple(asked.outputs), asked.parameters)
+    return await off_loop(values_size(found), _answer, asked, name, version, found)
+
+
+@dataclass
+class _Asked:
+    request: dict[str, Any]
+    inputs: dict[str, np.ndarray]
+    outputs: dict[str, dict[str, Any]]
+    parameters: dict[str, Any]
+
+
+def _request(body: bytes, header_length: str | None) -> _Asked:
     request, binary = _split(body, header_length)
     parameters = _get(request, "parameters", dict, {}, "the request")
     inputs = _inputs(_get(request, "inputs", list, None, "the request"), binary)
@@ -111,11 +127,14 @@ def respond(
     for place, one in enumerate(_get(request, "outputs", list, [], "the request")):
         where = f"outputs[{place}]"
         wanted[_get(one, "name", str, None, where)] = _get(one, "parameters", dict, {}, where)
-    version, found = infer(models, name, version, inputs, tuple(wanted), parameters)
-    all_binary = _get(parameters, "binary_data_output", bool, False, "parameters")
+    return _Asked(request, inputs, wanted, parameters)
+
+
+def _answer(asked: _Asked, name: str, version: str, found: Mapping[str, np.ndarray]) -> tuple[bytes, int | None]:
+    all_binary = _get(asked.parameters, "binary_data_output", bool, False, "parameters")
     outputs, parts = [], []
     for output, array in found.items():
-        given = wanted.get(output, {})
+        given = asked.outputs.get(output, {})
         described: dict[str, Any] = {"name": output, "datatype": datatype_of_array(array), "shape": list(array.shape)}
         if _get(given, "binary_data", bool, all_binary, f"output {output}"):
             parts.append(bytes_of_array(array))
@@ -126,8 +145,8 @@ def respond(
                 described["parameters"] = {"content_type": "base64"}
         outputs.append(described)
     answer: dict[str, Any] = {"model_name": name, "model_version": version, "outputs": outputs}
-    if "id" in request:
-        answer["id"] = _get(request, "id", str, None, "the request")
+    if "id" in asked.request:
+        answer["id"] = _get(asked.request, "id", str, None, "the request")
     header = encode(answer)
     return b"".join([header, *parts]), len(header) if parts else None
 

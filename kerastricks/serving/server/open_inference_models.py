@@ -72,7 +72,7 @@ def index(models: Models, only_ready: bool) -> list[dict[str, str]]:
     return [one for one in found if one["state"] == "READY" or not only_ready]
 
 
-def infer(
+async def infer(
     models: Models,
     name: str,
     version: str,
@@ -97,7 +97,7 @@ def infer(
         signature = parameters.get("signature_name") or _signature(loaded.signatures, inputs, outputs)
         if not isinstance(signature, str):
             raise ServingError("INVALID_ARGUMENT", "parameter signature_name: must be a text")
-        found = loaded.run(signature, inputs, sorted(set(outputs)))
+        found = await loaded.run(signature, inputs, sorted(set(outputs)))
         return str(loaded.version), {name: found[name] for name in outputs or found}
 
 

@@ -18,8 +18,8 @@ class ServeOptions:
         latest: how many of the newest versions of each model are served, without a config file.
         poll_seconds: between two looks at the repository.
         max_batch: largest number of rows that run together.
-        batch_delay: seconds that the first request of a batch waits for others. 0 runs what there is: while a batch
-            runs, the next one fills.
+        batch_delay: most seconds that a batch waits for more requests, which it does while they keep coming, and where
+            the last one had several. 0 runs what there is.
         queue: requests that may wait or run; more are refused (429, RESOURCE_EXHAUSTED).
         deadline: seconds that a request may take, and a client may take to send one.
         max_body: largest request, in bytes.
@@ -41,7 +41,7 @@ class ServeOptions:
     latest: int = 1
     poll_seconds: float = 1.0
     max_batch: int = 32
-    batch_delay: float = 0.0
+    batch_delay: float = 0.01
     queue: int = 256
     deadline: float = 30.0
     max_body: int = 32 << 20

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from kerastricks.serving.server import grpc_tensorflow, json_tensors
-from kerastricks.serving.server.engine import Engine
+from kerastricks.serving.server.engine import Engine, off_loop, values_size
 from kerastricks.serving.server.status import HTTP_STATUS, ServingError
 
 _ADDRESS = re.compile(
@@ -80,31 +80,38 @@ class _Api:
             raise ServingError("UNIMPLEMENTED", "classifiers have no :regress: use :predict or :classify")
         body = await request.body()
         job = self._predict if action == ":predict" else self._classify
-        return json_response(await self._engine.run(lambda: job(body, name, version, label)))
+        return json_response(await self._engine.run(job(body, name, version, label)))
 
-    def _predict(self, body: bytes, name: str, version: int | None, label: str | None) -> bytes:
-        request = json_tensors.predict_request(body)
+    async def _predict(self, body: bytes, name: str, version: int | None, label: str | None) -> bytes:
+        request = await off_loop(len(body), json_tensors.predict_request, body)
         with self._engine.models.lease(name, version, label) as model:
-            inputs = json_tensors.to_inputs(request, model.signature(request.signature_name))
-            found = model.run(request.signature_name, inputs)
-        return json_tensors.predictions(found, request.in_rows)
+            signature = model.signature(request.signature_name)
+            inputs = await off_loop(len(body), json_tensors.to_inputs, request, signature)
+            found = await model.run(request.signature_name, inputs)
+        return await off_loop(values_size(found), json_tensors.predictions, found, request.in_rows)
 
-    def _classify(self, body: bytes, name: str, version: int | None, label: str | None) -> bytes:
-        given = json_tensors.parse(body)
-        signature_name = given.get("signature_name", "")
-        if not isinstance(signature_name, str):
-            raise ServingError("INVALID_ARGUMENT", "signature_name: must be a string")
-        context = given.get("context", {})
-        examples = given.get("examples")
-        if not (isinstance(examples, list) and examples and all(isinstance(one, dict) for one in examples)):
-            raise ServingError("INVALID_ARGUMENT", "examples: must be a list of objects that is not empty")
-        if not isinstance(context, dict):
-            raise ServingError("INVALID_ARGUMENT", "context: must be an object")
-        request = classification_pb2.ClassificationRequest(model_spec=_spec(name, version, label))
-        request.model_spec.signature_name = signature_name
-        request.input.example_list.examples.extend(to_example({**context, **one}) for one in examples)
-        found = grpc_tensorflow.classify(self._engine.models, request).result.classifications
-        return json_tensors.encode({"results": [[(one.label, one.score) for one in row.classes] for row in found]})
+    async def _classify(self, body: bytes, name: str, version: int | None, label: str | None) -> bytes:
+        request = await off_loop(len(body), _classification, body, _spec(name, version, label))
+        found = (await grpc_tensorflow.classify(self._engine.models, request)).result.classifications
+        rows = [[(one.label, one.score) for one in row.classes] for row in found]
+        return json_tensors.encode({"results": rows})
+
+
+def _classification(body: bytes, spec: model_pb2.ModelSpec) -> classification_pb2.ClassificationRequest:
+    given = json_tensors.parse(body)
+    signature_name = given.get("signature_name", "")
+    if not isinstance(signature_name, str):
+        raise ServingError("INVALID_ARGUMENT", "signature_name: must be a string")
+    context = given.get("context", {})
+    examples = given.get("examples")
+    if not (isinstance(examples, list) and examples and all(isinstance(one, dict) for one in examples)):
+        raise ServingError("INVALID_ARGUMENT", "examples: must be a list of objects that is not empty")
+    if not isinstance(context, dict):
+        raise ServingError("INVALID_ARGUMENT", "context: must be an object")
+    request = classification_pb2.ClassificationRequest(model_spec=spec)
+    request.model_spec.signature_name = signature_name
+    request.input.example_list.examples.extend(to_example({**context, **one}) for one in examples)
+    return request
 
 
 def to_example(features: dict[str, Any]) -> tf.train.Example:

@@ -38,7 +38,17 @@ def serve(
     Raises:
         UsageError: where an address cannot be listened on, or a file of TLS or configuration cannot be read.
     """
-    asyncio.run(_serve(options, say, ready, stop or threading.Event()))
+    with asyncio.Runner(loop_factory=_event_loop()) as runner:
+        runner.run(_serve(options, say, ready, stop or threading.Event()))
+
+
+def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # none for Windows
+    except ImportError:
+        return None
+    found: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return found
 
 
 async def _serve(

@@ -1,5 +1,6 @@
 """Answers the warm-up requests of a SavedModel before its version is called ready."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def _run(loaded: LoadedVersion, log: Any) -> None:
     if kind == "predict_log":
         request = log.predict_log.request
         inputs = {name: np.asarray(tf.make_ndarray(one)) for name, one in request.inputs.items()}
-        loaded.run(request.model_spec.signature_name, inputs, tuple(request.output_filter))
+        asyncio.run(loaded.run(request.model_spec.signature_name, inputs, tuple(request.output_filter)))
     elif kind == "classify_log":
         request = log.classify_log.request
         examples = [one.SerializeToString() for one in request.input.example_list.examples]
@@ -50,4 +51,4 @@ def _run(loaded: LoadedVersion, log: Any) -> None:
         array = np.empty(len(examples), object)
         array[:] = examples
         (name,) = loaded.signatures[signature or "serving_default"].inputs
-        loaded.run(signature, {name: array})
+        asyncio.run(loaded.run(signature, {name: array}))

@@ -1,6 +1,6 @@
 """TensorFlow Serving's gRPC services, asked with the stubs of tensorflow-serving-api."""
 
-import threading
+import asyncio
 import time
 
 import grpc
@@ -236,19 +236,20 @@ def test_the_deadline_of_a_client_is_the_engines(server, stub, monkeypatch):
 
 
 def test_a_client_that_waits_no_longer_gets_its_code_and_is_observed(server, stub, monkeypatch):
-    ended = threading.Event()
-    monkeypatch.setattr("kerastricks.serving.server.loaded_version.LoadedVersion.run", lambda *_: ended.wait(20) and {})
+    async def wait(*_):
+        await asyncio.sleep(20)
+
+    monkeypatch.setattr("kerastricks.serving.server.loaded_version.LoadedVersion.run", wait)
     server.done.clear()
     with refused(grpc.StatusCode.DEADLINE_EXCEEDED, "(?i)deadline"):
         stub.Predict(request(bytes=[b""]), timeout=0.3)
-    ended.set()
     while not server.done:
         time.sleep(0.01)
     assert server.done[0][2] == "DEADLINE_EXCEEDED"
 
 
 def test_other_errors_say_nothing_of_the_server(server, stub, monkeypatch, caplog):
-    def fail(*_):
+    async def fail(*_):
         raise RuntimeError("/home/secret")
 
     monkeypatch.setattr("kerastricks.serving.server.loaded_version.LoadedVersion.run", fail)

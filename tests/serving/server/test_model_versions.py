@@ -1,5 +1,6 @@
 """Versions that come, go, are wrong, or are where they must not be, while requests run."""
 
+import asyncio
 import shutil
 import threading
 import time
@@ -193,7 +194,7 @@ def test_a_version_in_use_is_freed_when_its_last_request_ends(repository, half_p
             assert new.version == 124
         with pytest.raises(ServingError, match="version 123"), models.lease("half_plus_three", 123):
             pass
-        assert old.run("", {"x": np.ones(1, "float32")})["y"] == [3.5]
+        assert asyncio.run(old.run("", {"x": np.ones(1, "float32")}))["y"] == [3.5]
     updating.join()
     assert [one.version for one in models.states("half_plus_three")] == [124]
     models.close()

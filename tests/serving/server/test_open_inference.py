@@ -2,6 +2,7 @@
 
 import base64
 import json
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
@@ -157,7 +158,7 @@ def test_the_signature_is_said_or_found_by_inputs_and_outputs(ask):
 def test_only_wanted_outputs_are_computed(ask, monkeypatch):
     wanted = []
 
-    def run(self, signature, inputs, outputs):
+    async def run(self, signature, inputs, outputs):
         wanted.append((signature, list(outputs)))
         return {name: np.zeros(1, "float32") for name in outputs}
 
@@ -194,7 +195,7 @@ def test_two_binary_inputs_follow_each_other(server, monkeypatch):
     taken = {}
     monkeypatch.setattr(
         "kerastricks.serving.server.loaded_version.LoadedVersion.run",
-        lambda self, signature, inputs, outputs: taken.update(inputs) or {"x": np.zeros(1, "float32")},
+        AsyncMock(side_effect=lambda signature, inputs, outputs: taken.update(inputs) or {"x": np.zeros(1, "float32")}),
     )
     first, strings = np.arange(6, dtype="int16"), np.array([b"a", b"bcd"], object)
     second = serialize_byte_tensor(strings).item()

@@ -1,5 +1,7 @@
 """The Open Inference Protocol over gRPC, asked with tritonclient in the same process."""
 
+from unittest.mock import AsyncMock
+
 import grpc
 import numpy as np
 import pytest
@@ -119,7 +121,7 @@ def test_other_datatypes_pass_through(stub, monkeypatch, datatype, field):
     taken = {}
     monkeypatch.setattr(
         "kerastricks.serving.server.loaded_version.LoadedVersion.run",
-        lambda self, signature, inputs, outputs: taken.update(inputs) or inputs,
+        AsyncMock(side_effect=lambda signature, inputs, outputs: taken.update(inputs) or inputs),
     )
     given = service_pb2.ModelInferRequest(model_name=MODEL)
     given.inputs.add(name="x", datatype=datatype, shape=[1, 2], contents={field: [1, 0]})
@@ -132,7 +134,7 @@ def test_other_datatypes_pass_through(stub, monkeypatch, datatype, field):
 def test_half_floats_are_raw(stub, monkeypatch):
     monkeypatch.setattr(
         "kerastricks.serving.server.loaded_version.LoadedVersion.run",
-        lambda *_: {"x": np.ones(2, "float16"), "y": np.ones(1, "float32")},
+        AsyncMock(return_value={"x": np.ones(2, "float16"), "y": np.ones(1, "float32")}),
     )
     found = stub.ModelInfer(request())
     assert list(found.raw_output_contents) == [np.ones(2, "float16").tobytes(), np.ones(1, "float32").tobytes()]
@@ -189,7 +191,7 @@ def test_tritonclient_is_told_errors(client, server, monkeypatch):
 
 
 def test_a_full_server_is_alive(client, server, stub, monkeypatch):
-    monkeypatch.setattr(server.engine, "running", 10**6)
+    monkeypatch.setattr(server.engine, "_requests", range(10**6))
     with pytest.raises(grpc.RpcError) as error:
         stub.ModelInfer(request())
     assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
