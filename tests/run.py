@@ -28,7 +28,8 @@ def environment(backend: str, cache: str) -> dict[str, str]:
     if backend == "torch":
         # Two workers with two threads each wait for one another.
         chosen["OMP_NUM_THREADS"] = "1"
-    return {**chosen, **os.environ, "KERAS_BACKEND": backend}
+    # Where it is set, each of the many processes that tests start compiles three frameworks' modules: 15 seconds.
+    return {**chosen, **os.environ, "KERAS_BACKEND": backend, "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def main() -> int:
