@@ -224,6 +224,7 @@ def test_the_plan_is_said_with_its_figures_and_what_would_change_it(tuned):
     assert all(change in text for change in choice.would_change)
 
 
+@pytest.mark.tensorflow_only
 def test_the_same_seed_gives_the_same_weights(tuned, data, backbone):
     again, _ = run(data, backbone, strategy="all")
     for mine, others in zip(again.model.get_weights(), tuned("all")[0].model.get_weights(), strict=True):

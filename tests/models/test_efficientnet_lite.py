@@ -59,7 +59,13 @@ RECORDED = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(one, marks=[pytest.mark.slow(every_backend=True)] * (keras.backend.backend() == "jax"))
+        for one in NAMES
+    ],
+)  # compiling takes JAX a minute
 def test_logits_are_those_that_the_original_gave(name):
     known = pretrained(name)
     np.testing.assert_allclose(logits(trained(name), picture(known.image_size))[0, ::125], RECORDED[name], atol=1e-4)
@@ -82,6 +88,7 @@ def test_logits_are_the_original_networks(name):
     np.testing.assert_allclose(logits(trained(name), images), expected.numpy(), atol=1e-4)
 
 
+@pytest.mark.tensorflow_only
 def test_photographs_are_recognised_and_other_statistics_cost_it():
     known = pretrained("efficientnet_lite0")
     model = trained("efficientnet_lite0")

@@ -1,6 +1,7 @@
 """Models that are served, and their change while requests run."""
 
 import contextlib
+import ctypes
 import gc
 import threading
 import time
@@ -235,6 +236,8 @@ class Models:
         its.loaded.close()
         del its
         gc.collect()  # graphs have cycles, and the next one needs their memory
+        with contextlib.suppress(OSError, AttributeError):  # of glibc, which keeps most of what is freed
+            ctypes.CDLL(None).malloc_trim(0)
         self._say(f"unloaded {name}/{number}")
 
     def _set(self, name: str, state: VersionState) -> None:
