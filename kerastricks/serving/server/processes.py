@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,11 +27,20 @@ def serve_process(options: ServeOptions, reports: Any) -> None:
     """
     from kerastricks.serving.server.run import serve
 
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     serve(
         options,
         say=lambda line: reports.put(("say", f"[{os.getpid()}] {line}")),
         ready=lambda where: reports.put(("ready", where)),
     )
+
+
+def _end_with_parent() -> None:
+    """Drain and end when the one that looks after this process was killed: nobody would start or stop it again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def serve_processes(
