@@ -4,10 +4,12 @@ import asyncio
 import base64
 import contextlib
 import io
+import shutil
 import threading
 
 import pytest
 from browser import browser_command, new_tab
+from model_server import running
 from PIL import Image
 
 from kerastricks.serving.server import page
@@ -124,6 +126,27 @@ def test_dropped_images_are_classified_and_a_bad_one_keeps_its_error_to_itself(i
         assert await tab.value("document.querySelector('.preview img').naturalWidth") == 30
 
     in_browser(visit)
+
+
+def test_the_page_of_a_running_server_shows_what_its_model_says(classifier, pictures, tmp_path):
+    model, exported = classifier
+    shutil.copytree(exported, tmp_path / "repository" / "insects" / "1")
+    (tmp_path / "a.png").write_bytes(pictures[0][0])
+    (tmp_path / "b.png").write_bytes(pictures[0][1][:40])
+    best = ["ant", "bee", "cat"][model.predict_on_batch(pictures[1][:1]).argmax()]
+
+    async def visit(address):
+        async with new_tab() as tab:
+            await tab.open(address)
+            await tab.drop([tmp_path / "a.png", tmp_path / "b.png"], 200, 250)
+            await tab.until(f"{DONE} === 2")
+            assert await tab.value("document.querySelector('.classes li span').innerText") == best
+            assert "PNG" in await tab.text(".problem")
+            assert tab.errors == []
+
+    browser_command()
+    with running(tmp_path / "repository") as where:
+        asyncio.run(visit(where.url))
 
 
 def test_everything_can_be_done_with_the_keyboard(images):
