@@ -112,6 +112,13 @@ def test_a_request_whose_client_has_gone_does_not_run(make, call):
         gone.result(0)
 
 
+def test_a_client_that_goes_while_its_batch_runs_changes_nothing(make, call):
+    batches, first = make()
+    assert not first.cancel()
+    call.let.set()
+    assert batches.submit([np.ones(1)], ("double",)).result(30)[0] == [2]
+
+
 def test_after_a_batch_of_several_it_waits_while_requests_keep_coming(make, call, monkeypatch):
     monkeypatch.setattr(batching, "_PAUSE", 0.2)
     batches, _ = make(delay=20.0)
