@@ -24,7 +24,7 @@ def members(tree):
         if not isinstance(kind, ast.ClassDef):
             continue
         for node in ast.walk(kind):
-            if isinstance(node, ast.FunctionDef):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 name = node.name
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 name = node.id
