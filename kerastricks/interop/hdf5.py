@@ -104,11 +104,7 @@ class _Walk:
                 else:
                     self.refuse("dtype", inner, "is a named data type")
         if self.stored > self.size or self.declared - self.stored > _FREE_SIZE:
-            self.refuse(
-                "size",
-                "",
-                f"data sets of {self.declared:,} bytes, of which {self.stored:,} in {self.size:,} are stored",
-            )
+            self.refuse("size", "", f"declares {self.declared:,} bytes and stores {self.stored:,} in {self.size:,}")
 
     def links(self, group: h5g.GroupID, path: str) -> Iterator[tuple[str, int]]:
         number = group.get_num_objs()
@@ -173,9 +169,7 @@ class _Walk:
             kind = attribute.get_type()
             sizes = _ATTRIBUTE_TYPES.get(kind.get_class(), ())
             if sizes is not None and kind.get_size() not in sizes:
-                self.refuse(
-                    "dtype", f"{path}@{name}", f"is of a data type that Keras does not write ({kind.get_class()})"
-                )
+                self.refuse("dtype", f"{path}@{name}", f"is of a type that Keras does not write ({kind.get_class()})")
             elif (size := math.prod(attribute.shape or ()) * kind.get_size()) > _MOST_ATTRIBUTE:
                 self.refuse("size", f"{path}@{name}", f"is {size:,} bytes")
             elif not path or path == "model_weights":

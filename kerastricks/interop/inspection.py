@@ -19,7 +19,7 @@ from kerastricks.interop.saved_model import inspect_saved_model
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\3\4"
-_NO_VALUES = ("optimizer/", "optimizer_weights/", "metrics/", "loss/", "_loss_tracker/")
+_NO_WEIGHTS = re.compile("^(optimizer|optimizer_weights|metrics|loss|_loss_tracker)/|seed_generator")
 
 
 def inspect(source: str | os.PathLike[str] | BinaryIO) -> Inspection:
@@ -123,7 +123,7 @@ def _inspect_hdf5(file: BinaryIO, size: int, name: str) -> Inspection:
     )
     if not (whole or weights_only or findings):
         raise ModelFileError("is HDF5, and no Keras model (neither model_config nor layers inside): give a model file")
-    documents = {
+    documents: dict[str, Any] = {
         key: decode_config(attributes[key].encode("utf-8", "replace"), key, findings)
         for key in ("model_config", "training_config")
         if key in attributes
@@ -152,9 +152,7 @@ def _described(
     report: Inspection, contents: HDF5Contents, documents: dict[str, Any], training: Any, findings: list[FileFinding]
 ) -> Inspection:
     """Fill in what configuration and weights say, and check the configuration."""
-    arrays = [
-        one for one in contents.arrays if not one.path.startswith(_NO_VALUES) and "seed_generator" not in one.path
-    ]
+    arrays = [one for one in contents.arrays if not _NO_WEIGHTS.search(one.path)]
     parameters = sum(one.elements for one in arrays)
     check = ConfigCheck(parameters)
     for source, document in documents.items():
@@ -227,10 +225,9 @@ def _legacy_layers(model: Any, contents: HDF5Contents, arrays: list[StoredArray]
     counts = _counts(arrays)
     found = []
     for layer, path in layers_of(model):
-        groups = [f"model_weights/{path[0]}"] if len(path) == 1 else []
-        groups += [f"model_weights/{path[0]}/{path[-1]}", f"model_weights/{path[0]}/{'/'.join(path)}"][
-            len(groups) * 2 :
-        ]
+        groups = [f"model_weights/{path[0]}"]
+        if path[1:]:
+            groups = [f"{groups[0]}/{path[-1]}", f"{groups[0]}/{'/'.join(path)}"]
         group = next((one for one in groups if one in contents.groups), None)
         found.append(replace(layer, parameters=None if group is None else counts[group]))
     return tuple(found)

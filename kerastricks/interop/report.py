@@ -110,10 +110,7 @@ class Inspection:
 
     def __str__(self) -> str:
         rows = [
-            (
-                "format",
-                FORMATS[self.format] + (f", Keras {shortened(self.keras_version)}" if self.keras_version else ""),
-            ),
+            ("format", f"{FORMATS[self.format]}, Keras {self.keras_version or 'version unknown'}"),
             ("model", f"{self.class_name or 'not stored'}{f' {self.name!r}' if self.name else ''}"),
             ("parameters", f"{self.parameters:,} ({', '.join(sorted(self.dtypes)) or 'none stored'})"),
             ("memory", f"{_size(self.weight_bytes)}, with optimizer {_size(self.total_bytes)}"),

@@ -4,10 +4,12 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kerastricks.errors import ModelFileError
+from kerastricks.interop.allowed import names_in
 from kerastricks.interop.configs import ConfigCheck, decode_config, layers_of, read_training
 from kerastricks.interop.report import FileFinding, Inspection, shortened
 
@@ -18,16 +20,16 @@ _FOLDERS = ("variables", "assets", "assets.extra")
 _FILES = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb")
 # Operations that read or write files, run Python, or talk to other machines, when the graph runs. SaveV2 and its
 # companions are in every SavedModel and only counted.
-DANGEROUS = frozenset(
-    "ReadFile WriteFile MatchingFiles PyFunc PyFuncStateless EagerPyFunc GeneratorDataset ImmutableConst Save SaveSlices "
-    "Restore RestoreSlice InitializeTableFromTextFile InitializeTableFromTextFileV2 TextLineReader TextLineReaderV2 "
-    "WholeFileReader WholeFileReaderV2 TFRecordReader TFRecordReaderV2 FixedLengthRecordReader FixedLengthRecordReaderV2 "
-    "TextLineDataset TFRecordDataset TFRecordDatasetV2 FixedLengthRecordDataset FixedLengthRecordDatasetV2 SqlDataset "
-    "CSVDataset CSVDatasetV2 LoadDataset SaveDataset SaveDatasetV2 SnapshotDataset SnapshotDatasetV2 CacheDataset "
-    "CacheDatasetV2 DataServiceDataset RpcCall RemoteCall RemoteFusedGraphExecute DebugIdentity DebugIdentityV2 "
-    "DebugIdentityV3 DebugNanCount DebugNumericSummary DebugNumericSummaryV2 CreateSummaryFileWriter "
-    "CreateSummaryDbWriter ImportEvent LoadAndRemapMatrix GenerateVocabRemapping DatasetToTFRecord".split()
-)
+DANGEROUS = names_in("""
+    ReadFile WriteFile MatchingFiles PyFunc PyFuncStateless EagerPyFunc GeneratorDataset ImmutableConst Save SaveSlices
+    Restore RestoreSlice InitializeTableFromTextFile InitializeTableFromTextFileV2 TextLineReader TextLineReaderV2
+    WholeFileReader WholeFileReaderV2 TFRecordReader TFRecordReaderV2 FixedLengthRecordReader TextLineDataset
+    FixedLengthRecordReaderV2 TFRecordDataset TFRecordDatasetV2 FixedLengthRecordDataset FixedLengthRecordDatasetV2
+    SqlDataset CSVDataset CSVDatasetV2 LoadDataset SaveDataset SaveDatasetV2 SnapshotDataset SnapshotDatasetV2
+    CacheDataset CacheDatasetV2 DataServiceDataset RpcCall RemoteCall RemoteFusedGraphExecute DebugIdentity
+    DebugIdentityV2 DebugIdentityV3 DebugNanCount DebugNumericSummary DebugNumericSummaryV2 CreateSummaryFileWriter
+    CreateSummaryDbWriter ImportEvent LoadAndRemapMatrix GenerateVocabRemapping DatasetToTFRecord
+""")
 
 Field = tuple[int, int | memoryview]
 
@@ -73,8 +75,6 @@ def inspect_saved_model(folder: Path) -> Inspection:
 
 def _described(report: Inspection, documents: list[tuple[str, str, str]], findings: list[FileFinding]) -> Inspection:
     """Check the Keras metadata; the root's is the model's."""
-    from dataclasses import replace
-
     check = ConfigCheck(parameters=None)
     model: Any = None
     layers: tuple[Any, ...] = ()
@@ -102,7 +102,7 @@ def _described(report: Inspection, documents: list[tuple[str, str, str]], findin
         losses=losses,
         metrics=metrics,
         custom_objects=tuple(sorted(check.custom)),
-        findings=tuple([*findings, *check.findings]),
+        findings=(*findings, *check.findings),
     )
 
 
@@ -217,7 +217,7 @@ def _count(node: int | memoryview, operations: Counter[str]) -> None:
 
 
 def _keras_node(message: int | memoryview) -> tuple[str, str, str]:
-    texts = {number: value for number, value in _fields(message)}
+    texts = dict(_fields(message))
     path = shortened(_string(texts.get(3, memoryview(b""))), 60)
     identifier, text = (_string(texts.get(number, memoryview(b""))) for number in (4, 5))
     return f"keras_metadata.pb: {path}", identifier, text
