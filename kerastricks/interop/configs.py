@@ -17,7 +17,7 @@ from kerastricks.interop.allowed import (
     known_function,
     names_in,
 )
-from kerastricks.interop.report import FileFinding, LayerSummary, shortened
+from kerastricks.interop.report import MOST_FINDINGS, FileFinding, LayerSummary, shortened
 
 MOST_JSON = 8_000_000  # bytes
 MOST_LEVELS = 64
@@ -115,31 +115,38 @@ class ConfigCheck:
             document: dictionaries, lists and plain values, at most `MOST_LEVELS` deep.
             source: the entry or attribute that it is from.
         """
-        pending: list[tuple[Any, str, str]] = [(document, source + ": $", "")]
-        while pending:
-            value, where, key = pending.pop()
-            if isinstance(value, dict):
-                if "class_name" in value:
-                    self._check_object(value, where)
-                self._check_covered(value, where)
-                pending += [(item, f"{where}.{shortened(name, 60)}", name) for name, item in value.items()]
-            elif isinstance(value, list):
-                if (key == "shape" or key.endswith("_shape")) and _elements(value) > MOST_ELEMENTS:
-                    self._refuse("absurd_number", where, f"a shape of {shortened(str(value))}: too many elements")
-                pending += [(item, f"{where}[{index}]", key) for index, item in enumerate(value)]
-            elif isinstance(value, str):
-                if address := _ADDRESS.search(value):
-                    self._refuse("address", where, f"an address ({shortened(value[address.start() :])})")
-                elif key in _ACTIVATIONS and value and not known_function(value, None):
-                    self._custom(f"{value}", where, "function")
-            elif isinstance(value, int | float) and key in _SIZES and abs(value) >= MOST_SIZE:
-                self._refuse("absurd_number", where, f"{value:,} is beyond reason (below {MOST_SIZE:,})")
+        if not isinstance(document, dict | None) or (isinstance(document, dict) and not document):
+            self._refuse("malformed", source, "is no configuration")
+        self._visit(document, f"{source}: $", "")
+
+    def _visit(self, value: Any, where: str, key: str) -> None:
+        if isinstance(value, dict):
+            if "class_name" in value:
+                self._check_object(value, where)
+            self._check_covered(value, where)
+            for name, item in value.items():
+                self._visit(item, f"{where}.{shortened(name, 60)}", name)
+        elif isinstance(value, list):
+            if (key == "shape" or key.endswith("_shape")) and _elements(value) > MOST_ELEMENTS:
+                self._refuse("absurd_number", where, f"a shape of {shortened(str(value))}: too many elements")
+            for index, item in enumerate(value):
+                if key in _SIZES or not isinstance(item, int | float):
+                    self._visit(item, f"{where}[{index}]", key)
+        elif isinstance(value, str):
+            if address := _ADDRESS.search(value):
+                self._refuse("address", where, f"an address ({shortened(value[address.start() :])})")
+            elif key in _ACTIVATIONS and value and not known_function(value, None):
+                self._custom(value, where, "function")
+        elif isinstance(value, int | float) and key in _SIZES and abs(value) >= MOST_SIZE:
+            self._refuse("absurd_number", where, f"{value:,} is beyond reason (below {MOST_SIZE:,})")
 
     def _refuse(self, code: str, where: str, why: str) -> None:
-        self.findings.append(FileFinding(code=code, where=where, why=why))
+        if len(self.findings) < MOST_FINDINGS:
+            self.findings.append(FileFinding(code=code, where=where, why=why))
 
     def _custom(self, name: str, where: str, kind: str) -> None:
-        self.custom[name] = None
+        if len(self.custom) < MOST_FINDINGS:
+            self.custom[shortened(name)] = None
         self._refuse("unknown_object", where, f"{kind} {shortened(name)} is none of Keras, its addons or kerastricks")
 
     def _check_object(self, value: dict[str, Any], where: str) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import h5py
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5s, h5t
 
-from kerastricks.interop.report import FileFinding, shortened
+from kerastricks.interop.report import MOST_FINDINGS, FileFinding, shortened
 
 _MOST_OBJECTS = 200_000
 _MOST_ATTRIBUTES = 2_000  # of an object: Keras writes long lists of names in parts
 _MOST_ATTRIBUTE = 8_000_000  # bytes
 _MOST_RANK = 16
+_MOST_LEVELS = 64
 _FREE_SIZE = 1_000_000  # bytes, up to which data may be declared and not stored
 _LINKS = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}
 # Of data sets that a version of Keras writes: also bfloat16 and float8, which HDF5 knows as bytes.
@@ -73,7 +74,8 @@ class _Walk:
         self.declared = 0
 
     def refuse(self, code: str, path: str, why: str) -> None:
-        self.contents.findings.append(FileFinding(code=code, where="/" + shortened(path), why=why))
+        if len(self.contents.findings) < MOST_FINDINGS:
+            self.contents.findings.append(FileFinding(code=code, where="/" + shortened(path), why=why))
 
     def run(self, file: h5f.FileID) -> None:
         root = h5g.open(file, b"/")
@@ -96,7 +98,9 @@ class _Walk:
                 if len(self.met) > _MOST_OBJECTS:
                     self.refuse("size", inner, f"is one of more than {_MOST_OBJECTS:,} objects")
                     return
-                if isinstance(opened, h5g.GroupID):
+                if inner.count("/") >= _MOST_LEVELS:
+                    self.refuse("size", inner, f"is more than {_MOST_LEVELS} levels deep")
+                elif isinstance(opened, h5g.GroupID):
                     pending.append((opened, inner))
                 elif isinstance(opened, h5d.DatasetID):
                     self.check_attributes(opened, inner)

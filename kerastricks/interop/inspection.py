@@ -25,7 +25,8 @@ _NO_WEIGHTS = re.compile("^(optimizer|optimizer_weights|metrics|loss|_loss_track
 def inspect(source: str | os.PathLike[str] | BinaryIO) -> Inspection:
     """Say what a model file contains, and what in it is refused, without Keras, TensorFlow or running anything.
 
-    A path is opened once, and everything is read through that one open file: links in it are never followed. Where
+    A file is opened once, and everything is read through that one open file (of a folder each file once, and no link):
+    links in it are never followed. Where
     `refused` is False, the archive has the entries of a Keras model only, every reader finds the same bytes in them,
     no data set is elsewhere or larger than what is stored, and the JSON names only classes and functions of the
     allow-list, sizes within reason, and no address or file. That holds for the bytes as they were: whoever loads the

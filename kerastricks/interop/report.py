@@ -11,6 +11,7 @@ FORMATS: dict[Format, str] = {
     "hdf5_weights": "HDF5, weights only",
     "saved_model": "SavedModel",
 }
+MOST_FINDINGS = 1000
 _MOST_LINES = 60  # of layers or findings in the text
 
 

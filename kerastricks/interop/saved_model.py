@@ -9,28 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from kerastricks.errors import ModelFileError
-from kerastricks.interop.allowed import names_in
+from kerastricks.interop.allowed import DANGEROUS_OPERATIONS
 from kerastricks.interop.configs import ConfigCheck, decode_config, layers_of, read_training
 from kerastricks.interop.report import FileFinding, Inspection, shortened
 
-_MOST_BYTES = 512_000_000  # of a message: weights are in other files
+_MOST_BYTES = 256_000_000  # of saved_model.pb: weights are in other files
+_MOST_METADATA = 64_000_000
 _MOST_ENTRIES = 10_000
-_MOST_NODES = 5_000_000
+_MOST_FIELDS = 8_000_000
 _FOLDERS = ("variables", "assets", "assets.extra")
 _FILES = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb")
-# Operations that read or write files, run Python, or talk to other machines, when the graph runs. SaveV2 and its
-# companions are in every SavedModel and only counted.
-DANGEROUS = names_in("""
-    ReadFile WriteFile MatchingFiles PyFunc PyFuncStateless EagerPyFunc GeneratorDataset ImmutableConst Save SaveSlices
-    Restore RestoreSlice InitializeTableFromTextFile InitializeTableFromTextFileV2 TextLineReader TextLineReaderV2
-    WholeFileReader WholeFileReaderV2 TFRecordReader TFRecordReaderV2 FixedLengthRecordReader TextLineDataset
-    FixedLengthRecordReaderV2 TFRecordDataset TFRecordDatasetV2 FixedLengthRecordDataset FixedLengthRecordDatasetV2
-    SqlDataset CSVDataset CSVDatasetV2 LoadDataset SaveDataset SaveDatasetV2 SnapshotDataset SnapshotDatasetV2
-    CacheDataset CacheDatasetV2 DataServiceDataset RpcCall RemoteCall RemoteFusedGraphExecute DebugIdentity
-    DebugIdentityV2 DebugIdentityV3 DebugNanCount DebugNumericSummary DebugNumericSummaryV2 CreateSummaryFileWriter
-    CreateSummaryDbWriter ImportEvent LoadAndRemapMatrix GenerateVocabRemapping DatasetToTFRecord
-""")
-
 Field = tuple[int, int | memoryview]
 
 
@@ -46,31 +34,33 @@ def inspect_saved_model(folder: Path) -> Inspection:
     size = _check_folder(folder, findings)
     if findings:  # a link would be followed
         return Inspection(path=str(folder), format="saved_model", file_bytes=size, findings=tuple(findings))
-    operations: Counter[str] = Counter()
-    signatures: list[str] = []
-    documents: list[tuple[str, str, str]] = []  # node, identifier, JSON
+    messages = _Messages()
     try:
-        for number, graph in _fields(_read(folder / "saved_model.pb")):
+        for number, graph in messages.file(folder / "saved_model.pb", _MOST_BYTES):
             if number == 2:
-                _read_graph(graph, operations, signatures, documents)
+                messages.read_graph(graph)
         if (folder / "keras_metadata.pb").exists():
-            documents = [
-                _keras_node(node) for number, node in _fields(_read(folder / "keras_metadata.pb")) if number == 1
-            ]
+            messages.documents.clear()
+            for number, node in messages.file(folder / "keras_metadata.pb", _MOST_METADATA):
+                if number == 1:
+                    messages.read_metadata(node)
     except _WireError as error:
         raise ModelFileError(f"{folder}: is damaged ({error}): copy it again") from None
-    for name in sorted(DANGEROUS & set(operations)):
+    except OSError as error:
+        raise ModelFileError(f"{folder}: cannot be read ({error.strerror or error})") from None
+    operations = messages.operations
+    for name in sorted(DANGEROUS_OPERATIONS & set(operations)):
         why = f"{name}, {operations[name]:,} times: reads or writes files or runs code when the graph runs"
         findings.append(FileFinding(code="operation", where="saved_model.pb", why=why))
     report = Inspection(
         path=str(folder),
         format="saved_model",
         file_bytes=size,
-        signatures=tuple(signatures),
+        signatures=tuple(messages.signatures),
         operations=dict(operations),
         weight_bytes=sum(one.stat().st_size for one in (folder / "variables").glob("variables.data-*")),
     )
-    return _described(report, documents, findings)
+    return _described(report, messages.documents, findings)
 
 
 def _described(report: Inspection, documents: list[tuple[str, str, str]], findings: list[FileFinding]) -> Inspection:
@@ -86,11 +76,11 @@ def _described(report: Inspection, documents: list[tuple[str, str, str]], findin
             model, training = document, document.get("training_config")
             layers = tuple(layer for layer, _ in layers_of(document))
         elif not identifier.startswith("_tf_keras_"):
-            check.custom[identifier] = None
+            check.custom[shortened(identifier)] = None
     if model is None:
         why = "has no metadata of Keras: only its graph says what it computes"
         findings.append(FileFinding(code="no_keras_metadata", where="folder", why=why, refused=False))
-        return replace(report, findings=tuple(findings))
+        return replace(report, findings=(*check.findings, *findings), custom_objects=tuple(sorted(check.custom)))
     optimizer, losses, metrics = read_training(training)
     return replace(
         report,
@@ -126,43 +116,85 @@ def _check_folder(folder: Path, findings: list[FileFinding]) -> int:
     return size
 
 
-def _read(path: Path) -> memoryview:
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _WireError(f"{path.name}: is no regular file")
-        data = file.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-        raise _WireError(f"{path.name}: more than {_MOST_BYTES:,} bytes")
-    return memoryview(data)
-
-
 class _WireError(Exception):
-    """Bytes that are no message."""
+    """Bytes that are no message, or too many."""
 
 
-def _fields(message: int | memoryview) -> Iterator[Field]:
-    """Fields of a message of protocol buffers: number, and an integer or the bytes of a text or message."""
-    if isinstance(message, int):
-        raise _WireError("a number in place of a message")
-    at, size = 0, len(message)
-    while at < size:
-        key, at = _varint(message, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield key >> 3, value
-            continue
-        if kind == 2:
-            length, at = _varint(message, at)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise _WireError(f"wire type {kind}")
-        if at + length > size:
-            raise _WireError("a field ends after its message")
-        yield key >> 3, message[at : at + length]
-        at += length
+class _Messages:
+    """Reads messages of protocol buffers, a limited number of fields in all."""
+
+    def __init__(self) -> None:
+        self.left = _MOST_FIELDS
+        self.operations: Counter[str] = Counter()
+        self.signatures: list[str] = []
+        self.documents: list[tuple[str, str, str]] = []  # where, identifier of the object, JSON
+
+    def file(self, path: Path, most: int) -> Iterator[Field]:
+        """Fields of the message in a file."""
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _WireError(f"{path.name}: is no regular file")
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise _WireError(f"{path.name}: more than {most:,} bytes")
+        return self.fields(memoryview(data))
+
+    def fields(self, message: int | memoryview) -> Iterator[Field]:
+        """Number of each field, and an integer or the bytes of a text or message."""
+        if isinstance(message, int):
+            raise _WireError("a number in place of a message")
+        at, size = 0, len(message)
+        while at < size:
+            self.left -= 1
+            if self.left < 0:
+                raise _WireError(f"more than {_MOST_FIELDS:,} fields")
+            key, at = _varint(message, at)
+            kind = key & 7
+            if kind == 0:
+                value, at = _varint(message, at)
+                yield key >> 3, value
+                continue
+            if kind == 2:
+                length, at = _varint(message, at)
+            elif kind in (1, 5):
+                length = 8 if kind == 1 else 4
+            else:
+                raise _WireError(f"wire type {kind}")
+            if at + length > size:
+                raise _WireError("a field ends after its message")
+            yield key >> 3, message[at : at + length]
+            at += length
+
+    def inside(self, message: int | memoryview, *numbers: int) -> Iterator[int | memoryview]:
+        """Fields of fields: those of number `numbers[0]`, in them those of `numbers[1]`, and so on."""
+        for number, value in self.fields(message):
+            if number == numbers[0]:
+                if numbers[1:]:
+                    yield from self.inside(value, *numbers[1:])
+                else:
+                    yield value
+
+    def read_graph(self, message: int | memoryview) -> None:
+        """Read a MetaGraphDef: graph, functions, signatures, and the metadata that Keras kept there before 2.5."""
+        for nodes in ((2, 1), (2, 2, 1, 3)):  # of the graph, of its functions
+            for node in self.inside(message, *nodes):
+                self.operations[next((_string(value) for value in self.inside(node, 2)), "")] += 1
+                if len(self.operations) > _MOST_ENTRIES:
+                    raise _WireError(f"more than {_MOST_ENTRIES:,} kinds of operations")
+        self.signatures += [_string(name) for name in self.inside(message, 5, 1)]
+        for index, node in enumerate(self.inside(message, 7, 1)):
+            for user in self.inside(node, 4):
+                texts = dict(self.fields(user))
+                if _string(texts.get(3, 0)).startswith("{"):
+                    where = f"saved_model.pb: {f'object {index}' if index else 'root'}"
+                    self.documents.append((where, _string(texts.get(1, 0)), _string(texts[3])))
+
+    def read_metadata(self, message: int | memoryview) -> None:
+        """Read a node of keras_metadata.pb."""
+        texts = {number: _string(value) for number, value in self.fields(message)}
+        where = f"keras_metadata.pb: {shortened(texts.get(3, ''), 60)}"
+        self.documents.append((where, texts.get(4, ""), texts.get(5, "")))
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
@@ -178,46 +210,3 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 def _string(value: int | memoryview) -> str:
     return "" if isinstance(value, int) else bytes(value).decode("utf-8", "replace")
-
-
-def _read_graph(
-    message: int | memoryview,
-    operations: Counter[str],
-    signatures: list[str],
-    documents: list[tuple[str, str, str]],
-) -> None:
-    """Read a MetaGraphDef: graph and functions, signatures, and the metadata that Keras kept in objects before 2.5."""
-    for number, value in _fields(message):
-        if number == 2:
-            for part, node in _fields(value):
-                if part == 1:
-                    _count(node, operations)
-                elif part == 2:
-                    for _, function in (one for one in _fields(node) if one[0] == 1):
-                        for _, inner in (one for one in _fields(function) if one[0] == 3):
-                            _count(inner, operations)
-        elif number == 5:
-            signatures += [_string(name) for part, name in _fields(value) if part == 1]
-        elif number == 7:
-            for index, (_, node) in enumerate(one for one in _fields(value) if one[0] == 1):
-                for _, user in (one for one in _fields(node) if one[0] == 4):
-                    texts = {part: _string(text) for part, text in _fields(user)}
-                    if texts.get(3):
-                        where = f"saved_model.pb: {f'object {index}' if index else 'root'}"
-                        documents.append((where, texts.get(1, ""), texts[3]))
-
-
-def _count(node: int | memoryview, operations: Counter[str]) -> None:
-    for number, value in _fields(node):
-        if number == 2:
-            operations[_string(value)] += 1
-            break
-    if operations.total() > _MOST_NODES if len(operations) > _MOST_ENTRIES else False:
-        raise _WireError("too many operations")
-
-
-def _keras_node(message: int | memoryview) -> tuple[str, str, str]:
-    texts = dict(_fields(message))
-    path = shortened(_string(texts.get(3, memoryview(b""))), 60)
-    identifier, text = (_string(texts.get(number, memoryview(b""))) for number in (4, 5))
-    return f"keras_metadata.pb: {path}", identifier, text

@@ -261,6 +261,10 @@ configured("absurd_shape", "absurd_number", layer("Reshape", target_shape=[100_0
 configured("absurd_padding", "absurd_number", layer("ZeroPadding2D", padding=[[0, 999_999_999], [0, 0]]))
 configured("absurd_input", "absurd_number", build_config={"input_shape": [None, 9_000_000_000]})
 
+# Much of what is legal, so that only a limit ends it.
+configured("numbers_without_end", "code", layer("Lambda"), layer("Normalization", mean=[1] * 1_000_000))
+configured("unknown_without_end", "unknown_object", *[layer("A", "b")] * 20_000)
+
 # Code, files and addresses in the configuration.
 configured("lambda_layer", "code", layer("Lambda", function={"class_name": "__lambda__", "config": {"value": "4wE="}}))
 configured("lambda_value", "code", layer(activation={"class_name": "__lambda__", "config": {"value": "4wEAAAA="}}))
@@ -293,6 +297,7 @@ configured("foreign_module_as_addons", "unknown_object", layer("system", "os", "
 configured("unknown_name_of_ours", "unknown_object", layer("Evil", "kerastricks.layers", "kerastricks>Evil"))
 configured("relative_of_keras", "unknown_object", layer("Dense", "kerasx.layers"))
 configured("loss_with_code", "code", compile_config={"loss": {"class_name": "__lambda__", "config": {"value": "4wE="}}})
+configured("no_configuration", "malformed", raw=b"[]")
 configured("class_name_is_no_text", "malformed", {"class_name": ["Lambda"], "config": {}})
 old_configured("old_lambda", "code", "Lambda", function=["4wEAAAA=", None, None], function_type="lambda")
 old_configured("old_tensor_function", "code", "TFOpLambda", function="io.read_file")
@@ -353,11 +358,17 @@ def _named_type(file):
     file["a"] = np.dtype("float32")
 
 
+def _deep(file):
+    for _ in range(3000):
+        file = file.create_group("a")
+
+
 def _user_link(file):
     file["soft"] = h5py.SoftLink("/layers/dense")
 
 
 hdf5("soft_link", "link", _user_link)
+hdf5("groups_without_end", "size", _deep)
 hdf5("soft_link_to_nowhere", "link", lambda file: file.__setitem__("a", h5py.SoftLink("/nowhere")))
 hdf5("external_link", "link", lambda file: file.__setitem__("a", h5py.ExternalLink(TRAP, "/a")))
 hdf5("hard_link_cycle", "link", _cycle)

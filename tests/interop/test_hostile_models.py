@@ -158,6 +158,14 @@ def test_damage_is_found_wherever_it_is(tmp_path):
     assert seen == {(".keras", False), (".h5", False), (".pb", False)}
 
 
+def test_a_graph_has_a_limited_number_of_fields(tmp_path, monkeypatch):
+    hostile.saved_model(tmp_path / "folder")
+    assert not inspect(tmp_path / "folder").refused
+    monkeypatch.setattr("kerastricks.interop.saved_model._MOST_FIELDS", 3)
+    with pytest.raises(ModelFileError, match="more than 3 fields"):
+        inspect(tmp_path / "folder")
+
+
 def test_the_checksum_of_the_weights_is_compared(tmp_path):
     hostile.archive(tmp_path / "model.keras")
     data = bytearray((tmp_path / "model.keras").read_bytes())
