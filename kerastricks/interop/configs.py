@@ -98,7 +98,7 @@ def _finite(text: str) -> float:
 
 @dataclass
 class ConfigCheck:
-    """What a walk over the JSON of a model finds; `check` may be called for several documents.
+    """Findings and custom objects of the JSON of a model; `check` may be called for several documents.
 
     Args:
         parameters: number of stored parameters, which sizes are compared with; None where no weights are stored.

@@ -1,6 +1,7 @@
 """HDF5 files: every link, data set and attribute is checked before anything of it is read."""
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +40,7 @@ class StoredArray:
 
 @dataclass
 class HDF5Contents:
-    """What a walk over an HDF5 file found; attributes of the root are read where they are texts."""
+    """Contents of an HDF5 file without values; attributes of the root are read where they are texts."""
 
     arrays: list[StoredArray] = field(default_factory=list)
     groups: set[str] = field(default_factory=set)
@@ -127,7 +128,9 @@ class _Walk:
             self.refuse("link", path, "is a virtual data set, whose values are in other files")
             return
         if creation.get_external_count():
-            self.refuse("link", path, f"has its values in another file ({shortened(str(creation.get_external(0)[0]))})")
+            self.refuse(
+                "link", path, f"has its values in another file ({shortened(os.fsdecode(creation.get_external(0)[0]))})"
+            )
             return
         kind = data.get_type()
         width = kind.get_size()

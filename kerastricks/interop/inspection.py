@@ -25,13 +25,12 @@ _NO_WEIGHTS = re.compile("^(optimizer|optimizer_weights|metrics|loss|_loss_track
 def inspect(source: str | os.PathLike[str] | BinaryIO) -> Inspection:
     """Say what a model file contains, and what in it is refused, without Keras, TensorFlow or running anything.
 
-    A file is opened once, and everything is read through that one open file (of a folder each file once, and no link):
-    links in it are never followed. Where
-    `refused` is False, the archive has the entries of a Keras model only, every reader finds the same bytes in them,
-    no data set is elsewhere or larger than what is stored, and the JSON names only classes and functions of the
-    allow-list, sizes within reason, and no address or file. That holds for the bytes as they were: whoever loads the
-    file afterwards hands in an open copy that nobody else can write to, and loads from that one. It is no statement
-    about errors in the libraries that load it, nor about what the weights compute.
+    A file is opened once, and everything is read through that one open file (of a folder each file once, and no link);
+    links in it are never followed. Where `refused` is False, the archive has the entries of a Keras model only, every
+    reader finds the same bytes in them, no data set is elsewhere or larger than what is stored, and the JSON names only
+    classes and functions of the allow-list, sizes within reason, and no address or file. That holds for the bytes as
+    they were: whoever loads the file afterwards hands in an open copy that nobody else can write to, and loads from
+    that one. It is no statement about errors in the libraries that load it, nor about what the weights compute.
 
     Args:
         source: a `.keras` or HDF5 file of Keras 1 to 3 or the folder of a SavedModel; or a file that is open for
@@ -78,16 +77,18 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _inspect_file(file: BinaryIO, name: str) -> Inspection:
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    start = file.read(len(_HDF5))
     try:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        start = file.read(len(_HDF5))
         if start == _HDF5:
             return _inspect_hdf5(file, size, name)
         if start.startswith(_ZIP):
             return _inspect_archive(file, size, name)
     except ModelFileError as error:
         raise ModelFileError(f"{name}: {error}") from None
+    except OSError as error:
+        raise ModelFileError(f"{name}: cannot be read ({error.strerror or first_line(error)})") from None
     if not start:
         raise ModelFileError(f"{name}: is damaged (empty): copy it again")
     raise ModelFileError(
