@@ -30,6 +30,7 @@ __all__ = [
     "finetuning",
     "imbalance",
     "initializers",
+    "interop",
     "layers",
     "losses",
     "metrics",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from kerastricks import finetuning as finetuning
     from kerastricks import imbalance as imbalance
     from kerastricks import initializers as initializers
+    from kerastricks import interop as interop
     from kerastricks import layers as layers
     from kerastricks import losses as losses
     from kerastricks import metrics as metrics

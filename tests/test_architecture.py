@@ -38,6 +38,7 @@ MAY_IMPORT = {
         "features",
         "finetuning",
         "imbalance",
+        "interop",
         "range_test",
         "schedules",
         "search",
@@ -66,6 +67,7 @@ MAY_IMPORT = {
     "metrics": set(),
     "probes": {"data", "metrics"},
     "imbalance": {"metrics"},
+    "interop": set(),
     "runs": {
         "callbacks",
         "charts",

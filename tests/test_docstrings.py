@@ -22,6 +22,7 @@ PACKAGES = (
     "finetuning",
     "imbalance",
     "initializers",
+    "interop",
     "layers",
     "losses",
     "models",

@@ -34,6 +34,7 @@ def python(code, **environment):
         "import kerastricks.cli; kerastricks.cli.run(['models'])",
         "import kerastricks.cli; kerastricks.cli.run(['models', 'applications/'])",
         "import kerastricks.cli; kerastricks.cli.run(['models', 'show', 'applications/ResNet5'])",
+        "import kerastricks.cli; kerastricks.cli.run(['inspect', '--help'])",
         "import kerastricks.cli; kerastricks.cli.run(['recipe', 'list'])",
         "import kerastricks.cli; kerastricks.cli.run(['train', 'digits', '--augment', 'flipp'])",
         "import kerastricks.cli; kerastricks.cli.run(['train', 'digits', '--set', 'optimizer=sdg'])",

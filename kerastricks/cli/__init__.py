@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "Export a run as SavedModel, ONNX or LiteRT.",
     "features": "Extract features: write layer activations to disk.",
     "finetune": "Fine-tune a pretrained network.",
+    "inspect": "Show what a model file contains, and what in it is unsafe.",
     "longtail": "Make a long-tailed subset of images.",
     "lr": "Find the learning rate of a training.",
     "models": "List the models of the zoo, or show one.",

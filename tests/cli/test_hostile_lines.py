@@ -89,7 +89,7 @@ USUAL = {
     "train": ["digits"], "tune": ["digits"], "tune-worker": ["folder", "--chief", "x:80"],
     "check init": ["nin"], "check activation": ["nin"], "check units": ["nin"], "check shapes": ["nin"],
     "check batch": ["nin"], "check labels": ["digits"], "check model": ["nin"],
-    "doctor": ["log.csv"], "report": ["run"], "data": ["folder"],
+    "doctor": ["log.csv"], "inspect": ["file"], "report": ["run"], "data": ["folder"],
 }  # fmt: skip
 
 
