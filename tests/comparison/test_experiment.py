@@ -60,7 +60,7 @@ def test_limited_data_have_fewer_training_images_alone(data):
         data.limited(97)
 
 
-@pytest.mark.tensorflow_only
+@pytest.mark.slow
 def test_the_same_thing_under_two_names_has_equal_results(data):
     # The first takes random numbers to make and to use, and divides by a ~ U(1, 1).
     found = compare("activations", data, MODEL, "rrelu(divisor_range=(1, 1)) | linear", seeds=[3, 8], config=CONFIG)
@@ -196,7 +196,7 @@ def test_a_rate_that_is_much_too_high_diverges(data):
     assert "the loss is" in found.runs[0]["diverged"]
 
 
-@pytest.mark.tensorflow_only
+@pytest.mark.slow
 def test_initializers_and_regularizers_reach_the_model(data):
     config = Config(**{**CONFIG.as_dict(), "learning_rate": 1e-12})
     found = compare("initializers", data, MODEL, "he_normal | zeros | lsuv", 1, config)

@@ -178,7 +178,7 @@ def test_features_are_all_branches_that_the_last_layer_joins():
     np.testing.assert_allclose(found, np.concatenate([*branches, features_of(dense(2))], axis=1), atol=1e-5)
 
 
-@pytest.mark.tensorflow_only
+@pytest.mark.slow
 def test_a_model_from_a_file_of_another_process(tmp_path):
     """Names count from the start there too: what is put behind a member must not have the name of a layer of it."""
     convolutional(0).save(tmp_path / "maps.keras")

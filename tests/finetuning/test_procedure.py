@@ -205,7 +205,7 @@ def test_after_it_all_layers_learn_again(tuned, backbone):
         assert tuned("last")[0].model.get_layer(layer.name).trainable == layer.trainable
 
 
-@pytest.mark.tensorflow_only
+@pytest.mark.slow
 def test_a_head_with_hidden_layers_is_trained_on_features_and_random_weights_compared(data, backbone):
     result, lines = run(data, backbone, strategy="linear", head=(16, 8), scratch=True)
     if not result.report.fell_back:

@@ -128,6 +128,7 @@ def test_useless_features_do_not_pay():
     assert logme(both, shuffled, 3).high < logme(constant, shuffled, 3).low
 
 
+@pytest.mark.slow
 def test_the_standard_error_is_that_of_new_data():
     values = [logme(*features_and_labels(200, 6, seed=0), 3, rounds=200)]
     centres = np.random.default_rng(0).normal(0, 1, (3, 6))

@@ -168,6 +168,7 @@ def test_weights_that_teach_nothing_are_refused():
         next(iter(data.taken(np.arange(12)).train))
 
 
+@pytest.mark.slow
 def test_probes_and_heads_of_a_fine_tuning_learn_by_the_weights():
     generator = np.random.default_rng(0)
     labels = np.arange(120) % 2

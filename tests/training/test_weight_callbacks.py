@@ -113,10 +113,9 @@ CRASHES = (4, 10, 12)
 @pytest.mark.parametrize(
     ("way", "crash"),
     [
-        case(way, crash, id=f"{name}-{crash}")
+        pytest.param(way, crash, id=f"{name}-{crash}", marks=[pytest.mark.slow] * (crash != CRASHES[place]))
         for place, (name, way) in enumerate(WAYS.items())
         for crash in CRASHES
-        for case in [pytest.param if crash == CRASHES[place] else tensorflow_case]
     ],
 )
 def test_a_resumed_training_ends_in_the_same_weights_and_members(way, crash, tmp_path, monkeypatch):
