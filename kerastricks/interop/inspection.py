@@ -44,13 +44,15 @@ def inspect(source: str | os.PathLike[str] | BinaryIO) -> Inspection:
 
     Example:
         >>> import tempfile, pathlib, kerastricks
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.keras"
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name) / "model.keras"
         >>> _ = path.write_bytes(b"import os")
         >>> try:
         ...     kerastricks.interop.inspect(path)
         ... except kerastricks.errors.ModelFileError as error:
         ...     print(str(error).partition(": ")[2])
         is no Keras model (neither a zip archive nor HDF5): give a .keras or .h5 file, or the folder of a SavedModel
+        >>> folder.cleanup()
     """
     if isinstance(source, str | os.PathLike):
         path = Path(source)
