@@ -133,6 +133,7 @@ def test_scaling_leaves_stem_and_head_and_rounds_to_eights():
     assert model.get_layer("head_conv").filters == 1280
 
 
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("initializer", ["auto", "he_normal"])
 def test_a_depthwise_kernel_starts_with_its_own_fan(initializer):
     model = create("efficientnet_lite0", (32, 32, 3), 4, activation="relu", initializer=initializer)
