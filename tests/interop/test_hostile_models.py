@@ -8,6 +8,8 @@ import zipfile
 
 import h5py
 import hostile
+import hostile_archives  # noqa: F401 - registers its cases
+import hostile_weights
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def test_the_models_that_are_changed_are_not_refused(tmp_path):
     hostile.archive(tmp_path / "new.keras")
     hostile.archive(tmp_path / "deflated.keras", compression=zipfile.ZIP_DEFLATED)
     hostile.old(tmp_path / "old.h5")
-    hostile.saved_model(tmp_path / "folder", metadata={**hostile.old_config(), "keras_version": "2.15.0"})
+    hostile_weights.saved_model(tmp_path / "folder", metadata={**hostile.old_config(), "keras_version": "2.15.0"})
     for name in ("new.keras", "deflated.keras", "old.h5", "folder"):
         report = inspect(tmp_path / name)
         assert report.findings == ()
@@ -68,7 +70,7 @@ def test_a_name_that_is_refused_is_printed_without_control_characters(tmp_path, 
 def test_no_other_file_is_opened(name, tmp_path, monkeypatch):
     """The other file is a pipe that nobody writes to: opening it would wait for ever."""
     os.mkfifo(tmp_path / "trap")
-    monkeypatch.setattr(hostile, "TRAP", str(tmp_path / "trap"))
+    monkeypatch.setattr(hostile_weights, "TRAP", str(tmp_path / "trap"))
     assert inspect(hostile.CASES[name][1](tmp_path)).refused
 
 
@@ -139,7 +141,7 @@ def test_damage_is_found_wherever_it_is(tmp_path):
     """A model cut off, or with a byte changed: one line, or a report; never another exception."""
     hostile.archive(tmp_path / "model.keras")
     hostile.old(tmp_path / "model.h5")
-    hostile.saved_model(tmp_path / "folder", metadata=hostile.old_config())
+    hostile_weights.saved_model(tmp_path / "folder", metadata=hostile.old_config())
     generator = np.random.default_rng(0)
     seen = set()
     for path in (tmp_path / "model.keras", tmp_path / "model.h5", tmp_path / "folder" / "saved_model.pb"):
@@ -158,7 +160,7 @@ def test_damage_is_found_wherever_it_is(tmp_path):
 
 
 def test_a_graph_has_a_limited_number_of_fields(tmp_path, monkeypatch):
-    hostile.saved_model(tmp_path / "folder")
+    hostile_weights.saved_model(tmp_path / "folder")
     assert not inspect(tmp_path / "folder").refused
     monkeypatch.setattr("kerastricks.interop.saved_model._MOST_FIELDS", 3)
     with pytest.raises(ModelFileError, match="more than 3 fields"):

@@ -121,7 +121,7 @@ class LoadedVersion:
             raise ServingError("INVALID_ARGUMENT", "no image: give at least one")
         pixels = await off_loop(len(contents) << 10, check_images, contents, self._options.max_pixels)
         try:
-            if pixels <= _LARGE or key == "decode":
+            if pixels <= _LARGE:
                 return await self._calls[key].run({"bytes": contents}, names)
             # Not in a batch, whose small images would wait for it.
             images = await asyncio.get_running_loop().run_in_executor(_decoders, self._decode, contents, pixels)
@@ -130,6 +130,8 @@ class LoadedVersion:
                 raise
             index = 0 if len(contents) == 1 else await asyncio.to_thread(self._bad_image, contents)
             raise ServingError(error.code, f"image {index}: {error}") from None
+        if key == "decode":
+            return {"images": images}
         return await self._calls["tensor"].run({"images": images.astype("float32")}, names)
 
     def _decode(self, contents: np.ndarray, pixels: int) -> np.ndarray:

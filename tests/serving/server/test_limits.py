@@ -274,10 +274,13 @@ def test_huge_images_are_decoded_two_at_a_time_and_outside_of_batches(classifier
     Image.fromarray(pixels).save(contents[0], "PNG")
     contents[0] = contents[0].getvalue()
 
-    async def ask():
-        return await asyncio.gather(*(model.run("", {"bytes": contents}, ("probabilities",)) for _ in range(6)))
+    async def ask(signature):
+        return await asyncio.gather(*(model.run(signature, {"bytes": contents}) for _ in range(6)))
 
-    found = asyncio.run(ask())
+    for one in asyncio.run(ask("decode")):
+        assert one["images"].shape == (1, 8, 8, 1)
+    assert max(most) == 2
+    found = asyncio.run(ask(""))
     grey = tf.image.rgb_to_grayscale(pixels[:1, :1]).numpy().repeat(8, 0).repeat(8, 1)
     expected = classifier[0].predict_on_batch(grey[None])
     for one in found:
